@@ -1,0 +1,122 @@
+/** The environment, parsed once. Everything that is wrong with it is said at once, each with a remedy. */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { metaOf, type SettingName, type Settings, settingNames, settings } from './settings.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** A parsed configuration: the settings by their names, and what follows from several of them. */
+export type Config = Omit<Settings, 'UPDATE_GH_TOKEN'> & {
+  updateDir: string;
+  /** The API's address without a trailing slash. */
+  apiUrl: string;
+  assetHosts: string[];
+  /** Read anew at each call, since mounted secrets rotate. Null where there is none. */
+  token: () => string | null;
+};
+
+/** Names that begin like ours and mean nothing: most likely a slip of the pen. */
+export type ConfigResult = { ok: true; config: Config; unknown: string[] } | { ok: false; problems: string[] };
+
+/** Where GitHub sends downloads: https://docs.github.com/en/rest/releases/assets */
+const GITHUB_ASSET_HOSTS = [
+  'github.com',
+  'api.github.com',
+  'objects.githubusercontent.com',
+  'release-assets.githubusercontent.com',
+  'objects-origin.githubusercontent.com',
+  'github-releases.githubusercontent.com',
+];
+const MIN_SLEEP_WITHOUT_TOKEN_MS = 60_000;
+
+/** An empty variable is an unset one: that is how Compose and Akash files say "nothing". */
+function given(environment: Environment, name: string): string | undefined {
+  const value = environment[name];
+  return value === undefined || value === '' ? undefined : value;
+}
+
+export function parseConfig(environment: Environment): ConfigResult {
+  const problems: string[] = [];
+  const raw = Object.fromEntries(settingNames.map((name) => [name, readSetting(environment, name, problems)]));
+  const parsed = settings.safeParse(raw);
+  if (!parsed.success) {
+    for (const issue of parsed.error.issues) {
+      const name = issue.path[0] as SettingName;
+      problems.push(complaint(name, raw[name], issue.message));
+    }
+  }
+  problems.push(...contradictions(environment, raw));
+  if (!parsed.success || problems.length > 0) return { ok: false, problems };
+  const { UPDATE_GH_TOKEN: _, ...rest } = parsed.data;
+  const apiUrl = rest.UPDATE_GH_API_URL.replace(/\/+$/, '');
+  const config: Config = {
+    ...rest,
+    updateDir: rest.UPDATE_DIR ?? standardUpdateDir(environment),
+    apiUrl,
+    assetHosts: [new URL(apiUrl).hostname, ...(rest.UPDATE_ASSET_HOSTS.length > 0 ? rest.UPDATE_ASSET_HOSTS : GITHUB_ASSET_HOSTS)],
+    token: () => readSetting(environment, 'UPDATE_GH_TOKEN', []) ?? null,
+  };
+  return { ok: true, config, unknown: unknownNames(environment) };
+}
+
+/** The value of a variable, or of the file that NAME_FILE names. */
+function readSetting(environment: Environment, name: SettingName, problems: string[]): string | undefined {
+  const direct = given(environment, name);
+  const file = metaOf(name).secret && name.startsWith('UPDATE_') ? given(environment, `${name}_FILE`) : undefined;
+  if (file === undefined) return direct?.trim();
+  if (direct !== undefined) problems.push(`${name}: is given twice, also as ${name}_FILE. Keep one of them`);
+  try {
+    const value = readFileSync(file, 'utf8').trim();
+    if (value === '') problems.push(`${name}_FILE: ${file} is empty. Write the secret into it`);
+    return value;
+  } catch (error) {
+    problems.push(`${name}_FILE: ${file} can't be read (${(error as NodeJS.ErrnoException).code}). Mount the secret there, readable by this user`);
+    return undefined;
+  }
+}
+
+function complaint(name: SettingName, value: unknown, message: string): string {
+  const { example, secret } = metaOf(name);
+  if (value === undefined) return `${name}: is required. Example: ${name}=${example}`;
+  const shown = secret ? '' : ` ${JSON.stringify(value)}`;
+  return `${name}:${shown} ${message}. Example: ${name}=${example}`;
+}
+
+/** What is wrong only together. */
+function contradictions(environment: Environment, raw: Record<string, string | undefined>): string[] {
+  const problems: string[] = [];
+  const sleep = settings.shape.SLEEP.safeParse(raw['SLEEP']);
+  const hasToken = raw['UPDATE_GH_TOKEN'] !== undefined || given(environment, 'UPDATE_GH_TOKEN_FILE') !== undefined;
+  if (sleep.success && sleep.data < MIN_SLEEP_WITHOUT_TOKEN_MS && !hasToken) {
+    problems.push(`SLEEP: "${raw['SLEEP']}" is below 60, and without a token GitHub allows 60 requests an hour. Set UPDATE_GH_TOKEN, or SLEEP=300`);
+  }
+  const api = raw['UPDATE_GH_API_URL'];
+  if (api !== undefined && URL.canParse(api) && new URL(api).protocol === 'http:' && !mayBePlain(api, raw['UPDATE_INSECURE_HTTP'])) {
+    problems.push(`UPDATE_GH_API_URL: ${JSON.stringify(api)} is plain http, which anyone on the way can change. Use https, or set UPDATE_INSECURE_HTTP=1`);
+  }
+  if (raw['UPDATE_HEALTH_URL'] !== undefined && raw['UPDATE_HEALTH_CMD'] !== undefined) {
+    problems.push('UPDATE_HEALTH_CMD: is given beside UPDATE_HEALTH_URL. Keep one of them');
+  }
+  const escaping = (raw['UPDATE_LINKED'] ?? '').split(/[\s,]+/).filter((name) => name.startsWith('/') || name.split('/').includes('..'));
+  if (escaping.length > 0)
+    problems.push(`UPDATE_LINKED: ${escaping.join(' ')} would leave the tree. Name files and directories inside it. Example: UPDATE_LINKED=world logs`);
+  return problems;
+}
+
+/** Loopback can't be listened in on from outside; everything else needs the operator's word. */
+export function mayBePlain(url: string, insecure: boolean | string | undefined): boolean {
+  const { hostname } = new URL(url);
+  const loopback = hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname);
+  return loopback || insecure === true || (typeof insecure === 'string' && /^(?:1|on|true|yes)$/i.test(insecure));
+}
+
+/** https://specifications.freedesktop.org/basedir-spec/latest/ */
+function standardUpdateDir(environment: Environment): string {
+  const state = given(environment, 'XDG_STATE_HOME') ?? path.join(given(environment, 'HOME') ?? '/var/lib', '.local', 'state');
+  return path.join(state, 'self-update');
+}
+
+function unknownNames(environment: Environment): string[] {
+  const known = new Set<string>(settingNames.flatMap((name) => (metaOf(name).secret ? [name, `${name}_FILE`] : [name])));
+  return Object.keys(environment).filter((name) => name.startsWith('UPDATE_') && !known.has(name));
+}

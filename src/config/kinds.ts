@@ -1,0 +1,65 @@
+/** The kinds of value a setting can have: each parses a string and says what is wrong with it. */
+import { z } from 'zod';
+
+const UNITS: Record<string, number> = { '': 1, s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** Seconds, also with a unit (`90`, `90s`, `5m`, `1h`), as milliseconds. */
+export function seconds(options: { least?: number; most?: number } = {}) {
+  const { least = 0, most = 365 * 86_400 } = options;
+  return z.string().transform((text, context) => {
+    const match = /^(\d{1,9}(?:\.\d{1,3})?)\s*([smhd]?)$/.exec(text.trim());
+    const value = match ? Number(match[1]) * (UNITS[match[2] ?? ''] ?? 1) : Number.NaN;
+    if (Number.isNaN(value)) return fail(context, 'is not a number of seconds');
+    if (value < least) return fail(context, `is below ${least}`);
+    if (value > most) return fail(context, `is above ${most}`);
+    return Math.round(value * 1000);
+  });
+}
+
+const SIZES: Record<string, number> = { '': 1, k: 1e3, m: 1e6, g: 1e9, t: 1e12, ki: 1024, mi: 1024 ** 2, gi: 1024 ** 3, ti: 1024 ** 4 };
+
+/** A number of bytes, also with a unit (`500M`, `1GiB`). */
+export function bytes() {
+  return z.string().transform((text, context) => {
+    const match = /^(\d{1,15})\s*([kmgt]?i?)b?$/i.exec(text.trim());
+    const factor = match ? SIZES[(match[2] ?? '').toLowerCase()] : undefined;
+    if (!match || factor === undefined) return fail(context, 'is not a number of bytes');
+    const value = Number(match[1]) * factor;
+    return value >= 1 && Number.isSafeInteger(value) ? value : fail(context, 'is out of range');
+  });
+}
+
+export function integer(least: number, most: number) {
+  return z.string().transform((text, context) => {
+    const value = /^\d{1,9}$/.test(text.trim()) ? Number(text) : Number.NaN;
+    return value >= least && value <= most ? value : fail(context, `is not a whole number from ${least} to ${most}`);
+  });
+}
+
+const SWITCH: Record<string, boolean> = { '1': true, on: true, true: true, yes: true, '0': false, off: false, false: false, no: false };
+
+export function onOff() {
+  return z.string().transform((text, context) => SWITCH[text.trim().toLowerCase()] ?? fail(context, 'is neither on nor off'));
+}
+
+export function oneOf<const T extends string>(...values: T[]) {
+  return z.enum(values, { error: `is not one of ${values.join(', ')}` });
+}
+
+/** Words between blanks or commas. */
+export function words() {
+  return z.string().transform((text) => text.split(/[\s,]+/).filter(Boolean));
+}
+
+export function matching(pattern: RegExp, complaint: string) {
+  return z.string().regex(pattern, { error: complaint });
+}
+
+export function checked(test: (text: string) => boolean, complaint: string) {
+  return z.string().refine(test, { error: complaint });
+}
+
+function fail(context: z.RefinementCtx, message: string): never {
+  context.addIssue({ code: 'custom', message });
+  return z.NEVER;
+}

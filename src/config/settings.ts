@@ -1,0 +1,247 @@
+/** Every setting, once: its name, its kind, its default, its meaning and an example. The documentation is made from this. */
+import { readFileSync } from 'node:fs';
+import semver from 'semver';
+import { z } from 'zod';
+import { bytes, checked, integer, matching, oneOf, onOff, seconds, words } from './kinds.ts';
+
+export type SettingMeta = {
+  meaning: string;
+  /** Shown in error messages and in the documentation. */
+  example: string;
+  /** Shown in the documentation; the value itself is in the schema. */
+  standard: string;
+  /** May also be given as NAME_FILE, and is never shown. */
+  secret?: true;
+  /** Part of a later version: anything but unset is refused, rather than quietly ignored. */
+  later?: true;
+};
+
+/** GitHub's own rules: https://docs.github.com/en/get-started/learning-about-github/types-of-github-accounts */
+const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})$/;
+const REPOSITORY = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$/;
+const SIGNALS = ['HUP', 'INT', 'QUIT', 'TERM', 'USR1', 'USR2', 'KILL', 'WINCH'] as const;
+
+function setting<S extends z.ZodType>(schema: S, meta: SettingMeta): S {
+  return schema.meta(meta);
+}
+
+function later(meaning: string, standard: string, example: string) {
+  const refused = z.string().refine(() => false, { error: 'is not supported by this version yet' });
+  return setting(refused.optional(), { meaning, standard, example, later: true });
+}
+
+function secret(meaning: string, standard: string, example: string) {
+  return setting(z.string().min(1).optional(), { meaning, standard, example, secret: true });
+}
+
+function isUrl(text: string): boolean {
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
+}
+
+function isTimeZone(text: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: text }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
+  }
+}
+
+function isReadable(file: string): boolean {
+  try {
+    readFileSync(file);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export const settings = z.object({
+  GH_USER: setting(matching(NAME, 'is not the name of a GitHub user or organisation'), {
+    standard: 'required',
+    meaning: 'owner of the repository to follow',
+    example: 'acme',
+  }),
+  GH_REPO: setting(matching(REPOSITORY, "is not a repository's name (without the owner)"), {
+    standard: 'required',
+    meaning: 'the repository to follow',
+    example: 'app',
+  }),
+  SLEEP: setting(seconds({ least: 5, most: 30 * 86_400 }).default(300_000), {
+    standard: '300',
+    meaning: 'seconds between checks; below 60 is refused without a token, below 5 always',
+    example: '300',
+  }),
+  SVWAIT: setting(seconds({ most: 3600 }).default(7000), { standard: '7', meaning: 'seconds to wait for a service to stop or start', example: '7' }),
+  VERBOSE: setting(z.string().default(''), { standard: 'unset', meaning: 'any non-empty value: debug log', example: '1' }),
+  UPDATE_GH_TOKEN: secret('token for private repositories and higher limits (fine-grained, Contents: read)', 'unset', 'github_pat_…'),
+  UPDATE_GH_API_URL: setting(checked(isUrl, 'is not an http(s) address').default('https://api.github.com'), {
+    standard: 'https://api.github.com',
+    meaning: 'address of the API, for GitHub Enterprise; plain http only to loopback, or with `UPDATE_INSECURE_HTTP=1`',
+    example: 'https://github.example.com/api/v3',
+  }),
+  UPDATE_INSECURE_HTTP: setting(onOff().default(false), { standard: 'off', meaning: 'allow plain http to hosts other than loopback', example: '1' }),
+  UPDATE_ASSET_HOSTS: setting(words().default([]), {
+    standard: "GitHub's",
+    meaning: "hosts that downloads may be redirected to, beside the API's own",
+    example: 'github.com *.githubusercontent.com',
+  }),
+  UPDATE_ASSET: setting(z.string().max(255).optional(), {
+    standard: "this platform's archive",
+    meaning: "glob for the asset's name; must fit exactly one",
+    example: 'app_*_linux_amd64.tar.gz',
+  }),
+  UPDATE_STRATEGY: setting(oneOf('kill-then-download', 'download-then-kill').default('kill-then-download'), {
+    standard: 'kill-then-download (the image: download-then-kill)',
+    meaning: 'the order of an update',
+    example: 'download-then-kill',
+  }),
+  UPDATE_RANGE: setting(checked((text) => semver.validRange(text) !== null, 'is not a semver range').default('*'), {
+    standard: '*',
+    meaning: 'semver range that a version must be in',
+    example: '^2.1',
+  }),
+  UPDATE_PRERELEASE: setting(onOff().default(false), { standard: 'off', meaning: 'whether prereleases count', example: 'on' }),
+  UPDATE_TAG_PREFIX: setting(z.string().max(200).default(''), { standard: 'none', meaning: 'only tags that begin so, for monorepos', example: 'app-a/' }),
+  UPDATE_VERSIONING: setting(oneOf('semver', 'loose').default('semver'), {
+    standard: 'semver',
+    meaning: '`loose` reads `2024.01.05`, `v1.2`, `1.2.3.4` as versions',
+    example: 'loose',
+  }),
+  UPDATE_TAG: setting(z.string().max(255).optional(), {
+    standard: 'unset',
+    meaning: 'exactly this tag: a pin, a downgrade, or a moving tag followed by digest',
+    example: 'v1.4.2',
+  }),
+  UPDATE_VERIFY: setting(oneOf('digest', 'none').default('digest'), {
+    standard: 'digest',
+    meaning: '`digest`: what GitHub computed at upload and a checksums asset, whichever there are, must hold; `none`: nothing is checked',
+    example: 'digest',
+  }),
+  UPDATE_MINISIGN_KEYS: later('minisign public keys that a release must be signed with', 'none', 'RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3'),
+  UPDATE_ATTESTATION_IDENTITY: later(
+    'workflow identity that an attestation must name',
+    'none',
+    'https://github.com/acme/app/.github/workflows/release.yml@refs/tags/*',
+  ),
+  UPDATE_HEALTH_URL: setting(checked(isUrl, 'is not an http(s) address').optional(), {
+    standard: 'none',
+    meaning: 'a version on probation must answer 2xx here',
+    example: 'http://127.0.0.1:8080/healthz',
+  }),
+  UPDATE_HEALTH_CMD: setting(z.string().optional(), {
+    standard: 'none',
+    meaning: 'a version on probation is healthy when this shell command exits 0',
+    example: 'nc -z 127.0.0.1 25565',
+  }),
+  UPDATE_HEALTH_START_PERIOD: setting(seconds({ most: 86_400 }).default(0), {
+    standard: '0',
+    meaning: "seconds after the start in which a failed check does not count, as Docker's HEALTHCHECK",
+    example: '60',
+  }),
+  UPDATE_HEALTH_INTERVAL: setting(seconds({ least: 0.1, most: 86_400 }).default(30_000), {
+    standard: '30',
+    meaning: 'seconds between two checks',
+    example: '5',
+  }),
+  UPDATE_HEALTH_TIMEOUT: setting(seconds({ least: 0.1, most: 86_400 }).default(30_000), {
+    standard: '30',
+    meaning: 'seconds after which a check has failed',
+    example: '3',
+  }),
+  UPDATE_HEALTH_RETRIES: setting(integer(1, 1000).default(3), { standard: '3', meaning: 'failed checks in a row that make a version unhealthy', example: '3' }),
+  UPDATE_PROBATION: setting(seconds({ most: 86_400 }).default(10_000), {
+    standard: '10',
+    meaning: 'seconds on probation after the start period',
+    example: '60',
+  }),
+  UPDATE_ROLLBACK: setting(oneOf('auto', 'manual').default('auto'), {
+    standard: 'auto',
+    meaning: '`manual`: a version that fails its probation only raises the alarm',
+    example: 'manual',
+  }),
+  UPDATE_PRE_STOP_CMD: later('hook before the app is stopped', 'none', '/data/app/drain.sh'),
+  UPDATE_PRE_START_CMD: later('hook before the new version is started', 'none', '/data/app/migrate.sh'),
+  UPDATE_POST_UPDATE_CMD: later('hook after the new version became healthy', 'none', '/data/app/announce.sh'),
+  UPDATE_WINDOW: later('when a running app may be interrupted', 'always', 'Mon-Fri 02:00-05:00'),
+  UPDATE_MIN_AGE: later('seconds that a release must have been out', '0', '86400'),
+  UPDATE_APPROVAL: later('wait for `approve` before a running app is interrupted', 'off', 'on'),
+  TZ: setting(checked(isTimeZone, 'is not a time zone').optional(), { standard: 'UTC', meaning: 'time zone', example: 'Europe/Berlin' }),
+  UPDATE_APP_COMMAND: setting(z.string().optional(), {
+    standard: "the tree's only executable, else the one named like the repository",
+    meaning: 'how the app is started, as the shell reads it, in the tree',
+    example: 'node server.js',
+  }),
+  UPDATE_APP_WORKDIR: setting(z.string().optional(), { standard: 'the tree', meaning: "the app's working directory", example: '/data/app' }),
+  UPDATE_APP_USER: later('user that the app runs as', 'see the documentation of the container', 'app'),
+  UPDATE_STOP_SIGNAL: setting(
+    z
+      .string()
+      .transform((text) => text.toUpperCase().replace(/^SIG/, ''))
+      .pipe(oneOf(...SIGNALS))
+      .default('TERM'),
+    { standard: 'TERM', meaning: 'signal that asks the app to stop', example: 'INT' },
+  ),
+  UPDATE_LINKED: setting(words().default([]), {
+    standard: 'none',
+    meaning: "files and directories of the app's data, linked into every tree",
+    example: 'world logs server.properties',
+  }),
+  UPDATE_LINKED_DIR: setting(z.string().default('/data/app'), { standard: '/data/app', meaning: 'where they are kept', example: '/data/app' }),
+  UPDATE_ON_APP_EXIT: setting(oneOf('restart', 'exit').default('restart'), {
+    standard: 'restart',
+    meaning: "`exit`: the container ends with the app's status",
+    example: 'exit',
+  }),
+  UPDATE_KEEP: setting(integer(2, 1000).default(2), { standard: '2', meaning: 'trees kept', example: '3' }),
+  UPDATE_MAX_ASSET_BYTES: setting(bytes().default(1024 ** 3), { standard: '1 GiB', meaning: 'largest asset that is downloaded', example: '500M' }),
+  UPDATE_MAX_UNPACKED_BYTES: setting(bytes().default(4 * 1024 ** 3), { standard: '4 GiB', meaning: 'largest tree that is unpacked', example: '2GiB' }),
+  UPDATE_MAX_ENTRIES: setting(integer(1, 10_000_000).default(100_000), { standard: '100000', meaning: 'most files in a tree', example: '200000' }),
+  UPDATE_FIRST_CHECK_TIMEOUT: setting(seconds({ most: 3600 }).default(30_000), {
+    standard: '30',
+    meaning: 'seconds from boot after which the app starts regardless',
+    example: '10',
+  }),
+  UPDATE_DIR: setting(checked((text) => text.startsWith('/'), 'is not an absolute path').optional(), {
+    standard: '/data/self-update in the image, the XDG state directory elsewhere',
+    meaning: 'our place: trees, journal, downloads',
+    example: '/data/self-update',
+  }),
+  UPDATE_BAKED_DIR: setting(z.string().default('/usr/share/self-update/baked'), {
+    standard: '/usr/share/self-update/baked',
+    meaning: 'where the version that came with the image is, as `<version>/`',
+    example: '/opt/app/baked',
+  }),
+  UPDATE_SUPERVISOR: setting(oneOf('auto', 'embedded', 'runit').default('auto'), {
+    standard: 'auto',
+    meaning: '`runit` in the container, `embedded` elsewhere',
+    example: 'embedded',
+  }),
+  UPDATE_HTTP_ADDR: later('address for status, metrics and dashboard', 'off', '127.0.0.1:9090'),
+  UPDATE_HTTP_TOKEN: later('token for actions over HTTP', 'off', 'a long random string'),
+  UPDATE_WEBHOOK_SECRET: later("secret of GitHub's webhook", 'off', 'a long random string'),
+  UPDATE_NOTIFY_URL: later('address told of what matters', 'none', 'https://ntfy.example.com/app'),
+  UPDATE_NOTIFY_CMD: later('command told of what matters', 'none', '/data/app/notify.sh'),
+  UPDATE_LOG_FORMAT: setting(oneOf('text', 'json').default('text'), { standard: 'text', meaning: 'format of the log', example: 'json' }),
+  HTTPS_PROXY: setting(checked(isUrl, 'is not an http(s) address').optional(), {
+    standard: 'unset',
+    meaning: 'proxy, as everywhere',
+    example: 'http://proxy.example.com:3128',
+    secret: true,
+  }),
+  NO_PROXY: setting(z.string().optional(), { standard: 'unset', meaning: 'hosts that are reached without the proxy', example: 'localhost,.example.com' }),
+  NODE_EXTRA_CA_CERTS: setting(checked(isReadable, "names a file that can't be read").optional(), {
+    standard: 'unset',
+    meaning: 'file with further certificate authorities (PEM)',
+    example: '/etc/ssl/company-ca.pem',
+  }),
+});
+
+export type Settings = z.infer<typeof settings>;
+export type SettingName = keyof Settings & string;
+
+export function metaOf(name: SettingName): SettingMeta {
+  // optional() and default() wrap the schema that carries the words; meta() was called on the outermost one.
+  return settings.shape[name].meta() as SettingMeta;
+}
+
+export const settingNames = Object.keys(settings.shape) as SettingName[];

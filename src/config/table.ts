@@ -1,0 +1,12 @@
+/** The table of settings for the documentation, made from the schema. */
+import { metaOf, settingNames } from './settings.ts';
+
+export function settingsTable(): string {
+  const rows = settingNames.map((name) => {
+    const { standard, meaning, example, secret, later } = metaOf(name);
+    const notes = [secret && name.startsWith('UPDATE_') ? `also as \`${name}_FILE\`` : '', later ? '*not in this version yet*' : ''].filter(Boolean);
+    const words = [meaning, ...notes].join('; ').replaceAll('|', '\\|');
+    return `| \`${name}\` | ${standard} | ${words} | \`${example}\` |`;
+  });
+  return ['| variable | default | meaning | example |', '|---|---|---|---|', ...rows].join('\n');
+}

@@ -1,0 +1,216 @@
+/**
+ * The journal: an append-only table of facts, each chained to the one before by a hash, in one SQLite file.
+ * Beside it, in the same file, what may be overwritten: what polling learnt, cached answers, one checkpoint.
+ *
+ * One writer, any number of short readers. WAL with synchronous=FULL makes a committed fact survive a power cut
+ * (SQLite, "Write-Ahead Logging"); where the volume can't do WAL (no shared memory), a rollback journal with EXTRA does.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { type Fact, parseFact, serializeFact } from '../machines/facts.ts';
+import { Fault } from '../support/fault.ts';
+import type { JournalRecord } from './record.ts';
+
+/** Bumped when the tables change; facts have versions of their own. */
+const SCHEMA_VERSION = 1;
+/** "self-upd" does not fit: 'sUpd' as SQLite's application id, so that `file` and we recognise it. */
+const APPLICATION_ID = 0x73557064;
+/** Hash of nothing, before the first fact. */
+const GENESIS = '0'.repeat(64);
+/** A reader gives up on a lock after this; a writer too, since it is alone. */
+const BUSY_TIMEOUT_MS = 5000;
+
+type Row = { seq: number; at: number; type: string; version: number; body: string; effect: string | null; command: string | null; hash: string };
+
+export type Checkpoint = { seq: number; state: string };
+
+export class Journal {
+  readonly #db: DatabaseSync;
+  readonly #readOnly: boolean;
+  readonly #durable: string;
+  #lastHash: string | null = null;
+
+  private constructor(db: DatabaseSync, options: { readOnly: boolean; wal: boolean }) {
+    this.#db = db;
+    this.#readOnly = options.readOnly;
+    this.#durable = options.wal ? 'PRAGMA synchronous=FULL' : 'PRAGMA synchronous=EXTRA';
+    if (!options.readOnly) db.exec(this.#durable);
+  }
+
+  static path(directory: string): string {
+    return path.join(directory, 'journal.db');
+  }
+
+  /** Opens for appending; creates what is missing. Throws `Fault` `JOURNAL_NEWER` or `JOURNAL_CORRUPT`. */
+  static open(directory: string): Journal {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    return guarded(() => {
+      const db = new DatabaseSync(Journal.path(directory), { timeout: BUSY_TIMEOUT_MS });
+      try {
+        const mode = db.prepare('PRAGMA journal_mode=WAL').get() as { journal_mode: string };
+        const journal = new Journal(db, { readOnly: false, wal: mode.journal_mode === 'wal' });
+        prepareSchema(db);
+        return journal;
+      } catch (error) {
+        db.close();
+        throw error;
+      }
+    });
+  }
+
+  /** Opens for reading beside a writer. Null if there is no journal yet. */
+  static openForReading(directory: string): Journal | null {
+    if (!existsSync(Journal.path(directory))) return null;
+    return guarded(() => {
+      const db = new DatabaseSync(Journal.path(directory), { readOnly: true, timeout: BUSY_TIMEOUT_MS });
+      const { user_version: version } = db.prepare('PRAGMA user_version').get() as { user_version: number };
+      if (version === 0) {
+        db.close();
+        return null;
+      }
+      checkVersion(version);
+      return new Journal(db, { readOnly: true, wal: true });
+    });
+  }
+
+  /**
+   * Appends one fact. `durable: false` leaves the sync to the next durable append: for the steps between stop and start,
+   * which recovery can see on the disk.
+   */
+  append(fact: Fact, meta: { at: number; effect: string | null; command: string | null; durable?: boolean }): JournalRecord {
+    const previous = this.#tail();
+    const { version, body } = serializeFact(fact);
+    const row = { seq: previous.seq + 1, at: meta.at, type: fact.type, version, body, effect: meta.effect, command: meta.command };
+    const hash = chain(previous.hash, row);
+    const insert = this.#db.prepare('INSERT INTO facts (seq, at, type, version, body, effect, command, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
+    const write = () => insert.run(row.seq, row.at, row.type, row.version, row.body, row.effect, row.command, hash);
+    if (meta.durable === false) this.#unsynced(write);
+    else write();
+    this.#lastHash = hash;
+    return { seq: row.seq, at: meta.at, fact, effect: meta.effect, command: meta.command };
+  }
+
+  /** The facts after `seq`, oldest first, each checked against the chain. Throws `Fault` `JOURNAL_CORRUPT`. */
+  read(after = 0, limit = -1): JournalRecord[] {
+    return guarded(() => {
+      let hash = after === 0 ? GENESIS : this.#hashAt(after);
+      let seq = after;
+      const rows = this.#db.prepare('SELECT * FROM facts WHERE seq > ? ORDER BY seq LIMIT ?').all(after, limit) as Row[];
+      return rows.map((row) => {
+        hash = chain(hash, row);
+        seq += 1;
+        if (row.hash !== hash || row.seq !== seq)
+          throw new Fault('JOURNAL_CORRUPT', `fact ${row.seq} of the journal does not fit the one before it: the file was damaged or edited`);
+        return { seq: row.seq, at: row.at, fact: parseFact(row.type, row.version, JSON.parse(row.body)), effect: row.effect, command: row.command };
+      });
+    });
+  }
+
+  lastSeq(): number {
+    return (this.#db.prepare('SELECT coalesce(max(seq), 0) AS seq FROM facts').get() as { seq: number }).seq;
+  }
+
+  /** Whether a command from the inbox was taken in already: its file may outlive a crash. */
+  hasCommand(command: string): boolean {
+    return this.#db.prepare('SELECT 1 FROM facts WHERE command = ?').get(command) !== undefined;
+  }
+
+  checkpoint(): Checkpoint | null {
+    return (this.#db.prepare('SELECT seq, state FROM checkpoint WHERE id = 1').get() as Checkpoint | undefined) ?? null;
+  }
+
+  saveCheckpoint({ seq, state }: Checkpoint): void {
+    this.#db
+      .prepare('INSERT INTO checkpoint (id, seq, state) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, state = excluded.state')
+      .run(seq, state);
+  }
+
+  /** A named cell that may be overwritten; null if it was never written. Not part of the truth, and never replayed. */
+  readNote(name: string): string | null {
+    return (this.#db.prepare('SELECT value FROM notes WHERE name = ?').get(name) as { value: string } | undefined)?.value ?? null;
+  }
+
+  /** Losing a note costs a request, so it is written without a sync of its own. */
+  writeNote(name: string, value: string): void {
+    const upsert = this.#db.prepare('INSERT INTO notes (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value');
+    this.#unsynced(() => upsert.run(name, value));
+  }
+
+  #unsynced(write: () => void): void {
+    this.#db.exec('PRAGMA synchronous=NORMAL');
+    try {
+      write();
+    } finally {
+      this.#db.exec(this.#durable);
+    }
+  }
+
+  close(): void {
+    if (!this.#readOnly) this.#db.exec('PRAGMA optimize');
+    this.#db.close();
+  }
+
+  #tail(): { seq: number; hash: string } {
+    const seq = this.lastSeq();
+    return { seq, hash: this.#lastHash ?? (seq === 0 ? GENESIS : this.#hashAt(seq)) };
+  }
+
+  #hashAt(seq: number): string {
+    const row = this.#db.prepare('SELECT hash FROM facts WHERE seq = ?').get(seq) as { hash: string } | undefined;
+    if (!row) throw new Fault('JOURNAL_CORRUPT', `fact ${seq} is missing from the journal`);
+    return row.hash;
+  }
+}
+
+function prepareSchema(db: DatabaseSync): void {
+  const { user_version: version } = db.prepare('PRAGMA user_version').get() as { user_version: number };
+  checkVersion(version);
+  if (version === SCHEMA_VERSION) return;
+  db.exec(`
+    BEGIN IMMEDIATE;
+    CREATE TABLE facts (
+      seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, type TEXT NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL,
+      effect TEXT, command TEXT, hash TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX facts_by_command ON facts (command) WHERE command IS NOT NULL;
+    CREATE TABLE checkpoint (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, state TEXT NOT NULL) STRICT;
+    CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+    PRAGMA application_id = ${APPLICATION_ID};
+    PRAGMA user_version = ${SCHEMA_VERSION};
+    COMMIT;
+  `);
+}
+
+function checkVersion(version: number): void {
+  if (version > SCHEMA_VERSION)
+    throw new Fault(
+      'JOURNAL_NEWER',
+      `the journal was written by a newer self-update (schema ${version}, this one knows ${SCHEMA_VERSION}): use the newer image`,
+    );
+}
+
+/** The hash covers every column, so an edit, a loss and a swap of rows all show. */
+function chain(previous: string, row: Omit<Row, 'hash'>): string {
+  const line = JSON.stringify([previous, row.seq, row.at, row.type, row.version, row.body, row.effect, row.command]);
+  return createHash('sha256').update(line).digest('hex');
+}
+
+/** SQLITE_CORRUPT (11) and SQLITE_NOTADB (26), https://www.sqlite.org/rescode.html */
+const CORRUPT_CODES = new Set([11, 26]);
+
+/** SQLite's word that the file is damaged, and anything unreadable in it, become one fault. */
+function guarded<T>(action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (error instanceof Fault) throw error;
+    const code = (error as { errcode?: number }).errcode;
+    const unreadable = error instanceof SyntaxError || (error instanceof Error && (error.name === 'ZodError' || error.message.startsWith('unknown fact')));
+    if (unreadable || (code !== undefined && CORRUPT_CODES.has(code & 0xff))) {
+      throw new Fault('JOURNAL_CORRUPT', `the journal can't be read (${(error as Error).message.split('\n')[0]}): the file was damaged`, { cause: error });
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,30 @@
+/**
+ * One updater a directory. The lock is SQLite's own exclusive lock on a file of its own: a POSIX record lock that the
+ * kernel drops when its holder dies in whatever way, so it is never stale.
+ */
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { Fault } from '../support/fault.ts';
+
+/** SQLITE_BUSY, https://www.sqlite.org/rescode.html#busy */
+const SQLITE_BUSY = 5;
+
+export type Lock = { release(): void };
+
+/** Takes the lock or throws `Fault` `LOCKED` at once. Never open the file otherwise: closing it would drop the lock. */
+export function acquireLock(directory: string): Lock {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const db = new DatabaseSync(path.join(directory, 'lock'), { timeout: 0 });
+  try {
+    db.exec('PRAGMA journal_mode=DELETE; BEGIN EXCLUSIVE');
+  } catch (error) {
+    db.close();
+    const code = (error as { errcode?: number }).errcode;
+    if (code === undefined || (code & 0xff) !== SQLITE_BUSY) throw error;
+    throw new Fault('LOCKED', `another updater is at work in ${path.dirname(directory)}: only one may be. Stop it, or give this one an UPDATE_DIR of its own`, {
+      cause: error,
+    });
+  }
+  return { release: () => db.close() };
+}

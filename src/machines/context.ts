@@ -1,0 +1,181 @@
+/** What the machine remembers, and how each fact changes it. Pure functions of (context, fact). */
+import type { FactOf, StampedFact } from './facts.ts';
+import { type Denial, fingerprint, type InstalledVersion, type Policy, type Problem, type Release, type World } from './model.ts';
+import { backoffMs } from './pacing.ts';
+import { compareVersions } from './version.ts';
+
+/** A release on its way in. `attempt` counts from 1. */
+export type Candidate = {
+  release: Release;
+  attempt: number;
+  /** The operator asked for this very one: rules about newness do not apply, and it is held once it runs. */
+  byOperator: boolean;
+  /** Set once a stop-first attempt failed: a bad network costs one outage at most. */
+  downloadFirst: boolean;
+};
+
+export type Context = {
+  policy: Policy;
+  baked: InstalledVersion | null;
+  /** What the `current` link names. */
+  current: InstalledVersion | null;
+  previous: InstalledVersion | null;
+  lastGood: InstalledVersion | null;
+  /** The rollback floor: nothing older is installed but by the operator. */
+  highestHealthy: string | null;
+  candidate: Candidate | null;
+  download: { path: string; sha256: string } | null;
+  installed: InstalledVersion | null;
+  /** What `switching` links and `starting` starts. */
+  target: InstalledVersion | null;
+  appUp: boolean;
+  /** Since the start of the container (or of the embedded supervisor) the app has not been started yet. */
+  booting: boolean;
+  startedAt: number;
+  /** Trees that failed to start since the last one that became healthy. */
+  failedPaths: string[];
+  denied: Denial[];
+  hold: { version: string; tag: string; since: number } | null;
+  paused: boolean;
+  request: { tag: string | null; file: string | null } | null;
+  retryAt: number | null;
+  awaiting: { tag: string; version: string; since: number; message: string } | null;
+  refused: { tag: string; code: string; message: string } | null;
+  lastError: Problem | null;
+};
+
+export function initialContext({ policy, world }: { policy: Policy; world: World }): Context {
+  return {
+    policy,
+    baked: world.baked,
+    current: world.current,
+    previous: null,
+    lastGood: world.lastGood,
+    highestHealthy: world.lastGood?.version ?? null,
+    candidate: null,
+    download: null,
+    installed: null,
+    target: null,
+    appUp: false,
+    booting: false,
+    startedAt: 0,
+    failedPaths: [],
+    denied: [],
+    hold: null,
+    paused: false,
+    request: null,
+    retryAt: null,
+    awaiting: null,
+    refused: null,
+    lastError: null,
+  };
+}
+
+/** These say something about the bytes of a release; trying the same bytes again can't help. */
+const PERMANENT = new Set(['ARCHIVE_REFUSED', 'ARCHIVE_CORRUPT', 'ARCHIVE_TOO_LARGE', 'ASSET_TOO_LARGE', 'ENTRY_POINT_MISSING']);
+/** These say something about this machine; they pace retries, but no release is given up for them. */
+const LOCAL = new Set(['NO_SPACE', 'READ_ONLY', 'DISK_ERROR', 'PERMISSION_DENIED', 'TOO_MANY_FILES', 'INTERRUPTED']);
+
+type Failure = Extract<StampedFact, { jitter: number }>;
+
+/** The candidate that follows from a release: the one at hand if it is the same bytes, else a fresh one. */
+export function candidateFor(context: Context, release: Release): Candidate {
+  const same = context.candidate !== null && fingerprint(context.candidate.release) === fingerprint(release);
+  if (same && context.candidate) return { ...context.candidate, release };
+  return { release, attempt: 1, byOperator: context.request !== null, downloadFirst: false };
+}
+
+export function adoptRelease(context: Context, fact: FactOf<'releaseFound'>): Partial<Context> {
+  const candidate = candidateFor(context, fact.release);
+  const denied = candidate.byOperator ? context.denied.filter((denial) => denial.version !== fact.release.version) : context.denied;
+  return { candidate, denied, request: null, retryAt: null, awaiting: null, refused: null, download: null, installed: null, failedPaths: [] };
+}
+
+/** A try failed: paced again, or given up and denied. What was downloaded is looked at again from the disk. */
+export function recordFailure(context: Context, fact: Failure): Partial<Context> {
+  const lastError = { code: fact.code, message: fact.message, at: fact.at };
+  const { candidate, policy } = context;
+  const undone = { lastError, download: null, installed: null };
+  if (candidate === null) return undone;
+  const lastTry = !LOCAL.has(fact.code) && candidate.attempt >= policy.maxAttempts;
+  if (PERMANENT.has(fact.code) || lastTry) {
+    const message = lastTry
+      ? `${fact.message} (given up after ${candidate.attempt} tries; \`self-update retry ${candidate.release.version}\` tries again)`
+      : fact.message;
+    return { ...undone, ...giveUp(context, { ...lastError, message }), lastError: { ...lastError, message } };
+  }
+  const stoppedFirst = policy.strategy === 'kill-then-download' && !context.appUp && !context.booting;
+  const attempt = LOCAL.has(fact.code) ? candidate.attempt : candidate.attempt + 1;
+  return {
+    ...undone,
+    candidate: { ...candidate, attempt, downloadFirst: candidate.downloadFirst || stoppedFirst },
+    retryAt: fact.at + backoffMs(candidate.attempt, policy.retryBaseMs, fact.jitter),
+  };
+}
+
+/** The app was found down in the middle of a stop-first update: the attempt ends, the old version comes back at once. */
+export function recordInterruption(context: Context, fact: FactOf<'appFoundDown'> & { at: number }): Partial<Context> {
+  const message = 'the update was interrupted while the app was down; the old version was started again';
+  return {
+    ...recordFailure(context, { type: 'downloadFailed', code: 'INTERRUPTED', message, jitter: 0, at: fact.at }),
+    ...seenOnDisk(context, fact.world),
+    booting: false,
+  };
+}
+
+/** The version that was started did not prove itself: it is denied, and not started again by itself. */
+export function recordBadVersion(context: Context, fact: Failure): Partial<Context> {
+  const lastError = { code: fact.code, message: fact.message, at: fact.at };
+  const bad = context.target ?? context.current;
+  if (bad === null) return { lastError };
+  const failedPaths = [...context.failedPaths.filter((path) => path !== bad.path), bad.path];
+  const isCandidate = context.candidate !== null && bad.path === context.installed?.path;
+  const proven = bad.path === context.lastGood?.path || bad.path === context.baked?.path;
+  if (!isCandidate && proven) return { lastError, failedPaths };
+  const denial = { version: bad.version, fingerprint: bad.fingerprint, code: fact.code, reason: fact.message, at: fact.at };
+  return { lastError, failedPaths, denied: deny(context.denied, denial), candidate: null, download: null, installed: null, retryAt: null, hold: null };
+}
+
+/** Nothing could be started: after a pause everything gets another chance. */
+export function recordNothingStarts(context: Context, fact: Failure): Partial<Context> {
+  const retryAt = fact.at + backoffMs(3, context.policy.retryBaseMs, fact.jitter);
+  return { failedPaths: [], appUp: false, booting: true, lastError: { code: fact.code, message: fact.message, at: fact.at }, retryAt };
+}
+
+function giveUp(context: Context, problem: Problem): Partial<Context> {
+  if (context.candidate === null) return {};
+  const { release } = context.candidate;
+  const denial = { version: release.version, fingerprint: fingerprint(release), code: problem.code, reason: problem.message, at: problem.at };
+  return { candidate: null, retryAt: null, denied: deny(context.denied, denial) };
+}
+
+/** The list stays short: the newest word about a version replaces older ones, and the oldest versions fall out. */
+const MOST_DENIALS = 100;
+export function deny(denied: readonly Denial[], denial: Denial): Denial[] {
+  const others = denied.filter((other) => other.version !== denial.version || (denial.fingerprint !== null && other.fingerprint !== denial.fingerprint));
+  return [...others, denial].slice(-MOST_DENIALS);
+}
+
+/** Links and trees as they are on the disk; where they and memory disagree, the disk is right. */
+export function seenOnDisk(context: Context, world: World): Partial<Context> {
+  return { baked: world.baked, current: world.current, lastGood: world.lastGood ?? context.lastGood };
+}
+
+export function recordSwitch(context: Context, fact: FactOf<'switched'>): Partial<Context> {
+  const changed = context.current?.path !== fact.to.path;
+  return { current: fact.to, previous: changed ? context.current : context.previous };
+}
+
+export function recordHealthy(context: Context, fact: FactOf<'versionBecameHealthy'> & { at: number }): Partial<Context> {
+  const { current, candidate, policy } = context;
+  const higher = context.highestHealthy === null || compareVersions(fact.version, context.highestHealthy, policy.versioning) > 0;
+  const hold = candidate?.byOperator && current ? { version: current.version, tag: current.tag, since: fact.at } : context.hold;
+  const settled = { candidate: null, download: null, installed: null, failedPaths: [], retryAt: null };
+  return { lastGood: current, highestHealthy: higher ? fact.version : context.highestHealthy, hold, ...settled, lastError: null };
+}
+
+/** A changed repository is the operator's word: what was learnt of the other one does not bind this one. */
+export function adoptPolicy(context: Context, policy: Policy): Partial<Context> {
+  if (policy.repository === context.policy.repository) return { policy };
+  return { policy, highestHealthy: null, denied: [], candidate: null, retryAt: null, awaiting: null, refused: null, hold: null };
+}

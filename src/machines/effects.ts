@@ -1,0 +1,45 @@
+/**
+ * The effects the machine asks for: what each is given, and the fact that its failure becomes. The registry in
+ * `src/effects` is typed by this table, so an effect without an implementation does not compile.
+ */
+import type { Fact, FactType } from './facts.ts';
+import type { InstalledVersion, Release } from './model.ts';
+
+export type EffectInputs = {
+  /** Looks for a release now: by the rules, or the very one that the operator named. */
+  check: { request: { tag: string | null; file: string | null } | null };
+  download: { release: Release };
+  verify: { release: Release; path: string; sha256: string };
+  extract: { release: Release; path: string; sha256: string };
+  /** Everything that can be checked before the app is stopped. */
+  prepareSwitch: { release: Release; from: string | null; attempt: number };
+  /** Stops the app and proves that it is gone. Safe when it does not run. */
+  stop: Record<string, never>;
+  switchCurrent: { to: InstalledVersion };
+  /** Starts what `current` names. Adopts the app when that already runs. */
+  start: { target: InstalledVersion | null };
+  observeProbation: { version: string; startedAt: number; probationMs: number };
+  removeOldVersions: { keep: string[] };
+};
+export type EffectName = keyof EffectInputs;
+
+/** One effect to perform, as data. */
+export type EffectRequest = { [N in EffectName]: { name: N; input: EffectInputs[N] } }[EffectName];
+
+/** The fact that says an effect failed. Every one of them carries `code`, `message` and, where it paces retries, `jitter`. */
+export const failureFacts = {
+  check: 'checkFailed',
+  download: 'downloadFailed',
+  verify: 'verificationFailed',
+  extract: 'extractionFailed',
+  prepareSwitch: 'preparationFailed',
+  stop: 'stopFailed',
+  switchCurrent: 'switchFailed',
+  start: 'startFailed',
+  observeProbation: 'probationFailed',
+  removeOldVersions: 'oldVersionsRemoved',
+} as const satisfies Record<EffectName, FactType>;
+
+/** `input` in, fact out. Safe to run twice, bounded in time, ends soon after `signal` aborts. */
+export type Effect<N extends EffectName> = (input: EffectInputs[N], signal: AbortSignal) => Promise<Fact>;
+export type Effects = { [N in EffectName]: Effect<N> };

@@ -1,0 +1,109 @@
+/**
+ * The facts: what is journaled, past tense. Each type has a schema and a version of its own. A schema only ever grows
+ * optional fields; anything else is a new version with an upcast in `upcast`, because old journals replay forever.
+ */
+import { z } from 'zod';
+import { installedVersionSchema, policySchema, releaseSchema, sha256Schema, worldSchema } from './model.ts';
+
+const problem = {
+  /** Stable and upper case, for machines. */
+  code: z.string().regex(/^[A-Z][A-Z0-9_]*$/),
+  /** For people: what happened, the likely reason, the remedy. */
+  message: z.string(),
+};
+/** 0 ≤ jitter < 1, drawn by the runtime, so that the machine stays deterministic. */
+const jitter = z.number().min(0).lt(1);
+const failure = { ...problem, jitter };
+
+const schemas = {
+  // The journal's beginning, and what the disk and the environment said later.
+  initialized: z.object({ policy: policySchema, world: worldSchema }),
+  configurationChanged: z.object({ policy: policySchema }),
+  appFoundDown: z.object({ world: worldSchema }),
+  appFoundUp: z.object({ world: worldSchema }),
+
+  // Looking for a release.
+  releaseFound: z.object({ release: releaseSchema }),
+  nothingNewer: z.object({}),
+  checkFailed: z.object(problem),
+  assetsAwaited: z.object({ tag: z.string(), version: z.string(), ...problem }),
+  releaseRefused: z.object({ tag: z.string(), version: z.string(), ...problem }),
+
+  // Getting it.
+  downloaded: z.object({ path: z.string(), sizeBytes: z.number().int(), sha256: sha256Schema }),
+  downloadFailed: z.object(failure),
+  verified: z.object({ checks: z.array(z.string()) }),
+  verificationFailed: z.object(failure),
+  installed: z.object({ version: installedVersionSchema }),
+  extractionFailed: z.object(failure),
+
+  // The switch.
+  switchStarted: z.object({ from: z.string().nullable(), to: z.string(), attempt: z.number().int() }),
+  preparationFailed: z.object(failure),
+  appStopped: z.object({ killed: z.boolean(), durationMs: z.number() }),
+  stopFailed: z.object(failure),
+  switched: z.object({ to: installedVersionSchema }),
+  switchFailed: z.object(failure),
+  appStarted: z.object({ version: z.string().nullable(), adopted: z.boolean() }),
+  startFailed: z.object(failure),
+
+  // Trusting it.
+  versionBecameHealthy: z.object({ version: z.string() }),
+  probationFailed: z.object(failure),
+  oldVersionsRemoved: z.object({ names: z.array(z.string()) }),
+
+  // Time.
+  retryDue: z.object({}),
+
+  // What the operator said.
+  updateRequested: z.object({}),
+  installRequested: z.object({ tag: z.string().nullable(), file: z.string().nullable() }),
+  holdReleased: z.object({}),
+  restartRequested: z.object({}),
+  paused: z.object({}),
+  resumed: z.object({}),
+  versionDenied: z.object({ version: z.string() }),
+  versionRetried: z.object({ version: z.string() }),
+} as const;
+
+export type FactType = keyof typeof schemas;
+/** zod gives an empty object the type `Record<string, never>`, which forbids `type` beside it. */
+type Body<S extends z.ZodType> = z.infer<S> extends Record<string, never> ? unknown : z.infer<S>;
+type Bodies = { [T in FactType]: Body<(typeof schemas)[T]> };
+export type Fact = { [T in FactType]: { type: T } & Bodies[T] }[FactType];
+export type FactOf<T extends FactType> = Extract<Fact, { type: T }>;
+
+/** A fact with the wall-clock time, in ms, at which it was recorded: what the machine is given. */
+export type StampedFact = { [T in FactType]: { type: T; at: number } & Bodies[T] }[FactType];
+
+/** The version under which each type is written now. Bump one together with an upcast. */
+const FACT_VERSION = 1;
+
+export const factTypes = Object.keys(schemas) as FactType[];
+
+/** What an operator may put into the inbox. */
+export const operatorFactTypes = [
+  'updateRequested',
+  'installRequested',
+  'holdReleased',
+  'restartRequested',
+  'paused',
+  'resumed',
+  'versionDenied',
+  'versionRetried',
+] as const satisfies readonly FactType[];
+export type OperatorFact = FactOf<(typeof operatorFactTypes)[number]>;
+
+/** Reads a fact as written under `version`. Throws `Error` for an unknown type, a newer version, or a body that does not fit. */
+export function parseFact(type: string, version: number, body: unknown): Fact {
+  if (!Object.hasOwn(schemas, type)) throw new Error(`unknown fact ${JSON.stringify(type)}: written by a newer version of self-update?`);
+  if (version > FACT_VERSION) throw new Error(`fact ${type} has schema version ${version}, this program knows ${FACT_VERSION}: update self-update`);
+  const parsed: object = schemas[type as FactType].parse(body);
+  return { ...parsed, type } as Fact;
+}
+
+/** The schema version and the body to write. */
+export function serializeFact(fact: Fact): { version: number; body: string } {
+  const { type, ...rest } = fact;
+  return { version: FACT_VERSION, body: JSON.stringify(schemas[type].parse(rest)) };
+}

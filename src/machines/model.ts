@@ -1,0 +1,102 @@
+/**
+ * The words of the domain, as data. Everything here crosses the journal, so it is plain JSON with a zod schema;
+ * times are wall-clock milliseconds since the Unix epoch, sizes are bytes, digests are lower-case hex sha256.
+ */
+import { z } from 'zod';
+
+/** Lower-case hexadecimal sha256, without a prefix. */
+export const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** A file attached to a release. `digest` is what GitHub computed at upload, or null for assets older than June 2025. */
+export const assetSchema = z.object({
+  id: z.number().int().nonnegative(),
+  name: z.string().min(1).max(255),
+  /** The API address; `GET` with `Accept: application/octet-stream` answers the bytes or a redirect. */
+  url: z.string(),
+  /** The public address, usable without a token. */
+  browserUrl: z.string(),
+  sizeBytes: z.number().int().nonnegative(),
+  digest: sha256Schema.nullable(),
+});
+export type Asset = z.infer<typeof assetSchema>;
+
+/** A release that was chosen: one version, one asset for this platform, and where its sums are. */
+export const releaseSchema = z.object({
+  repository: z.string(),
+  tag: z.string().min(1).max(255),
+  version: z.string().min(1),
+  publishedAt: z.string().nullable(),
+  prerelease: z.boolean(),
+  asset: assetSchema,
+  /** A `checksums.txt`, `SHA256SUMS` or `<asset>.sha256` of the same release. */
+  checksums: assetSchema.nullable(),
+  /** `file`: the operator named a local archive; `asset.url` is then its absolute path. */
+  origin: z.enum(['github', 'file']),
+});
+export type Release = z.infer<typeof releaseSchema>;
+
+/**
+ * A complete tree on disk. `path` is absolute; `digest` is the archive's sha256, null for a baked tree; `fingerprint`
+ * is that of the release it came from.
+ */
+export const installedVersionSchema = z.object({
+  repository: z.string(),
+  version: z.string().min(1),
+  tag: z.string().min(1),
+  digest: sha256Schema.nullable(),
+  fingerprint: z.string().nullable(),
+  path: z.string().min(1),
+});
+export type InstalledVersion = z.infer<typeof installedVersionSchema>;
+
+/** What the disk says: links are resolved, and null where there is none or its tree is not complete. */
+export const worldSchema = z.object({
+  baked: installedVersionSchema.nullable(),
+  current: installedVersionSchema.nullable(),
+  lastGood: installedVersionSchema.nullable(),
+});
+export type World = z.infer<typeof worldSchema>;
+
+export const strategySchema = z.enum(['kill-then-download', 'download-then-kill']);
+export const versioningSchema = z.enum(['semver', 'loose']);
+export type Versioning = z.infer<typeof versioningSchema>;
+
+/** The operator's rules, as far as the machine follows them. Part of the journal's first fact. */
+export const policySchema = z.object({
+  repository: z.string(),
+  strategy: strategySchema,
+  versioning: versioningSchema,
+  range: z.string(),
+  prerelease: z.boolean(),
+  tagPrefix: z.string(),
+  tag: z.string().nullable(),
+  assetGlob: z.string().nullable(),
+  platform: z.object({ os: z.string(), arch: z.string(), libc: z.string().nullable() }),
+  requireDigest: z.boolean(),
+  rollback: z.enum(['auto', 'manual']),
+  /** Tries at one release before it is given up. */
+  maxAttempts: z.number().int().positive(),
+  /** Pause after the first failure; it doubles with each further one. */
+  retryBaseMs: z.number().int().positive(),
+  /** How long a version is watched after its start before it is trusted. */
+  probationMs: z.number().int().nonnegative(),
+});
+export type Policy = z.infer<typeof policySchema>;
+
+/** A version that is not to be run. `fingerprint` null means every asset under that version. */
+export const denialSchema = z.object({
+  version: z.string(),
+  fingerprint: z.string().nullable(),
+  code: z.string(),
+  reason: z.string(),
+  at: z.number(),
+});
+export type Denial = z.infer<typeof denialSchema>;
+
+/** What is shown as `lastError`. */
+export type Problem = { code: string; message: string; at: number };
+
+/** What identifies the bytes of a release: its digest, or the asset's id, which changes at every upload. */
+export function fingerprint(release: Release): string {
+  return release.asset.digest ?? `asset:${release.asset.id}`;
+}

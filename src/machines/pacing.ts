@@ -1,0 +1,27 @@
+/** When to try again. Pure: the time and the dice come in as arguments. */
+
+/** No pause between tries at a release is longer than this. */
+export const LONGEST_BACKOFF_MS = 60 * 60 * 1000;
+/** GitHub asks for at least a minute after a limit that names no time. */
+export const SHORTEST_LIMIT_PAUSE_MS = 60 * 1000;
+/** Longer announcements are a wrong clock somewhere; a limit window is one hour. */
+export const LONGEST_LIMIT_PAUSE_MS = 2 * 60 * 60 * 1000;
+
+/** Exponential, ±25 %: `attempt` 1 waits about `baseMs`. */
+export function backoffMs(attempt: number, baseMs: number, jitter: number): number {
+  const pause = Math.min(baseMs * 2 ** Math.min(attempt - 1, 30), LONGEST_BACKOFF_MS);
+  return Math.round(pause * (0.75 + jitter / 2));
+}
+
+/** The pause between two polls, up to 10 % longer than asked, so that containers behind one address don't ask at once. */
+export function pollPauseMs(intervalMs: number, jitter: number): number {
+  return Math.round(intervalMs * (1 + jitter / 10));
+}
+
+/**
+ * What is left of a deadline, never more than `longestMs`: a clock that jumps back by years, or a deadline written
+ * while it was wrong, must not silence anything for years.
+ */
+export function remainingMs(deadlineAt: number, nowMs: number, longestMs: number): number {
+  return Math.min(Math.max(deadlineAt - nowMs, 0), longestMs);
+}

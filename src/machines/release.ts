@@ -1,0 +1,101 @@
+/** Which release to follow, out of what GitHub answered. Pure: the same answer and rules give the same choice. */
+import { type AssetPattern, chooseAsset, chooseChecksums } from './asset.ts';
+import type { Asset, Policy, Release } from './model.ts';
+import { compareVersions, isPrerelease, satisfies, versionFromTag } from './version.ts';
+
+/** Releases lag behind their assets by up to 20 minutes; after a day they won't come any more. */
+export const ASSETS_AWAITED_FOR_MS = 24 * 60 * 60 * 1000;
+
+/** A release as published, before an asset is chosen. `uploaded` is false while GitHub still receives the asset. */
+export type PublishedRelease = {
+  tag: string;
+  draft: boolean;
+  prerelease: boolean;
+  publishedAt: string | null;
+  assets: (Asset & { uploaded: boolean })[];
+};
+
+export type ReleaseChoice =
+  | { kind: 'release'; release: Release }
+  | { kind: 'none'; message: string }
+  | { kind: 'assetsAwaited'; tag: string; version: string; code: string; message: string }
+  | { kind: 'refused'; tag: string; version: string; code: string; message: string };
+
+/** Which address answers the question: `latest` leaves out drafts and prereleases, and follows the maintainer's word. */
+export function whereToLook(policy: Policy): { kind: 'latest' } | { kind: 'list' } | { kind: 'tag'; tag: string } {
+  if (policy.tag !== null) return { kind: 'tag', tag: policy.tag };
+  return policy.tagPrefix !== '' || policy.prerelease || policy.range !== '*' ? { kind: 'list' } : { kind: 'latest' };
+}
+
+/** The newest release that the rules allow, with its asset for this platform. `nowMs` decides how long assets are awaited. */
+export function chooseRelease(published: readonly PublishedRelease[], policy: Policy, pattern: AssetPattern | null, nowMs: number): ReleaseChoice {
+  const allowed = published
+    .map((release) => ({ release, version: versionOf(release, policy) }))
+    .filter((entry): entry is { release: PublishedRelease; version: string } => entry.version !== null)
+    .sort((a, b) => compareVersions(b.version, a.version, policy.versioning));
+  const newest = allowed[0];
+  if (!newest) return { kind: 'none', message: nothingAllowed(published, policy) };
+  return withAsset(newest.release, newest.version, policy, pattern, nowMs);
+}
+
+/** The operator named this very tag: rules about newness do not apply, those about the asset do. */
+export function chooseTagged(release: PublishedRelease, policy: Policy, pattern: AssetPattern | null, nowMs: number): ReleaseChoice {
+  return withAsset(release, versionFromTag(release.tag, policy.versioning, policy.tagPrefix) ?? release.tag, policy, pattern, nowMs);
+}
+
+function versionOf(release: PublishedRelease, policy: Policy): string | null {
+  if (release.draft) return null;
+  // An exact tag may be a moving one (`nightly`), which names no version: the tag itself then stands for it.
+  if (policy.tag !== null) return release.tag === policy.tag ? (versionFromTag(release.tag, policy.versioning, policy.tagPrefix) ?? release.tag) : null;
+  const version = versionFromTag(release.tag, policy.versioning, policy.tagPrefix);
+  if (version === null) return null;
+  if (!policy.prerelease && (release.prerelease || isPrerelease(version))) return null;
+  return satisfies(version, policy.range, policy.versioning) ? version : null;
+}
+
+function nothingAllowed(published: readonly PublishedRelease[], policy: Policy): string {
+  const tags = published.map((release) => release.tag);
+  if (tags.length === 0) return `${policy.repository} has published no release yet`;
+  const looked = tags.slice(0, 5).join(', ') + (tags.length > 5 ? ', …' : '');
+  return `no release of ${policy.repository} fits the rules (seen: ${looked}); see UPDATE_RANGE, UPDATE_PRERELEASE, UPDATE_TAG_PREFIX, UPDATE_VERSIONING`;
+}
+
+function withAsset(release: PublishedRelease, version: string, policy: Policy, pattern: AssetPattern | null, nowMs: number): ReleaseChoice {
+  const uploaded = release.assets.filter((asset) => asset.uploaded);
+  const choice = chooseAsset(uploaded, pattern, policy.platform);
+  const named = { tag: release.tag, version };
+  switch (choice.kind) {
+    case 'one': {
+      const asset = withoutUploaded(choice.asset);
+      const sums = chooseChecksums(uploaded, asset.name);
+      const checksums = sums === null ? null : withoutUploaded(sums);
+      if (policy.requireDigest && asset.digest === null && checksums === null) {
+        const message = `release ${release.tag} has no digest for ${asset.name} and no checksums file, so it can't be verified. Upload the asset again, add a checksums.txt, or set UPDATE_VERIFY=none`;
+        return { kind: 'refused', ...named, code: 'DIGEST_MISSING', message };
+      }
+      const { publishedAt, prerelease } = release;
+      return { kind: 'release', release: { repository: policy.repository, ...named, publishedAt, prerelease, asset, checksums, origin: 'github' } };
+    }
+    case 'several': {
+      const message = `release ${release.tag} has several assets for ${choice.wanted}: ${list(choice.names)}. Set UPDATE_ASSET to a pattern that fits exactly one`;
+      return { kind: 'refused', ...named, code: 'ASSET_AMBIGUOUS', message };
+    }
+    case 'none': {
+      const has = choice.names.length === 0 ? 'it has none' : `it has ${list(choice.names)}`;
+      const young = release.publishedAt !== null && nowMs - Date.parse(release.publishedAt) < ASSETS_AWAITED_FOR_MS;
+      const message = `release ${release.tag} has no asset for ${choice.wanted} (${has}). ${young ? 'It may still be uploading; else publish one or set UPDATE_ASSET' : 'Publish one or set UPDATE_ASSET'}`;
+      return { kind: young ? 'assetsAwaited' : 'refused', ...named, code: 'ASSET_MISSING', message };
+    }
+    default:
+      return choice satisfies never;
+  }
+}
+
+function withoutUploaded({ id, name, url, browserUrl, sizeBytes, digest }: Asset): Asset {
+  return { id, name, url, browserUrl, sizeBytes, digest };
+}
+
+/** At most ten names: a release may carry hundreds. */
+function list(names: readonly string[]): string {
+  return names.slice(0, 10).join(', ') + (names.length > 10 ? `, and ${names.length - 10} more` : '');
+}

@@ -1,0 +1,64 @@
+/** The questions the machine asks before it moves. Pure predicates over (context, fact). */
+import { type Context, candidateFor } from './context.ts';
+import type { StampedFact } from './facts.ts';
+import { type Denial, fingerprint, type InstalledVersion, type Release } from './model.ts';
+import { compareVersions } from './version.ts';
+
+/** Whether a version is one that may replace what runs: newer, and not below the highest that was ever healthy. */
+export function isNews(context: Context, version: string, tag: string): boolean {
+  const { current, policy, highestHealthy } = context;
+  if (current === null || current.repository !== policy.repository) return true;
+  if (policy.tag !== null) return tag !== current.tag;
+  // Rollback attack: an older release that is made "latest" again is never installed by itself.
+  const floor = highestHealthy ?? '';
+  return compareVersions(version, current.version, policy.versioning) > 0 && compareVersions(version, floor, policy.versioning) >= 0;
+}
+
+export function isDenied(denied: readonly Denial[], version: string, print: string | null): boolean {
+  return denied.some((denial) => denial.version === version && (denial.fingerprint === null || denial.fingerprint === print));
+}
+
+/** Whether a found release is to be fetched now. The operator's own request is never questioned. */
+export function isWanted(context: Context, release: Release, at: number): boolean {
+  if (context.request !== null) return true;
+  if (context.paused || context.hold !== null || context.candidate?.byOperator) return false;
+  if (isDenied(context.denied, release.version, fingerprint(release))) return false;
+  const { candidate, current, policy, retryAt } = context;
+  const isCandidate = candidate !== null && fingerprint(candidate.release) === fingerprint(release);
+  if (isCandidate && retryAt !== null && at < retryAt) return false;
+  const moved = policy.tag !== null && current !== null && current.fingerprint !== null && current.fingerprint !== fingerprint(release);
+  return moved || isNews(context, release.version, release.tag);
+}
+
+/** The client's order stops a running app before the download; a failure after the stop ends that for this release. */
+export function stopsFirst(context: Context, release: Release): boolean {
+  return context.policy.strategy === 'kill-then-download' && context.appUp && !candidateFor(context, release).downloadFirst;
+}
+
+/** What to run when nothing newer is to be had: see DESIGN "What `app/run` execs". */
+export function fallback(context: Context): InstalledVersion | null {
+  const { baked, current, lastGood, previous, denied, failedPaths } = context;
+  const order = bakedIsNewer(context) ? [baked, current, lastGood, previous] : [current, lastGood, previous, baked];
+  const complete = order.filter((version) => version !== null).filter((version) => !failedPaths.includes(version.path));
+  return complete.find((version) => !isDenied(denied, version.version, version.fingerprint)) ?? complete[0] ?? null;
+}
+
+/** A newer image over an older volume: its version wins, unless the operator holds one or it failed here before. */
+function bakedIsNewer({ baked, current, denied, hold, policy, booting }: Context): boolean {
+  if (!booting || baked === null || hold !== null || policy.tag !== null) return false;
+  if (isDenied(denied, baked.version, baked.fingerprint)) return false;
+  return current === null || compareVersions(baked.version, current.version, policy.versioning) > 0;
+}
+
+/** Whether what was just started has yet to prove itself. */
+export function isUnproven({ current, lastGood }: Context): boolean {
+  return current !== null && current.path !== lastGood?.path;
+}
+
+/** A refusal or a wait is a fact once, not at every poll. */
+export function saysSomethingNew(context: Context, fact: StampedFact): boolean {
+  if (fact.type === 'assetsAwaited') return isNews(context, fact.version, fact.tag) && context.awaiting?.message !== fact.message;
+  if (fact.type !== 'releaseRefused') return false;
+  const known = context.refused?.tag === fact.tag && context.refused.message === fact.message;
+  return isNews(context, fact.version, fact.tag) && !known;
+}

@@ -1,0 +1,91 @@
+/**
+ * The state as a fold of the journal: the machine's snapshot, the effects that are outstanding and the timers that run.
+ * Pure. Live operation and replay both go through `evolve`, so cold start and crash recovery are one path.
+ */
+import { createActor, initialTransition, type Snapshot, transition } from 'xstate';
+import type { JournalRecord } from '../journal/record.ts';
+import type { EffectRequest } from '../machines/effects.ts';
+import type { FactType, StampedFact } from '../machines/facts.ts';
+import { type UpdaterSnapshot, updaterMachine } from '../machines/updater.ts';
+
+export type OutstandingEffect = { id: string; sinceSeq: number; request: EffectRequest };
+/** `dueAt` is wall clock; `delayMs` caps the wait when the clock has jumped. */
+export type Timer = { id: string; type: FactType; dueAt: number; delayMs: number };
+export type State = { snapshot: UpdaterSnapshot; effects: ReadonlyMap<string, OutstandingEffect>; timers: ReadonlyMap<string, Timer> };
+
+/** XState's own action types, as `transition()` returns them for `invoke`, `raise` with a delay, and `cancel`. */
+type ExecutableAction = { type: string; params?: unknown };
+
+/** The first record. Throws if that is not `initialized`. */
+export function begin(record: JournalRecord): State {
+  if (record.fact.type !== 'initialized') throw new Error(`a journal begins with initialized, not ${record.fact.type}`);
+  const { policy, world } = record.fact;
+  const [snapshot, actions] = initialTransition(updaterMachine, { policy, world });
+  return interpret({ snapshot, effects: new Map(), timers: new Map() }, actions, record);
+}
+
+/** The state after one more fact. `snapshot` is the very same object if the machine does not handle the fact here. */
+export function evolve(state: State, record: JournalRecord): State {
+  const event = { ...record.fact, at: record.at } as StampedFact;
+  const [snapshot, actions] = transition(updaterMachine, state.snapshot, event);
+  if (snapshot === state.snapshot && record.effect === null) return state;
+  return interpret({ ...state, snapshot }, actions, record);
+}
+
+export function replay(records: Iterable<JournalRecord>, from: State | null = null): State | null {
+  let state = from;
+  for (const record of records) state = state === null ? begin(record) : evolve(state, record);
+  return state;
+}
+
+function interpret(state: State, actions: readonly ExecutableAction[], record: JournalRecord): State {
+  const effects = new Map(state.effects);
+  const timers = new Map(state.timers);
+  if (record.effect !== null) effects.delete(record.effect);
+  if (record.fact.type === 'retryDue') timers.delete('retry');
+  for (const action of actions) {
+    const params = action.params as never;
+    switch (action.type) {
+      case 'xstate.spawnChild': {
+        const { id, src, input } = params as { id: string; src: string; input: unknown };
+        effects.set(id, { id, sinceSeq: record.seq, request: { name: src, input } as EffectRequest });
+        break;
+      }
+      case 'xstate.stopChild':
+        effects.delete((params as { id: string }).id);
+        break;
+      case 'xstate.raise': {
+        const { id, delay, event } = params as { id: string; delay: number; event: { type: FactType } };
+        timers.set(id, { id, type: event.type, dueAt: record.at + delay, delayMs: delay });
+        break;
+      }
+      case 'xstate.cancel':
+        timers.delete(params as string);
+        break;
+      default:
+        throw new Error(`the machine asked for an action that the runtime does not know: ${action.type}`);
+    }
+  }
+  return { snapshot: state.snapshot, effects, timers };
+}
+
+/** The state as JSON, for a checkpoint. */
+export function serializeState(state: State): string {
+  const snapshot = updaterMachine.getPersistedSnapshot(state.snapshot as never);
+  return JSON.stringify({ snapshot, effects: [...state.effects.values()], timers: [...state.timers.values()] });
+}
+
+/** The state from `serializeState`. An actor that is never started only restores: it runs nothing. */
+export function deserializeState(text: string): State {
+  const { snapshot, effects, timers } = JSON.parse(text) as { snapshot: Snapshot<unknown>; effects: OutstandingEffect[]; timers: Timer[] };
+  return {
+    snapshot: createActor(updaterMachine, { snapshot, input: undefined as never }).getSnapshot() as UpdaterSnapshot,
+    effects: new Map(effects.map((effect) => [effect.id, effect])),
+    timers: new Map(timers.map((timer) => [timer.id, timer])),
+  };
+}
+
+/** The name of the top-level state, as `status` shows it. */
+export function stateName(snapshot: UpdaterSnapshot): string {
+  return typeof snapshot.value === 'string' ? snapshot.value : (Object.keys(snapshot.value)[0] ?? '');
+}

@@ -1,0 +1,134 @@
+/** Given, when, then for the machine: a journal in memory, folded by the very code that production runs. */
+import type { Fact } from '../../src/machines/facts.ts';
+import type { InstalledVersion, Policy, Release, World } from '../../src/machines/model.ts';
+import { begin, evolve, type State, stateName } from '../../src/runtime/fold.ts';
+
+export const policy: Policy = {
+  repository: 'acme/app',
+  strategy: 'kill-then-download',
+  versioning: 'semver',
+  range: '*',
+  prerelease: false,
+  tagPrefix: '',
+  tag: null,
+  assetGlob: null,
+  platform: { os: 'linux', arch: 'amd64', libc: 'glibc' },
+  requireDigest: true,
+  rollback: 'auto',
+  maxAttempts: 3,
+  retryBaseMs: 1000,
+  probationMs: 10_000,
+};
+
+export function digestOf(version: string): string {
+  return Buffer.from(version).toString('hex').padEnd(64, '0').slice(0, 64);
+}
+
+export function release(version: string, overrides: Partial<Release> = {}): Release {
+  const digest = digestOf(version);
+  const asset = { id: 1, name: 'app.tar.gz', url: 'https://api.github.com/a/1', browserUrl: 'https://github.com/a/1', sizeBytes: 9, digest };
+  return { repository: 'acme/app', tag: `v${version}`, version, publishedAt: null, prerelease: false, asset, checksums: null, origin: 'github', ...overrides };
+}
+
+export function tree(version: string): InstalledVersion {
+  const digest = digestOf(version);
+  return { repository: 'acme/app', version, tag: `v${version}`, digest, fingerprint: digest, path: `/d/releases/${version}` };
+}
+
+export function baked(version: string): InstalledVersion {
+  return { ...tree(version), digest: null, fingerprint: null, path: `/baked/${version}` };
+}
+
+export function world(overrides: Partial<World> = {}): World {
+  return { baked: baked('1.0.0'), current: null, lastGood: null, ...overrides };
+}
+
+/** A story told in facts. Each resolves the outstanding effect named beside it, as the runtime would have it. */
+export class Story {
+  state: State;
+  #seq = 1;
+  #at = 1_000_000;
+
+  constructor(overrides: { policy?: Partial<Policy>; world?: World } = {}) {
+    const fact: Fact = { type: 'initialized', policy: { ...policy, ...overrides.policy }, world: overrides.world ?? world() };
+    this.state = begin({ seq: 1, at: this.#at, fact, effect: null, command: null });
+  }
+
+  /** Time passes. */
+  after(ms: number): this {
+    this.#at += ms;
+    return this;
+  }
+
+  /** The fact happens; if it is the answer to the one effect that is outstanding, it resolves that. */
+  when(fact: Fact, effect: string | null = this.#awaited()): this {
+    this.#seq += 1;
+    this.state = evolve(this.state, { seq: this.#seq, at: this.#at, fact, effect: isSpontaneous(fact) ? null : effect, command: null });
+    return this;
+  }
+
+  get name(): string {
+    return stateName(this.state.snapshot);
+  }
+
+  get context() {
+    return this.state.snapshot.context;
+  }
+
+  get effects(): string[] {
+    return [...this.state.effects.keys()];
+  }
+
+  get timers(): { type: string; inMs: number }[] {
+    return [...this.state.timers.values()].map((timer) => ({ type: timer.type, inMs: timer.dueAt - this.#at }));
+  }
+
+  #awaited(): string | null {
+    return this.effects.length === 1 ? (this.effects[0] ?? null) : null;
+  }
+}
+
+const SPONTANEOUS = /Requested$|Due$|^appFound|^configuration|^paused$|^resumed$|^holdReleased$|^version(?:Denied|Retried)$/;
+
+function isSpontaneous(fact: Fact): boolean {
+  return SPONTANEOUS.test(fact.type);
+}
+
+/** Facts that most stories need. */
+export const facts = {
+  foundDown: (seen: World = world()): Fact => ({ type: 'appFoundDown', world: seen }),
+  foundUp: (seen: World = world()): Fact => ({ type: 'appFoundUp', world: seen }),
+  found: (version: string, overrides: Partial<Release> = {}): Fact => ({ type: 'releaseFound', release: release(version, overrides) }),
+  downloaded: (version: string): Fact => ({ type: 'downloaded', path: '/d/tmp/x.part', sizeBytes: 9, sha256: digestOf(version) }),
+  verified: (): Fact => ({ type: 'verified', checks: ['digest'] }),
+  installed: (version: string): Fact => ({ type: 'installed', version: tree(version) }),
+  switchStarted: (to: string): Fact => ({ type: 'switchStarted', from: null, to, attempt: 1 }),
+  stopped: (): Fact => ({ type: 'appStopped', killed: false, durationMs: 5 }),
+  switched: (to: InstalledVersion): Fact => ({ type: 'switched', to }),
+  started: (version: string): Fact => ({ type: 'appStarted', version, adopted: false }),
+  healthy: (version: string): Fact => ({ type: 'versionBecameHealthy', version }),
+  tidied: (): Fact => ({ type: 'oldVersionsRemoved', names: [] }),
+  failed: (
+    type:
+      | 'downloadFailed'
+      | 'verificationFailed'
+      | 'extractionFailed'
+      | 'preparationFailed'
+      | 'stopFailed'
+      | 'switchFailed'
+      | 'startFailed'
+      | 'probationFailed',
+    code = 'NETWORK',
+  ): Fact => ({ type, code, message: 'the reason', jitter: 0.5 }),
+};
+
+/** The baked version runs and is trusted. */
+export function running(overrides: { policy?: Partial<Policy> } = {}): Story {
+  return new Story(overrides)
+    .when(facts.foundDown())
+    .when({ type: 'nothingNewer' })
+    .when(facts.switched(baked('1.0.0')))
+    .when(facts.started('1.0.0'))
+    .when(facts.healthy('1.0.0'))
+    .when(facts.tidied());
+}
