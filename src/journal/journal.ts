@@ -6,7 +6,7 @@
  * (SQLite, "Write-Ahead Logging"); where the volume can't do WAL (no shared memory), a rollback journal with EXTRA does.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type Fact, parseFact, serializeFact } from '../machines/facts.ts';
@@ -58,6 +58,14 @@ export class Journal {
         throw error;
       }
     });
+  }
+
+  /** Moves a damaged journal out of the way, whole. Returns its new name. */
+  static setAside(directory: string): string {
+    const aside = `${Journal.path(directory)}.damaged-${new Date().toISOString().replaceAll(':', '')}`;
+    renameSync(Journal.path(directory), aside);
+    for (const suffix of ['-wal', '-shm']) rmSync(`${Journal.path(directory)}${suffix}`, { force: true });
+    return aside;
   }
 
   /** Opens for reading beside a writer. Null if there is no journal yet. */

@@ -2,29 +2,51 @@
  * One updater a directory. The lock is SQLite's own exclusive lock on a file of its own: a POSIX record lock that the
  * kernel drops when its holder dies in whatever way, so it is never stale.
  */
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Fault } from '../support/fault.ts';
 
 /** SQLITE_BUSY, https://www.sqlite.org/rescode.html#busy */
 const SQLITE_BUSY = 5;
+/** Long enough for somebody who only looks whether the lock is held, short enough to call it "at once". */
+const LOOKERS_WAIT_MS = 300;
 
 export type Lock = { release(): void };
 
 /** Takes the lock or throws `Fault` `LOCKED` at once. Never open the file otherwise: closing it would drop the lock. */
 export function acquireLock(directory: string): Lock {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const db = new DatabaseSync(path.join(directory, 'lock'), { timeout: 0 });
+  const db = new DatabaseSync(path.join(directory, 'lock'), { timeout: LOOKERS_WAIT_MS });
   try {
     db.exec('PRAGMA journal_mode=DELETE; BEGIN EXCLUSIVE');
   } catch (error) {
     db.close();
-    const code = (error as { errcode?: number }).errcode;
-    if (code === undefined || (code & 0xff) !== SQLITE_BUSY) throw error;
+    if (!isBusy(error)) throw error;
     throw new Fault('LOCKED', `another updater is at work in ${path.dirname(directory)}: only one may be. Stop it, or give this one an UPDATE_DIR of its own`, {
       cause: error,
     });
   }
   return { release: () => db.close() };
+}
+
+/** Whether an updater is at work. Looks by a shared lock, which an updater that starts just then waits out. */
+export function isLocked(directory: string): boolean {
+  const file = path.join(directory, 'lock');
+  if (!existsSync(file)) return false;
+  const db = new DatabaseSync(file, { readOnly: true, timeout: 0 });
+  try {
+    db.prepare('SELECT count(*) FROM sqlite_schema').get();
+    return false;
+  } catch (error) {
+    if (isBusy(error)) return true;
+    throw error;
+  } finally {
+    db.close();
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  const code = (error as { errcode?: number }).errcode;
+  return code !== undefined && (code & 0xff) === SQLITE_BUSY;
 }

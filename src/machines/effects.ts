@@ -3,11 +3,11 @@
  * `src/effects` is typed by this table, so an effect without an implementation does not compile.
  */
 import type { Fact, FactType } from './facts.ts';
-import type { InstalledVersion, Release } from './model.ts';
+import type { InstalledVersion, Policy, Release } from './model.ts';
 
 export type EffectInputs = {
   /** Looks for a release now: by the rules, or the very one that the operator named. */
-  check: { request: { tag: string | null; file: string | null } | null };
+  check: { policy: Policy; request: { tag: string | null; file: string | null } | null };
   download: { release: Release };
   verify: { release: Release; path: string; sha256: string };
   extract: { release: Release; path: string; sha256: string };

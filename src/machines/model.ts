@@ -30,8 +30,8 @@ export const releaseSchema = z.object({
   asset: assetSchema,
   /** A `checksums.txt`, `SHA256SUMS` or `<asset>.sha256` of the same release. */
   checksums: assetSchema.nullable(),
-  /** `file`: the operator named a local archive; `asset.url` is then its absolute path. */
-  origin: z.enum(['github', 'file']),
+  /** `file`: the operator named a local archive; `baked`: the tree of the image. `asset.url` is then an absolute path. */
+  origin: z.enum(['github', 'file', 'baked']),
 });
 export type Release = z.infer<typeof releaseSchema>;
 

@@ -153,7 +153,7 @@ export const updaterMachine = setup({
     },
     checking: {
       description: 'Asks GitHub for the newest release before the app is started, or for the one the operator named.',
-      invoke: { id: 'check', src: 'check', input: ({ context }) => ({ request: context.request }) },
+      invoke: { id: 'check', src: 'check', input: ({ context }) => ({ policy: context.policy, request: context.request }) },
       on: {
         releaseFound: [
           { guard: and(['isWanted', 'stopsFirst']), target: 'preparing', actions: 'adoptRelease' },

@@ -1,0 +1,97 @@
+/** The command line, parsed. `docs/commands.md` says what each command does. */
+import { parseArgs } from 'node:util';
+
+/** sysexits(3) where they fit; 100 as dnf check-update. */
+export const EXIT = { done: 0, failed: 1, usage: 2, tryAgain: 75, configuration: 78, updateAvailable: 100 } as const;
+
+export const COMMANDS = {
+  run: 'keep the app up to date (--once: do what is due, say when to run next, end)',
+  check: 'is there an update? exit 0: no, 100: yes',
+  update: 'check and update now',
+  install: 'install <tag|file>: this very version, also an older one; it is held',
+  release: 'end a hold',
+  restart: 'restart the app, no update',
+  pause: 'no updates until resume',
+  resume: 'end a pause',
+  approve: 'approve <version>',
+  deny: 'deny <version>: never run it',
+  retry: 'retry <version>: give a denied version another chance',
+  status: 'what runs, what is new, why not now',
+  history: 'the updates so far',
+  events: 'the journal (--follow: as it grows)',
+  verify: 'compare the installed trees with their manifests',
+  replay: 'fold the journal again (--at N: as it was at fact N)',
+} as const;
+export type CommandName = keyof typeof COMMANDS;
+
+export type Arguments = { command: CommandName; operand: string | null; once: boolean; json: boolean; follow: boolean; at: number | null; appArgs: string[] };
+
+/** Which commands need an operand. */
+const NEEDS_OPERAND = new Set<CommandName>(['install', 'approve', 'deny', 'retry']);
+
+export class UsageError extends Error {}
+
+export type Invocation = { kind: 'help' } | { kind: 'version' } | { kind: 'run'; args: Arguments };
+
+/** Everything after `--` is the app's. Throws `UsageError`. */
+export function parseArguments(argv: readonly string[]): Invocation {
+  const split = argv.indexOf('--');
+  const ours = split < 0 ? argv : argv.slice(0, split);
+  const appArgs = split < 0 ? [] : argv.slice(split + 1);
+  const { values, positionals } = parse(ours);
+  if (values.help) return { kind: 'help' };
+  if (values.version) return { kind: 'version' };
+  const [name = 'run', operand = null, ...rest] = positionals;
+  if (!Object.hasOwn(COMMANDS, name)) throw new UsageError(`unknown command ${JSON.stringify(name)}`);
+  const command = name as CommandName;
+  if (rest.length > 0 || (operand !== null && !NEEDS_OPERAND.has(command) && command !== 'verify'))
+    throw new UsageError(`${command} does not take ${JSON.stringify(rest[0] ?? operand)}`);
+  if (operand === null && NEEDS_OPERAND.has(command)) throw new UsageError(`${command} needs ${command === 'install' ? 'a tag or a file' : 'a version'}`);
+  if (values.once && command !== 'run') throw new UsageError('--once belongs to run');
+  if (values.follow && command !== 'events') throw new UsageError('--follow belongs to events');
+  if (values.at !== undefined && !(command === 'replay' && /^\d{1,15}$/.test(values.at)))
+    throw new UsageError('--at belongs to replay and takes the number of a fact');
+  return {
+    kind: 'run',
+    args: {
+      command,
+      operand,
+      once: values.once ?? false,
+      json: values.json ?? false,
+      follow: values.follow ?? false,
+      at: values.at === undefined ? null : Number(values.at),
+      appArgs,
+    },
+  };
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        once: { type: 'boolean' },
+        json: { type: 'boolean' },
+        follow: { type: 'boolean', short: 'f' },
+        at: { type: 'string' },
+        help: { type: 'boolean', short: 'h' },
+        version: { type: 'boolean' },
+      },
+    });
+  } catch (error) {
+    throw new UsageError((error as Error).message.split('. ')[0]);
+  }
+}
+
+export function helpText(): string {
+  const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length)) + 2;
+  const rows = Object.entries(COMMANDS).map(([name, text]) => `  ${name.padEnd(width)}${text}`);
+  return [
+    'usage: self-update [command] [--json]',
+    '',
+    ...rows,
+    '',
+    'Settings come from the environment: GH_USER and GH_REPO are required, see docs/settings.md.',
+  ].join('\n');
+}

@@ -1,0 +1,194 @@
+/** The composition root: the one place where configuration, effects, journal and runtime meet. */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { type Config, type Environment, mayBePlain } from '../config/config.ts';
+import { type PollNote, pollNoteSchema } from '../effects/check.ts';
+import { type AnswerCache, GitHub } from '../effects/github/client.ts';
+import { Http } from '../effects/github/http.ts';
+import { createEffects, type EffectDependencies } from '../effects/index.ts';
+import { EmbeddedSupervisor } from '../effects/supervisor/embedded.ts';
+import type { Supervisor } from '../effects/supervisor/supervisor.ts';
+import { inboxDir, type Places, readWorld, stateDir } from '../effects/trees.ts';
+import { Journal } from '../journal/journal.ts';
+import type { JournalRecord } from '../journal/record.ts';
+import type { Policy } from '../machines/model.ts';
+import type { State } from '../runtime/fold.ts';
+import { type Log, Runtime } from '../runtime/runtime.ts';
+import { hostPlatform, matchGlob } from './host.ts';
+import type { ImageInfo } from './report.ts';
+
+/** Tries at one release before it is given up. */
+const MAX_ATTEMPTS = 5;
+
+export type Parts = { config: Config; places: Places; policy: Policy; log: Log; environment: Environment };
+
+export type RunOptions = {
+  appArgs: readonly string[];
+  appOutput: 'inherit' | 'file';
+  onProgress: (received: number, total: number) => void;
+  onRecord: (record: JournalRecord, state: State) => void;
+};
+
+export function placesOf(config: Config): Places {
+  return {
+    root: config.updateDir,
+    bakedDir: config.UPDATE_BAKED_DIR,
+    repository: `${config.GH_USER}/${config.GH_REPO}`,
+    versioning: config.UPDATE_VERSIONING,
+    tagPrefix: config.UPDATE_TAG_PREFIX,
+  };
+}
+
+export function policyOf(config: Config): Policy {
+  return {
+    repository: `${config.GH_USER}/${config.GH_REPO}`,
+    strategy: config.UPDATE_STRATEGY,
+    versioning: config.UPDATE_VERSIONING,
+    range: config.UPDATE_RANGE,
+    prerelease: config.UPDATE_PRERELEASE,
+    tagPrefix: config.UPDATE_TAG_PREFIX,
+    tag: config.UPDATE_TAG ?? null,
+    assetGlob: config.UPDATE_ASSET ?? null,
+    platform: hostPlatform(),
+    requireDigest: config.UPDATE_VERIFY === 'digest',
+    rollback: config.UPDATE_ROLLBACK,
+    maxAttempts: MAX_ATTEMPTS,
+    retryBaseMs: config.SLEEP,
+    probationMs: config.UPDATE_PROBATION,
+  };
+}
+
+/** What the app, its hooks and its checks are given: everything but ours, and never a secret of ours. */
+export function appEnvironment(environment: Environment): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(environment).filter((entry): entry is [string, string] => entry[1] !== undefined && !entry[0].startsWith('UPDATE_')),
+  );
+}
+
+/** The poll note and the cached answers, in the journal's file but not among its facts. */
+export function noteStore(journal: Journal, writable: boolean): { note: EffectDependencies['note']; cache: AnswerCache } {
+  const write = (name: string, value: unknown): void => {
+    if (writable) journal.writeNote(name, JSON.stringify(value));
+  };
+  return {
+    note: { read: () => readPollNote(journal), write: (note) => write('poll', note) },
+    cache: {
+      read: (key) => JSON.parse(journal.readNote(`answer:${key}`) ?? 'null'),
+      write: (key, entry) => write(`answer:${key}`, entry),
+    },
+  };
+}
+
+export function readPollNote(journal: Journal): PollNote {
+  const parsed = pollNoteSchema.safeParse(JSON.parse(journal.readNote('poll') ?? '{}'));
+  return parsed.success ? parsed.data : pollNoteSchema.parse({});
+}
+
+export function createGitHub({ config, places }: Parts, cache: AnswerCache): { http: Http; github: GitHub } {
+  const http = new Http({
+    userAgent: `self-update/${programVersion()} (+https://github.com/${places.repository})`,
+    apiUrl: config.apiUrl,
+    assetHosts: config.assetHosts,
+    mayBePlain: (url) => mayBePlain(url, config.UPDATE_INSECURE_HTTP),
+    token: config.token,
+    proxyEnvironment: { HTTPS_PROXY: config.HTTPS_PROXY, NO_PROXY: config.NO_PROXY },
+  });
+  return { http, github: new GitHub({ http, repository: places.repository, cache, now: Date.now }) };
+}
+
+export function assetPatternOf(config: Config): EffectDependencies['assetPattern'] {
+  const glob = config.UPDATE_ASSET;
+  return glob === undefined ? null : { glob, matches: (name) => matchGlob(name, glob) };
+}
+
+export async function createRuntime(parts: Parts, journal: Journal, options: RunOptions): Promise<{ runtime: Runtime; supervisor: Supervisor }> {
+  const { config, places, policy, log, environment } = parts;
+  const { note, cache } = noteStore(journal, true);
+  const { http, github } = createGitHub(parts, cache);
+  const appEnv = appEnvironment(environment);
+  const supervisor = new EmbeddedSupervisor({ directory: places.root, environment: appEnv, output: options.appOutput, log: log.warn });
+  const effects = createEffects({
+    github,
+    http,
+    places,
+    note,
+    supervisor,
+    assetPattern: assetPatternOf(config),
+    pollIntervalMs: config.SLEEP,
+    now: Date.now,
+    random: Math.random,
+    maxAssetBytes: config.UPDATE_MAX_ASSET_BYTES,
+    maxUnpackedBytes: config.UPDATE_MAX_UNPACKED_BYTES,
+    maxEntries: config.UPDATE_MAX_ENTRIES,
+    onProgress: options.onProgress,
+    requireDigest: policy.requireDigest,
+    app: {
+      command: config.UPDATE_APP_COMMAND ?? null,
+      repositoryName: config.GH_REPO,
+      workdir: config.UPDATE_APP_WORKDIR ?? null,
+      args: options.appArgs,
+      environment: appEnv,
+    },
+    linked: { names: config.UPDATE_LINKED, directory: config.UPDATE_LINKED_DIR },
+    health: {
+      url: config.UPDATE_HEALTH_URL ?? null,
+      command: config.UPDATE_HEALTH_CMD ?? null,
+      startPeriodMs: config.UPDATE_HEALTH_START_PERIOD,
+      intervalMs: config.UPDATE_HEALTH_INTERVAL,
+      timeoutMs: config.UPDATE_HEALTH_TIMEOUT,
+      retries: config.UPDATE_HEALTH_RETRIES,
+    },
+    environment: appEnv,
+    stop: { signalName: config.UPDATE_STOP_SIGNAL, waitMs: config.SVWAIT },
+    keptTrees: config.UPDATE_KEEP,
+  });
+  const runtime = await Runtime.open({
+    journal,
+    effects,
+    policy,
+    inboxDir: inboxDir(places),
+    pollIntervalMs: config.SLEEP,
+    firstCheckTimeoutMs: config.UPDATE_FIRST_CHECK_TIMEOUT,
+    nextPollAt: () => note.read().nextCheckAt,
+    observeWorld: () => readWorld(places),
+    observeApp: async () => (await supervisor.observe()) !== null,
+    now: Date.now,
+    random: Math.random,
+    log,
+    onRecord: options.onRecord,
+  });
+  return { runtime, supervisor };
+}
+
+/** The journal for writing. A damaged one is set aside, loudly: what it knew is rebuilt from the disk, and the app runs. */
+export function openJournal(places: Places, log: Log): Journal {
+  try {
+    const journal = Journal.open(stateDir(places));
+    journal.read();
+    return journal;
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'JOURNAL_CORRUPT') throw error;
+    const aside = Journal.setAside(stateDir(places));
+    log.warn(`${(error as Error).message}. It was moved to ${aside}, and a new one begins with what is on the disk [JOURNAL_CORRUPT]`);
+    return Journal.open(stateDir(places));
+  }
+}
+
+/** What the image says about itself; nothing elsewhere. */
+export function imageInfo(): ImageInfo {
+  try {
+    const { version, created } = JSON.parse(readFileSync('/usr/share/self-update/image.json', 'utf8')) as Partial<ImageInfo>;
+    return { version: version ?? null, created: created ?? null };
+  } catch {
+    return { version: null, created: null };
+  }
+}
+
+export function programVersion(): string {
+  const file = path.join(import.meta.dirname, '..', '..', 'package.json');
+  try {
+    return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+  } catch {
+    return '0.0.0';
+  }
+}

@@ -1,0 +1,26 @@
+/** The log: one line an event on standard error, prefixed, as text or JSON, with secrets blacked out. */
+import type { Log } from '../runtime/runtime.ts';
+
+export type LogOptions = { format: 'text' | 'json'; verbose: boolean; now: () => number; secrets: () => readonly string[]; write: (line: string) => void };
+
+type Level = 'info' | 'warn' | 'debug';
+
+export function createLog({ format, verbose, now, secrets, write }: LogOptions): Log {
+  const emit = (level: Level, message: string): void => {
+    if (level === 'debug' && !verbose) return;
+    // Nothing that a server or an app said may forge a line or reach into a terminal.
+    const clean = redact(message, secrets()).replace(/\p{Cc}+/gu, ' ');
+    const at = new Date(now()).toISOString();
+    write(format === 'json' ? JSON.stringify({ at, level, source: 'self-update', message: clean }) : `update: ${level === 'warn' ? 'warning: ' : ''}${clean}`);
+  };
+  return {
+    info: (message) => emit('info', message),
+    warn: (message) => emit('warn', message),
+    debug: (message) => emit('debug', message),
+  };
+}
+
+/** Token theft: no secret is ever written, whatever message it strayed into. */
+export function redact(text: string, secrets: readonly string[]): string {
+  return secrets.filter((secret) => secret.length >= 4).reduce((result, secret) => result.replaceAll(secret, '[secret]'), text);
+}

@@ -1,0 +1,205 @@
+/**
+ * Commands that change something. Beside a running updater they go through the inbox, and its journal tells their fate;
+ * without one, this process is the updater for as long as the command takes.
+ */
+
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { check } from '../effects/check.ts';
+import { exists, inboxDir, stateDir } from '../effects/trees.ts';
+import { Journal } from '../journal/journal.ts';
+import { acquireLock, type Lock } from '../journal/lock.ts';
+import { initialContext } from '../machines/context.ts';
+import type { OperatorFact } from '../machines/facts.ts';
+import { isNews, isWanted } from '../machines/rules.ts';
+import { stateName } from '../runtime/fold.ts';
+import { commandFile, isPending, remove, submit } from '../runtime/inbox.ts';
+import { Fault } from '../support/fault.ts';
+import { type Arguments, EXIT } from './arguments.ts';
+import { assetPatternOf, createGitHub, createRuntime, noteStore, openJournal, type Parts } from './compose.ts';
+import { createProgress } from './progress.ts';
+import { eventLine, readState } from './read.ts';
+import { describeFact } from './words.ts';
+
+/** An updater that is awake takes a command within milliseconds. */
+const TAKEN_WITHIN_MS = 10_000;
+const LOOK_EVERY_MS = 100;
+/** These change what is remembered, and need nothing done. */
+const QUICK = new Set<OperatorFact['type']>(['paused', 'resumed', 'versionDenied', 'versionRetried', 'holdReleased']);
+
+/** `check`: asks GitHub without changing anything, and wakes a running updater. */
+export async function checkOnly(args: Arguments, parts: Parts, signal: AbortSignal): Promise<number> {
+  const { places, policy, config } = parts;
+  const journal = Journal.openForReading(stateDir(places));
+  const empty = { note: { read: () => readState(parts).note, write: () => {} }, cache: { read: () => null, write: () => {} } };
+  const { note, cache } = journal === null ? empty : noteStore(journal, false);
+  try {
+    const { github } = createGitHub(parts, cache);
+    const fact = await check({ policy, request: null }, signal, {
+      github,
+      places,
+      note,
+      pollIntervalMs: config.SLEEP,
+      now: Date.now,
+      random: Math.random,
+      assetPattern: assetPatternOf(config),
+    });
+    const { readWorld } = await import('../effects/trees.ts');
+    const known = readState(parts).state?.snapshot.context ?? initialContext({ policy, world: await readWorld(places) });
+    const context = { ...known, policy, current: known.current ?? known.baked };
+    const current = context.current?.version ?? null;
+    if ('code' in fact && (fact.type === 'checkFailed' || ('tag' in fact && isNews(context, fact.version, fact.tag)))) throw new Fault(fact.code, fact.message);
+    const release = fact.type === 'releaseFound' ? fact.release : null;
+    const available = release !== null && isWanted({ ...context, request: null, retryAt: null }, release, Date.now());
+    if (available) wake(parts);
+    const text = available
+      ? `${current ?? 'nothing'} → ${release.version} (${release.tag}): ${release.asset.name}`
+      : `up to date: ${current ?? 'nothing is installed'}${release ? `, latest ${release.version}` : ''}`;
+    process.stdout.write(
+      args.json
+        ? `${JSON.stringify({ updateAvailable: available, version: current, latest: release?.version ?? null, latestTag: release?.tag ?? null })}\n`
+        : `${text}\n`,
+    );
+    return available ? EXIT.updateAvailable : EXIT.done;
+  } finally {
+    journal?.close();
+  }
+}
+
+/** Tells a running updater to look now; where none runs, nobody needs to know. */
+function wake({ places }: Parts): void {
+  const lock = tryLock(stateDir(places));
+  lock?.release();
+  if (lock === null) submit(inboxDir(places), { type: 'checkNow' });
+}
+
+function tryLock(directory: string): Lock | null {
+  try {
+    return acquireLock(directory);
+  } catch (error) {
+    if (error instanceof Fault) return null;
+    throw error;
+  }
+}
+
+/** The command as a fact. */
+async function factOf({ command, operand }: Arguments): Promise<OperatorFact> {
+  const value = operand ?? '';
+  switch (command) {
+    case 'update':
+      return { type: 'updateRequested' };
+    case 'install':
+      return (await exists(value)) && /[./]/.test(value) && !/^v?\d+(\.\d+)*$/.test(value)
+        ? { type: 'installRequested', tag: null, file: path.resolve(value) }
+        : { type: 'installRequested', tag: value, file: null };
+    case 'release':
+      return { type: 'holdReleased' };
+    case 'restart':
+      return { type: 'restartRequested' };
+    case 'pause':
+      return { type: 'paused' };
+    case 'resume':
+      return { type: 'resumed' };
+    case 'deny':
+      return { type: 'versionDenied', version: value.replace(/^v(?=\d)/, '') };
+    case 'retry':
+      return { type: 'versionRetried', version: value.replace(/^v(?=\d)/, '') };
+    default:
+      throw new Error(`invariant: ${command} is no operator's command`);
+  }
+}
+
+export async function operate(args: Arguments, parts: Parts, signal: AbortSignal): Promise<number> {
+  if (args.command === 'approve') throw new Fault('NOT_YET', 'approve is not supported by this version yet: nothing waits for approval');
+  const fact = await factOf(args);
+  const lock = tryLock(stateDir(parts.places));
+  return lock === null ? besideUpdater(fact, args, parts, signal) : asUpdater(fact, args, parts, signal, lock);
+}
+
+async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, signal: AbortSignal, lock: Lock): Promise<number> {
+  const { places, log, config } = parts;
+  const journal = openJournal(places, log);
+  const progress = createProgress(process.stderr, log, config.UPDATE_LOG_FORMAT);
+  try {
+    const { runtime, supervisor } = await createRuntime(parts, journal, {
+      appArgs: args.appArgs,
+      appOutput: 'file',
+      onRecord: progress.onRecord,
+      onProgress: progress.onProgress,
+    });
+    const from = journal.lastSeq();
+    if (QUICK.has(fact.type)) {
+      runtime.dispatch(fact);
+      runtime.stop();
+      return outcome(fact, args, parts, from);
+    }
+    submit(inboxDir(places), fact);
+    await runtime.start();
+    await runtime.settle(signal);
+    supervisor.detach();
+    if (runtime.fault) throw runtime.fault;
+  } finally {
+    progress.end();
+    journal.close();
+    lock.release();
+  }
+  return outcome(fact, args, parts, 0);
+}
+
+/** Hands the command over, then follows the journal until the updater rests again. */
+async function besideUpdater(fact: OperatorFact, args: Arguments, parts: Parts, signal: AbortSignal): Promise<number> {
+  const directory = inboxDir(parts.places);
+  const before = readState(parts).seq;
+  const checkedBefore = readState(parts).note.lastCheckAt;
+  const id = submit(directory, fact);
+  const deadline = performance.now() + TAKEN_WITHIN_MS;
+  while (isPending(directory, id)) {
+    if (signal.aborted) remove(commandFile(directory, id));
+    if (performance.now() > deadline && readState(parts).state?.snapshot.hasTag('resting'))
+      throw new Fault('NOT_TAKEN', 'the updater does not take commands: is it suspended? The command stays in the inbox');
+    await sleep(LOOK_EVERY_MS, undefined, { signal });
+  }
+  if (QUICK.has(fact.type)) return outcome(fact, args, parts, before);
+  await followUntilResting(parts, before, fact.type === 'updateRequested' ? checkedBefore : undefined, args, signal);
+  return outcome(fact, args, parts, before);
+}
+
+async function followUntilResting(parts: Parts, from: number, checkedBefore: number | null | undefined, args: Arguments, signal: AbortSignal): Promise<void> {
+  const journalOf = () => Journal.openForReading(stateDir(parts.places));
+  let seq = from;
+  for (;;) {
+    const journal = journalOf();
+    const records = journal?.read(seq) ?? [];
+    journal?.close();
+    for (const record of records) {
+      seq = record.seq;
+      process.stderr.write(`${args.json ? eventLine(record, true) : `update: ${describeFact(record.fact)}`}\n`);
+    }
+    const { state, note } = readState(parts);
+    const checked = checkedBefore === undefined || note.lastCheckAt !== checkedBefore;
+    if (checked && state?.snapshot.hasTag('resting') && readState(parts).seq === seq) return;
+    await sleep(LOOK_EVERY_MS, undefined, { signal });
+  }
+}
+
+/** What became of it, in one line; the exit status says the same. */
+function outcome(fact: OperatorFact, args: Arguments, parts: Parts, since: number): number {
+  const { state, note } = readState(parts);
+  if (state === null) throw new Fault('JOURNAL_MISSING', 'nothing was recorded');
+  const { current, hold, lastError } = state.snapshot.context;
+  const version = current?.version ?? null;
+  const wanted = fact.type === 'installRequested' ? fact.tag : null;
+  const missed =
+    fact.type === 'installRequested' && (hold === null || (wanted !== null && hold.tag !== wanted && hold.version !== wanted.replace(/^v(?=\d)/, '')));
+  const failedUpdate = fact.type === 'updateRequested' && (note.lastError ?? lastError) !== null && stateName(state.snapshot) !== 'running';
+  const problem = missed || failedUpdate ? (lastError ?? note.lastError) : fact.type === 'updateRequested' ? note.lastError : null;
+  const text = problem
+    ? `${problem.message} [${problem.code}]; version ${version ?? 'none'} runs`
+    : `${describeFact(fact)}: done, version ${version ?? 'none'}`;
+  if (args.json)
+    process.stdout.write(
+      `${JSON.stringify({ ok: problem === null, version, tag: current?.tag ?? null, error: problem && { code: problem.code, message: problem.message }, since })}\n`,
+    );
+  else (problem ? process.stderr : process.stdout).write(`${problem ? 'update: ' : ''}${text}\n`);
+  return problem === null && !missed ? EXIT.done : EXIT.failed;
+}

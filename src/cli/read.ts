@@ -1,0 +1,187 @@
+/** Commands that only read: they work beside a running updater and without one, and change nothing. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { styleText } from 'node:util';
+import { isWithin, walk } from '../effects/archive/walk.ts';
+import { type PollNote, pollNoteSchema } from '../effects/check.ts';
+import { keptTrees, readManifest, readWorld, stateDir, type TreeEntry } from '../effects/trees.ts';
+import { Journal } from '../journal/journal.ts';
+import { isLocked } from '../journal/lock.ts';
+import type { JournalRecord } from '../journal/record.ts';
+import { replay, type State, stateName } from '../runtime/fold.ts';
+import { restore } from '../runtime/runtime.ts';
+import { Fault } from '../support/fault.ts';
+import { type Arguments, EXIT } from './arguments.ts';
+import { imageInfo, type Parts, readPollNote } from './compose.ts';
+import { historyOf, type Status, statusOf } from './report.ts';
+import { describeFact, formatDuration, formatTime } from './words.ts';
+
+const FOLLOW_INTERVAL_MS = 200;
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+export type Reading = { state: State | null; note: PollNote; seq: number };
+
+/** The state as journaled, read in one go so that a reader that is suspended holds nothing. */
+export function readState(parts: Parts): Reading {
+  const journal = Journal.openForReading(stateDir(parts.places));
+  if (journal === null) return { state: null, note: pollNoteSchema.parse({}), seq: 0 };
+  try {
+    return { state: restore(journal).state, note: readPollNote(journal), seq: journal.lastSeq() };
+  } finally {
+    journal.close();
+  }
+}
+
+function readRecords(parts: Parts, after = 0): JournalRecord[] {
+  const journal = Journal.openForReading(stateDir(parts.places));
+  try {
+    return journal?.read(after) ?? [];
+  } finally {
+    journal?.close();
+  }
+}
+
+export async function currentStatus(parts: Parts): Promise<Status> {
+  const { state, note, seq } = readState(parts);
+  const status = statusOf(state, note, imageInfo(), {
+    updaterRunning: isLocked(stateDir(parts.places)),
+    seq,
+    repository: parts.policy.repository,
+    now: Date.now(),
+  });
+  if (state !== null) return status;
+  const { current, baked } = await readWorld(parts.places);
+  const version = current ?? baked;
+  return { ...status, version: version?.version ?? null, tag: version?.tag ?? null };
+}
+
+export async function showStatus(args: Arguments, parts: Parts): Promise<number> {
+  const status = await currentStatus(parts);
+  if (args.json) print(JSON.stringify(status, null, 2));
+  else print(statusText(status, Date.now()));
+  return EXIT.done;
+}
+
+function statusText(status: Status, now: number): string {
+  const ago = (time: string | null) => (time === null ? 'never' : `${formatDuration(Math.max(0, now - Date.parse(time)))} ago`);
+  const ahead = (time: string | null) => (time === null ? 'unknown' : `in ${formatDuration(Math.max(0, Date.parse(time) - now))}`);
+  const rows: [string, string | null][] = [
+    ['following', `${status.repository ?? 'nothing yet'}${status.strategy ? ` (${status.strategy})` : ''}`],
+    [
+      'state',
+      `${styleText(status.state === 'running' ? 'green' : 'yellow', status.state)}${status.phase === null || status.phase === 'settled' ? '' : ` (${status.phase})`}${status.updaterRunning ? '' : '; no updater is at work now'}`,
+    ],
+    ['version', status.version === null ? 'none' : `${status.version} (${status.tag})`],
+    ['last good', status.lastGood],
+    ['previous', status.previous],
+    ['latest', status.latest],
+    ['coming', status.target],
+    ['held', status.hold && `${status.hold.version}, until \`self-update release\``],
+    ['paused', status.paused ? 'until `self-update resume`' : null],
+    ['waiting for', status.waitingFor && `${status.waitingFor.message}${status.waitingFor.until === null ? '' : `, ${ahead(status.waitingFor.until)}`}`],
+    ...status.denied.map((denial): [string, string] => ['denied', `${denial.version}: ${denial.reason}`]),
+    ['last check', `${ago(status.lastCheck)}, next ${ahead(status.nextCheck)}`],
+    ['last error', status.lastError && styleText('red', `${status.lastError.message} [${status.lastError.code}], ${ago(status.lastError.at)}`)],
+    ['image', status.imageVersion && `${status.imageVersion}, made ${ago(status.imageCreated)}`],
+  ];
+  return rows.flatMap(([name, text]) => (text === null ? [] : [`${name.padEnd(13)}${text}`])).join('\n');
+}
+
+export function showHistory(args: Arguments, parts: Parts): number {
+  const updates = historyOf(readRecords(parts));
+  if (args.json) {
+    print(JSON.stringify(updates, null, 2));
+    return EXIT.done;
+  }
+  if (updates.length === 0) print('no updates yet');
+  for (const { startedAt, from, to, outcome, durationMs, downtimeMs, reason } of updates) {
+    const took = durationMs === null ? '' : `, took ${formatDuration(durationMs)}`;
+    const down = downtimeMs === null ? '' : `, app down for ${formatDuration(downtimeMs)}`;
+    print(
+      `${startedAt}  ${from ?? 'nothing'} → ${to}  ${styleText(outcome === 'updated' ? 'green' : 'yellow', outcome)}${took}${down}${reason === null ? '' : `: ${reason}`}`,
+    );
+  }
+  return EXIT.done;
+}
+
+export async function showEvents(args: Arguments, parts: Parts, signal: AbortSignal): Promise<number> {
+  let seq = 0;
+  for (;;) {
+    for (const record of readRecords(parts, seq)) {
+      seq = record.seq;
+      print(eventLine(record, args.json));
+    }
+    if (!args.follow || signal.aborted) return EXIT.done;
+    await sleep(FOLLOW_INTERVAL_MS, undefined, { signal }).catch(() => {});
+  }
+}
+
+export function eventLine({ seq, at, fact }: JournalRecord, json: boolean): string {
+  const { type, ...body } = fact;
+  if (json) return JSON.stringify({ seq, at: formatTime(at), type, ...body });
+  return `${String(seq).padStart(5)}  ${formatTime(at)}  ${type.padEnd(20)}  ${describeFact(fact)}`;
+}
+
+/** Folds from the first fact, checking the chain, and compares with what the checkpoint leads to. */
+export function showReplay(args: Arguments, parts: Parts): number {
+  const journal = Journal.openForReading(stateDir(parts.places));
+  if (journal === null) throw new Fault('JOURNAL_MISSING', `there is no journal in ${stateDir(parts.places)} yet: nothing has run there`);
+  try {
+    const all = journal.read();
+    const records = args.at === null ? all : all.filter(({ seq }) => seq <= (args.at ?? 0));
+    if (args.at !== null && !all.some(({ seq }) => seq === args.at))
+      throw new Fault('FACT_MISSING', `the journal has facts 1 to ${all.length}, and no ${args.at}`);
+    const state = replay(records);
+    if (state === null) throw new Fault('JOURNAL_MISSING', 'the journal is empty');
+    if (args.at === null && JSON.stringify(restore(journal).state?.snapshot.context) !== JSON.stringify(state.snapshot.context)) {
+      throw new Fault('CHECKPOINT_WRONG', 'the checkpoint leads to another state than the facts: it was written by another version; report this');
+    }
+    const summary = {
+      seq: records.length,
+      state: stateName(state.snapshot),
+      value: state.snapshot.value,
+      outstanding: [...state.effects.keys()],
+      context: state.snapshot.context,
+    };
+    print(
+      args.json
+        ? JSON.stringify(summary, null, 2)
+        : `${records.length} facts lead to ${summary.state}${summary.outstanding.length > 0 ? `, outstanding: ${summary.outstanding.join(', ')}` : ''}, version ${state.snapshot.context.current?.version ?? 'none'}; the chain holds`,
+    );
+    return EXIT.done;
+  } finally {
+    journal.close();
+  }
+}
+
+/** Every tree against its manifest: what was changed, is missing, or does not belong. */
+export async function showVerify(args: Arguments, parts: Parts): Promise<number> {
+  // Names linked to the app's data replace what the archive brought, and lead out of the tree.
+  const linked = parts.config.UPDATE_LINKED.map((name) => name.replace(/\/+$/, ''));
+  const trees = await keptTrees(parts.places);
+  const results = await Promise.all(
+    trees.map(async ({ version }) => {
+      const manifest = await readManifest(version.path);
+      const problems =
+        manifest === null ? ['no manifest'] : differences(manifest.entries, await walk(version.path, linked).catch((error: Error) => error.message), linked);
+      return { version: version.version, tag: version.tag, path: version.path, ok: problems.length === 0, problems };
+    }),
+  );
+  if (args.json) print(JSON.stringify(results, null, 2));
+  else if (results.length === 0) print('nothing is installed yet');
+  else for (const { version, ok, problems } of results) print(`${version}: ${ok ? 'as its manifest says' : problems.slice(0, 10).join('; ')}`);
+  return results.every(({ ok }) => ok) ? EXIT.done : EXIT.failed;
+}
+
+function differences(expected: readonly TreeEntry[], found: readonly TreeEntry[] | string, except: readonly string[]): string[] {
+  if (typeof found === 'string') return [found];
+  const actual = new Map(found.map((entry) => [entry.path, entry]));
+  return expected.flatMap((entry) => {
+    if (isWithin(entry.path, except)) return [];
+    const now = actual.get(entry.path);
+    if (now === undefined) return [`${entry.path} is missing`];
+    return now.type === entry.type && now.content === entry.content && now.mode === entry.mode ? [] : [`${entry.path} was changed`];
+  });
+}

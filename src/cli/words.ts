@@ -1,0 +1,101 @@
+/** Facts and figures in plain words. */
+import type { Fact } from '../machines/facts.ts';
+
+/** One line for a person. */
+export function describeFact(fact: Fact): string {
+  switch (fact.type) {
+    case 'initialized':
+      return `following ${fact.policy.repository}, ${fact.policy.strategy}`;
+    case 'configurationChanged':
+      return `the configuration changed: following ${fact.policy.repository}, ${fact.policy.strategy}`;
+    case 'appFoundDown':
+      return 'the app does not run yet';
+    case 'appFoundUp':
+      return `the app runs${fact.world.current ? `, version ${fact.world.current.version}` : ''}`;
+    case 'releaseFound':
+      return `found ${fact.release.tag}: ${fact.release.asset.name}${fact.release.asset.sizeBytes > 0 ? `, ${formatBytes(fact.release.asset.sizeBytes)}` : ''}`;
+    case 'nothingNewer':
+      return 'nothing newer';
+    case 'downloaded':
+      return `downloaded ${formatBytes(fact.sizeBytes)}, sha256 ${fact.sha256.slice(0, 12)}…`;
+    case 'verified':
+      return fact.checks.length === 0 ? 'NOT verified: UPDATE_VERIFY=none' : `verified by ${fact.checks.join(' and ')}`;
+    case 'installed':
+      return `version ${fact.version.version} is complete on disk`;
+    case 'switchStarted':
+      return `stopping the app: ${fact.from ?? 'nothing'} → ${fact.to}${fact.attempt > 1 ? `, try ${fact.attempt}` : ''}`;
+    case 'appStopped':
+      return `the app has stopped after ${fact.durationMs} ms${fact.killed ? '; it had to be killed' : ''}`;
+    case 'switched':
+      return `current is now ${fact.to.version}`;
+    case 'appStarted':
+      return `version ${fact.version ?? 'unknown'} ${fact.adopted ? 'was running already' : 'is started'}`;
+    case 'versionBecameHealthy':
+      return `version ${fact.version} proved itself`;
+    case 'oldVersionsRemoved':
+      return fact.names.length === 0 ? 'nothing to tidy up' : `removed ${fact.names.join(', ')}`;
+    case 'retryDue':
+      return 'trying again';
+    case 'updateRequested':
+      return 'the operator asked for an update';
+    case 'installRequested':
+      return `the operator asked for ${fact.tag ?? fact.file}`;
+    case 'holdReleased':
+      return 'the operator released the hold';
+    case 'restartRequested':
+      return 'the operator asked for a restart of the app';
+    case 'paused':
+      return 'the operator paused updates';
+    case 'resumed':
+      return 'the operator resumed updates';
+    case 'versionDenied':
+      return `the operator denied ${fact.version}`;
+    case 'versionRetried':
+      return `the operator gave ${fact.version} another chance`;
+    case 'checkFailed':
+    case 'assetsAwaited':
+    case 'releaseRefused':
+    case 'downloadFailed':
+    case 'verificationFailed':
+    case 'extractionFailed':
+    case 'preparationFailed':
+    case 'stopFailed':
+    case 'switchFailed':
+    case 'startFailed':
+    case 'probationFailed':
+      return `${fact.message} [${fact.code}]`;
+    default:
+      return fact satisfies never;
+  }
+}
+
+/** Whether a fact is trouble. */
+export function isTrouble(fact: Fact): boolean {
+  return 'code' in fact;
+}
+
+const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'] as const;
+
+/** Decimal units, three digits: `1.94 MB`. */
+export function formatBytes(bytes: number): string {
+  const power = bytes < 1 ? 0 : Math.min(Math.floor(Math.log10(bytes) / 3), UNITS.length - 1);
+  const value = bytes / 1000 ** power;
+  return `${power === 0 ? value : value.toPrecision(3)} ${UNITS[power]}`;
+}
+
+/** `1.2 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`. */
+export function formatDuration(ms: number): string {
+  const seconds = ms / 1000;
+  if (seconds < 1) return `${Math.round(ms)} ms`;
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  const [large, small, factor, per] =
+    seconds < 3600 ? (['min', 's', 60, 1] as const) : seconds < 86_400 ? (['h', 'min', 3600, 60] as const) : (['d', 'h', 86_400, 3600] as const);
+  const whole = Math.floor(seconds / factor);
+  const rest = Math.floor((seconds - whole * factor) / per);
+  return rest === 0 ? `${whole} ${large}` : `${whole} ${large} ${rest} ${small}`;
+}
+
+/** RFC 3339, or null for what never happened. */
+export function formatTime(at: number | null | undefined): string | null {
+  return at === null || at === undefined || at === 0 ? null : new Date(at).toISOString();
+}

@@ -1,0 +1,107 @@
+/** What an archive may contain. Pure; every format goes through the same gate, and each rule stands beside its attack. */
+import path from 'node:path';
+import { Fault } from '../../support/fault.ts';
+
+export type Limits = { maxUnpackedBytes: number; maxEntries: number };
+export type Entry = { path: string; type: 'file' | 'directory' | 'link' | 'hardlink' | 'other'; mode: number; sizeBytes: number; linkTarget: string };
+
+/** Real trees are shallower by an order of magnitude; some file systems and tools break beyond a thousand. */
+const MOST_DEPTH = 128;
+/** NAME_MAX and PATH_MAX of Linux, less the room that our own directories take. */
+const MOST_NAME_BYTES = 255;
+const MOST_PATH_BYTES = 3000;
+
+/** Judges entries in the order in which they come. */
+export class Gate {
+  readonly #limits: Limits;
+  readonly #seen = new Map<string, Entry['type']>();
+  #entries = 0;
+  #bytes = 0;
+
+  constructor(limits: Limits) {
+    this.#limits = limits;
+  }
+
+  get entries(): number {
+    return this.#entries;
+  }
+
+  /** Throws `Fault` `ARCHIVE_REFUSED` or `ARCHIVE_TOO_LARGE`. */
+  admit(entry: Entry): void {
+    const name = JSON.stringify(entry.path.slice(0, 100));
+    this.#entries += 1;
+    this.#bytes += entry.sizeBytes;
+    // Decompression bomb: by count, and by announced size; what really comes out is counted as well.
+    if (this.#entries > this.#limits.maxEntries) throw tooLarge(`more than ${this.#limits.maxEntries} entries`, 'UPDATE_MAX_ENTRIES');
+    if (this.#bytes > this.#limits.maxUnpackedBytes) throw tooLarge(`more than ${this.#limits.maxUnpackedBytes} bytes unpacked`, 'UPDATE_MAX_UNPACKED_BYTES');
+    // Devices, FIFOs and sockets are no part of an app, and opening one can hang or worse.
+    if (entry.type === 'other') throw refused(`${name} is neither a file nor a directory nor a link`);
+    checkName(entry.path, name);
+    this.#checkUnique(entry, name);
+    if (entry.type === 'link') checkLink(entry, name);
+    if (entry.type === 'hardlink') this.#checkHardLink(entry, name);
+  }
+
+  /** Duplicates: what was checked and what is run could be two different files, also where a file system folds names. */
+  #checkUnique(entry: Entry, name: string): void {
+    const key = normalise(entry.path);
+    const before = this.#seen.get(key);
+    if (before !== undefined && !(before === 'directory' && entry.type === 'directory'))
+      throw refused(`${name} is in it twice, or differs from another name only by case or encoding`);
+    this.#seen.set(key, entry.type);
+  }
+
+  /** A hard link is another name of a file that this archive brought, and of nothing else. */
+  #checkHardLink(entry: Entry, name: string): void {
+    checkName(entry.linkTarget, name);
+    const target = this.#seen.get(normalise(entry.linkTarget));
+    if (target !== 'file' && target !== 'hardlink') throw refused(`${name} is a hard link to something that is no file of the archive`);
+  }
+}
+
+function normalise(name: string): string {
+  return path.posix.normalize(name).replace(/\/+$/, '').normalize('NFC').toLowerCase();
+}
+
+function checkName(name: string, shown: string): void {
+  const parts = name.split('/').filter((part) => part !== '' && part !== '.');
+  // Archive escape: upwards, absolute, or as Windows writes it.
+  if (name.startsWith('/') || parts.includes('..')) throw refused(`${shown} leads out of the tree`);
+  if (name.includes('\\') || /^[A-Za-z]:/.test(name)) throw refused(`${shown} is a Windows path`);
+  // Control characters and line breaks forge lines in logs and lists.
+  if (/\p{Cc}/u.test(name) || name.includes('\uFFFD')) throw refused(`${shown} has control characters, or is not UTF-8`);
+  if (parts.length > MOST_DEPTH) throw refused(`${shown}… is nested deeper than ${MOST_DEPTH}`);
+  if (parts.some((part) => Buffer.byteLength(part) > MOST_NAME_BYTES) || Buffer.byteLength(name) > MOST_PATH_BYTES)
+    throw refused(`${shown}… is too long a name`);
+}
+
+/** Links may lead anywhere inside the tree. What is not plain to see here, the walk of the result looks at. */
+function checkLink(entry: Entry, name: string): void {
+  const target = entry.linkTarget;
+  const resolved = path.posix.normalize(path.posix.join(path.posix.dirname(entry.path), target));
+  if (target === '' || target.startsWith('/') || /^[A-Za-z]:|\\/.test(target) || resolved === '..' || resolved.startsWith('../'))
+    throw refused(`the link ${name} leads out of the tree`);
+  if (/\p{Cc}/u.test(target)) throw refused(`the link ${name} has control characters`);
+}
+
+/** Permissions as installed: readable by whoever runs the app, writable by nobody, no setuid, setgid or sticky bit. */
+export function installedMode(type: 'file' | 'directory', mode: number): number {
+  if (type === 'directory') return 0o755;
+  return (mode & 0o111) !== 0 ? 0o555 : 0o444;
+}
+
+export function refused(what: string): Fault {
+  return new Fault('ARCHIVE_REFUSED', `the archive is refused: ${what}. Publish it without; nothing of it was installed`);
+}
+
+export function tooLarge(what: string, variable: string): Fault {
+  return new Fault('ARCHIVE_TOO_LARGE', `the archive is refused: ${what}. If that is right, raise ${variable}`);
+}
+
+export function corrupt(what: string, cause?: unknown): Fault {
+  return new Fault(
+    'ARCHIVE_CORRUPT',
+    `the archive can't be read (${what}): it was published damaged, or is of another format than .tar.gz, .tar.zst, .tar or .zip`,
+    { cause },
+  );
+}

@@ -1,0 +1,117 @@
+/** Unpacks tar archives by `tar`, strictly, behind the gate. */
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { type ReadEntry, Unpack } from 'tar';
+import { Fault, toFault } from '../../support/fault.ts';
+import { corrupt, type Entry, Gate, installedMode, type Limits, tooLarge } from './rules.ts';
+
+export type Compression = 'none' | 'gzip' | 'zstd';
+
+/** Headers, padding and PAX records come on top of what is unpacked. */
+const OVERHEAD_BYTES_AN_ENTRY = 4096;
+/** Deflate reaches 1032 on zeros; apps reach 10. Small archives may be as dense as they like. */
+const MOST_RATIO = 250;
+const RATIO_MATTERS_ABOVE_BYTES = 64 * 1024 * 1024;
+
+const TYPES: Partial<Record<string, Entry['type']>> = {
+  File: 'file',
+  OldFile: 'file',
+  ContiguousFile: 'file',
+  Directory: 'directory',
+  GNUDumpDir: 'other',
+  SymbolicLink: 'link',
+  Link: 'hardlink',
+};
+
+/** Unpacks `file` into the empty directory `into`. Throws `Fault`; what was unpacked by then is left to the caller. */
+export async function unpackTar(file: string, compression: Compression, into: string, limits: Limits, signal: AbortSignal): Promise<void> {
+  const gate = new Gate(limits);
+  const { size: packedBytes } = await stat(file);
+  const failing = new AbortController();
+  let fault: Fault | null = null;
+  const admit = (entry: ReadEntry): boolean => {
+    try {
+      gate.admit(describe(entry));
+      // node-tar keeps setuid even with preserveOwner: false.
+      const type = TYPES[entry.type];
+      if (type === 'file' || type === 'directory') entry.mode = installedMode(type, entry.mode ?? 0o644) | 0o200;
+      return true;
+    } catch (error) {
+      fault ??= toFault(error, 'ARCHIVE_REFUSED');
+      failing.abort(fault);
+      return false;
+    }
+  };
+  const unpack = new Unpack({
+    cwd: into,
+    // Bad entries only warn by default.
+    strict: true,
+    // As root, node-tar would chown to whatever the archive says.
+    preserveOwner: false,
+    preservePaths: false,
+    processUmask: 0,
+    filter: (_path, entry) => admit(entry as ReadEntry),
+  });
+  const counted = countBytes((bytes) => {
+    // What really comes out, whatever the headers claim.
+    if (bytes > limits.maxUnpackedBytes + OVERHEAD_BYTES_AN_ENTRY * (gate.entries + 1))
+      throw tooLarge(`more than ${limits.maxUnpackedBytes} bytes unpacked`, 'UPDATE_MAX_UNPACKED_BYTES');
+    if (bytes > RATIO_MATTERS_ABOVE_BYTES && bytes > packedBytes * MOST_RATIO)
+      throw tooLarge(`it unpacks to more than ${MOST_RATIO} times its size`, 'nothing: that is a decompression bomb');
+  });
+  const stages = [createReadStream(file, { highWaterMark: 256 * 1024 }), ...decompressor(compression), counted, unpack];
+  try {
+    await pipeline(stages as never, { signal: AbortSignal.any([signal, failing.signal]) });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (fault) throw fault;
+    throw explain(error);
+  }
+  if (fault) throw fault;
+}
+
+function decompressor(compression: Compression): Transform[] {
+  switch (compression) {
+    case 'gzip':
+      return [createGunzip()];
+    case 'zstd':
+      return [createZstdDecompress()];
+    case 'none':
+      return [];
+    default:
+      return compression satisfies never;
+  }
+}
+
+function describe(entry: ReadEntry): Entry {
+  const type = TYPES[entry.type] ?? 'other';
+  return { path: entry.path, type, mode: entry.mode ?? 0, sizeBytes: type === 'file' ? entry.size : 0, linkTarget: entry.linkpath ?? '' };
+}
+
+function countBytes(check: (total: number) => void): Transform {
+  let total = 0;
+  return new Transform({
+    transform(chunk: Buffer, _encoding, callback) {
+      total += chunk.length;
+      try {
+        check(total);
+        callback(null, chunk);
+      } catch (error) {
+        callback(error as Error);
+      }
+    },
+  });
+}
+
+/** Errors of the disk stay what they are; everything else is the archive's. */
+function explain(error: unknown): Fault {
+  if (error instanceof Fault) return error;
+  const { syscall } = error as NodeJS.ErrnoException;
+  const known = toFault(error, 'ARCHIVE_CORRUPT');
+  if (known.code !== 'ARCHIVE_CORRUPT') return known;
+  if (syscall !== undefined) return new Fault('DISK_ERROR', known.message, { cause: error });
+  return corrupt(known.message.split('\n')[0] ?? '', error);
+}

@@ -1,0 +1,101 @@
+/** Unpacks zip archives by `yauzl`, behind the gate. Sums are compared, since yauzl leaves that to its caller. */
+import { createWriteStream } from 'node:fs';
+import { mkdir, symlink } from 'node:fs/promises';
+import path from 'node:path';
+import { Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { crc32 } from 'node:zlib';
+import * as yauzl from 'yauzl';
+import { Fault, toFault } from '../../support/fault.ts';
+import { corrupt, type Entry, Gate, installedMode, type Limits } from './rules.ts';
+
+/** st_mode's file type, in the upper half of the external attributes where Unix made the archive. */
+const S_IFMT = 0o170000;
+const S_IFLNK = 0o120000;
+const S_IFREG = 0o100000;
+const S_IFDIR = 0o040000;
+/** PATH_MAX: no link's target is longer. */
+const MOST_LINK_BYTES = 4096;
+
+export async function unpackZip(file: string, into: string, limits: Limits, signal: AbortSignal): Promise<void> {
+  const gate = new Gate(limits);
+  try {
+    const zip = await open(file);
+    try {
+      for await (const entry of entriesOf(zip)) {
+        signal.throwIfAborted();
+        await unpackEntry(zip, entry, into, gate, signal);
+      }
+    } finally {
+      zip.close();
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    const fault = toFault(error, 'ARCHIVE_CORRUPT');
+    throw fault.code === 'ARCHIVE_CORRUPT' && !(error instanceof Fault) ? corrupt(fault.message, error) : fault;
+  }
+}
+
+async function unpackEntry(zip: yauzl.ZipFile, entry: yauzl.Entry, into: string, gate: Gate, signal: AbortSignal): Promise<void> {
+  const described = describe(entry);
+  if (described.type === 'link') {
+    if (entry.uncompressedSize > MOST_LINK_BYTES) throw corrupt('a link is too long');
+    described.linkTarget = (await readAll(zip, entry)).toString('utf8');
+  }
+  gate.admit(described);
+  const target = path.join(into, described.path);
+  await mkdir(described.type === 'directory' ? target : path.dirname(target), { recursive: true, mode: 0o755 });
+  if (described.type === 'link') await symlink(described.linkTarget, target);
+  if (described.type !== 'file') return;
+  // "wx": what is there already was not brought by this entry.
+  const output = createWriteStream(target, { flags: 'wx', mode: installedMode('file', described.mode) | 0o200 });
+  await pipeline(await openEntry(zip, entry), checkSum(entry), output, { signal });
+}
+
+function describe(entry: yauzl.Entry): Entry {
+  const madeByUnix = entry.versionMadeBy >>> 8 === 3;
+  const mode = madeByUnix ? entry.externalFileAttributes >>> 16 : 0o644;
+  const kind = mode & S_IFMT;
+  const isDirectory = entry.fileName.endsWith('/') || kind === S_IFDIR;
+  const type = isDirectory ? 'directory' : kind === S_IFLNK ? 'link' : kind === S_IFREG || kind === 0 ? 'file' : 'other';
+  return { path: entry.fileName, type, mode, sizeBytes: entry.uncompressedSize, linkTarget: '' };
+}
+
+function checkSum(entry: yauzl.Entry): Transform {
+  let sum = 0;
+  return new Transform({
+    transform(chunk: Buffer, _encoding, callback) {
+      sum = crc32(chunk, sum);
+      callback(null, chunk);
+    },
+    flush(callback) {
+      callback(sum === entry.crc32 ? null : corrupt(`the sum of ${JSON.stringify(entry.fileName.slice(0, 100))} does not fit`));
+    },
+  });
+}
+
+function open(file: string): Promise<yauzl.ZipFile> {
+  const options = { lazyEntries: true, autoClose: false, strictFileNames: true, validateEntrySizes: true };
+  return new Promise((resolve, reject) => yauzl.open(file, options, (error, zip) => (error ? reject(error) : resolve(zip as yauzl.ZipFile))));
+}
+
+function openEntry(zip: yauzl.ZipFile, entry: yauzl.Entry): Promise<NodeJS.ReadableStream> {
+  return new Promise((resolve, reject) => zip.openReadStream(entry, (error, stream) => (error ? reject(error) : resolve(stream as NodeJS.ReadableStream))));
+}
+
+async function readAll(zip: yauzl.ZipFile, entry: yauzl.Entry): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of await openEntry(zip, entry)) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+async function* entriesOf(zip: yauzl.ZipFile): AsyncGenerator<yauzl.Entry> {
+  for (let i = 0; i < zip.entryCount; i++) {
+    yield await new Promise<yauzl.Entry>((resolve, reject) => {
+      zip.once('entry', resolve);
+      zip.once('error', reject);
+      zip.once('end', () => reject(new Error('the list of entries ends early')));
+      zip.readEntry();
+    }).finally(() => zip.removeAllListeners());
+  }
+}

@@ -1,0 +1,177 @@
+/** `download`: into a part file that survives crashes, resumed by `Range`, capped, hashed as it comes. */
+import { createHash, type Hash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { copyFile, type FileHandle, open, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import type { EffectInputs } from '../machines/effects.ts';
+import type { Fact } from '../machines/facts.ts';
+import { fingerprint, type Release } from '../machines/model.ts';
+import { Fault } from '../support/fault.ts';
+import { ensureDirectory } from './durable.ts';
+import { type Answer, type Http, hostOf, networkFault } from './github/http.ts';
+import { findKept, type Places, readBaked, temporaryDir } from './trees.ts';
+
+/** Slow retrieval: less than this in a window is a stall, however steady. */
+const LEAST_BYTES_A_WINDOW = 16 * 1024;
+const WINDOW_MS = 20_000;
+
+export type DownloadDependencies = {
+  http: Http;
+  places: Places;
+  maxAssetBytes: number;
+  /** Called as bytes arrive; both counts in bytes. */
+  onProgress: (received: number, total: number) => void;
+};
+
+/** Where a release's bytes are gathered; the name holds what identifies them, so a changed asset starts anew. */
+export function partFile(places: Places, release: Release): string {
+  return path.join(
+    temporaryDir(places),
+    `${fingerprint(release)
+      .replace(/[^0-9a-z]/g, '_')
+      .slice(0, 32)}.part`,
+  );
+}
+
+export async function download({ release }: EffectInputs['download'], signal: AbortSignal, deps: DownloadDependencies): Promise<Fact> {
+  const { places, maxAssetBytes } = deps;
+  const { asset, origin } = release;
+  if (origin === 'baked') {
+    const baked = await readBaked(places);
+    if (baked?.path !== asset.url) throw new Fault('FILE_MISSING', `${asset.url} is no longer part of the image`);
+    return { type: 'installed', version: baked };
+  }
+  const kept = await findKept(places, release);
+  if (kept) return { type: 'installed', version: kept };
+  if (asset.sizeBytes > maxAssetBytes) throw tooLarge(asset.name, asset.sizeBytes, maxAssetBytes);
+  const file = partFile(places, release);
+  await ensureDirectory(temporaryDir(places), 0o700);
+  if (origin === 'file') await copyFile(asset.url, file);
+  else if ((await sizeOf(file)) !== asset.sizeBytes || asset.sizeBytes === 0) await fetchInto(file, release, signal, deps);
+  const { sizeBytes, sha256 } = await seal(file);
+  if (origin === 'github' && sizeBytes !== asset.sizeBytes) {
+    await rm(file, { force: true });
+    throw new Fault(
+      'LENGTH_MISMATCH',
+      `${asset.name} is ${sizeBytes} bytes long, and GitHub announced ${asset.sizeBytes}: the asset was replaced meanwhile, or something on the way changes it`,
+    );
+  }
+  return { type: 'downloaded', path: file, sizeBytes, sha256 };
+}
+
+async function fetchInto(file: string, release: Release, signal: AbortSignal, deps: DownloadDependencies): Promise<void> {
+  const { asset } = release;
+  let offset = await sizeOf(file);
+  if (offset >= asset.sizeBytes) {
+    await rm(file, { force: true });
+    offset = 0;
+  }
+  let answer = await ask(release, offset, signal, deps);
+  if (answer.status === 416) {
+    answer.stream.destroy();
+    offset = 0;
+    answer = await ask(release, 0, signal, deps);
+  }
+  // A server that ignores Range, or answers another one, sends from the start: so do we.
+  if (answer.status === 206 && !String(answer.headers['content-range']).startsWith(`bytes ${offset}-`)) {
+    answer.stream.destroy();
+    offset = 0;
+    answer = await ask(release, 0, signal, deps);
+  }
+  if (answer.status !== 200 && answer.status !== 206) {
+    answer.stream.destroy();
+    throw new Fault(
+      'DOWNLOAD_REFUSED',
+      `${hostOf(answer.url)} answered ${answer.status} for ${asset.name}: it was removed or replaced, or the token may not read it`,
+    );
+  }
+  const resumed = answer.status === 206;
+  const handle = await open(file, resumed ? 'a' : 'w', 0o600);
+  try {
+    await receive(answer, handle, { received: resumed ? offset : 0, release, signal, deps });
+  } finally {
+    await handle.close();
+  }
+}
+
+function ask({ asset }: Release, offset: number, signal: AbortSignal, { http }: DownloadDependencies): Promise<Answer> {
+  const headers: Record<string, string> = { accept: 'application/octet-stream', 'accept-encoding': 'identity' };
+  if (offset > 0) headers['range'] = `bytes=${offset}-`;
+  return http.get(asset.url, headers, signal, { decompress: false, sameHost: false });
+}
+
+type Reception = { received: number; release: Release; signal: AbortSignal; deps: DownloadDependencies };
+
+async function receive(answer: Answer, handle: FileHandle, { received, release, signal, deps }: Reception): Promise<void> {
+  const { asset } = release;
+  const stall = new Fault(
+    'DOWNLOAD_STALLED',
+    `${hostOf(answer.url)} sent less than ${LEAST_BYTES_A_WINDOW} bytes in ${WINDOW_MS / 1000} s: the connection is too slow or stands still`,
+  );
+  let inWindow = 0;
+  const watch = setInterval(() => {
+    if (inWindow < LEAST_BYTES_A_WINDOW) answer.stream.destroy(stall);
+    inWindow = 0;
+  }, WINDOW_MS);
+  try {
+    for await (const chunk of answer.stream) {
+      signal.throwIfAborted();
+      const bytes = chunk as Buffer;
+      received += bytes.length;
+      inWindow += bytes.length;
+      // Endless data: never more than was announced.
+      if (received > asset.sizeBytes)
+        throw new Fault('LENGTH_MISMATCH', `${hostOf(answer.url)} sent more than the ${asset.sizeBytes} bytes that were announced for ${asset.name}`);
+      await handle.writeFile(bytes);
+      deps.onProgress(received, asset.sizeBytes);
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    throw isLocal(error) ? error : networkFault(error, answer.url);
+  } finally {
+    clearInterval(watch);
+    answer.stream.destroy();
+  }
+  if (received < asset.sizeBytes)
+    throw new Fault(
+      'DOWNLOAD_CUT',
+      `${hostOf(answer.url)} broke off after ${received} of ${asset.sizeBytes} bytes of ${asset.name}; the next try goes on from there`,
+    );
+}
+
+/** Errors of the disk carry a system call; those of the network are told apart by it. */
+function isLocal(error: unknown): boolean {
+  return error instanceof Fault || (error as NodeJS.ErrnoException).syscall === 'write';
+}
+
+/** Makes the file durable and hashes what is really in it, also what an earlier try left. */
+async function seal(file: string): Promise<{ sizeBytes: number; sha256: string }> {
+  const handle = await open(file, 'r+');
+  try {
+    await handle.sync();
+  } catch (error) {
+    await rm(file, { force: true });
+    throw error;
+  } finally {
+    await handle.close();
+  }
+  const hash = await hashFile(file);
+  return { sizeBytes: await sizeOf(file), sha256: hash.digest('hex') };
+}
+
+async function hashFile(file: string): Promise<Hash> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 })) hash.update(chunk as Buffer);
+  return hash;
+}
+
+async function sizeOf(file: string): Promise<number> {
+  return stat(file).then(
+    (stats) => stats.size,
+    () => 0,
+  );
+}
+
+function tooLarge(name: string, size: number, most: number): Fault {
+  return new Fault('ASSET_TOO_LARGE', `${name} is ${size} bytes, and at most ${most} are accepted: raise UPDATE_MAX_ASSET_BYTES if that is right`);
+}

@@ -1,0 +1,96 @@
+/**
+ * Operations on files that survive a power cut once they return. Each syncs what it wrote and the directory entries it
+ * changed: see fsync(2), "Calling fsync() does not necessarily ensure that the entry in the directory … has also reached disk".
+ */
+import { chmod, lstat, mkdir, open, opendir, readlink, rename, rm, symlink } from 'node:fs/promises';
+import path from 'node:path';
+import { execa } from 'execa';
+import { Fault, isErrno } from '../support/fault.ts';
+
+/** Makes the entries of a directory durable. */
+export async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Writes a file whole: another name first, sync, rename over, sync the directory. Readers see the old or the new one. */
+export async function writeFileDurably(file: string, data: string, mode = 0o644): Promise<void> {
+  const temporary = `${file}.${process.pid}.tmp`;
+  try {
+    const handle = await open(temporary, 'w', mode);
+    try {
+      await handle.writeFile(data);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, file);
+  } catch (error) {
+    // After a failed fsync the pages may be marked clean (fsyncgate): the file is discarded, never synced again.
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncDirectory(path.dirname(file));
+}
+
+/** Makes a directory and its entry durable. An existing one is left as it is. */
+export async function ensureDirectory(directory: string, mode = 0o755): Promise<void> {
+  const first = await mkdir(directory, { recursive: true, mode });
+  if (first !== undefined) await syncDirectory(path.dirname(first));
+}
+
+/** Renames between directories and makes both entries durable. */
+export async function renameDurably(from: string, to: string): Promise<void> {
+  await rename(from, to);
+  await syncDirectory(path.dirname(to));
+  if (path.dirname(from) !== path.dirname(to)) await syncDirectory(path.dirname(from));
+}
+
+/** Points a link at a target by rename, so that there is no moment without a link. A link that is right stays untouched. */
+export async function linkAtomically(target: string, link: string): Promise<void> {
+  if ((await readLink(link)) === target) return;
+  const temporary = `${link}.${process.pid}.tmp`;
+  await rm(temporary, { force: true });
+  await symlink(target, temporary);
+  await rename(temporary, link);
+  await syncDirectory(path.dirname(link));
+}
+
+/** What a link says; null if there is none. */
+export async function readLink(link: string): Promise<string | null> {
+  try {
+    return await readlink(link);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'EINVAL', 'ENOTDIR')) return null;
+    throw error;
+  }
+}
+
+/** Syncs the file system that holds a tree: one call for thousands of files, where fsync(2) would need one each. */
+export async function syncTree(directory: string): Promise<void> {
+  const args = process.platform === 'linux' ? ['-f', directory] : [];
+  const { failed, shortMessage } = await execa('sync', args, { reject: false, timeout: 300_000, stdin: 'ignore', env: { LC_ALL: 'C' } });
+  if (failed) throw new Fault('DISK_ERROR', `${directory} can't be made durable (${shortMessage}): check the volume`);
+}
+
+/** Removes a tree, also one whose directories are read-only. Missing is fine. */
+export async function removeTree(directory: string): Promise<void> {
+  try {
+    await rm(directory, { recursive: true, force: true });
+  } catch (error) {
+    if (!isErrno(error, 'EACCES', 'EPERM', 'ENOTEMPTY')) throw error;
+    await makeRemovable(directory);
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function makeRemovable(directory: string): Promise<void> {
+  const stats = await lstat(directory);
+  if (!stats.isDirectory()) return;
+  await chmod(directory, 0o700);
+  for await (const entry of await opendir(directory)) if (entry.isDirectory()) await makeRemovable(path.join(directory, entry.name));
+}

@@ -1,0 +1,71 @@
+/**
+ * `extract`: unpack into a private directory → manifest last → sync → rename into `releases/` → sync both parents.
+ * A crash anywhere leaves either nothing under `releases/` or a complete tree.
+ */
+import { chmod, mkdir, readdir, rm } from 'node:fs/promises';
+import path from 'node:path';
+import type { EffectInputs } from '../machines/effects.ts';
+import type { Fact } from '../machines/facts.ts';
+import { fingerprint, type InstalledVersion } from '../machines/model.ts';
+import { refused } from './archive/rules.ts';
+import { unpack } from './archive/unpack.ts';
+import { makeReadOnly, walk } from './archive/walk.ts';
+import { ensureDirectory, removeTree, renameDurably, syncTree, writeFileDurably } from './durable.ts';
+import { type AppOptions, appCommand, unwrap } from './entry-point.ts';
+import { ensureLinked, type LinkedOptions } from './linked.ts';
+import { exists, MANIFEST_NAME, type Manifest, type Places, readManifest, releasesDir, temporaryDir, treeName } from './trees.ts';
+
+export type ExtractDependencies = { places: Places; app: AppOptions; linked: LinkedOptions; maxUnpackedBytes: number; maxEntries: number };
+
+export async function extract({ release, path: archive, sha256 }: EffectInputs['extract'], signal: AbortSignal, deps: ExtractDependencies): Promise<Fact> {
+  const { places } = deps;
+  const name = treeName(release.version, sha256);
+  const target = path.join(releasesDir(places), name);
+  const version: InstalledVersion = {
+    repository: release.repository,
+    version: release.version,
+    tag: release.tag,
+    digest: sha256,
+    fingerprint: fingerprint(release),
+    path: target,
+  };
+  if ((await readManifest(target)) === null) {
+    const work = path.join(temporaryDir(places), `tree-${sha256.slice(0, 12)}`);
+    await removeTree(work);
+    await ensureDirectory(releasesDir(places));
+    await mkdir(work, { recursive: true, mode: 0o700 });
+    const tree = await build(archive, work, { release, version }, signal, deps);
+    // Left by a crash between rename and sync, or by hand: without a manifest it counts as nothing.
+    if (await exists(target)) await removeTree(target);
+    await renameDurably(tree, target);
+    await chmod(target, 0o555);
+    await removeTree(work);
+  }
+  if (release.origin !== 'baked') await rm(archive, { force: true });
+  return { type: 'installed', version };
+}
+
+async function build(
+  archive: string,
+  work: string,
+  { release, version }: { release: Manifest['release']; version: InstalledVersion },
+  signal: AbortSignal,
+  deps: ExtractDependencies,
+): Promise<string> {
+  const { app, linked, maxEntries, maxUnpackedBytes } = deps;
+  await unpack(archive, work, app.repositoryName, { maxEntries, maxUnpackedBytes }, signal);
+  if ((await readdir(work)).length === 0) throw refused('it is empty');
+  const tree = await unwrap(work, app.command);
+  if (await exists(path.join(tree, MANIFEST_NAME))) throw refused(`it brings a ${MANIFEST_NAME}, which is ours`);
+  const entries = await walk(tree);
+  await appCommand(tree, app);
+  const asInstalled = await makeReadOnly(tree, entries);
+  await chmod(tree, 0o755);
+  await ensureLinked(tree, linked);
+  const { path: _, ...described } = version;
+  const manifest: Manifest = { schema: 1, version: described, release, entries: asInstalled };
+  await syncTree(work);
+  signal.throwIfAborted();
+  await writeFileDurably(path.join(tree, MANIFEST_NAME), JSON.stringify(manifest), 0o444);
+  return tree;
+}

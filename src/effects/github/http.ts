@@ -1,0 +1,139 @@
+/**
+ * One HTTP request at a time, through `got`: retries off (the machine paces them), redirects followed by hand, every
+ * body capped, every wait bounded, the token sent to the API's own origin only.
+ */
+import http from 'node:http';
+import https from 'node:https';
+import got, { type OptionsInit, RequestError, type Response } from 'got';
+import { Fault } from '../../support/fault.ts';
+
+export type HttpOptions = {
+  /** For errors and the User-Agent, which GitHub requires. */
+  userAgent: string;
+  apiUrl: string;
+  /** Host names that may be asked beside the API's; `*.example.com` fits its subdomains. */
+  assetHosts: readonly string[];
+  /** Whether plain http is fine for this address. */
+  mayBePlain: (url: string) => boolean;
+  token: () => string | null;
+  proxyEnvironment: { HTTPS_PROXY?: string | undefined; NO_PROXY?: string | undefined };
+};
+
+/** got would follow ten; GitHub needs one or two. */
+const MOST_REDIRECTS = 5;
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+const TIMEOUTS = { lookup: 10_000, connect: 10_000, secureConnect: 10_000, send: 10_000, response: 20_000, socket: 30_000 };
+
+export type Answer = { stream: ReturnType<typeof got.stream>; status: number; headers: Response['headers']; url: string };
+
+export class Http {
+  readonly options: HttpOptions;
+  readonly #agents: { http: http.Agent; https: https.Agent };
+
+  constructor(options: HttpOptions) {
+    this.options = options;
+    const { HTTPS_PROXY, NO_PROXY } = options.proxyEnvironment;
+    const proxyEnv = HTTPS_PROXY === undefined ? {} : { HTTPS_PROXY, ...(NO_PROXY === undefined ? {} : { NO_PROXY }) };
+    this.#agents = { http: new http.Agent({ keepAlive: false }), https: new https.Agent({ keepAlive: false, proxyEnv }) };
+  }
+
+  /** Asks, follows redirects to allowed hosts, and hands out the body as a stream. Throws `Fault`. */
+  async get(
+    url: string,
+    headers: Record<string, string>,
+    signal: AbortSignal,
+    { decompress, sameHost }: { decompress: boolean; sameHost: boolean },
+  ): Promise<Answer> {
+    let address = this.#allowed(url, null);
+    for (let redirects = 0; ; redirects++) {
+      const answer = await this.#once(address, headers, signal, decompress);
+      const location = answer.headers.location;
+      if (!REDIRECTS.has(answer.status) || location === undefined) return answer;
+      answer.stream.destroy();
+      if (redirects >= MOST_REDIRECTS)
+        throw new Fault('REDIRECT_REFUSED', `${hostOf(url)} redirected more than ${MOST_REDIRECTS} times: a loop, most likely at the server or a proxy`);
+      if (!URL.canParse(location, address)) throw new Fault('REDIRECT_REFUSED', `${hostOf(address)} redirected to something that is no address`);
+      const next = this.#allowed(new URL(location, address).href, address);
+      if (sameHost && hostOf(next) !== hostOf(address))
+        throw new Fault('REDIRECT_REFUSED', `${hostOf(address)} redirected a question about releases to ${hostOf(next)}: check UPDATE_GH_API_URL`);
+      address = next;
+    }
+  }
+
+  async #once(url: string, headers: Record<string, string>, signal: AbortSignal, decompress: boolean): Promise<Answer> {
+    const token = this.options.token();
+    // Token theft: it goes to the API's own origin and nowhere else, whatever redirects say.
+    const authorized = token !== null && new URL(url).origin === new URL(this.options.apiUrl).origin;
+    const options: OptionsInit = {
+      headers: { 'user-agent': this.options.userAgent, ...headers, ...(authorized ? { authorization: `Bearer ${token}` } : {}) },
+      retry: { limit: 0 },
+      followRedirect: false,
+      throwHttpErrors: false,
+      decompress,
+      timeout: TIMEOUTS,
+      agent: this.#agents,
+      signal,
+    };
+    const stream = got.stream(url, options as never);
+    try {
+      const response = await new Promise<Response>((resolve, reject) => {
+        stream.once('response', resolve);
+        stream.once('error', reject);
+      });
+      // From here on the reader of the stream sees its errors; this keeps one that comes before it reads from being fatal.
+      stream.on('error', () => {});
+      return { stream, status: response.statusCode, headers: response.headers, url };
+    } catch (error) {
+      throw networkFault(error, url);
+    }
+  }
+
+  /** Malicious mirror: https only, no host that is not listed, no other protocol. */
+  #allowed(url: string, from: string | null): string {
+    const { protocol, hostname } = new URL(url);
+    const origin = from === null ? 'the address' : `the redirect from ${hostOf(from)}`;
+    if (protocol !== 'https:' && !(protocol === 'http:' && this.options.mayBePlain(url))) {
+      throw new Fault('REDIRECT_REFUSED', `${origin} leads to ${protocol}//${hostname}, and only https is accepted. UPDATE_INSECURE_HTTP=1 allows plain http`);
+    }
+    if (!this.options.assetHosts.some((host) => hostFits(hostname, host))) {
+      throw new Fault('REDIRECT_REFUSED', `${origin} leads to ${hostname}, which is not an allowed host. If it is yours, add it to UPDATE_ASSET_HOSTS`);
+    }
+    return url;
+  }
+}
+
+function hostFits(hostname: string, pattern: string): boolean {
+  const name = pattern.toLowerCase().replace(/:\d+$/, '');
+  return name.startsWith('*.') ? hostname.endsWith(name.slice(1)) : hostname === name;
+}
+
+/** The host alone: signed addresses carry secrets in their query. */
+export function hostOf(url: string): string {
+  return new URL(url).host;
+}
+
+const REASONS: Record<string, string> = {
+  ENOTFOUND: 'its name can not be resolved: check the address and DNS',
+  EAI_AGAIN: 'its name can not be resolved now: check DNS and the network',
+  ECONNREFUSED: 'the connection was refused: nothing listens there, or a firewall is in the way',
+  ECONNRESET: 'the connection was reset: the server or something on the way broke it off',
+  ETIMEDOUT: 'there was no answer in time: check the network, a proxy or a firewall',
+  EPIPE: 'the connection was broken off',
+  ERR_STREAM_PREMATURE_CLOSE: 'the connection was broken off before everything had arrived',
+};
+
+/** Any error of a request as a fault. TLS trouble has a code of its own, since its remedy is another. */
+export function networkFault(error: unknown, url: string): Fault {
+  if (error instanceof Fault) return error;
+  const cause = error instanceof Error ? error : new Error(String(error));
+  const code = error instanceof RequestError ? error.code : ((cause as NodeJS.ErrnoException).code ?? '');
+  if (/CERT|TLS|SSL|SELF_SIGNED|UNABLE_TO/.test(code)) {
+    return new Fault(
+      'TLS_FAILED',
+      `${hostOf(url)} can not be trusted (${code}): if a company's proxy or server is in between, name its authority in NODE_EXTRA_CA_CERTS`,
+      { cause },
+    );
+  }
+  const reason = REASONS[code] ?? `the request failed (${code || cause.message})`;
+  return new Fault('NETWORK_FAILED', `${hostOf(url)} can not be reached: ${reason}`, { cause });
+}

@@ -1,0 +1,29 @@
+/**
+ * GitHub's limits, read from an answer. Pure.
+ * See "Rate limits for the REST API", https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
+ */
+import { LONGEST_LIMIT_PAUSE_MS, SHORTEST_LIMIT_PAUSE_MS } from '../../machines/pacing.ts';
+
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+/** Both mean a limit: 403 for the primary one, either for the secondary one. */
+export function isLimit(status: number): boolean {
+  return status === 403 || status === 429;
+}
+
+/**
+ * Until when not to ask again: what `retry-after` says, else the reset of a used-up quota, else a minute that doubles
+ * with each strike. Never longer than two windows: a wrong clock or a hostile header must not silence us for years.
+ */
+export function limitedUntilMs(headers: Headers, nowMs: number, strikes: number): number {
+  const longest = nowMs + LONGEST_LIMIT_PAUSE_MS;
+  const retryAfter = number(headers['retry-after']);
+  if (retryAfter !== null) return Math.min(nowMs + Math.max(retryAfter, 1) * 1000, longest);
+  const reset = number(headers['x-ratelimit-reset']);
+  if (number(headers['x-ratelimit-remaining']) === 0 && reset !== null) return Math.min(Math.max(reset * 1000, nowMs + 1000), longest);
+  return Math.min(nowMs + SHORTEST_LIMIT_PAUSE_MS * 2 ** Math.min(strikes, 10), longest);
+}
+
+function number(value: string | string[] | undefined): number | null {
+  return typeof value === 'string' && /^\d{1,12}$/.test(value) ? Number(value) : null;
+}

@@ -1,0 +1,52 @@
+/** GitHub's release objects, parsed to what is needed. See https://docs.github.com/en/rest/releases/releases */
+import { z } from 'zod';
+import type { PublishedRelease } from '../../machines/release.ts';
+
+/** Names come from outside and end up in paths, logs and terminals. */
+const printable = z
+  .string()
+  .max(255)
+  .regex(/^[^\p{C}]*$/u);
+
+const asset = z.object({
+  id: z.number().int().nonnegative(),
+  name: printable.min(1),
+  url: z.url({ protocol: /^https?$/ }),
+  browser_download_url: z.url({ protocol: /^https?$/ }),
+  size: z.number().int().nonnegative(),
+  state: z.string(),
+  digest: z.string().nullish(),
+});
+
+const release = z.object({
+  tag_name: printable.min(1),
+  draft: z.boolean(),
+  prerelease: z.boolean(),
+  published_at: z.iso.datetime({ offset: true }).nullish(),
+  // A release may carry a thousand assets; more is not a release.
+  assets: z.array(asset).max(1000),
+});
+
+/** Other algorithms than sha256 count as no digest. */
+function sha256Of(digest: string | null | undefined): string | null {
+  return /^sha256:([0-9a-f]{64})$/i.exec(digest ?? '')?.[1]?.toLowerCase() ?? null;
+}
+
+export const publishedRelease = release.transform(
+  (parsed): PublishedRelease => ({
+    tag: parsed.tag_name,
+    draft: parsed.draft,
+    prerelease: parsed.prerelease,
+    publishedAt: parsed.published_at ?? null,
+    assets: parsed.assets.map(({ id, name, url, browser_download_url, size, state, digest }) => ({
+      id,
+      name,
+      url,
+      browserUrl: browser_download_url,
+      sizeBytes: size,
+      digest: sha256Of(digest),
+      uploaded: state === 'uploaded',
+    })),
+  }),
+);
+export const publishedReleases = z.array(publishedRelease).max(100);

@@ -1,0 +1,60 @@
+/** The registry: every effect the machine can name, bound to what it needs. A missing one does not compile. */
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { Effects } from '../machines/effects.ts';
+import type { InstalledVersion } from '../machines/model.ts';
+import { Fault } from '../support/fault.ts';
+import { type CheckDependencies, check } from './check.ts';
+import { type DownloadDependencies, download } from './download.ts';
+import { appCommand } from './entry-point.ts';
+import { type ExtractDependencies, extract } from './extract.ts';
+import { removeOldVersions } from './garbage.ts';
+import { prepareSwitch } from './prepare.ts';
+import { observeProbation, type ProbationDependencies } from './probation.ts';
+import { switchCurrent } from './switch.ts';
+import { readWorld } from './trees.ts';
+import { type VerifyDependencies, verify } from './verify.ts';
+
+export type EffectDependencies = CheckDependencies &
+  DownloadDependencies &
+  VerifyDependencies &
+  ExtractDependencies &
+  ProbationDependencies & { stop: { signalName: string; waitMs: number }; keptTrees: number };
+
+export function createEffects(deps: EffectDependencies): Effects {
+  const { places, supervisor } = deps;
+  return {
+    check: (input, signal) => check(input, signal, deps),
+    download: (input, signal) => download(input, signal, deps),
+    verify: (input, signal) => verify(input, signal, deps),
+    extract: (input, signal) => extract(input, signal, deps),
+    prepareSwitch: (input) => prepareSwitch(input, places),
+    switchCurrent: (input) => switchCurrent(input, deps),
+    observeProbation: (input, signal) => observeProbation(input, signal, deps),
+    removeOldVersions: (input) => removeOldVersions(input, deps.keptTrees, places),
+    stop: async () => {
+      const startedAt = performance.now();
+      const { killed } = await supervisor.stop(deps.stop);
+      return { type: 'appStopped', killed, durationMs: Math.round(performance.now() - startedAt) };
+    },
+    start: async ({ target }) => {
+      const version = target ?? (await whatToRun(deps));
+      const { adopted } = await supervisor.start(version.path, await appCommand(version.path, deps.app));
+      await tellVersion(path.join(places.root, 'version'), version);
+      return { type: 'appStarted', version: version.version, adopted };
+    },
+  };
+}
+
+/** `current`, else `last-good`, else baked. */
+async function whatToRun({ places }: EffectDependencies): Promise<InstalledVersion> {
+  const { current, lastGood, baked } = await readWorld(places);
+  const version = current ?? lastGood ?? baked;
+  if (version === null) throw new Fault('NOTHING_TO_RUN', 'there is no version to run yet: neither installed nor part of the image');
+  return version;
+}
+
+/** For people and scripts that look; nothing depends on it, so it may fail. */
+async function tellVersion(file: string, version: InstalledVersion): Promise<void> {
+  await writeFile(file, `${version.tag}\n`).catch(() => {});
+}

@@ -1,0 +1,82 @@
+/** `observeProbation`: the version has to stay up, and to answer where a health check is set, as Docker's HEALTHCHECK means it. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { execa } from 'execa';
+import got from 'got';
+import type { EffectInputs } from '../machines/effects.ts';
+import type { Fact } from '../machines/facts.ts';
+import { remainingMs } from '../machines/pacing.ts';
+import { Fault } from '../support/fault.ts';
+import type { Supervisor } from './supervisor/supervisor.ts';
+import { markLastGood } from './switch.ts';
+import type { Places } from './trees.ts';
+
+export type HealthOptions = { url: string | null; command: string | null; startPeriodMs: number; intervalMs: number; timeoutMs: number; retries: number };
+export type ProbationDependencies = {
+  supervisor: Supervisor;
+  places: Places;
+  health: HealthOptions;
+  environment: Readonly<Record<string, string>>;
+  now: () => number;
+};
+
+export async function observeProbation(
+  { version, startedAt, probationMs }: EffectInputs['observeProbation'],
+  signal: AbortSignal,
+  deps: ProbationDependencies,
+): Promise<Fact> {
+  const { supervisor, health, places, now } = deps;
+  const total = health.startPeriodMs + probationMs;
+  const left = remainingMs(startedAt + total, now(), total);
+  const ending = new AbortController();
+  const both = AbortSignal.any([signal, ending.signal]);
+  try {
+    await Promise.race([exits(supervisor, version, both), survives(left, version, deps, startedAt, both)]);
+  } finally {
+    ending.abort();
+  }
+  if ((await supervisor.observe()) === null) throw exited(version, 'it is gone');
+  await markLastGood(places);
+  return { type: 'versionBecameHealthy', version };
+}
+
+async function exits(supervisor: Supervisor, version: string, signal: AbortSignal): Promise<never> {
+  const { exitCode, signal: killedBy } = await supervisor.nextExit(signal);
+  throw exited(version, killedBy ?? (exitCode === null ? 'of unknown status' : `status ${exitCode}`));
+}
+
+function exited(version: string, how: string): Fault {
+  return new Fault('APP_EXITED', `version ${version} ended by itself on probation (${how}): see its own output for the reason`);
+}
+
+async function survives(leftMs: number, version: string, deps: ProbationDependencies, startedAt: number, signal: AbortSignal): Promise<void> {
+  const { health, now } = deps;
+  if (health.url === null && health.command === null) return sleep(leftMs, undefined, { signal });
+  const deadline = performance.now() + leftMs;
+  let healthy = false;
+  let failures = 0;
+  // One check must succeed, and they must not fail `retries` times in a row once the start period is over.
+  while (!healthy || performance.now() < deadline) {
+    const problem = await checkHealth(deps, signal);
+    signal.throwIfAborted();
+    const starting = remainingMs(startedAt + health.startPeriodMs, now(), health.startPeriodMs) > 0 && !healthy;
+    healthy = problem === null;
+    failures = problem === null || starting ? 0 : failures + 1;
+    if (failures >= health.retries) throw new Fault('UNHEALTHY', `version ${version} failed its health check ${failures} times in a row (${problem})`);
+    const pause = starting && !healthy ? Math.min(health.intervalMs, 1000) : health.intervalMs;
+    await sleep(healthy ? Math.min(pause, Math.max(deadline - performance.now(), 0)) : pause, undefined, { signal });
+  }
+}
+
+/** Null when healthy, else what was wrong. */
+async function checkHealth({ health, environment }: ProbationDependencies, signal: AbortSignal): Promise<string | null> {
+  try {
+    if (health.url !== null) {
+      await got(health.url, { timeout: { request: health.timeoutMs }, retry: { limit: 0 }, signal, followRedirect: false });
+    } else if (health.command !== null) {
+      await execa('/bin/sh', ['-c', health.command], { env: environment, extendEnv: false, timeout: health.timeoutMs, cancelSignal: signal, stdio: 'ignore' });
+    }
+    return null;
+  } catch (error) {
+    return (error as { shortMessage?: string }).shortMessage ?? (error as Error).message;
+  }
+}

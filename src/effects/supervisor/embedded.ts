@@ -1,0 +1,213 @@
+/**
+ * The embedded supervisor: the app is a detached child in a session of its own. It outlives the updater, which finds it
+ * again by a marker in its environment. Never two copies: nothing is started while a marked process lives.
+ */
+import { once } from 'node:events';
+import { createWriteStream, mkdirSync, readFileSync, rmSync, type WriteStream, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { execa } from 'execa';
+import { Fault } from '../../support/fault.ts';
+import type { AppCommand } from '../entry-point.ts';
+import { groupMembers, isAlive, MARKER, type MarkedProcess, markedProcesses, processInfo, sendSignal } from './process-table.ts';
+import type { Exit, StopRequest, Supervisor } from './supervisor.ts';
+
+/** How often an adopted process, whose exit we are not told of, is looked at. */
+const WATCH_INTERVAL_MS = 250;
+/** While stopping, downtime passes: look often. */
+const STOP_POLL_MS = 2;
+/** runsv pauses for one second after a service that ended early; so do we. */
+const RESTART_PAUSE_MS = 1000;
+/** After KILL the kernel needs a moment; a process in uninterruptible sleep may need for ever. */
+const KILL_WAIT_MS = 5000;
+
+type Running = { pid: number; startTime: string; tree: string };
+
+export type EmbeddedOptions = {
+  /** UPDATE_DIR, which the marker names. */
+  directory: string;
+  environment: Readonly<Record<string, string>>;
+  /** `inherit`: the updater's own streams. `file`: app.log, for commands that end while the app goes on. */
+  output: 'inherit' | 'file';
+  log: (message: string) => void;
+};
+
+export class EmbeddedSupervisor implements Supervisor {
+  readonly #options: EmbeddedOptions;
+  readonly #exits = new EventTarget();
+  #running: Running | null = null;
+  #command: AppCommand | null = null;
+  #watch: AbortController | null = null;
+
+  constructor(options: EmbeddedOptions) {
+    this.#options = options;
+  }
+
+  async observe(): Promise<string | null> {
+    const found = this.#find();
+    return found?.tree ?? null;
+  }
+
+  async start(tree: string, command: AppCommand): Promise<{ adopted: boolean }> {
+    this.#command = command;
+    const found = this.#find();
+    if (found?.tree === tree) {
+      this.#adopt(found);
+      return { adopted: true };
+    }
+    if (found) throw new Fault('APP_STILL_RUNS', `the app still runs from ${found.tree} (pid ${found.pid}), so ${tree} is not started beside it`);
+    await this.#spawn(tree, command);
+    return { adopted: false };
+  }
+
+  async stop({ signalName, waitMs }: StopRequest): Promise<{ killed: boolean }> {
+    this.#watch?.abort();
+    this.#watch = null;
+    const found = this.#find();
+    if (found) sendSignal(-found.pid, `SIG${signalName}` as NodeJS.Signals) || sendSignal(found.pid, `SIG${signalName}` as NodeJS.Signals);
+    if (await this.#gone(found, waitMs)) return this.#forget(false);
+    for (const pid of this.#remaining(found)) sendSignal(pid, 'SIGKILL');
+    if (found) sendSignal(-found.pid, 'SIGKILL');
+    if (!(await this.#gone(found, KILL_WAIT_MS))) {
+      throw new Fault(
+        'APP_NOT_STOPPED',
+        `the app (pid ${this.#remaining(found).join(', ')}) is still there after SIGKILL: it hangs in the kernel, most likely on a disk or network mount`,
+      );
+    }
+    return this.#forget(true);
+  }
+
+  nextExit(signal: AbortSignal): Promise<Exit> {
+    return new Promise((resolve, reject) => {
+      const aborted = () => reject(signal.reason);
+      if (signal.aborted) return aborted();
+      signal.addEventListener('abort', aborted, { once: true });
+      this.#exits.addEventListener('exit', (event) => resolve((event as CustomEvent<Exit>).detail), { once: true, signal });
+    });
+  }
+
+  detach(): void {
+    this.#watch?.abort();
+  }
+
+  #forget(killed: boolean): { killed: boolean } {
+    this.#running = null;
+    rmSync(this.#recordFile, { force: true });
+    return { killed };
+  }
+
+  get #recordFile(): string {
+    return path.join(this.#options.directory, 'state', 'app.json');
+  }
+
+  /** The running app: the one we started, else the leader among marked processes, else what the record names. */
+  #find(): Running | null {
+    if (this.#running && isAlive(this.#running.pid, this.#running.startTime)) return this.#running;
+    const marked = markedProcesses(this.#options.directory);
+    const leader = marked.find((candidate) => candidate.pid === candidate.groupId) ?? marked[0];
+    if (leader) return { pid: leader.pid, startTime: leader.startTime, tree: leader.marker };
+    return process.platform === 'linux' ? null : this.#readRecord();
+  }
+
+  /** Off Linux environments can't be read, so the record of pid and start time has to do. */
+  #readRecord(): Running | null {
+    try {
+      const record = JSON.parse(readFileSync(this.#recordFile, 'utf8')) as Running;
+      return isAlive(record.pid, record.startTime) ? record : null;
+    } catch {
+      return null;
+    }
+  }
+
+  async #spawn(tree: string, { file, args, cwd }: AppCommand): Promise<void> {
+    const { directory, environment, output } = this.#options;
+    const log = output === 'file' ? await openLog(path.join(directory, 'app.log')) : null;
+    const stream = log ?? ('inherit' as const);
+    const env = { ...environment, [MARKER]: `${directory}:${tree}` };
+    const child = execa(file, args, {
+      cwd,
+      env,
+      extendEnv: false,
+      detached: true,
+      cleanup: false,
+      reject: false,
+      buffer: false,
+      stdio: ['ignore', stream, stream],
+    });
+    log?.close();
+    child.unref();
+    const { pid } = child;
+    if (pid === undefined) {
+      const { shortMessage } = await child;
+      throw new Fault('START_FAILED', `${file} can't be started (${shortMessage}): a file of another platform, or a missing interpreter`);
+    }
+    const running = { pid, startTime: processInfo(pid)?.startTime ?? '', tree };
+    this.#running = running;
+    mkdirSync(path.dirname(this.#recordFile), { recursive: true, mode: 0o700 });
+    writeFileSync(this.#recordFile, JSON.stringify(running), { mode: 0o600 });
+    const watch = this.#beginWatch();
+    void child.then(({ exitCode, signal }) => this.#ended(tree, { exitCode: exitCode ?? null, signal: signal ?? null }, watch));
+  }
+
+  #adopt(found: Running): void {
+    if (this.#running?.pid === found.pid && this.#watch) return;
+    this.#running = found;
+    void this.#watchAdopted(found, this.#beginWatch());
+  }
+
+  async #watchAdopted({ pid, startTime, tree }: Running, watch: AbortSignal): Promise<void> {
+    while (isAlive(pid, startTime)) {
+      await sleep(WATCH_INTERVAL_MS, undefined, { signal: watch, ref: false }).catch(() => {});
+      if (watch.aborted) return;
+    }
+    await this.#ended(tree, { exitCode: null, signal: null }, watch);
+  }
+
+  #beginWatch(): AbortSignal {
+    this.#watch?.abort();
+    this.#watch = new AbortController();
+    return this.#watch.signal;
+  }
+
+  /** The app ended and nobody asked for it: said, and after a pause it is started again. */
+  async #ended(tree: string, exit: Exit, watch: AbortSignal): Promise<void> {
+    if (watch.aborted) return;
+    const how = exit.signal ?? (exit.exitCode === null ? 'unknown status' : `status ${exit.exitCode}`);
+    this.#options.log(`the app ended by itself (${how}); it is started again`);
+    this.#exits.dispatchEvent(new CustomEvent('exit', { detail: exit }));
+    await sleep(RESTART_PAUSE_MS, undefined, { signal: watch, ref: false }).catch(() => {});
+    if (watch.aborted || this.#command === null) return;
+    try {
+      // What the leader left behind would be a second copy.
+      for (const { pid } of markedProcesses(this.#options.directory)) sendSignal(pid, 'SIGKILL');
+      await this.#spawn(tree, this.#command);
+    } catch (error) {
+      this.#options.log(`the app could not be started again: ${(error as Error).message}`);
+      void this.#ended(tree, exit, watch);
+    }
+  }
+
+  #remaining(found: Running | null): number[] {
+    const marked: MarkedProcess[] = markedProcesses(this.#options.directory);
+    return [...new Set([...marked.map(({ pid }) => pid), ...(found ? groupMembers(found.pid) : [])])];
+  }
+
+  /** True once neither the group nor any marked process is left. */
+  async #gone(found: Running | null, waitMs: number): Promise<boolean> {
+    const deadline = performance.now() + waitMs;
+    for (;;) {
+      // The leader is cheap to look at; the whole table only once it has gone.
+      const leaderLives = found !== null && isAlive(found.pid, found.startTime);
+      if (!leaderLives && this.#remaining(found).length === 0) return true;
+      if (performance.now() >= deadline) return false;
+      await sleep(STOP_POLL_MS);
+    }
+  }
+}
+
+/** A stream that is a plain file to the child: nothing of ours lies between the app and its log. */
+async function openLog(file: string): Promise<WriteStream> {
+  const stream = createWriteStream(file, { flags: 'w', mode: 0o600 });
+  await once(stream, 'open');
+  return stream;
+}

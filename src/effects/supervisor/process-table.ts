@@ -1,0 +1,83 @@
+/**
+ * The process table, as far as it tells whether an app runs. A pid alone may belong to another process by now: pid and
+ * start time together are unique on one boot. See proc_pid_stat(5), proc_pid_environ(5).
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** Set in the app's environment, inherited by everything it starts; names the updater's directory and the tree. */
+export const MARKER = 'SELF_UPDATE_APP';
+
+export type ProcessInfo = { pid: number; groupId: number; startTime: string; isZombie: boolean };
+
+/** Field positions of /proc/PID/stat, counted after the command's closing parenthesis: it may contain blanks. */
+const STATE = 0;
+const GROUP = 2;
+const START_TIME = 19;
+
+/** Null if there is no such process. Off Linux only its existence is known. */
+export function processInfo(pid: number): ProcessInfo | null {
+  if (process.platform !== 'linux') return signalReaches(pid) ? { pid, groupId: pid, startTime: '', isZombie: false } : null;
+  const stat = readOrNull(`/proc/${pid}/stat`);
+  if (stat === null) return null;
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return { pid, groupId: Number(fields[GROUP]), startTime: fields[START_TIME] ?? '', isZombie: fields[STATE] === 'Z' || fields[STATE] === 'X' };
+}
+
+/** Whether this very process is alive; `kill(pid, 0)` alone would also succeed on a zombie. */
+export function isAlive(pid: number, startTime: string): boolean {
+  const info = processInfo(pid);
+  return info !== null && !info.isZombie && info.startTime === startTime;
+}
+
+export type MarkedProcess = ProcessInfo & { marker: string };
+
+/** Every live process that carries the marker of `directory`: also daemons that left the group. Linux only; elsewhere empty. */
+export function markedProcesses(directory: string): MarkedProcess[] {
+  if (process.platform !== 'linux') return [];
+  const prefix = `${MARKER}=${directory}:`;
+  return readdirSync('/proc').flatMap((name) => {
+    if (!/^\d+$/.test(name)) return [];
+    const entry = readOrNull(`/proc/${name}/environ`)
+      ?.split('\0')
+      .find((line) => line.startsWith(prefix));
+    const info = entry === undefined ? null : processInfo(Number(name));
+    return entry !== undefined && info !== null && !info.isZombie ? [{ ...info, marker: entry.slice(prefix.length) }] : [];
+  });
+}
+
+/** Live members of a process group, zombies left out. */
+export function groupMembers(groupId: number): number[] {
+  if (process.platform !== 'linux') return signalReaches(-groupId) ? [groupId] : [];
+  return readdirSync('/proc').flatMap((name) => {
+    if (!/^\d+$/.test(name)) return [];
+    const info = processInfo(Number(name));
+    return info !== null && !info.isZombie && info.groupId === groupId ? [info.pid] : [];
+  });
+}
+
+/** Sends a signal; false if there was nobody to get it. */
+export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch {
+    return false;
+  }
+}
+
+function signalReaches(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Processes end while they are being looked at, and others' environments are not ours to read. */
+function readOrNull(file: string): string | null {
+  try {
+    return readFileSync(file, 'latin1');
+  } catch {
+    return null;
+  }
+}

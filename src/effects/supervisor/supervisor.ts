@@ -1,0 +1,19 @@
+/** What the updater asks of whatever keeps the app running. Two implementations: embedded (a child process) and runit. */
+import type { AppCommand } from '../entry-point.ts';
+
+export type Exit = { exitCode: number | null; signal: string | null };
+
+export type StopRequest = { signalName: string; waitMs: number };
+
+export interface Supervisor {
+  /** The tree that the running app was started from; null when no app runs. */
+  observe(): Promise<string | null>;
+  /** Starts the app from `tree`, or adopts it when it runs from there already. Throws `Fault` when it can't be started. */
+  start(tree: string, command: AppCommand): Promise<{ adopted: boolean }>;
+  /** Asks the app to stop, waits, kills its whole group, and proves that all of it is gone. Safe when nothing runs. */
+  stop(request: StopRequest): Promise<{ killed: boolean }>;
+  /** Resolves at the next exit that nobody asked for. Rejects when `signal` aborts. */
+  nextExit(signal: AbortSignal): Promise<Exit>;
+  /** Lets go: the app goes on without anyone watching. */
+  detach(): void;
+}

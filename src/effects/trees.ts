@@ -1,0 +1,124 @@
+/**
+ * The trees on disk, and the links that name them. A tree is complete when its manifest is there: the manifest is
+ * written last, and the tree gets its name in `releases/` by one rename after everything in it was synced.
+ */
+import { readdir, readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { z } from 'zod';
+import { fingerprint, type InstalledVersion, installedVersionSchema, type Release, releaseSchema, type Versioning, type World } from '../machines/model.ts';
+import { compareVersions, versionFromTag } from '../machines/version.ts';
+import { readLink } from './durable.ts';
+
+export const MANIFEST_NAME = '.self-update-manifest.json';
+
+const entrySchema = z.object({
+  path: z.string(),
+  type: z.enum(['file', 'directory', 'link']),
+  mode: z.number().int(),
+  sizeBytes: z.number().int(),
+  /** sha256 of a file, target of a link, empty for a directory. */
+  content: z.string(),
+});
+export type TreeEntry = z.infer<typeof entrySchema>;
+
+export const manifestSchema = z.object({
+  schema: z.literal(1),
+  version: installedVersionSchema.omit({ path: true }),
+  release: releaseSchema,
+  entries: z.array(entrySchema),
+});
+export type Manifest = z.infer<typeof manifestSchema>;
+
+export type Places = {
+  /** UPDATE_DIR. */
+  root: string;
+  bakedDir: string;
+  repository: string;
+  versioning: Versioning;
+  tagPrefix: string;
+};
+
+export const releasesDir = (places: Places): string => path.join(places.root, 'releases');
+export const temporaryDir = (places: Places): string => path.join(places.root, 'tmp');
+export const stateDir = (places: Places): string => path.join(places.root, 'state');
+export const inboxDir = (places: Places): string => path.join(places.root, 'inbox');
+export const currentLink = (places: Places): string => path.join(places.root, 'current');
+export const lastGoodLink = (places: Places): string => path.join(places.root, 'last-good');
+
+/** `<version>-<digest12>`. A version comes from a tag, so what a path can't hold is replaced. */
+export function treeName(version: string, digest: string): string {
+  return `${version.replace(/[^0-9A-Za-z.+_-]/g, '_').slice(0, 100)}-${digest.slice(0, 12)}`;
+}
+
+/** The manifest of a complete tree; null if there is none or it says nothing sensible. */
+export async function readManifest(directory: string): Promise<Manifest | null> {
+  try {
+    const parsed = manifestSchema.safeParse(JSON.parse(await readFile(path.join(directory, MANIFEST_NAME), 'utf8')));
+    return parsed.success ? parsed.data : null;
+  } catch {
+    return null;
+  }
+}
+
+export type KeptTree = { version: InstalledVersion; release: Release };
+
+/** Every complete tree in `releases/`. */
+export async function keptTrees(places: Places): Promise<KeptTree[]> {
+  const names = await readdir(releasesDir(places)).catch(() => []);
+  const trees = await Promise.all(names.map((name) => keptTree(path.join(releasesDir(places), name))));
+  return trees.filter((tree) => tree !== null);
+}
+
+async function keptTree(directory: string): Promise<KeptTree | null> {
+  const manifest = await readManifest(directory);
+  return manifest && { version: { ...manifest.version, path: directory }, release: manifest.release };
+}
+
+/** The tree of a release, if it is still on disk. */
+export async function findKept(places: Places, release: Release): Promise<InstalledVersion | null> {
+  const trees = await keptTrees(places);
+  return trees.find(({ version }) => version.repository === release.repository && version.fingerprint === fingerprint(release))?.version ?? null;
+}
+
+/** The newest version that came with the image: a directory named by its version, complete by construction. */
+export async function readBaked(places: Places): Promise<InstalledVersion | null> {
+  const entries = await readdir(places.bakedDir, { withFileTypes: true }).catch(() => []);
+  const versions = entries
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => ({ tag: name, version: versionFromTag(name, places.versioning, places.tagPrefix) ?? versionFromTag(name, 'loose') }))
+    .filter((entry): entry is { tag: string; version: string } => entry.version !== null)
+    .sort((a, b) => compareVersions(b.version, a.version, places.versioning));
+  const [newest] = versions;
+  if (!newest) return null;
+  const tag = newest.tag === newest.version ? `${places.tagPrefix}v${newest.version}` : newest.tag;
+  return { repository: places.repository, version: newest.version, tag, digest: null, fingerprint: null, path: path.join(places.bakedDir, newest.tag) };
+}
+
+/** What a link names: a complete tree, the baked one, or null. */
+async function readLinked(places: Places, link: string, baked: InstalledVersion | null): Promise<InstalledVersion | null> {
+  const target = await readLink(link);
+  if (target === null) return null;
+  const directory = path.resolve(places.root, target);
+  if (directory === baked?.path) return baked;
+  if (path.dirname(directory) !== releasesDir(places)) return null;
+  return (await keptTree(directory))?.version ?? null;
+}
+
+/** Recovery observes the world: what is linked, what is baked. */
+export async function readWorld(places: Places): Promise<World> {
+  const baked = await readBaked(places);
+  return { baked, current: await readLinked(places, currentLink(places), baked), lastGood: await readLinked(places, lastGoodLink(places), baked) };
+}
+
+/** How a link names a tree: relative inside our place, so that the volume may be mounted elsewhere. */
+export function linkTarget(places: Places, version: InstalledVersion): string {
+  return version.path.startsWith(`${places.root}/`) ? path.relative(places.root, version.path) : version.path;
+}
+
+/** Whether a path is there, following links. */
+export async function exists(file: string): Promise<boolean> {
+  return stat(file).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,85 @@
+/** Entry of the program: arguments, configuration, then one command. The only place that knows exit statuses and signals. */
+import { type Arguments, EXIT, helpText, parseArguments, UsageError } from './cli/arguments.ts';
+import { type Parts, placesOf, policyOf, programVersion } from './cli/compose.ts';
+import { createLog } from './cli/log.ts';
+import { checkOnly, operate } from './cli/operate.ts';
+import { showEvents, showHistory, showReplay, showStatus, showVerify } from './cli/read.ts';
+import { run } from './cli/run.ts';
+import { parseConfig } from './config/config.ts';
+import { toFault } from './support/fault.ts';
+
+/** Runs one command line to its exit status. */
+export async function main(argv: readonly string[], environment: NodeJS.ProcessEnv): Promise<number> {
+  let args: Arguments;
+  try {
+    const invocation = parseArguments(argv);
+    if (invocation.kind !== 'run') {
+      process.stdout.write(`${invocation.kind === 'help' ? helpText() : programVersion()}\n`);
+      return EXIT.done;
+    }
+    args = invocation.args;
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    process.stderr.write(`self-update: ${error.message}\n\n${helpText()}\n`);
+    return EXIT.usage;
+  }
+  const result = parseConfig(environment);
+  if (!result.ok) {
+    for (const problem of result.problems) process.stderr.write(`update: ${problem} [CONFIGURATION]\n`);
+    return EXIT.configuration;
+  }
+  const { config } = result;
+  const log = createLog({
+    format: config.UPDATE_LOG_FORMAT,
+    verbose: config.VERBOSE !== '',
+    now: Date.now,
+    secrets: () => [config.token(), config.HTTPS_PROXY].flatMap((secret) => secret ?? []),
+    write: (line) => process.stderr.write(`${line}\n`),
+  });
+  if (args.command === 'run')
+    for (const name of result.unknown) log.warn(`${name} is not a setting of this program: a slip of the pen? docs/settings.md lists them all`);
+  if (args.command === 'run' && config.UPDATE_VERIFY === 'none') log.warn('UPDATE_VERIFY=none: whatever is downloaded is run, unverified');
+  try {
+    return await perform(args, { config, places: placesOf(config), policy: policyOf(config), log, environment });
+  } catch (error) {
+    const { code, message } = toFault(error, 'UNEXPECTED');
+    if (args.json) process.stdout.write(`${JSON.stringify({ ok: false, error: { code, message } })}\n`);
+    log.warn(`${message} [${code}]`);
+    if (code === 'UNEXPECTED') log.debug((error as Error).stack ?? '');
+    return code === 'LOCKED' ? EXIT.tryAgain : EXIT.failed;
+  }
+}
+
+function perform(args: Arguments, parts: Parts): Promise<number> | number {
+  const interrupted = new AbortController();
+  if (args.command !== 'run') for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
+  const { signal } = interrupted;
+  switch (args.command) {
+    case 'run':
+      return run(args, parts);
+    case 'check':
+      return checkOnly(args, parts, signal);
+    case 'status':
+      return showStatus(args, parts);
+    case 'history':
+      return showHistory(args, parts);
+    case 'events':
+      return showEvents(args, parts, signal);
+    case 'replay':
+      return showReplay(args, parts);
+    case 'verify':
+      return showVerify(args, parts);
+    case 'update':
+    case 'install':
+    case 'release':
+    case 'restart':
+    case 'pause':
+    case 'resume':
+    case 'approve':
+    case 'deny':
+    case 'retry':
+      return operate(args, parts, signal);
+    default:
+      return args.command satisfies never;
+  }
+}

@@ -1,0 +1,359 @@
+/**
+ * The runtime: one serial queue. Each fact is applied to a copy of the state (pure), appended (durable), adopted, and
+ * only then followed: effects are started or aborted so that those which run are those which are outstanding.
+ * Boot and recovery are the same: fold the journal, look at the world, perform the difference.
+ */
+import { type FSWatcher, mkdirSync, watch } from 'node:fs';
+import type { Journal } from '../journal/journal.ts';
+import type { JournalRecord } from '../journal/record.ts';
+import { type EffectName, type EffectRequest, type Effects, failureFacts } from '../machines/effects.ts';
+import type { Fact, FactType } from '../machines/facts.ts';
+import type { Policy, World } from '../machines/model.ts';
+import { remainingMs } from '../machines/pacing.ts';
+import { fallback } from '../machines/rules.ts';
+import { type Fault, toFault } from '../support/fault.ts';
+import { begin, deserializeState, evolve, type OutstandingEffect, replay, type State, serializeState } from './fold.ts';
+import { pendingCommands, remove } from './inbox.ts';
+
+export type RuntimeOptions = {
+  journal: Journal;
+  effects: Effects;
+  policy: Policy;
+  inboxDir: string;
+  pollIntervalMs: number;
+  /** From the start of the runtime until the app is started whatever happens. */
+  firstCheckTimeoutMs: number;
+  /** When the next poll is due, wall clock; null for now. */
+  nextPollAt: () => number | null;
+  observeWorld: () => Promise<World>;
+  /** Whether the app runs. */
+  observeApp: () => Promise<boolean>;
+  now: () => number;
+  random: () => number;
+  log: Log;
+  /** Told of every change, for progress, notifications, the inspector. */
+  onRecord: (record: JournalRecord, state: State) => void;
+};
+
+export type Log = { info(message: string): void; warn(message: string): void; debug(message: string): void };
+
+/** These lie between stop and start: recovery sees them on the disk, so their sync waits for the next durable fact. */
+const SEEN_ON_DISK = new Set<FactType>(['appStopped', 'switched']);
+/** A fold of so many facts takes about 20 ms; more than that starts from a checkpoint. */
+const CHECKPOINT_EVERY = 1000;
+/** After the journal could not be written, or something unexpected happened: when to look again. */
+const RETRY_AFTER_FAULT_MS = 10_000;
+/** setTimeout takes 32 bits. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+type Running = { effect: OutstandingEffect; abort: AbortController };
+
+export class Runtime {
+  readonly #options: RuntimeOptions;
+  readonly #running = new Map<string, Running>();
+  #state: State;
+  #checkpointSeq = 0;
+  #poll: AbortController | null = null;
+  #pollNow = false;
+  #stopping = false;
+  #settled: (() => void) | null = null;
+  #wakeTimer: NodeJS.Timeout | undefined;
+  #fault: Fault | null = null;
+
+  private constructor(options: RuntimeOptions, state: State, checkpointSeq: number) {
+    this.#options = options;
+    this.#state = state;
+    this.#checkpointSeq = checkpointSeq;
+  }
+
+  /** Folds the journal, or begins it. Throws `Fault` for a journal that can't be read. */
+  static async open(options: RuntimeOptions): Promise<Runtime> {
+    const { journal, policy, now } = options;
+    const { state, seq } = restore(journal);
+    if (state !== null) return new Runtime(options, state, seq);
+    const fact: Fact = { type: 'initialized', policy, world: await options.observeWorld() };
+    const record = journal.append(fact, { at: now(), effect: null, command: null });
+    const first = begin(record);
+    options.onRecord(record, first);
+    return new Runtime(options, first, 0);
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  /** The fault that stopped a `once` run, if one did. */
+  get fault(): Fault | null {
+    return this.#fault;
+  }
+
+  /** Looks at the world and at the configuration, and takes up what is outstanding. */
+  async start(): Promise<void> {
+    const { policy, observeWorld, observeApp } = this.#options;
+    const [world, appIsUp] = [await observeWorld(), await observeApp()];
+    if (JSON.stringify(policy) !== JSON.stringify(this.#state.snapshot.context.policy)) this.dispatch({ type: 'configurationChanged', policy });
+    this.dispatch({ type: appIsUp ? 'appFoundUp' : 'appFoundDown', world });
+    if (!appIsUp) this.#armGate();
+    this.#advance();
+  }
+
+  /** Runs until `signal` aborts. */
+  async runUntil(signal: AbortSignal): Promise<void> {
+    const watcher = this.#watchInbox();
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) return resolve();
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    watcher?.close();
+    this.stop();
+  }
+
+  /** Runs until nothing is outstanding. Returns when it wants to run next, wall clock. */
+  async settle(signal: AbortSignal): Promise<number> {
+    const watcher = this.#watchInbox();
+    await new Promise<void>((resolve) => {
+      this.#settled = resolve;
+      signal.addEventListener('abort', () => resolve(), { once: true });
+      this.#advance();
+    });
+    watcher?.close();
+    this.stop();
+    return this.nextWakeAt();
+  }
+
+  /** Aborts what runs; facts that would still come are not taken. The journal stays the caller's. */
+  stop(): void {
+    this.#stopping = true;
+    clearTimeout(this.#wakeTimer);
+    this.#poll?.abort();
+    for (const { abort } of this.#running.values()) abort.abort();
+    this.#running.clear();
+  }
+
+  /** Asks for a poll now. */
+  checkNow(): void {
+    this.#pollNow = true;
+    this.#advance();
+  }
+
+  /** The next moment at which there is something to do, wall clock. */
+  nextWakeAt(): number {
+    const now = this.#options.now();
+    const waits = [...this.#state.timers.values()].map((timer) => remainingMs(timer.dueAt, now, timer.delayMs));
+    if (this.#isResting()) waits.push(this.#untilPollMs());
+    return now + Math.min(...waits, this.#options.pollIntervalMs);
+  }
+
+  /** Applies one fact: journaled if the machine handles it or it resolves an effect, else only said in the debug log. */
+  dispatch(fact: Fact, meta: { effect?: string; command?: string } = {}): boolean {
+    const { journal, now, log, onRecord } = this.#options;
+    const at = now();
+    const draft: JournalRecord = { seq: journal.lastSeq() + 1, at, fact, effect: meta.effect ?? null, command: meta.command ?? null };
+    const next = evolve(this.#state, draft);
+    if (next === this.#state) {
+      log.debug(`${fact.type} changes nothing in ${JSON.stringify(this.#state.snapshot.value)}`);
+      return false;
+    }
+    // Append before act: if this throws, nothing has happened.
+    const record = journal.append(fact, { at, effect: draft.effect, command: draft.command, durable: !SEEN_ON_DISK.has(fact.type) });
+    this.#state = next;
+    onRecord(record, next);
+    this.#saveCheckpoint(record.seq);
+    return true;
+  }
+
+  /** Brings what runs in line with what is outstanding, then polls or rests. */
+  #advance(): void {
+    if (this.#stopping) return;
+    try {
+      this.#fireTimers();
+      this.#takeCommands();
+      this.#reconcile();
+      this.#pollIfDue();
+    } catch (error) {
+      this.#faulted(error);
+      return;
+    }
+    this.#rest();
+  }
+
+  #reconcile(): void {
+    const { effects } = this.#state;
+    for (const [id, { effect, abort }] of this.#running) {
+      if (effects.get(id)?.sinceSeq === effect.sinceSeq) continue;
+      this.#running.delete(id);
+      abort.abort();
+    }
+    for (const effect of effects.values()) if (!this.#running.has(effect.id)) void this.#perform(effect);
+  }
+
+  async #perform(effect: OutstandingEffect): Promise<void> {
+    const abort = new AbortController();
+    this.#running.set(effect.id, { effect, abort });
+    const fact = await this.#outcome(effect.request, abort.signal);
+    // Aborted or superseded meanwhile: its outcome belongs to no one.
+    if (this.#stopping || this.#running.get(effect.id)?.effect !== effect) return;
+    this.#running.delete(effect.id);
+    try {
+      this.dispatch(fact, { effect: effect.id });
+    } catch (error) {
+      this.#faulted(error);
+      return;
+    }
+    this.#advance();
+  }
+
+  /** An effect's failure is a fact like any other. */
+  async #outcome({ name, input }: EffectRequest, signal: AbortSignal): Promise<Fact> {
+    try {
+      const perform = this.#options.effects[name] as (input: unknown, signal: AbortSignal) => Promise<Fact>;
+      return await perform(input, signal);
+    } catch (error) {
+      return this.#failure(name, error);
+    }
+  }
+
+  #failure(name: EffectName, error: unknown): Fact {
+    const { code, message } = toFault(error, 'UNEXPECTED');
+    const type = failureFacts[name];
+    if (type === 'oldVersionsRemoved') {
+      this.#options.log.warn(`old versions could not be removed: ${message}`);
+      return { type, names: [] };
+    }
+    if (type === 'checkFailed') return { type, code, message };
+    return { type, code, message, jitter: this.#options.random() };
+  }
+
+  #fireTimers(): void {
+    const now = this.#options.now();
+    for (const timer of this.#state.timers.values()) {
+      if (remainingMs(timer.dueAt, now, timer.delayMs) === 0) this.dispatch({ type: timer.type } as Fact);
+    }
+  }
+
+  /** Taken in when the machine has a use for them; what it can't do now waits until it rests, and is then refused. */
+  #takeCommands(): void {
+    const { inboxDir, journal, log } = this.#options;
+    for (const command of pendingCommands(inboxDir, (file, reason) => log.warn(`${file} is no command (${reason}); it was removed`))) {
+      // Taken in before a crash that left the file.
+      const known = journal.hasCommand(command.id);
+      const taken = known || (command.fact !== null && this.dispatch(command.fact, { command: command.id }));
+      const pokes =
+        command.fact === null ||
+        command.fact.type === 'updateRequested' ||
+        command.fact.type === 'resumed' ||
+        command.fact.type === 'holdReleased' ||
+        command.fact.type === 'versionRetried';
+      if (pokes) this.#pollNow = true;
+      if (taken || pokes || this.#isResting()) remove(command.file);
+    }
+  }
+
+  #isResting(): boolean {
+    return this.#state.snapshot.hasTag('resting');
+  }
+
+  #untilPollMs(): number {
+    const next = this.#options.nextPollAt();
+    return next === null || this.#pollNow ? 0 : remainingMs(next, this.#options.now(), 2 * this.#options.pollIntervalMs + 2 * 60 * 60 * 1000);
+  }
+
+  #pollIfDue(): void {
+    if (this.#poll !== null || !this.#isResting() || this.#untilPollMs() > 0) return;
+    this.#pollNow = false;
+    this.#poll = new AbortController();
+    void this.#performPoll(this.#poll.signal);
+  }
+
+  /** A poll is the machine's `check`, made from a resting state: what it finds is a fact only if it changes something. */
+  async #performPoll(signal: AbortSignal): Promise<void> {
+    const { policy } = this.#state.snapshot.context;
+    const fact = await this.#outcome({ name: 'check', input: { policy, request: null } }, signal);
+    this.#poll = null;
+    if (this.#stopping) return;
+    if (fact.type === 'checkFailed') this.#options.log.warn(`check failed: ${fact.message} [${fact.code}]`);
+    try {
+      if (this.#isResting()) this.dispatch(fact);
+    } catch (error) {
+      this.#faulted(error);
+      return;
+    }
+    this.#advance();
+  }
+
+  /** Sleeps until the next thing is due; a `once` run ends here when nothing is left to do. */
+  #rest(): void {
+    clearTimeout(this.#wakeTimer);
+    const busy = this.#running.size > 0 || this.#poll !== null;
+    if (!busy && this.#settled !== null) {
+      this.#settled();
+      return;
+    }
+    if (busy && this.#state.timers.size === 0) return;
+    const waitMs = Math.max(this.nextWakeAt() - this.#options.now(), 1);
+    this.#wakeTimer = setTimeout(() => this.#advance(), Math.min(waitMs, LONGEST_TIMER_MS));
+  }
+
+  /** The journal could not be written, most likely: nothing more is done, but a stopped app is started, whatever is current. */
+  #faulted(error: unknown): void {
+    const { log, effects } = this.#options;
+    this.#fault = toFault(error, 'JOURNAL_FAILED');
+    log.warn(`nothing is done for now: ${this.#fault.message} [${this.#fault.code}]`);
+    for (const { abort } of this.#running.values()) abort.abort();
+    this.#running.clear();
+    void effects
+      .start({ target: null }, AbortSignal.timeout(RETRY_AFTER_FAULT_MS))
+      .catch((failure: unknown) => log.warn(`the app could not be started: ${(failure as Error).message}`))
+      .finally(() => {
+        if (this.#settled) this.#settled();
+        else if (!this.#stopping) this.#wakeTimer = setTimeout(() => this.#advance(), RETRY_AFTER_FAULT_MS);
+      });
+  }
+
+  /** An old version does not run when a newer one can be had in time; but in time, something runs. */
+  #armGate(): void {
+    const gate = setTimeout(() => void this.#openGate(), this.#options.firstCheckTimeoutMs);
+    gate.unref();
+  }
+
+  async #openGate(): Promise<void> {
+    const { context } = this.#state.snapshot;
+    const target = fallback(context);
+    if (this.#stopping || context.appUp || !context.booting || target === null) return;
+    const { effects, log, firstCheckTimeoutMs, observeWorld } = this.#options;
+    log.info(`the first check takes longer than ${firstCheckTimeoutMs / 1000} s: version ${target.version} is started meanwhile`);
+    try {
+      const signal = AbortSignal.timeout(RETRY_AFTER_FAULT_MS);
+      await effects.switchCurrent({ to: target }, signal);
+      await effects.start({ target }, signal);
+      this.dispatch({ type: 'appFoundUp', world: await observeWorld() });
+      this.#advance();
+    } catch (error) {
+      log.warn(`it could not be started: ${(error as Error).message}`);
+    }
+  }
+
+  #watchInbox(): FSWatcher | null {
+    const { inboxDir, log } = this.#options;
+    try {
+      mkdirSync(inboxDir, { recursive: true, mode: 0o700 });
+      return watch(inboxDir, () => this.#advance());
+    } catch (error) {
+      log.warn(`the inbox can't be watched, so commands wait for the next check: ${(error as Error).message}`);
+      return null;
+    }
+  }
+
+  #saveCheckpoint(seq: number): void {
+    if (seq - this.#checkpointSeq < CHECKPOINT_EVERY) return;
+    this.#options.journal.saveCheckpoint({ seq, state: serializeState(this.#state) });
+    this.#checkpointSeq = seq;
+  }
+}
+
+/** The state from the newest checkpoint and the facts after it, or from all facts. */
+export function restore(journal: Journal): { state: State | null; seq: number } {
+  const checkpoint = journal.checkpoint();
+  if (checkpoint === null) return { state: replay(journal.read()), seq: 0 };
+  return { state: replay(journal.read(checkpoint.seq), deserializeState(checkpoint.state)), seq: checkpoint.seq };
+}
