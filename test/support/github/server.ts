@@ -1,0 +1,285 @@
+/**
+ * A stand-in for GitHub: releases and assets over real HTTP, as GitHub's OpenAPI description has them
+ * (test/support/github/server.test.ts holds it to that), with the ways in which a server can misbehave.
+ */
+import { createHash, createHmac } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export type StandInAsset = { id: number; name: string; content: Buffer; state: 'uploaded' | 'open'; digest: string | null; announcedBytes: number };
+export type StandInRelease = { id: number; tag: string; draft: boolean; prerelease: boolean; publishedAt: string; assets: StandInAsset[] };
+
+/** What the next answers do; each field stays until it is changed. */
+export type Misbehaviour = {
+  /** Answer API questions with this status and body. */
+  api?: { status: number; body?: string | Buffer; headers?: Record<string, string> } | 'hang' | 'reset';
+  /** Bytes a second. */
+  throttle?: number;
+  /** Break the connection off after so many bytes of an asset. */
+  cutAfterBytes?: number;
+  /** Send so many bytes of an asset and then nothing. */
+  stallAfterBytes?: number;
+  assetStatus?: number;
+  /** Send other bytes than were announced. */
+  lie?: Buffer;
+  /** Redirect assets there instead of to this server's other name. */
+  redirectTo?: string;
+  ignoreRange?: boolean;
+};
+
+export type StandInOptions = { owner?: string; repo?: string; token?: string | null; port?: number };
+
+export type Request = { method: string; path: string; headers: http.IncomingHttpHeaders; at: number };
+
+const RATE_LIMIT = 5000;
+
+export class StandIn {
+  readonly owner: string;
+  readonly repo: string;
+  readonly releases: StandInRelease[] = [];
+  readonly requests: Request[] = [];
+  /** Emits `request` with each one. */
+  readonly events = new EventEmitter();
+  misbehave: Misbehaviour = {};
+  rateLimit: { remaining: number; resetAt: number } | null = null;
+  latestTag: string | null = null;
+  readonly #token: string | null;
+  readonly #server: http.Server;
+  #nextId = 1000;
+
+  constructor({ owner = 'acme', repo = 'app', token = null }: StandInOptions = {}) {
+    this.owner = owner;
+    this.repo = repo;
+    this.#token = token;
+    this.#server = http.createServer((request, response) => void this.#answer(request, response));
+  }
+
+  async listen(port = 0): Promise<this> {
+    this.#server.listen(port, '127.0.0.1');
+    await once(this.#server, 'listening');
+    return this;
+  }
+
+  async close(): Promise<void> {
+    this.#server.closeAllConnections();
+    if (!this.#server.listening) return;
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  /** Assets live on another origin, as on GitHub: the same server by another name. */
+  get assetOrigin(): string {
+    return this.url.replace('127.0.0.1', 'localhost');
+  }
+
+  publish(tag: string, assets: Record<string, Buffer>, overrides: Partial<StandInRelease> & { digests?: boolean } = {}): StandInRelease {
+    const { digests = true, ...rest } = overrides;
+    const release: StandInRelease = { id: this.#nextId++, tag, draft: false, prerelease: false, publishedAt: new Date().toISOString(), assets: [], ...rest };
+    this.releases.unshift(release);
+    for (const [name, content] of Object.entries(assets)) this.attach(release, name, content, { digests });
+    return release;
+  }
+
+  attach(release: StandInRelease, name: string, content: Buffer, { digests = true, state = 'uploaded' as const } = {}): StandInAsset {
+    const digest = digests ? `sha256:${createHash('sha256').update(content).digest('hex')}` : null;
+    const asset: StandInAsset = { id: this.#nextId++, name, content, state, digest, announcedBytes: content.length };
+    release.assets.push(asset);
+    return asset;
+  }
+
+  /** Resolves with the next request whose path fits. */
+  async nextRequest(pattern: RegExp): Promise<Request> {
+    for (;;) {
+      const [request] = (await once(this.events, 'request')) as [Request];
+      if (pattern.test(request.path)) return request;
+    }
+  }
+
+  async #answer(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? '/', this.url);
+    const seen: Request = { method: request.method ?? 'GET', path: url.pathname + url.search, headers: request.headers, at: Date.now() };
+    this.requests.push(seen);
+    this.events.emit('request', seen);
+    response.on('error', () => {});
+    const base = `/repos/${this.owner}/${this.repo}`;
+    if (url.pathname.startsWith('/storage/')) return this.#sendAsset(Number(url.pathname.split('/')[2]), request, response);
+    const download = /\/releases\/download\/([^/]+)\/([^/]+)$/.exec(url.pathname);
+    if (download) return this.#redirectToStorage(this.#assetByName(decodeURIComponent(download[1] ?? ''), decodeURIComponent(download[2] ?? '')), response);
+    const { api } = this.misbehave;
+    const isAsset = url.pathname.startsWith(`${base}/releases/assets/`);
+    if (api && !isAsset) {
+      if (api === 'hang') return;
+      if (api === 'reset') return void request.socket.resetAndDestroy();
+      response.writeHead(api.status, { 'content-type': 'application/json; charset=utf-8', ...api.headers });
+      return void response.end(api.body ?? JSON.stringify({ message: 'misbehaving', documentation_url: 'https://docs.github.com/rest' }));
+    }
+    const { authorization } = request.headers;
+    if (authorization !== undefined && authorization !== `Bearer ${this.#token}` && authorization !== `token ${this.#token}`) return this.#json(response, 401, { message: 'Bad credentials', documentation_url: 'https://docs.github.com/rest', status: '401' });
+    if (this.rateLimit && this.rateLimit.remaining <= 0) return this.#json(response, 403, { message: 'API rate limit exceeded', documentation_url: 'https://docs.github.com/rest/rate-limit' });
+    const hidden = this.#token !== null && authorization === undefined;
+    if (!url.pathname.startsWith(`${base}/`) || hidden) return this.#notFound(response);
+    if (this.rateLimit) this.rateLimit.remaining -= 1;
+    const resource = url.pathname.slice(base.length);
+    if (resource === '/releases/latest') return this.#release(this.#latest(), request, response);
+    if (resource === '/releases') return this.#list(url, request, response);
+    const tag = /^\/releases\/tags\/(.+)$/.exec(resource)?.[1];
+    if (tag !== undefined) return this.#release(this.#published().find((release) => release.tag === decodeURIComponent(tag)), request, response);
+    const assetId = /^\/releases\/assets\/(\d+)$/.exec(resource)?.[1];
+    if (assetId !== undefined && request.headers.accept?.includes('application/octet-stream')) return this.#redirectToStorage(this.#assetById(Number(assetId)), response);
+    return this.#notFound(response);
+  }
+
+  #published(): StandInRelease[] {
+    return this.releases.filter((release) => !release.draft);
+  }
+
+  #latest(): StandInRelease | undefined {
+    if (this.latestTag !== null) return this.releases.find((release) => release.tag === this.latestTag);
+    return this.#published().find((release) => !release.prerelease);
+  }
+
+  #assetById(id: number): StandInAsset | undefined {
+    return this.releases.flatMap((release) => release.assets).find((asset) => asset.id === id);
+  }
+
+  #assetByName(tag: string, name: string): StandInAsset | undefined {
+    return this.releases.find((release) => release.tag === tag)?.assets.find((asset) => asset.name === name);
+  }
+
+  #list(url: URL, request: http.IncomingMessage, response: http.ServerResponse): void {
+    const size = Math.min(Number(url.searchParams.get('per_page') ?? 30), 100);
+    const page = Number(url.searchParams.get('page') ?? 1);
+    this.#json(response, 200, this.#published().slice((page - 1) * size, page * size).map((release) => this.#describe(release)), request);
+  }
+
+  #release(release: StandInRelease | undefined, request: http.IncomingMessage, response: http.ServerResponse): void {
+    if (!release) return this.#notFound(response);
+    this.#json(response, 200, this.#describe(release), request);
+  }
+
+  #notFound(response: http.ServerResponse): void {
+    this.#json(response, 404, { message: 'Not Found', documentation_url: 'https://docs.github.com/rest/releases/releases', status: '404' });
+  }
+
+  #json(response: http.ServerResponse, status: number, body: unknown, request?: http.IncomingMessage): void {
+    const text = JSON.stringify(body);
+    // ETags differ from token to token.
+    const etag = `"${createHmac('sha256', request?.headers.authorization ?? '').update(text).digest('hex')}"`;
+    const headers: Record<string, string> = { 'content-type': 'application/json; charset=utf-8', 'x-github-media-type': 'github.v3; format=json', 'x-github-api-version-selected': '2022-11-28' };
+    const limit = this.rateLimit ?? { remaining: RATE_LIMIT, resetAt: Date.now() + 3_600_000 };
+    Object.assign(headers, { 'x-ratelimit-limit': String(RATE_LIMIT), 'x-ratelimit-remaining': String(Math.max(limit.remaining, 0)), 'x-ratelimit-reset': String(Math.ceil(limit.resetAt / 1000)) });
+    if (request !== undefined) headers['etag'] = etag;
+    if (request?.headers['if-none-match'] === etag) {
+      response.writeHead(304, headers);
+      return void response.end();
+    }
+    response.writeHead(status, headers);
+    response.end(text);
+  }
+
+  #redirectToStorage(asset: StandInAsset | undefined, response: http.ServerResponse): void {
+    if (!asset) return this.#notFound(response);
+    response.writeHead(302, { location: this.misbehave.redirectTo ?? `${this.assetOrigin}/storage/${asset.id}?signature=once` });
+    response.end();
+  }
+
+  /** Storage rejects a second authorization, as GitHub's does. */
+  async #sendAsset(id: number, request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+    const asset = this.#assetById(id);
+    const { throttle, cutAfterBytes, stallAfterBytes, assetStatus, lie, ignoreRange } = this.misbehave;
+    if (request.headers.authorization !== undefined) return void response.writeHead(400).end('Only one auth mechanism allowed');
+    if (!asset) return void response.writeHead(404).end();
+    if (assetStatus !== undefined) return void response.writeHead(assetStatus, { 'content-type': 'text/html' }).end('<html>trouble</html>');
+    const whole = lie ?? asset.content;
+    const range = ignoreRange ? null : /^bytes=(\d+)-$/.exec(request.headers.range ?? '');
+    const from = range ? Number(range[1]) : 0;
+    if (range && from >= whole.length) return void response.writeHead(416, { 'content-range': `bytes */${whole.length}` }).end();
+    const body = whole.subarray(from);
+    const headers: Record<string, string | number> = { 'content-type': 'application/octet-stream', 'content-length': body.length, 'accept-ranges': 'bytes' };
+    if (range) headers['content-range'] = `bytes ${from}-${whole.length - 1}/${whole.length}`;
+    response.writeHead(range ? 206 : 200, headers);
+    await this.#sendBody(body, response, { throttle, cutAfterBytes, stallAfterBytes });
+  }
+
+  async #sendBody(body: Buffer, response: http.ServerResponse, { throttle, cutAfterBytes, stallAfterBytes }: Misbehaviour): Promise<void> {
+    const piece = throttle === undefined ? 256 * 1024 : Math.max(1, Math.round(throttle / 20));
+    for (let sent = 0; sent < body.length && !response.destroyed; sent += piece) {
+      const limit = Math.min(cutAfterBytes ?? body.length, stallAfterBytes ?? body.length);
+      const end = Math.min(sent + piece, limit);
+      if (end > sent && !response.write(body.subarray(sent, end))) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+      if (end < Math.min(sent + piece, body.length)) {
+        this.events.emit('limit', { sent: end });
+        if (cutAfterBytes !== undefined) response.socket?.destroy();
+        return;
+      }
+      if (throttle !== undefined) await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    response.end();
+  }
+
+  /** As `GET /repos/{owner}/{repo}/releases/{id}` answers. */
+  #describe(release: StandInRelease): Record<string, unknown> {
+    const web = `${this.url}/${this.owner}/${this.repo}`;
+    const api = `${this.url}/repos/${this.owner}/${this.repo}`;
+    const author = this.#user();
+    return {
+      url: `${api}/releases/${release.id}`,
+      assets_url: `${api}/releases/${release.id}/assets`,
+      upload_url: `${api}/releases/${release.id}/assets{?name,label}`,
+      html_url: `${web}/releases/tag/${encodeURIComponent(release.tag)}`,
+      id: release.id,
+      author,
+      node_id: `RE_${release.id}`,
+      tag_name: release.tag,
+      target_commitish: 'main',
+      name: release.tag,
+      draft: release.draft,
+      immutable: false,
+      prerelease: release.prerelease,
+      created_at: release.publishedAt,
+      published_at: release.publishedAt,
+      updated_at: release.publishedAt,
+      assets: release.assets.map((asset) => ({
+        url: `${api}/releases/assets/${asset.id}`,
+        id: asset.id,
+        node_id: `RA_${asset.id}`,
+        name: asset.name,
+        label: '',
+        uploader: author,
+        content_type: 'application/octet-stream',
+        state: asset.state,
+        size: asset.announcedBytes,
+        digest: asset.digest,
+        download_count: 0,
+        created_at: release.publishedAt,
+        updated_at: release.publishedAt,
+        browser_download_url: `${web}/releases/download/${encodeURIComponent(release.tag)}/${encodeURIComponent(asset.name)}`,
+      })),
+      tarball_url: `${api}/tarball/${release.tag}`,
+      zipball_url: `${api}/zipball/${release.tag}`,
+      body: '',
+    };
+  }
+
+  #user(): Record<string, unknown> {
+    const api = `${this.url}/users/${this.owner}`;
+    const links = ['followers', 'following', 'gists', 'starred', 'subscriptions', 'organizations', 'repos', 'events', 'received_events'];
+    return {
+      login: this.owner,
+      id: 1,
+      node_id: 'U_1',
+      avatar_url: `${this.url}/avatar.png`,
+      gravatar_id: '',
+      url: api,
+      html_url: `${this.url}/${this.owner}`,
+      ...Object.fromEntries(links.map((name) => [`${name}_url`, `${api}/${name}`])),
+      type: 'User',
+      site_admin: false,
+    };
+  }
+}
