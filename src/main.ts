@@ -4,12 +4,12 @@ import { type Parts, placesOf, policyOf, programVersion } from './cli/compose.ts
 import { createLog } from './cli/log.ts';
 import { checkOnly, operate } from './cli/operate.ts';
 import { showEvents, showHistory, showReplay, showStatus, showVerify } from './cli/read.ts';
-import { run } from './cli/run.ts';
+import { type Observe, run } from './cli/run.ts';
 import { parseConfig } from './config/config.ts';
 import { toFault } from './support/fault.ts';
 
-/** Runs one command line to its exit status. */
-export async function main(argv: readonly string[], environment: NodeJS.ProcessEnv): Promise<number> {
+/** Runs one command line to its exit status. `observe` is told of every fact that `run` journals: the inspector's way in. */
+export async function main(argv: readonly string[], environment: NodeJS.ProcessEnv, observe: Observe = () => {}): Promise<number> {
   let args: Arguments;
   try {
     const invocation = parseArguments(argv);
@@ -40,7 +40,7 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
     for (const name of result.unknown) log.warn(`${name} is not a setting of this program: a slip of the pen? docs/settings.md lists them all`);
   if (args.command === 'run' && config.UPDATE_VERIFY === 'none') log.warn('UPDATE_VERIFY=none: whatever is downloaded is run, unverified');
   try {
-    return await perform(args, { config, places: placesOf(config), policy: policyOf(config), log, environment });
+    return await perform(args, { config, places: placesOf(config), policy: policyOf(config), log, environment }, observe);
   } catch (error) {
     const { code, message } = toFault(error, 'UNEXPECTED');
     if (args.json) process.stdout.write(`${JSON.stringify({ ok: false, error: { code, message } })}\n`);
@@ -50,13 +50,13 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
   }
 }
 
-function perform(args: Arguments, parts: Parts): Promise<number> | number {
+function perform(args: Arguments, parts: Parts, observe: Observe): Promise<number> | number {
   const interrupted = new AbortController();
   if (args.command !== 'run') for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
   const { signal } = interrupted;
   switch (args.command) {
     case 'run':
-      return run(args, parts);
+      return run(args, parts, observe);
     case 'check':
       return checkOnly(args, parts, signal);
     case 'status':

@@ -1,6 +1,7 @@
 /** What `status` and `history` say, derived from the state and the facts. Pure. */
 import type { PollNote } from '../effects/check.ts';
 import type { JournalRecord } from '../journal/record.ts';
+import type { FactOf } from '../machines/facts.ts';
 import type { Problem } from '../machines/model.ts';
 import { type State, stateName } from '../runtime/fold.ts';
 import { formatTime } from './words.ts';
@@ -109,46 +110,28 @@ type Draft = { update: Update; startedAt: number; stoppedAt: number | null };
 
 /** One entry for each try to change the version, oldest first. */
 export function historyOf(records: readonly JournalRecord[]): Update[] {
-  const updates: Update[] = [];
-  let draft: Draft | null = null;
-  let running: string | null = null;
-  const finish = (outcome: Update['outcome'], at: number, reason: string | null): void => {
-    if (draft === null) return;
-    Object.assign(draft.update, { outcome, reason, finishedAt: formatTime(at), durationMs: at - draft.startedAt });
-    draft = null;
-  };
-  for (const { fact, at } of records) {
+  const history = new History();
+  for (const record of records) history.add(record);
+  return history.updates;
+}
+
+class History {
+  readonly updates: Update[] = [];
+  #found: { fact: FactOf<'releaseFound'>; at: number } | null = null;
+  #draft: Draft | null = null;
+  #running: string | null = null;
+
+  add({ fact, at }: JournalRecord): void {
     switch (fact.type) {
-      case 'releaseFound': {
-        finish('failed', at, 'superseded');
-        const update: Update = {
-          from: running,
-          to: fact.release.version,
-          tag: fact.release.tag,
-          startedAt: formatTime(at),
-          finishedAt: null,
-          outcome: 'inProgress',
-          durationMs: null,
-          downtimeMs: null,
-          reason: null,
-        };
-        draft = { update, startedAt: at, stoppedAt: null };
-        updates.push(update);
+      case 'releaseFound':
+        this.#found = { fact, at };
         break;
-      }
+      case 'downloaded':
+      case 'installed':
+        this.#begin();
+        break;
       case 'switchStarted':
-        if (draft !== null) draft.stoppedAt ??= at;
-        break;
-      case 'appStarted':
-        running = fact.version;
-        if (draft?.stoppedAt != null && draft.update.downtimeMs === null) draft.update.downtimeMs = at - draft.stoppedAt;
-        break;
-      case 'versionBecameHealthy':
-        if (draft !== null && fact.version === (draft as Draft).update.to) finish('updated', at, null);
-        break;
-      case 'startFailed':
-      case 'probationFailed':
-        finish('rolledBack', at, fact.message);
+        this.#begin().stoppedAt ??= at;
         break;
       case 'downloadFailed':
       case 'verificationFailed':
@@ -156,11 +139,52 @@ export function historyOf(records: readonly JournalRecord[]): Update[] {
       case 'preparationFailed':
       case 'stopFailed':
       case 'switchFailed':
-        if (draft !== null) draft.update.reason = fact.message;
-        if (draft !== null) Object.assign(draft.update, { outcome: 'failed', finishedAt: formatTime(at), durationMs: at - draft.startedAt });
+        this.#begin();
+        this.#end('failed', at, fact.message);
+        break;
+      case 'appStarted':
+        this.#running = fact.version;
+        if (this.#draft?.stoppedAt != null) this.#draft.update.downtimeMs ??= at - this.#draft.stoppedAt;
+        break;
+      case 'versionBecameHealthy':
+        if (this.#draft?.update.to === fact.version) this.#end('updated', at, null);
+        this.#draft = null;
+        break;
+      case 'startFailed':
+      case 'probationFailed':
+        this.#end('rolledBack', at, fact.message);
+        this.#draft = null;
         break;
       default:
     }
   }
-  return updates;
+
+  /** A release that was found becomes an entry once something is done about it. */
+  #begin(): Draft {
+    if (this.#draft !== null && this.#found === null) return this.#draft;
+    const { release } = this.#found?.fact ?? { release: null };
+    const startedAt = this.#found?.at ?? 0;
+    this.#found = null;
+    const update: Update = {
+      from: this.#running,
+      to: release?.version ?? '',
+      tag: release?.tag ?? null,
+      startedAt: formatTime(startedAt),
+      finishedAt: null,
+      outcome: 'inProgress',
+      durationMs: null,
+      downtimeMs: null,
+      reason: null,
+    };
+    this.updates.push(update);
+    this.#draft = { update, startedAt, stoppedAt: null };
+    return this.#draft;
+  }
+
+  /** An entry that failed is taken up again by the next try at it. */
+  #end(outcome: Update['outcome'], at: number, reason: string | null): void {
+    if (this.#draft === null) return;
+    const { update, startedAt } = this.#draft;
+    Object.assign(update, { outcome, reason, finishedAt: formatTime(at), durationMs: at - startedAt });
+  }
 }

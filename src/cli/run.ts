@@ -1,12 +1,16 @@
 /** `run`: the updater itself, resident or once. */
 import { stateDir } from '../effects/trees.ts';
 import { acquireLock } from '../journal/lock.ts';
+import type { JournalRecord } from '../journal/record.ts';
+import type { State } from '../runtime/fold.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { createRuntime, openJournal, type Parts } from './compose.ts';
 import { createProgress } from './progress.ts';
 import { formatDuration, formatTime } from './words.ts';
 
-export async function run(args: Arguments, parts: Parts): Promise<number> {
+export type Observe = (record: JournalRecord, state: State) => void;
+
+export async function run(args: Arguments, parts: Parts, observe: Observe): Promise<number> {
   const { places, log, config } = parts;
   const lock = acquireLock(stateDir(places));
   const journal = openJournal(places, log);
@@ -16,7 +20,10 @@ export async function run(args: Arguments, parts: Parts): Promise<number> {
     const { runtime, supervisor } = await createRuntime(parts, journal, {
       appArgs: args.appArgs,
       appOutput: args.once ? 'file' : 'inherit',
-      onRecord: progress.onRecord,
+      onRecord: (record, state) => {
+        progress.onRecord(record, state);
+        observe(record, state);
+      },
       onProgress: progress.onProgress,
     });
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());

@@ -6,11 +6,12 @@
  * (SQLite, "Write-Ahead Logging"); where the volume can't do WAL (no shared memory), a rollback journal with EXTRA does.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type Fact, parseFact, serializeFact } from '../machines/facts.ts';
 import { Fault } from '../support/fault.ts';
+import { makePrivate } from '../support/private.ts';
 import type { JournalRecord } from './record.ts';
 
 /** Bumped when the tables change; facts have versions of their own. */
@@ -45,7 +46,7 @@ export class Journal {
 
   /** Opens for appending; creates what is missing. Throws `Fault` `JOURNAL_NEWER` or `JOURNAL_CORRUPT`. */
   static open(directory: string): Journal {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makePrivate(directory);
     return guarded(() => {
       const db = new DatabaseSync(Journal.path(directory), { timeout: BUSY_TIMEOUT_MS });
       try {

@@ -2,10 +2,11 @@
  * One updater a directory. The lock is SQLite's own exclusive lock on a file of its own: a POSIX record lock that the
  * kernel drops when its holder dies in whatever way, so it is never stale.
  */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Fault } from '../support/fault.ts';
+import { makePrivate } from '../support/private.ts';
 
 /** SQLITE_BUSY, https://www.sqlite.org/rescode.html#busy */
 const SQLITE_BUSY = 5;
@@ -16,7 +17,7 @@ export type Lock = { release(): void };
 
 /** Takes the lock or throws `Fault` `LOCKED` at once. Never open the file otherwise: closing it would drop the lock. */
 export function acquireLock(directory: string): Lock {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makePrivate(directory);
   const db = new DatabaseSync(path.join(directory, 'lock'), { timeout: LOOKERS_WAIT_MS });
   try {
     db.exec('PRAGMA journal_mode=DELETE; BEGIN EXCLUSIVE');

@@ -6,7 +6,8 @@ import { compareVersions } from './version.ts';
 
 /** Whether a version is one that may replace what runs: newer, and not below the highest that was ever healthy. */
 export function isNews(context: Context, version: string, tag: string): boolean {
-  const { current, policy, highestHealthy } = context;
+  const { policy, highestHealthy } = context;
+  const current = fallback(context);
   if (current === null || current.repository !== policy.repository) return true;
   if (policy.tag !== null) return tag !== current.tag;
   // Rollback attack: an older release that is made "latest" again is never installed by itself.

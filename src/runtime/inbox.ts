@@ -1,9 +1,10 @@
 /** The operators' inbox: one file a command, placed by rename, taken in as a fact, then removed. */
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { type Fact, operatorFactTypes, parseFact } from '../machines/facts.ts';
+import { makePrivate } from '../support/private.ts';
 
 /** A command that is no fact: it only asks for a check now. */
 const CHECK_NOW = 'checkNow';
@@ -16,7 +17,7 @@ export type Command = { id: string; file: string; fact: Fact | null };
 
 /** Places a command; the id tells its fate from the journal. */
 export function submit(directory: string, command: Fact | { type: typeof CHECK_NOW }): string {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makePrivate(directory);
   const id = `${Date.now()}-${randomUUID()}`;
   const temporary = path.join(directory, `.${id}.tmp`);
   writeFileSync(temporary, JSON.stringify(command), { mode: 0o600 });

@@ -3,7 +3,7 @@
  * only then followed: effects are started or aborted so that those which run are those which are outstanding.
  * Boot and recovery are the same: fold the journal, look at the world, perform the difference.
  */
-import { type FSWatcher, mkdirSync, watch } from 'node:fs';
+import { type FSWatcher, watch } from 'node:fs';
 import type { Journal } from '../journal/journal.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import { type EffectName, type EffectRequest, type Effects, failureFacts } from '../machines/effects.ts';
@@ -12,6 +12,7 @@ import type { Policy, World } from '../machines/model.ts';
 import { remainingMs } from '../machines/pacing.ts';
 import { fallback } from '../machines/rules.ts';
 import { type Fault, toFault } from '../support/fault.ts';
+import { makePrivate } from '../support/private.ts';
 import { begin, deserializeState, evolve, type OutstandingEffect, replay, type State, serializeState } from './fold.ts';
 import { pendingCommands, remove } from './inbox.ts';
 
@@ -336,7 +337,7 @@ export class Runtime {
   #watchInbox(): FSWatcher | null {
     const { inboxDir, log } = this.#options;
     try {
-      mkdirSync(inboxDir, { recursive: true, mode: 0o700 });
+      makePrivate(inboxDir);
       return watch(inboxDir, () => this.#advance());
     } catch (error) {
       log.warn(`the inbox can't be watched, so commands wait for the next check: ${(error as Error).message}`);

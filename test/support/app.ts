@@ -4,7 +4,14 @@ import os from 'node:os';
 import path from 'node:path';
 import { create } from 'tar';
 
-export type AppOptions = { version: string; stopMs?: number; port?: number; wrapped?: boolean; padBytes?: number; files?: Record<string, { content: string | Buffer; mode?: number }> };
+export type AppOptions = {
+  version: string;
+  stopMs?: number;
+  port?: number;
+  wrapped?: boolean;
+  padBytes?: number;
+  files?: Record<string, { content: string | Buffer; mode?: number }>;
+};
 
 /** The source of the app; it announces itself on standard output. */
 export function appSource({ version, stopMs = 0, port = 0 }: AppOptions): string {
@@ -12,7 +19,11 @@ export function appSource({ version, stopMs = 0, port = 0 }: AppOptions): string
 const http = require('node:http');
 const server = http.createServer((request, response) => response.end(${JSON.stringify(version)}));
 server.listen(Number(process.env.PORT || ${port}), '127.0.0.1', () => console.log('app ${version} listening on ' + server.address().port));
-process.on('SIGTERM', () => setTimeout(() => process.exit(0), ${stopMs}));
+process.on('SIGTERM', () => {
+  server.close();
+  server.closeAllConnections();
+  setTimeout(() => process.exit(0), ${stopMs});
+});
 `;
 }
 

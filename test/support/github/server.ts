@@ -119,8 +119,10 @@ export class StandIn {
       return void response.end(api.body ?? JSON.stringify({ message: 'misbehaving', documentation_url: 'https://docs.github.com/rest' }));
     }
     const { authorization } = request.headers;
-    if (authorization !== undefined && authorization !== `Bearer ${this.#token}` && authorization !== `token ${this.#token}`) return this.#json(response, 401, { message: 'Bad credentials', documentation_url: 'https://docs.github.com/rest', status: '401' });
-    if (this.rateLimit && this.rateLimit.remaining <= 0) return this.#json(response, 403, { message: 'API rate limit exceeded', documentation_url: 'https://docs.github.com/rest/rate-limit' });
+    if (authorization !== undefined && authorization !== `Bearer ${this.#token}` && authorization !== `token ${this.#token}`)
+      return this.#json(response, 401, { message: 'Bad credentials', documentation_url: 'https://docs.github.com/rest', status: '401' });
+    if (this.rateLimit && this.rateLimit.remaining <= 0)
+      return this.#json(response, 403, { message: 'API rate limit exceeded', documentation_url: 'https://docs.github.com/rest/rate-limit' });
     const hidden = this.#token !== null && authorization === undefined;
     if (!url.pathname.startsWith(`${base}/`) || hidden) return this.#notFound(response);
     if (this.rateLimit) this.rateLimit.remaining -= 1;
@@ -128,9 +130,15 @@ export class StandIn {
     if (resource === '/releases/latest') return this.#release(this.#latest(), request, response);
     if (resource === '/releases') return this.#list(url, request, response);
     const tag = /^\/releases\/tags\/(.+)$/.exec(resource)?.[1];
-    if (tag !== undefined) return this.#release(this.#published().find((release) => release.tag === decodeURIComponent(tag)), request, response);
+    if (tag !== undefined)
+      return this.#release(
+        this.#published().find((release) => release.tag === decodeURIComponent(tag)),
+        request,
+        response,
+      );
     const assetId = /^\/releases\/assets\/(\d+)$/.exec(resource)?.[1];
-    if (assetId !== undefined && request.headers.accept?.includes('application/octet-stream')) return this.#redirectToStorage(this.#assetById(Number(assetId)), response);
+    if (assetId !== undefined && request.headers.accept?.includes('application/octet-stream'))
+      return this.#redirectToStorage(this.#assetById(Number(assetId)), response);
     return this.#notFound(response);
   }
 
@@ -154,12 +162,19 @@ export class StandIn {
   #list(url: URL, request: http.IncomingMessage, response: http.ServerResponse): void {
     const size = Math.min(Number(url.searchParams.get('per_page') ?? 30), 100);
     const page = Number(url.searchParams.get('page') ?? 1);
-    this.#json(response, 200, this.#published().slice((page - 1) * size, page * size).map((release) => this.#describe(release)), request);
+    this.#json(
+      response,
+      200,
+      this.#published()
+        .slice((page - 1) * size, page * size)
+        .map((release) => this.#describe(release)),
+      request,
+    );
   }
 
   #release(release: StandInRelease | undefined, request: http.IncomingMessage, response: http.ServerResponse): void {
-    if (!release) return this.#notFound(response);
-    this.#json(response, 200, this.#describe(release), request);
+    if (!release) this.#notFound(response);
+    else this.#json(response, 200, this.#describe(release), request);
   }
 
   #notFound(response: http.ServerResponse): void {
@@ -169,10 +184,20 @@ export class StandIn {
   #json(response: http.ServerResponse, status: number, body: unknown, request?: http.IncomingMessage): void {
     const text = JSON.stringify(body);
     // ETags differ from token to token.
-    const etag = `"${createHmac('sha256', request?.headers.authorization ?? '').update(text).digest('hex')}"`;
-    const headers: Record<string, string> = { 'content-type': 'application/json; charset=utf-8', 'x-github-media-type': 'github.v3; format=json', 'x-github-api-version-selected': '2022-11-28' };
+    const etag = `"${createHmac('sha256', request?.headers.authorization ?? '')
+      .update(text)
+      .digest('hex')}"`;
+    const headers: Record<string, string> = {
+      'content-type': 'application/json; charset=utf-8',
+      'x-github-media-type': 'github.v3; format=json',
+      'x-github-api-version-selected': '2022-11-28',
+    };
     const limit = this.rateLimit ?? { remaining: RATE_LIMIT, resetAt: Date.now() + 3_600_000 };
-    Object.assign(headers, { 'x-ratelimit-limit': String(RATE_LIMIT), 'x-ratelimit-remaining': String(Math.max(limit.remaining, 0)), 'x-ratelimit-reset': String(Math.ceil(limit.resetAt / 1000)) });
+    Object.assign(headers, {
+      'x-ratelimit-limit': String(RATE_LIMIT),
+      'x-ratelimit-remaining': String(Math.max(limit.remaining, 0)),
+      'x-ratelimit-reset': String(Math.ceil(limit.resetAt / 1000)),
+    });
     if (request !== undefined) headers['etag'] = etag;
     if (request?.headers['if-none-match'] === etag) {
       response.writeHead(304, headers);
@@ -183,7 +208,10 @@ export class StandIn {
   }
 
   #redirectToStorage(asset: StandInAsset | undefined, response: http.ServerResponse): void {
-    if (!asset) return this.#notFound(response);
+    if (!asset) {
+      this.#notFound(response);
+      return;
+    }
     response.writeHead(302, { location: this.misbehave.redirectTo ?? `${this.assetOrigin}/storage/${asset.id}?signature=once` });
     response.end();
   }
@@ -191,7 +219,7 @@ export class StandIn {
   /** Storage rejects a second authorization, as GitHub's does. */
   async #sendAsset(id: number, request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     const asset = this.#assetById(id);
-    const { throttle, cutAfterBytes, stallAfterBytes, assetStatus, lie, ignoreRange } = this.misbehave;
+    const { assetStatus, lie, ignoreRange } = this.misbehave;
     if (request.headers.authorization !== undefined) return void response.writeHead(400).end('Only one auth mechanism allowed');
     if (!asset) return void response.writeHead(404).end();
     if (assetStatus !== undefined) return void response.writeHead(assetStatus, { 'content-type': 'text/html' }).end('<html>trouble</html>');
@@ -203,7 +231,7 @@ export class StandIn {
     const headers: Record<string, string | number> = { 'content-type': 'application/octet-stream', 'content-length': body.length, 'accept-ranges': 'bytes' };
     if (range) headers['content-range'] = `bytes ${from}-${whole.length - 1}/${whole.length}`;
     response.writeHead(range ? 206 : 200, headers);
-    await this.#sendBody(body, response, { throttle, cutAfterBytes, stallAfterBytes });
+    await this.#sendBody(body, response, this.misbehave);
   }
 
   async #sendBody(body: Buffer, response: http.ServerResponse, { throttle, cutAfterBytes, stallAfterBytes }: Misbehaviour): Promise<void> {
@@ -211,7 +239,7 @@ export class StandIn {
     for (let sent = 0; sent < body.length && !response.destroyed; sent += piece) {
       const limit = Math.min(cutAfterBytes ?? body.length, stallAfterBytes ?? body.length);
       const end = Math.min(sent + piece, limit);
-      if (end > sent && !response.write(body.subarray(sent, end))) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+      if (end > sent && !response.write(body.subarray(sent, end))) await drained(response);
       if (end < Math.min(sent + piece, body.length)) {
         this.events.emit('limit', { sent: end });
         if (cutAfterBytes !== undefined) response.socket?.destroy();
@@ -282,4 +310,15 @@ export class StandIn {
       site_admin: false,
     };
   }
+}
+
+/** Resolves when more can be written, or never will be. */
+function drained(response: http.ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      response.off('drain', done).off('close', done);
+      resolve();
+    };
+    response.on('drain', done).on('close', done);
+  });
 }

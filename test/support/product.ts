@@ -1,0 +1,164 @@
+/** The product as a user runs it: the real command line in a process of its own, in a directory of its own. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { execa, type ResultPromise } from 'execa';
+import type { Status } from '../../src/cli/report.ts';
+import { MARKER, markedProcesses, sendSignal } from '../../src/effects/supervisor/process-table.ts';
+import type { Fact, FactOf, FactType } from '../../src/machines/facts.ts';
+import { appSource } from './app.ts';
+import { StandIn } from './github/server.ts';
+
+const BIN = path.join(import.meta.dirname, '..', '..', 'bin', 'self-update.js');
+export const TOKEN = 'canary-token-0123456789';
+/** Nothing that a test waits for takes longer on a machine that works. */
+const PATIENCE_MS = 30_000;
+
+export type Event = Fact & { seq: number; at: string };
+export type ProductOptions = { baked?: string | null; env?: Record<string, string>; stopMs?: number; entry?: string };
+
+export class Product {
+  readonly root = mkdtempSync(path.join(os.tmpdir(), 'self-update-'));
+  readonly github: StandIn;
+  readonly port: number;
+  readonly env: Record<string, string>;
+  readonly #entry: string;
+  readonly #processes: ResultPromise[] = [];
+  /** What the updater wrote to standard error, whole lines. */
+  readonly log: string[] = [];
+  readonly output: string[] = [];
+
+  private constructor(github: StandIn, port: number, { baked = '0.0.1', env = {}, stopMs = 0, entry = BIN }: ProductOptions) {
+    this.github = github;
+    this.port = port;
+    this.#entry = entry;
+    const bakedDir = path.join(this.root, 'baked');
+    if (baked !== null) this.#bake(path.join(bakedDir, baked), appSource({ version: baked, port, stopMs }));
+    this.env = {
+      PATH: process.env['PATH'] ?? '',
+      HOME: this.root,
+      GH_USER: github.owner,
+      GH_REPO: github.repo,
+      SLEEP: '5',
+      SVWAIT: '5',
+      UPDATE_GH_TOKEN: TOKEN,
+      UPDATE_GH_API_URL: github.url,
+      UPDATE_ASSET_HOSTS: 'localhost',
+      UPDATE_DIR: path.join(this.root, 'data'),
+      UPDATE_BAKED_DIR: bakedDir,
+      UPDATE_PROBATION: '0.3',
+      UPDATE_LINKED_DIR: path.join(this.root, 'linked'),
+      ...env,
+    };
+  }
+
+  static async create(options: ProductOptions = {}): Promise<Product> {
+    const github = await new StandIn({ token: TOKEN }).listen();
+    return new Product(github, await freePort(), options);
+  }
+
+  #bake(directory: string, source: string): void {
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(path.join(directory, 'app'), source, { mode: 0o755 });
+  }
+
+  get dir(): string {
+    return this.env['UPDATE_DIR'] ?? '';
+  }
+
+  /** Runs one command to its end. */
+  async command(args: string[], env: Record<string, string | undefined> = {}): Promise<{ exitCode: number | undefined; stdout: string; stderr: string }> {
+    const { exitCode, stdout, stderr } = await execa(process.execPath, [this.#entry, ...args], {
+      env: { ...this.env, ...env } as Record<string, string>,
+      extendEnv: false,
+      reject: false,
+      timeout: PATIENCE_MS,
+    });
+    return { exitCode, stdout, stderr };
+  }
+
+  async status(): Promise<Status> {
+    return JSON.parse((await this.command(['status', '--json'])).stdout) as Status;
+  }
+
+  async events(): Promise<Event[]> {
+    const { stdout } = await this.command(['events', '--json']);
+    return stdout === '' ? [] : stdout.split('\n').map((line) => JSON.parse(line) as Event);
+  }
+
+  /** Starts the resident updater. */
+  start(args: string[] = [], { extraEnv = {}, onLine }: { extraEnv?: Record<string, string>; onLine?: (line: string) => void } = {}): ResultPromise {
+    const updater = execa(process.execPath, [this.#entry, 'run', ...args], {
+      env: { ...this.env, ...extraEnv },
+      extendEnv: false,
+      reject: false,
+      buffer: false,
+      stdin: 'ignore',
+    });
+    this.#processes.push(updater as ResultPromise);
+    const collect = (stream: NodeJS.ReadableStream | null, into: string[]) => {
+      if (stream === null) return;
+      createInterface({ input: stream }).on('line', (line) => {
+        into.push(line);
+        onLine?.(line);
+      });
+    };
+    collect(updater.stderr, this.log);
+    collect(updater.stdout, this.output);
+    return updater as ResultPromise;
+  }
+
+  /** Follows the journal until a fact of this type (that fits) is there. */
+  async fact<T extends FactType>(type: T, fits: (fact: FactOf<T>) => boolean = () => true): Promise<FactOf<T>> {
+    const follower = execa(process.execPath, [this.#entry, 'events', '--json', '--follow'], {
+      env: this.env,
+      extendEnv: false,
+      reject: false,
+      buffer: false,
+      stdin: 'ignore',
+      timeout: PATIENCE_MS,
+    });
+    let found: FactOf<T> | null = null;
+    for await (const line of follower.iterable()) {
+      const event = JSON.parse(line as string) as Event;
+      if (event.type !== type || !fits(event as unknown as FactOf<T>)) continue;
+      found = event as unknown as FactOf<T>;
+      // The iteration ends with the process.
+      follower.kill('SIGTERM');
+      break;
+    }
+    if (found !== null) return found;
+    throw new Error(`no ${type} within ${PATIENCE_MS} ms; the log says:\n${this.log.join('\n')}`);
+  }
+
+  /** The processes of the app, by the mark that they carry. */
+  apps(): { pid: number; tree: string }[] {
+    return markedProcesses(this.dir).map(({ pid, marker }) => ({ pid, tree: marker }));
+  }
+
+  /** Ends everything and removes the directory. */
+  async dispose(): Promise<void> {
+    for (const running of this.#processes) running.kill('SIGKILL');
+    await Promise.all(this.#processes.map((running) => running.catch(() => {})));
+    for (const { pid } of markedProcesses(this.dir)) sendSignal(pid, 'SIGKILL');
+    await this.github.close();
+    await execa('chmod', ['-R', 'u+w', this.root], { reject: false });
+    rmSync(this.root, { recursive: true, force: true });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+}
+
+export { MARKER };
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
