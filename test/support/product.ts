@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { execa, type ResultPromise } from 'execa';
+import { execa } from 'execa';
 import type { Status } from '../../src/cli/report.ts';
 import { MARKER, markedProcesses, sendSignal } from '../../src/effects/supervisor/process-table.ts';
 import type { Fact, FactOf, FactType } from '../../src/machines/facts.ts';
@@ -16,6 +16,8 @@ export const TOKEN = 'canary-token-0123456789';
 /** Nothing that a test waits for takes longer on a machine that works. */
 const PATIENCE_MS = 30_000;
 
+/** A running command line, as far as tests steer it. */
+export type Updater = PromiseLike<{ exitCode?: number; signal?: string }> & { pid?: number; kill(signal: NodeJS.Signals): boolean };
 export type Event = Fact & { seq: number; at: string };
 export type ProductOptions = { baked?: string | null; env?: Record<string, string>; stopMs?: number; entry?: string };
 
@@ -25,7 +27,7 @@ export class Product {
   readonly port: number;
   readonly env: Record<string, string>;
   readonly #entry: string;
-  readonly #processes: ResultPromise[] = [];
+  readonly #processes: Updater[] = [];
   /** What the updater wrote to standard error, whole lines. */
   readonly log: string[] = [];
   readonly output: string[] = [];
@@ -89,7 +91,7 @@ export class Product {
   }
 
   /** Starts the resident updater. */
-  start(args: string[] = [], { extraEnv = {}, onLine }: { extraEnv?: Record<string, string>; onLine?: (line: string) => void } = {}): ResultPromise {
+  start(args: string[] = [], { extraEnv = {}, onLine }: { extraEnv?: Record<string, string>; onLine?: (line: string) => void } = {}): Updater {
     const updater = execa(process.execPath, [this.#entry, 'run', ...args], {
       env: { ...this.env, ...extraEnv },
       extendEnv: false,
@@ -97,7 +99,7 @@ export class Product {
       buffer: false,
       stdin: 'ignore',
     });
-    this.#processes.push(updater as ResultPromise);
+    this.#processes.push(updater);
     const collect = (stream: NodeJS.ReadableStream | null, into: string[]) => {
       if (stream === null) return;
       createInterface({ input: stream }).on('line', (line) => {
@@ -107,7 +109,7 @@ export class Product {
     };
     collect(updater.stderr, this.log);
     collect(updater.stdout, this.output);
-    return updater as ResultPromise;
+    return updater;
   }
 
   /** Follows the journal until a fact of this type (that fits) is there. */
@@ -141,7 +143,7 @@ export class Product {
   /** Ends everything and removes the directory. */
   async dispose(): Promise<void> {
     for (const running of this.#processes) running.kill('SIGKILL');
-    await Promise.all(this.#processes.map((running) => running.catch(() => {})));
+    await Promise.allSettled(this.#processes);
     for (const { pid } of markedProcesses(this.dir)) sendSignal(pid, 'SIGKILL');
     await this.github.close();
     await execa('chmod', ['-R', 'u+w', this.root], { reject: false });

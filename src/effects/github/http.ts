@@ -119,6 +119,7 @@ const REASONS: Record<string, string> = {
   ECONNRESET: 'the connection was reset: the server or something on the way broke it off',
   ETIMEDOUT: 'there was no answer in time: check the network, a proxy or a firewall',
   EPIPE: 'the connection was broken off',
+  ERR_HTTP_CONTENT_LENGTH_MISMATCH: 'the connection was broken off before everything had arrived',
   ERR_STREAM_PREMATURE_CLOSE: 'the connection was broken off before everything had arrived',
 };
 

@@ -135,7 +135,7 @@ export class EmbeddedSupervisor implements Supervisor {
       stdio: ['ignore', stream, stream],
     });
     log?.close();
-    child.unref();
+    child.nodeChildProcess?.unref();
     const { pid } = child;
     if (pid === undefined) {
       const { shortMessage } = await child;
