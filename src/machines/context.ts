@@ -29,6 +29,8 @@ export type Context = {
   /** What `switching` links and `starting` starts. */
   target: InstalledVersion | null;
   appUp: boolean;
+  /** Why `stopping` was entered last. */
+  stopReason: 'update' | 'restart';
   /** Since the start of the container (or of the embedded supervisor) the app has not been started yet. */
   booting: boolean;
   startedAt: number;
@@ -57,6 +59,7 @@ export function initialContext({ policy, world }: { policy: Policy; world: World
     installed: null,
     target: null,
     appUp: false,
+    stopReason: 'update',
     booting: false,
     startedAt: 0,
     failedPaths: [],
@@ -166,12 +169,26 @@ export function recordSwitch(context: Context, fact: FactOf<'switched'>): Partia
   return { current: fact.to, previous: changed ? context.current : context.previous };
 }
 
+export function recordStart(context: Context, at: number): Partial<Context> {
+  const { current, candidate, installed, lastGood } = context;
+  const started = { appUp: true, booting: false, startedAt: at };
+  if (candidate === null || current === null || current.path !== installed?.path) return started;
+  const hold = candidate.byOperator ? holdOf(current, at) : context.hold;
+  // What was healthy before needs no probation: the update ends here.
+  const ended = current.path === lastGood?.path ? { candidate: null, download: null, installed: null, retryAt: null } : {};
+  return { ...started, hold, ...ended };
+}
+
+/** The operator's choice stands until it is released. */
+export function holdOf(version: InstalledVersion | null, at: number): Context['hold'] {
+  return version && { version: version.version, tag: version.tag, since: at };
+}
+
 export function recordHealthy(context: Context, fact: FactOf<'versionBecameHealthy'> & { at: number }): Partial<Context> {
-  const { current, candidate, policy } = context;
+  const { current, policy } = context;
   const higher = context.highestHealthy === null || compareVersions(fact.version, context.highestHealthy, policy.versioning) > 0;
-  const hold = candidate?.byOperator && current ? { version: current.version, tag: current.tag, since: fact.at } : context.hold;
   const settled = { candidate: null, download: null, installed: null, failedPaths: [], retryAt: null };
-  return { lastGood: current, highestHealthy: higher ? fact.version : context.highestHealthy, hold, ...settled, lastError: null };
+  return { lastGood: current, highestHealthy: higher ? fact.version : context.highestHealthy, ...settled, lastError: null };
 }
 
 /** A changed repository is the operator's word: what was learnt of the other one does not bind this one. */

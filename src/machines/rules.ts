@@ -31,6 +31,12 @@ export function isWanted(context: Context, release: Release, at: number): boolea
   return moved || isNews(context, release.version, release.tag);
 }
 
+/** Whether the operator asked for the very version that runs: it is held as it is, without a restart. */
+export function runsAlready({ appUp, current, request }: Context, release: Release): boolean {
+  if (request === null || !appUp || current === null || current.repository !== release.repository) return false;
+  return release.origin === 'baked' ? current.path === release.asset.url : current.fingerprint === fingerprint(release);
+}
+
 /** The client's order stops a running app before the download; a failure after the stop ends that for this release. */
 export function stopsFirst(context: Context, release: Release): boolean {
   return context.policy.strategy === 'kill-then-download' && context.appUp && !candidateFor(context, release).downloadFirst;

@@ -13,19 +13,21 @@ import {
   adoptRelease,
   type Context,
   deny,
+  holdOf,
   initialContext,
   recordBadVersion,
   recordFailure,
   recordHealthy,
   recordInterruption,
   recordNothingStarts,
+  recordStart,
   recordSwitch,
   seenOnDisk,
 } from './context.ts';
 import type { EffectInputs, EffectName } from './effects.ts';
 import type { StampedFact } from './facts.ts';
 import type { Policy, Release, World } from './model.ts';
-import { fallback, isUnproven, isWanted, saysSomethingNew, stopsFirst } from './rules.ts';
+import { fallback, isUnproven, isWanted, runsAlready, saysSomethingNew, stopsFirst } from './rules.ts';
 
 /** The runtime performs effects from their names; the machine never runs one. */
 function performedByRuntime<N extends EffectName>() {
@@ -41,6 +43,12 @@ function downloadAtHand(context: Context): EffectInputs['extract'] {
   if (context.download === null) throw new Error('invariant: a download is at hand in this state');
   return { release: releaseAtHand(context), ...context.download };
 }
+
+/** While a release is on its way in, the operator's word can end that: a denial of this very version, or another configuration. */
+const abandonable = {
+  versionDenied: { guard: 'deniesCandidate', target: 'settling', actions: 'deny' },
+  configurationChanged: { target: 'settling', actions: 'adoptPolicy' },
+} as const;
 
 export const updaterMachine = setup({
   types: {} as { context: Context; events: StampedFact; input: { policy: Policy; world: World }; tags: 'resting' },
@@ -65,9 +73,12 @@ export const updaterMachine = setup({
       const release = event.type === 'releaseFound' ? event.release : context.candidate?.release;
       return release !== undefined && stopsFirst(context, release);
     },
+    runsAlready: ({ context, event }) => event.type === 'releaseFound' && runsAlready(context, event.release),
     saysSomethingNew: ({ context, event }) => saysSomethingNew(context, event),
     hasCandidate: ({ context }) => context.candidate !== null,
     candidateIsInstalled: ({ context }) => context.candidate !== null && context.installed !== null,
+    stopsForUpdate: ({ context }) => context.stopReason === 'update',
+    deniesCandidate: ({ context, event }) => event.type === 'versionDenied' && context.candidate?.release.version === event.version,
     appIsUp: ({ context }) => context.appUp,
     wasStoppedForUpdate: ({ context }) => !context.appUp && !context.booting,
     canBringUp: ({ context }) => !context.appUp && fallback(context) !== null,
@@ -103,9 +114,12 @@ export const updaterMachine = setup({
       ({ event }) => (assertEvent(event, 'releaseRefused'), { refused: { tag: event.tag, code: event.code, message: event.message }, awaiting: null }),
     ),
     recordSwitch: assign(({ context, event }) => (assertEvent(event, 'switched'), recordSwitch(context, event))),
-    recordStart: assign(({ event }) => ({ appUp: true, booting: false, startedAt: event.at })),
+    recordStart: assign(({ context, event }) => recordStart(context, event.at)),
+    holdCurrent: assign(({ context, event }) => ({ hold: holdOf(context.current, event.at), request: null, candidate: null, retryAt: null })),
     recordHealthy: assign(({ context, event }) => (assertEvent(event, 'versionBecameHealthy'), recordHealthy(context, event))),
     noteAppDown: assign({ appUp: false }),
+    stopForUpdate: assign({ stopReason: 'update' }),
+    stopForRestart: assign({ stopReason: 'restart' }),
     forgetRequest: assign({ request: null }),
     forgetWait: assign({ awaiting: null }),
     targetCandidate: assign(({ context }) => ({ target: context.installed })),
@@ -117,8 +131,8 @@ export const updaterMachine = setup({
     deny: assign(({ context, event }) => {
       assertEvent(event, 'versionDenied');
       const denial = { version: event.version, fingerprint: null, code: 'DENIED_BY_OPERATOR', reason: 'denied by the operator', at: event.at };
-      const dropped = context.candidate?.release.version === event.version ? { candidate: null, retryAt: null } : {};
-      return { denied: deny(context.denied, denial), ...(context.retryAt === null ? {} : dropped) };
+      const dropped = context.candidate?.release.version === event.version ? { candidate: null, download: null, installed: null, retryAt: null } : {};
+      return { denied: deny(context.denied, denial), ...dropped };
     }),
     allow: assign(({ context, event }) => {
       assertEvent(event, 'versionRetried');
@@ -156,6 +170,7 @@ export const updaterMachine = setup({
       invoke: { id: 'check', src: 'check', input: ({ context }) => ({ policy: context.policy, request: context.request }) },
       on: {
         releaseFound: [
+          { guard: 'runsAlready', target: 'settling', actions: 'holdCurrent' },
           { guard: and(['isWanted', 'stopsFirst']), target: 'preparing', actions: 'adoptRelease' },
           { guard: 'isWanted', target: 'downloading', actions: 'adoptRelease' },
           { target: 'settling', actions: 'forgetRequest' },
@@ -197,7 +212,7 @@ export const updaterMachine = setup({
         assetsAwaited: { guard: 'saysSomethingNew', actions: ['recordWait', 'recordProblem'] },
         releaseRefused: { guard: 'saysSomethingNew', target: 'settling', actions: ['recordRefusal', 'recordProblem'] },
         installRequested: { target: 'checking', actions: 'adoptRequest' },
-        restartRequested: { guard: 'appIsUp', target: 'stopping' },
+        restartRequested: { guard: 'appIsUp', target: 'stopping', actions: 'stopForRestart' },
         versionDenied: { target: 'settling', actions: 'deny' },
         appFoundDown: { target: 'checking', actions: 'seeDown' },
         appFoundUp: { guard: not('appIsUp'), target: 'settling', actions: 'seeUp' },
@@ -218,6 +233,7 @@ export const updaterMachine = setup({
           { guard: 'wasStoppedForUpdate', target: 'settling', actions: 'recordInterruption' },
           { guard: 'appIsUp', actions: 'seeDown' },
         ],
+        ...abandonable,
       },
     },
     verifying: {
@@ -230,6 +246,7 @@ export const updaterMachine = setup({
           { guard: 'wasStoppedForUpdate', target: 'settling', actions: 'recordInterruption' },
           { guard: 'appIsUp', actions: 'seeDown' },
         ],
+        ...abandonable,
       },
     },
     extracting: {
@@ -245,6 +262,7 @@ export const updaterMachine = setup({
           { guard: 'wasStoppedForUpdate', target: 'settling', actions: 'recordInterruption' },
           { guard: 'appIsUp', actions: 'seeDown' },
         ],
+        ...abandonable,
       },
     },
     preparing: {
@@ -255,9 +273,10 @@ export const updaterMachine = setup({
         input: ({ context }) => ({ release: releaseAtHand(context), from: context.current?.version ?? null, attempt: context.candidate?.attempt ?? 1 }),
       },
       on: {
-        switchStarted: { target: 'stopping' },
+        switchStarted: { target: 'stopping', actions: 'stopForUpdate' },
         preparationFailed: { target: 'settling', actions: 'recordFailure' },
         appFoundDown: { guard: 'appIsUp', actions: 'seeDown' },
+        ...abandonable,
       },
     },
     stopping: {
@@ -265,11 +284,14 @@ export const updaterMachine = setup({
       invoke: { id: 'stop', src: 'stop', input: () => ({}) },
       on: {
         appStopped: [
-          { guard: 'candidateIsInstalled', target: 'switching', actions: ['noteAppDown', 'targetCandidate'] },
-          { guard: 'hasCandidate', target: 'downloading', actions: 'noteAppDown' },
+          { guard: and(['stopsForUpdate', 'candidateIsInstalled']), target: 'switching', actions: ['noteAppDown', 'targetCandidate'] },
+          { guard: and(['stopsForUpdate', 'hasCandidate']), target: 'downloading', actions: 'noteAppDown' },
           { target: 'starting', actions: ['noteAppDown', 'targetCurrent'] },
         ],
-        stopFailed: { target: 'settling', actions: ['noteAppDown', 'recordFailure'] },
+        stopFailed: [
+          { guard: 'stopsForUpdate', target: 'settling', actions: ['noteAppDown', 'recordFailure'] },
+          { target: 'settling', actions: ['noteAppDown', 'recordProblem'] },
+        ],
       },
     },
     switching: {
@@ -307,7 +329,7 @@ export const updaterMachine = setup({
       initial: 'deciding',
       on: {
         installRequested: { target: 'checking', actions: 'adoptRequest' },
-        restartRequested: { target: 'stopping' },
+        restartRequested: { target: 'stopping', actions: 'stopForRestart' },
         appFoundDown: { target: 'checking', actions: 'seeDown' },
       },
       states: {

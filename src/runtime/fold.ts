@@ -60,7 +60,7 @@ function interpret(state: State, actions: readonly ExecutableAction[], record: J
         break;
       }
       case 'xstate.cancel':
-        timers.delete(params as string);
+        timers.delete((params as { sendId: string }).sendId);
         break;
       default:
         throw new Error(`the machine asked for an action that the runtime does not know: ${action.type}`);

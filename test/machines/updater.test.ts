@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { baked, facts, running, Story, tree } from '../support/machine.ts';
+import { baked, facts, release, running, Story, tree, updatedTo, world } from '../support/machine.ts';
 
 describe('at boot', () => {
   it('checks before it starts anything', () => {
@@ -66,5 +66,155 @@ describe('download-then-kill', () => {
       names.push(story.when(fact).name);
     }
     assert.deepEqual(names, ['downloading', 'verifying', 'extracting', 'preparing', 'stopping', 'switching', 'starting', 'running']);
+  });
+});
+
+describe('a release that keeps failing', () => {
+  it('is paced, then given up after the last try, with the reason on record', () => {
+    const story = running({ policy: { strategy: 'download-then-kill', maxAttempts: 3 } }).when(facts.found('2.0.0'));
+    const pauses: number[] = [];
+    for (let attempt = 1; attempt < 3; attempt++) {
+      story.when(facts.failed('downloadFailed'));
+      assert.equal(story.name, 'waiting');
+      pauses.push(story.timers[0]?.inMs ?? 0);
+      story.after(pauses.at(-1) ?? 0).when({ type: 'retryDue' });
+    }
+    assert.deepEqual(pauses, [1000, 2000]);
+    story.when(facts.failed('downloadFailed', 'DOWNLOAD_CUT'));
+    assert.equal(story.name, 'running');
+    assert.deepEqual(
+      story.context.denied.map(({ version, code }) => [version, code]),
+      [['2.0.0', 'DOWNLOAD_CUT']],
+    );
+    assert.match(story.context.lastError?.message ?? '', /given up after 3 tries.*self-update retry 2\.0\.0/);
+    assert.equal(story.when(facts.found('2.0.0')).name, 'running');
+  });
+
+  it('gets a new chance by the operator, by other bytes under the same tag, and by a newer release', () => {
+    const givenUp = () =>
+      running({ policy: { strategy: 'download-then-kill' } })
+        .when(facts.found('2.0.0'))
+        .when(facts.failed('downloadFailed', 'ASSET_TOO_LARGE'));
+    assert.equal(givenUp().when(facts.found('2.0.0')).name, 'running');
+    assert.equal(givenUp().when({ type: 'versionRetried', version: '2.0.0' }).when(facts.found('2.0.0')).name, 'downloading');
+    const replaced = { asset: { ...release('2.0.0').asset, digest: 'f'.repeat(64) } };
+    assert.equal(givenUp().when(facts.found('2.0.0', replaced)).name, 'downloading');
+    assert.equal(givenUp().when(facts.found('3.0.0')).name, 'downloading');
+  });
+
+  it('counts no try for trouble of this machine', () => {
+    const story = running({ policy: { strategy: 'download-then-kill', maxAttempts: 2 } }).when(facts.found('2.0.0'));
+    for (let i = 0; i < 10; i++) story.when(facts.failed('downloadFailed', 'NO_SPACE')).after(10_000_000).when({ type: 'retryDue' });
+    assert.equal(story.context.candidate?.attempt, 1);
+  });
+});
+
+describe('never backwards by itself', () => {
+  it('takes no older release, also when GitHub calls it the latest', () => {
+    assert.equal(updatedTo('2.0.0').when(facts.found('1.5.0')).name, 'running');
+  });
+
+  it('remembers the highest healthy version after the operator went back', () => {
+    const story = updatedTo('2.0.0').when({ type: 'installRequested', tag: 'v1.0.0', file: null });
+    for (const fact of [facts.found('1.0.0'), facts.installed('1.0.0'), facts.switchStarted('1.0.0'), facts.stopped()]) story.when(fact);
+    for (const fact of [facts.switched(tree('1.0.0')), facts.started('1.0.0'), facts.healthy('1.0.0'), facts.tidied()]) story.when(fact);
+    assert.equal(story.context.hold?.version, '1.0.0');
+    assert.equal(story.when(facts.found('3.0.0')).name, 'running', 'a held version stays');
+    story.when({ type: 'holdReleased' });
+    assert.equal(story.when(facts.found('1.5.0')).name, 'running', 'newer than what runs, but below what was healthy here');
+    assert.equal(story.when(facts.found('3.0.0')).name, 'downloading');
+  });
+
+  it('does nothing while paused', () => {
+    const story = updatedTo('2.0.0').when({ type: 'paused' });
+    assert.equal(story.when(facts.found('3.0.0')).name, 'running');
+    assert.equal(story.when({ type: 'resumed' }).when(facts.found('3.0.0')).name, 'downloading');
+  });
+});
+
+describe('probation', () => {
+  const started = (rollback: 'auto' | 'manual' = 'auto') =>
+    [
+      facts.found('2.0.0'),
+      facts.installed('2.0.0'),
+      facts.switchStarted('2.0.0'),
+      facts.stopped(),
+      facts.switched(tree('2.0.0')),
+      facts.started('2.0.0'),
+    ].reduce((story, fact) => story.when(fact), running({ policy: { strategy: 'download-then-kill', rollback } }));
+
+  it('is followed by the last good version and a denial when it fails', () => {
+    const story = started().when(facts.failed('probationFailed', 'UNHEALTHY'));
+    assert.equal(story.name, 'rollingBack');
+    story.when(facts.stopped());
+    assert.equal(story.name, 'switching');
+    assert.equal(story.context.target?.path, '/baked/1.0.0');
+    assert.deepEqual(
+      story.context.denied.map(({ version, code }) => [version, code]),
+      [['2.0.0', 'UNHEALTHY']],
+    );
+  });
+
+  it('only raises the alarm where rollback is manual', () => {
+    const story = started('manual').when(facts.failed('probationFailed', 'UNHEALTHY'));
+    assert.equal(story.name, 'running');
+    assert.equal(story.context.lastError?.code, 'UNHEALTHY');
+  });
+});
+
+describe("the operator's word", () => {
+  it('restart stops and starts the same version, and leaves a waiting release waiting', () => {
+    const story = running({ policy: { strategy: 'download-then-kill' } })
+      .when(facts.found('2.0.0'))
+      .when(facts.failed('downloadFailed'));
+    story.when({ type: 'restartRequested' });
+    assert.equal(story.name, 'stopping');
+    story.when(facts.stopped());
+    assert.equal(story.name, 'starting');
+    story.when(facts.started('1.0.0'));
+    assert.equal(story.name, 'waiting');
+    assert.equal(story.context.candidate?.attempt, 2);
+  });
+
+  it('deny ends the update to that very version at once', () => {
+    const story = running({ policy: { strategy: 'download-then-kill' } }).when(facts.found('2.0.0'));
+    story.when({ type: 'versionDenied', version: '2.0.0' });
+    assert.equal(story.name, 'running');
+    assert.equal(story.when(facts.found('2.0.0')).name, 'running');
+  });
+
+  it('another repository ends what was under way, and binds nothing that was learnt of the first one', () => {
+    const story = running({ policy: { strategy: 'download-then-kill' } }).when(facts.found('2.0.0'));
+    story.when({ type: 'configurationChanged', policy: { ...story.context.policy, repository: 'acme/other' } });
+    assert.equal(story.name, 'running');
+    assert.equal(story.context.candidate, null);
+    assert.equal(story.context.highestHealthy, null);
+  });
+});
+
+describe('assets that are not there yet', () => {
+  it('are waited for without counting a try, and fetched when they come', () => {
+    const awaited = { type: 'assetsAwaited', tag: 'v2.0.0', version: '2.0.0', code: 'ASSET_MISSING', message: 'still uploading' } as const;
+    const story = running().when(awaited);
+    assert.equal(story.name, 'waiting');
+    assert.deepEqual(story.context.candidate, null);
+    const before = story.state;
+    assert.equal(story.when(awaited).state, before, 'the same news is no news');
+    story.when(facts.found('2.0.0'));
+    assert.equal(story.name, 'preparing');
+    assert.equal(story.context.candidate?.attempt, 1);
+  });
+});
+
+describe('a newer image over an older volume', () => {
+  it('wins at boot, unless an operator holds a version', () => {
+    const seen = world({ baked: baked('3.0.0'), current: tree('2.0.0'), lastGood: tree('2.0.0') });
+    const story = updatedTo('2.0.0').when(facts.foundDown(seen)).when({ type: 'nothingNewer' });
+    assert.equal(story.context.target?.version, '3.0.0');
+    const held = updatedTo('2.0.0');
+    held.when({ type: 'installRequested', tag: 'v2.0.0', file: null }).when(facts.found('2.0.0'));
+    assert.equal(held.name, 'running', 'what runs already is held without a restart');
+    held.when(facts.foundDown(seen)).when({ type: 'nothingNewer' });
+    assert.equal(held.context.target?.version, '2.0.0');
   });
 });

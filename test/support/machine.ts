@@ -132,3 +132,18 @@ export function running(overrides: { policy?: Partial<Policy> } = {}): Story {
     .when(facts.healthy('1.0.0'))
     .when(facts.tidied());
 }
+
+/** An update has been made, and the new version is trusted. */
+export function updatedTo(version: string, overrides: { policy?: Partial<Policy> } = { policy: { strategy: 'download-then-kill' } }): Story {
+  const update = [
+    facts.found(version),
+    facts.installed(version),
+    facts.switchStarted(version),
+    facts.stopped(),
+    facts.switched(tree(version)),
+    facts.started(version),
+    facts.healthy(version),
+    facts.tidied(),
+  ];
+  return update.reduce((story, fact) => story.when(fact), running(overrides));
+}

@@ -1,0 +1,129 @@
+/** Generated paths: xstate/graph walks the machine from its first state, and every transition has to be on one of the ways. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type AnyStateNode, getMicrosteps } from 'xstate';
+import { getShortestPaths } from 'xstate/graph';
+import type { Fact, StampedFact } from '../../src/machines/facts.ts';
+import type { Policy } from '../../src/machines/model.ts';
+import { type UpdaterSnapshot, updaterMachine } from '../../src/machines/updater.ts';
+import { facts, policy, world } from '../support/machine.ts';
+
+const CODE = { code: 'SOME_REASON', message: 'the reason' };
+const failed = (type: Parameters<typeof facts.failed>[0], code?: string) => facts.failed(type, code);
+
+/** What may happen next: outcomes of what is being done, and what comes from outside at any time. */
+function possibleFacts({ context }: UpdaterSnapshot): Fact[] {
+  const { current, target, baked, lastGood } = context;
+  const seen = { baked, current, lastGood };
+  const nothing = { baked: null, current: null, lastGood: null };
+  return [
+    facts.foundDown(seen),
+    facts.foundDown(nothing),
+    facts.foundUp(seen),
+    facts.found('2.0.0'),
+    { type: 'nothingNewer' },
+    { type: 'checkFailed', ...CODE },
+    { type: 'assetsAwaited', tag: 'v2.0.0', version: '2.0.0', ...CODE },
+    { type: 'releaseRefused', tag: 'v2.0.0', version: '2.0.0', ...CODE },
+    facts.downloaded('2.0.0'),
+    failed('downloadFailed'),
+    facts.verified(),
+    failed('verificationFailed'),
+    facts.installed('2.0.0'),
+    failed('extractionFailed'),
+    facts.switchStarted('2.0.0'),
+    failed('preparationFailed'),
+    facts.stopped(),
+    failed('stopFailed'),
+    ...(target ? [facts.switched(target)] : []),
+    failed('switchFailed'),
+    ...(current ? [facts.started(current.version)] : []),
+    failed('startFailed'),
+    ...(current ? [facts.healthy(current.version)] : []),
+    failed('probationFailed'),
+    facts.tidied(),
+    { type: 'retryDue' },
+    { type: 'updateRequested' },
+    { type: 'installRequested', tag: 'v2.0.0', file: null },
+    { type: 'holdReleased' },
+    { type: 'restartRequested' },
+    { type: 'paused' },
+    { type: 'resumed' },
+    { type: 'versionDenied', version: '2.0.0' },
+    { type: 'versionRetried', version: '2.0.0' },
+    { type: 'configurationChanged', policy },
+  ];
+}
+
+const STEP_MS = 1000;
+
+/** Situations that differ only in what few guards look at count as one, or there would be millions. */
+function situation(snapshot: UpdaterSnapshot): string {
+  const { context } = snapshot;
+  return JSON.stringify([
+    snapshot.value,
+    context.appUp,
+    context.candidate && context.candidate.attempt > 1,
+    context.installed !== null,
+    context.installed !== null && context.target?.path === context.installed.path,
+    context.retryAt !== null,
+    context.awaiting !== null,
+    context.current === null || context.current.path === context.lastGood?.path,
+    context.failedPaths.length > 0,
+    context.booting,
+    context.candidate?.downloadFirst,
+  ]);
+}
+
+function stamped(fact: Fact): StampedFact {
+  return { ...fact, at: STEP_MS } as StampedFact;
+}
+
+/** Every transition of the machine, by a name that tells where it is written. */
+function allTransitions(): Map<unknown, string> {
+  const found = new Map<unknown, string>();
+  const visit = (node: AnyStateNode): void => {
+    for (const [event, transitions] of node.transitions)
+      for (const [i, transition] of transitions.entries()) found.set(transition, `${node.id} ${event} #${i}`);
+    for (const [i, transition] of (node.always ?? []).entries()) found.set(transition, `${node.id} always #${i}`);
+    for (const child of Object.values(node.states)) visit(child);
+  };
+  visit(updaterMachine.root);
+  return found;
+}
+
+/** One shortest path to each situation. */
+function pathsUnder(strategy: Policy['strategy']): { state: UpdaterSnapshot }[] {
+  return getShortestPaths(updaterMachine, {
+    input: { policy: { ...policy, strategy, maxAttempts: 2 }, world: world() },
+    events: (snapshot: UpdaterSnapshot) => possibleFacts(snapshot).map(stamped),
+    serializeState: (snapshot: UpdaterSnapshot) => situation(snapshot),
+    serializeEvent: (event: StampedFact) => JSON.stringify(event),
+    limit: 1_000_000,
+  } as never) as { state: UpdaterSnapshot }[];
+}
+
+describe('paths through the machine', () => {
+  it('cover every transition', () => {
+    const missing = allTransitions();
+    for (const { state } of [...pathsUnder('kill-then-download'), ...pathsUnder('download-then-kill')]) {
+      for (const fact of possibleFacts(state).map(stamped)) {
+        for (const taken of updaterMachine.getTransitionData(state, fact)) missing.delete(taken);
+        takeEventless(state, fact, missing);
+      }
+    }
+    assert.deepEqual([...missing.values()], []);
+  });
+});
+
+/** Between two microsteps an eventless transition was taken: the first whose guard held. */
+function takeEventless(state: UpdaterSnapshot, fact: StampedFact, missing: Map<unknown, string>): void {
+  const steps = getMicrosteps(updaterMachine, state, fact).map(([snapshot]) => snapshot as UpdaterSnapshot);
+  for (const [i, step] of steps.slice(0, -1).entries()) {
+    const after = steps[i + 1];
+    const nodes = step._nodes.filter((node) => (node.always ?? []).length > 0);
+    for (const node of nodes)
+      for (const transition of node.always ?? [])
+        if (after && transition.target?.some((target: AnyStateNode) => after._nodes.includes(target))) missing.delete(transition);
+  }
+}
