@@ -125,6 +125,11 @@ describe('never backwards by itself', () => {
     assert.equal(story.when(facts.found('3.0.0')).name, 'downloading');
   });
 
+  it('does not follow an asset that was replaced under the same tag', () => {
+    const replaced = { asset: { ...release('2.0.0').asset, digest: 'f'.repeat(64) } };
+    assert.equal(updatedTo('2.0.0').when(facts.found('2.0.0', replaced)).name, 'running');
+  });
+
   it('does nothing while paused', () => {
     const story = updatedTo('2.0.0').when({ type: 'paused' });
     assert.equal(story.when(facts.found('3.0.0')).name, 'running');
@@ -187,7 +192,7 @@ describe("the operator's word", () => {
     const story = running({ policy: { strategy: 'download-then-kill' } }).when(facts.found('2.0.0'));
     story.when({ type: 'configurationChanged', policy: { ...story.context.policy, repository: 'acme/other' } });
     assert.equal(story.name, 'running');
-    assert.equal(story.context.candidate, null);
+    assert.equal(story.context.candidate as unknown, null);
     assert.equal(story.context.highestHealthy, null);
   });
 });
