@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { Candidate } from '../../src/machines/context.ts';
 import { baked, facts, release, running, Story, tree, updatedTo, world } from '../support/machine.ts';
 
 describe('at boot', () => {
@@ -207,7 +208,7 @@ describe('assets that are not there yet', () => {
     assert.equal(story.when(awaited).state, before, 'the same news is no news');
     story.when(facts.found('2.0.0'));
     assert.equal(story.name, 'preparing');
-    assert.equal(story.context.candidate?.attempt, 1);
+    assert.equal((story.context.candidate as Candidate | null)?.attempt, 1);
   });
 });
 
