@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type Config, type Environment, mayBePlain } from '../config/config.ts';
 import { type PollNote, pollNoteSchema } from '../effects/check.ts';
+import { type AppOptions, appCommand } from '../effects/entry-point.ts';
 import { type AnswerCache, GitHub } from '../effects/github/client.ts';
 import { Http } from '../effects/github/http.ts';
 import { createEffects, type EffectDependencies } from '../effects/index.ts';
@@ -13,7 +14,7 @@ import { Journal } from '../journal/journal.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import type { Policy } from '../machines/model.ts';
 import type { State } from '../runtime/fold.ts';
-import { type Log, Runtime } from '../runtime/runtime.ts';
+import { type Log, Runtime, restore } from '../runtime/runtime.ts';
 import { hostPlatform, matchGlob } from './host.ts';
 import type { ImageInfo } from './report.ts';
 
@@ -107,6 +108,13 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
   const { http, github } = createGitHub(parts, cache);
   const appEnv = appEnvironment(environment);
   const supervisor = new EmbeddedSupervisor({ directory: places.root, environment: appEnv, output: options.appOutput, log: log.warn });
+  const app: AppOptions = {
+    command: config.UPDATE_APP_COMMAND ?? null,
+    repositoryName: config.GH_REPO,
+    workdir: config.UPDATE_APP_WORKDIR ?? null,
+    args: options.appArgs,
+    environment: appEnv,
+  };
   const effects = createEffects({
     github,
     http,
@@ -122,13 +130,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     maxEntries: config.UPDATE_MAX_ENTRIES,
     onProgress: options.onProgress,
     requireDigest: policy.requireDigest,
-    app: {
-      command: config.UPDATE_APP_COMMAND ?? null,
-      repositoryName: config.GH_REPO,
-      workdir: config.UPDATE_APP_WORKDIR ?? null,
-      args: options.appArgs,
-      environment: appEnv,
-    },
+    app,
     linked: { names: config.UPDATE_LINKED, directory: config.UPDATE_LINKED_DIR },
     health: {
       url: config.UPDATE_HEALTH_URL ?? null,
@@ -151,7 +153,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     firstCheckTimeoutMs: config.UPDATE_FIRST_CHECK_TIMEOUT,
     nextPollAt: () => note.read().nextCheckAt,
     observeWorld: () => readWorld(places),
-    observeApp: async () => (await supervisor.observe()) !== null,
+    observeApp: () => adoptApp(supervisor, app, log),
     now: Date.now,
     random: Math.random,
     log,
@@ -160,11 +162,23 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
   return { runtime, supervisor };
 }
 
+/** Whether the app runs. One that outlived an earlier updater is adopted: watched, and restarted when it ends. */
+async function adoptApp(supervisor: Supervisor, app: AppOptions, log: Log): Promise<boolean> {
+  const tree = await supervisor.observe();
+  if (tree === null) return false;
+  try {
+    await supervisor.start(tree, await appCommand(tree, app));
+  } catch (error) {
+    log.warn(`the app runs from ${tree}, and can't be restarted from there: ${(error as Error).message}`);
+  }
+  return true;
+}
+
 /** The journal for writing. A damaged one is set aside, loudly: what it knew is rebuilt from the disk, and the app runs. */
 export function openJournal(places: Places, log: Log): Journal {
   try {
     const journal = Journal.open(stateDir(places));
-    journal.read();
+    restore(journal);
     return journal;
   } catch (error) {
     if ((error as { code?: string }).code !== 'JOURNAL_CORRUPT') throw error;

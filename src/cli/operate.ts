@@ -6,13 +6,12 @@
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { check } from '../effects/check.ts';
-import { exists, inboxDir, stateDir } from '../effects/trees.ts';
+import { exists, inboxDir, readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
 import { acquireLock, type Lock } from '../journal/lock.ts';
 import { initialContext } from '../machines/context.ts';
 import type { OperatorFact } from '../machines/facts.ts';
 import { isNews, isWanted } from '../machines/rules.ts';
-import { stateName } from '../runtime/fold.ts';
 import { commandFile, isPending, remove, submit } from '../runtime/inbox.ts';
 import { Fault } from '../support/fault.ts';
 import { type Arguments, EXIT } from './arguments.ts';
@@ -44,7 +43,6 @@ export async function checkOnly(args: Arguments, parts: Parts, signal: AbortSign
       random: Math.random,
       assetPattern: assetPatternOf(config),
     });
-    const { readWorld } = await import('../effects/trees.ts');
     const known = readState(parts).state?.snapshot.context ?? initialContext({ policy, world: await readWorld(places) });
     const context = { ...known, policy, current: known.current ?? known.baked };
     const current = context.current?.version ?? null;
@@ -118,6 +116,7 @@ export async function operate(args: Arguments, parts: Parts, signal: AbortSignal
 
 async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, signal: AbortSignal, lock: Lock): Promise<number> {
   const { places, log, config } = parts;
+  const startedAt = Date.now();
   const journal = openJournal(places, log);
   const progress = createProgress(process.stderr, log, config.UPDATE_LOG_FORMAT);
   try {
@@ -127,11 +126,10 @@ async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, sign
       onRecord: progress.onRecord,
       onProgress: progress.onProgress,
     });
-    const from = journal.lastSeq();
     if (QUICK.has(fact.type)) {
       runtime.dispatch(fact);
       runtime.stop();
-      return outcome(fact, args, parts, from);
+      return outcome(fact, args, parts, startedAt);
     }
     submit(inboxDir(places), fact);
     await runtime.start();
@@ -143,12 +141,13 @@ async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, sign
     journal.close();
     lock.release();
   }
-  return outcome(fact, args, parts, 0);
+  return outcome(fact, args, parts, startedAt);
 }
 
 /** Hands the command over, then follows the journal until the updater rests again. */
 async function besideUpdater(fact: OperatorFact, args: Arguments, parts: Parts, signal: AbortSignal): Promise<number> {
   const directory = inboxDir(parts.places);
+  const startedAt = Date.now();
   const before = readState(parts).seq;
   const checkedBefore = readState(parts).note.lastCheckAt;
   const id = submit(directory, fact);
@@ -159,9 +158,9 @@ async function besideUpdater(fact: OperatorFact, args: Arguments, parts: Parts, 
       throw new Fault('NOT_TAKEN', 'the updater does not take commands: is it suspended? The command stays in the inbox');
     await sleep(LOOK_EVERY_MS, undefined, { signal });
   }
-  if (QUICK.has(fact.type)) return outcome(fact, args, parts, before);
+  if (QUICK.has(fact.type)) return outcome(fact, args, parts, startedAt);
   await followUntilResting(parts, before, fact.type === 'updateRequested' ? checkedBefore : undefined, args, signal);
-  return outcome(fact, args, parts, before);
+  return outcome(fact, args, parts, startedAt);
 }
 
 async function followUntilResting(parts: Parts, from: number, checkedBefore: number | null | undefined, args: Arguments, signal: AbortSignal): Promise<void> {
@@ -182,24 +181,27 @@ async function followUntilResting(parts: Parts, from: number, checkedBefore: num
   }
 }
 
-/** What became of it, in one line; the exit status says the same. */
-function outcome(fact: OperatorFact, args: Arguments, parts: Parts, since: number): number {
+/** What became of it, in one line; the exit status says the same. Trouble from before `sinceMs` is not this command's. */
+function outcome(fact: OperatorFact, args: Arguments, parts: Parts, sinceMs: number): number {
   const { state, note } = readState(parts);
   if (state === null) throw new Fault('JOURNAL_MISSING', 'nothing was recorded');
   const { current, hold, lastError } = state.snapshot.context;
   const version = current?.version ?? null;
-  const wanted = fact.type === 'installRequested' ? fact.tag : null;
-  const missed =
-    fact.type === 'installRequested' && (hold === null || (wanted !== null && hold.tag !== wanted && hold.version !== wanted.replace(/^v(?=\d)/, '')));
-  const failedUpdate = fact.type === 'updateRequested' && (note.lastError ?? lastError) !== null && stateName(state.snapshot) !== 'running';
-  const problem = missed || failedUpdate ? (lastError ?? note.lastError) : fact.type === 'updateRequested' ? note.lastError : null;
+  const troubles = QUICK.has(fact.type) ? [] : [lastError, note.lastError].filter((trouble) => trouble !== null).filter(({ at }) => at >= sinceMs);
+  const problem = troubles.sort((a, b) => b.at - a.at)[0] ?? null;
+  const done = problem === null && !(fact.type === 'installRequested' && missed(fact.tag, hold));
   const text = problem
     ? `${problem.message} [${problem.code}]; version ${version ?? 'none'} runs`
-    : `${describeFact(fact)}: done, version ${version ?? 'none'}`;
+    : `${describeFact(fact)}: ${done ? 'done' : 'not done'}, version ${version ?? 'none'}`;
   if (args.json)
     process.stdout.write(
-      `${JSON.stringify({ ok: problem === null, version, tag: current?.tag ?? null, error: problem && { code: problem.code, message: problem.message }, since })}\n`,
+      `${JSON.stringify({ ok: done, version, tag: current?.tag ?? null, error: problem && { code: problem.code, message: problem.message } })}\n`,
     );
   else (problem ? process.stderr : process.stdout).write(`${problem ? 'update: ' : ''}${text}\n`);
-  return problem === null && !missed ? EXIT.done : EXIT.failed;
+  return done ? EXIT.done : EXIT.failed;
+}
+
+/** Whether something else is held than what was asked for. */
+function missed(wanted: string | null, hold: { version: string; tag: string } | null): boolean {
+  return hold === null || (wanted !== null && hold.tag !== wanted && hold.version !== wanted.replace(/^v(?=\d)/, ''));
 }

@@ -43,7 +43,7 @@ export async function download({ release }: EffectInputs['download'], signal: Ab
   }
   const kept = await findKept(places, release);
   if (kept) return { type: 'installed', version: kept };
-  if (asset.sizeBytes > maxAssetBytes) throw tooLarge(asset.name, asset.sizeBytes, maxAssetBytes);
+  checkAnnouncedSize(release, maxAssetBytes);
   const file = partFile(places, release);
   await ensureDirectory(temporaryDir(places), 0o700);
   if (origin === 'file') await copyFile(asset.url, file);
@@ -172,6 +172,11 @@ async function sizeOf(file: string): Promise<number> {
   );
 }
 
-function tooLarge(name: string, size: number, most: number): Fault {
-  return new Fault('ASSET_TOO_LARGE', `${name} is ${size} bytes, and at most ${most} are accepted: raise UPDATE_MAX_ASSET_BYTES if that is right`);
+/** Endless data: what is announced is bounded before the first byte, and no more than that is taken. */
+export function checkAnnouncedSize({ asset }: Release, mostBytes: number): void {
+  if (asset.sizeBytes > mostBytes)
+    throw new Fault(
+      'ASSET_TOO_LARGE',
+      `${asset.name} is ${asset.sizeBytes} bytes, and at most ${mostBytes} are accepted: raise UPDATE_MAX_ASSET_BYTES if that is right`,
+    );
 }

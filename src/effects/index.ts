@@ -28,7 +28,7 @@ export function createEffects(deps: EffectDependencies): Effects {
     download: (input, signal) => download(input, signal, deps),
     verify: (input, signal) => verify(input, signal, deps),
     extract: (input, signal) => extract(input, signal, deps),
-    prepareSwitch: (input) => prepareSwitch(input, places),
+    prepareSwitch: (input) => prepareSwitch(input, deps),
     switchCurrent: (input) => switchCurrent(input, deps),
     observeProbation: (input, signal) => observeProbation(input, signal, deps),
     removeOldVersions: (input) => removeOldVersions(input, deps.keptTrees, places),

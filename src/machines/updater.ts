@@ -44,10 +44,13 @@ function downloadAtHand(context: Context): EffectInputs['extract'] {
   return { release: releaseAtHand(context), ...context.download };
 }
 
-/** While a release is on its way in, the operator's word can end that: a denial of this very version, or another configuration. */
+/**
+ * While a release is on its way in, the operator's word can end that: a denial of this very version, or another
+ * configuration. And meanwhile the gate may open: an old version is started when the first check takes too long. */
 const abandonable = {
   versionDenied: { guard: 'deniesCandidate', target: 'settling', actions: 'deny' },
   configurationChanged: { target: 'settling', actions: 'adoptPolicy' },
+  appFoundUp: { guard: not('appIsUp'), actions: 'seeUp' },
 } as const;
 
 export const updaterMachine = setup({
@@ -99,7 +102,9 @@ export const updaterMachine = setup({
     adoptDownload: assign(({ event }) => (assertEvent(event, 'downloaded'), { download: { path: event.path, sha256: event.sha256 } })),
     adoptTree: assign(({ event }) => (assertEvent(event, 'installed'), { installed: event.version })),
     seeDown: assign(({ context, event }) => (assertEvent(event, 'appFoundDown'), { ...seenOnDisk(context, event.world), appUp: false, booting: true })),
-    seeUp: assign(({ context, event }) => (assertEvent(event, 'appFoundUp'), { ...seenOnDisk(context, event.world), appUp: true, startedAt: event.at })),
+    seeUp: assign(
+      ({ context, event }) => (assertEvent(event, 'appFoundUp'), { ...seenOnDisk(context, event.world), appUp: true, booting: false, startedAt: event.at }),
+    ),
     recordInterruption: assign(({ context, event }) => (assertEvent(event, 'appFoundDown'), recordInterruption(context, event))),
     recordFailure: assign(({ context, event }) => ('jitter' in event ? recordFailure(context, event) : {})),
     recordBadVersion: assign(({ context, event }) => ('jitter' in event ? recordBadVersion(context, event) : {})),
@@ -183,6 +188,7 @@ export const updaterMachine = setup({
         ],
         releaseRefused: { target: 'settling', actions: ['recordRefusal', 'recordProblem', 'forgetRequest'] },
         appFoundDown: { target: 'checking', reenter: true, actions: 'seeDown' },
+        appFoundUp: { guard: not('appIsUp'), actions: 'seeUp' },
       },
     },
     settling: {

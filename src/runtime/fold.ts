@@ -69,15 +69,20 @@ function interpret(state: State, actions: readonly ExecutableAction[], record: J
   return { snapshot: state.snapshot, effects, timers };
 }
 
+/** Bumped whenever the machine's context or states change shape: an older checkpoint is then passed over, and all facts are folded. */
+const CHECKPOINT_FORMAT = 1;
+
 /** The state as JSON, for a checkpoint. */
 export function serializeState(state: State): string {
   const snapshot = updaterMachine.getPersistedSnapshot(state.snapshot as never);
-  return JSON.stringify({ snapshot, effects: [...state.effects.values()], timers: [...state.timers.values()] });
+  return JSON.stringify({ format: CHECKPOINT_FORMAT, snapshot, effects: [...state.effects.values()], timers: [...state.timers.values()] });
 }
 
-/** The state from `serializeState`. An actor that is never started only restores: it runs nothing. */
+/** The state from `serializeState`. Throws if another version wrote it. An actor that is never started only restores: it runs nothing. */
 export function deserializeState(text: string): State {
-  const { snapshot, effects, timers } = JSON.parse(text) as { snapshot: Snapshot<unknown>; effects: OutstandingEffect[]; timers: Timer[] };
+  const parsed = JSON.parse(text) as { format: number; snapshot: Snapshot<unknown>; effects: OutstandingEffect[]; timers: Timer[] };
+  if (parsed.format !== CHECKPOINT_FORMAT) throw new Error(`checkpoint of format ${parsed.format}`);
+  const { snapshot, effects, timers } = parsed;
   return {
     snapshot: createActor(updaterMachine, { snapshot, input: undefined as never }).getSnapshot() as UpdaterSnapshot,
     effects: new Map(effects.map((effect) => [effect.id, effect])),

@@ -355,6 +355,16 @@ export class Runtime {
 /** The state from the newest checkpoint and the facts after it, or from all facts. */
 export function restore(journal: Journal): { state: State | null; seq: number } {
   const checkpoint = journal.checkpoint();
-  if (checkpoint === null) return { state: replay(journal.read()), seq: 0 };
-  return { state: replay(journal.read(checkpoint.seq), deserializeState(checkpoint.state)), seq: checkpoint.seq };
+  const from = checkpoint && readCheckpoint(checkpoint.state);
+  // A checkpoint only saves time: one that another version of this program wrote is not needed.
+  if (checkpoint === null || from === null) return { state: replay(journal.read()), seq: 0 };
+  return { state: replay(journal.read(checkpoint.seq), from), seq: checkpoint.seq };
+}
+
+function readCheckpoint(text: string): State | null {
+  try {
+    return deserializeState(text);
+  } catch {
+    return null;
+  }
 }

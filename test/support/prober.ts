@@ -8,6 +8,7 @@ export class Prober {
   readonly #port: number;
   readonly #intervalMs: number;
   readonly #waiters = new Set<{ version: string; resolve: () => void }>();
+  readonly #rounds: (() => void)[] = [];
   readonly #stop = new AbortController();
   #lastAnswerAt: number | null = null;
   #version: string | null = null;
@@ -35,6 +36,11 @@ export class Prober {
     await new Promise<void>((resolve) => this.#waiters.add({ version, resolve }));
   }
 
+  /** Resolves once nobody answers. */
+  async gone(): Promise<void> {
+    while (this.#version !== null) await new Promise<void>((resolve) => this.#rounds.push(resolve));
+  }
+
   /** The longest time without an answer since `sinceMs`, in ms. */
   longestGapMs(sinceMs = 0): number {
     return Math.max(0, ...this.gaps.filter(({ fromMs }) => fromMs >= sinceMs).map(({ durationMs }) => durationMs));
@@ -49,6 +55,8 @@ export class Prober {
     while (!this.#stop.signal.aborted) {
       const version = await ask(this.#port);
       if (version !== null) this.#answered(version);
+      else this.#version = null;
+      for (const resolve of this.#rounds.splice(0)) resolve();
       await sleep(this.#intervalMs, undefined, { signal: this.#stop.signal }).catch(() => {});
     }
   }
@@ -59,7 +67,7 @@ export class Prober {
     if (this.#lastAnswerAt !== null && now - this.#lastAnswerAt > 3 * this.#intervalMs)
       this.gaps.push({ fromMs: this.#lastAnswerAt, durationMs: Math.round(now - this.#lastAnswerAt) });
     this.#lastAnswerAt = now;
-    if (version !== this.#version) this.versions.push({ version, atMs: now });
+    if (version !== this.versions.at(-1)?.version) this.versions.push({ version, atMs: now });
     this.#version = version;
     for (const waiter of this.#waiters) {
       if (waiter.version !== version) continue;

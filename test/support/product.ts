@@ -1,4 +1,6 @@
 /** The product as a user runs it: the real command line in a process of its own, in a directory of its own. */
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import os from 'node:os';
@@ -17,8 +19,13 @@ export const TOKEN = 'canary-token-0123456789';
 const PATIENCE_MS = 30_000;
 
 /** A running command line, as far as tests steer it. */
-export type Updater = PromiseLike<{ exitCode?: number; signal?: string }> & { pid?: number; kill(signal: NodeJS.Signals): boolean };
+export type Updater = PromiseLike<{ exitCode?: number; signal?: string }> & {
+  pid?: number;
+  kill(signal: NodeJS.Signals): boolean;
+  nodeChildProcess: ChildProcess;
+};
 export type Event = Fact & { seq: number; at: string };
+export type EventOf<T extends FactType> = FactOf<T> & { seq: number; at: string };
 export type ProductOptions = { baked?: string | null; env?: Record<string, string>; stopMs?: number; entry?: string };
 
 export class Product {
@@ -27,7 +34,8 @@ export class Product {
   readonly port: number;
   readonly env: Record<string, string>;
   readonly #entry: string;
-  readonly #processes: Updater[] = [];
+  /** Every resident updater that was started, oldest first. */
+  readonly updaters: Updater[] = [];
   /** What the updater wrote to standard error, whole lines. */
   readonly log: string[] = [];
   readonly output: string[] = [];
@@ -99,7 +107,7 @@ export class Product {
       buffer: false,
       stdin: 'ignore',
     });
-    this.#processes.push(updater);
+    this.updaters.push(updater);
     const collect = (stream: NodeJS.ReadableStream | null, into: string[]) => {
       if (stream === null) return;
       createInterface({ input: stream }).on('line', (line) => {
@@ -112,21 +120,29 @@ export class Product {
     return updater;
   }
 
+  /** Kills the newest updater, and waits until it is gone. The app may hold its output open for longer. */
+  async killUpdater(): Promise<void> {
+    const child = this.updaters.at(-1)?.nodeChildProcess;
+    if (!child) throw new Error('no updater was started');
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+  }
+
+  /** Starts `events --follow`. */
+  follow() {
+    const options = { env: this.env, extendEnv: false, reject: false, buffer: false, stdin: 'ignore', timeout: PATIENCE_MS } as const;
+    return execa(process.execPath, [this.#entry, 'events', '--json', '--follow'], options);
+  }
+
   /** Follows the journal until a fact of this type (that fits) is there. */
-  async fact<T extends FactType>(type: T, fits: (fact: FactOf<T>) => boolean = () => true): Promise<FactOf<T>> {
-    const follower = execa(process.execPath, [this.#entry, 'events', '--json', '--follow'], {
-      env: this.env,
-      extendEnv: false,
-      reject: false,
-      buffer: false,
-      stdin: 'ignore',
-      timeout: PATIENCE_MS,
-    });
-    let found: FactOf<T> | null = null;
+  async fact<T extends FactType>(type: T, fits: (fact: EventOf<T>) => boolean = () => true): Promise<EventOf<T>> {
+    const follower = this.follow();
+    let found: EventOf<T> | null = null;
     for await (const line of follower.iterable()) {
       const event = JSON.parse(line as string) as Event;
-      if (event.type !== type || !fits(event as unknown as FactOf<T>)) continue;
-      found = event as unknown as FactOf<T>;
+      if (event.type !== type || !fits(event as EventOf<T>)) continue;
+      found = event as EventOf<T>;
       // The iteration ends with the process.
       follower.kill('SIGTERM');
       break;
@@ -142,8 +158,10 @@ export class Product {
 
   /** Ends everything and removes the directory. */
   async dispose(): Promise<void> {
-    for (const running of this.#processes) running.kill('SIGKILL');
-    await Promise.allSettled(this.#processes);
+    for (const running of this.updaters) running.kill('SIGKILL');
+    // The app holds the updater's output open: it goes first.
+    for (const { pid } of markedProcesses(this.dir)) sendSignal(pid, 'SIGKILL');
+    await Promise.allSettled(this.updaters);
     for (const { pid } of markedProcesses(this.dir)) sendSignal(pid, 'SIGKILL');
     await this.github.close();
     await execa('chmod', ['-R', 'u+w', this.root], { reject: false });
