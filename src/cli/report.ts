@@ -1,4 +1,5 @@
 /** What `status` and `history` say, derived from the state and the facts. Pure. */
+import { z } from 'zod';
 import type { PollNote } from '../effects/check.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import type { FactOf } from '../machines/facts.ts';
@@ -8,35 +9,48 @@ import { formatTime } from './words.ts';
 
 export type ImageInfo = { version: string | null; created: string | null };
 
-type WaitingFor = { reason: 'assets' | 'retry' | 'firstVersion' | 'rateLimit'; message: string; since: string | null; until: string | null };
+/** RFC 3339, UTC. */
+const time = z.string().meta({ format: 'date-time' }).nullable();
+/** Without `v`, as compared; the tag as published stands beside it. */
+const version = z.string().nullable();
 
-export type Status = {
-  state: string;
-  phase: string | null;
-  repository: string | null;
-  strategy: string | null;
-  version: string | null;
-  tag: string | null;
-  previous: string | null;
-  previousTag: string | null;
-  lastGood: string | null;
-  lastGoodTag: string | null;
-  latest: string | null;
-  latestTag: string | null;
-  target: string | null;
-  denied: { version: string; code: string; reason: string; at: string | null }[];
-  hold: { version: string; tag: string; since: string | null } | null;
-  paused: boolean;
-  waitingFor: WaitingFor | null;
-  lastCheck: string | null;
-  lastSuccessfulCheck: string | null;
-  nextCheck: string | null;
-  lastError: { code: string; message: string; at: string | null } | null;
-  imageVersion: string | null;
-  imageCreated: string | null;
-  updaterRunning: boolean;
-  seq: number;
-};
+const waitingForSchema = z.object({
+  reason: z.enum(['assets', 'retry', 'firstVersion', 'rateLimit']),
+  message: z.string(),
+  since: time,
+  until: time,
+});
+type WaitingFor = z.infer<typeof waitingForSchema>;
+
+/** What `status --json` shows; docs/status.schema.json is made from it. */
+export const statusSchema = z.object({
+  state: z.string().describe('state of the machine, see docs/statechart.md'),
+  phase: z.string().nullable().describe('state within it'),
+  repository: z.string().nullable(),
+  strategy: z.string().nullable(),
+  version: version.describe('what `current` names'),
+  tag: z.string().nullable(),
+  previous: version,
+  previousTag: z.string().nullable(),
+  lastGood: version.describe('the newest that became healthy'),
+  lastGoodTag: z.string().nullable(),
+  latest: version.describe('the newest that the last check found'),
+  latestTag: z.string().nullable(),
+  target: version.describe('on its way in'),
+  denied: z.array(z.object({ version: z.string(), code: z.string(), reason: z.string(), at: time })),
+  hold: z.object({ version: z.string(), tag: z.string(), since: time }).nullable(),
+  paused: z.boolean(),
+  waitingFor: waitingForSchema.nullable(),
+  lastCheck: time,
+  lastSuccessfulCheck: time,
+  nextCheck: time,
+  lastError: z.object({ code: z.string(), message: z.string(), at: time }).nullable(),
+  imageVersion: z.string().nullable(),
+  imageCreated: time,
+  updaterRunning: z.boolean().describe('whether an updater is at work now; between two wake-ups none is'),
+  seq: z.number().int().describe('number of the newest fact'),
+});
+export type Status = z.infer<typeof statusSchema>;
 
 export function statusOf(
   state: State | null,

@@ -228,7 +228,9 @@ export class Runtime {
   #fireTimers(): void {
     const now = this.#options.now();
     for (const timer of this.#state.timers.values()) {
-      if (remainingMs(timer.dueAt, now, timer.delayMs) === 0) this.dispatch({ type: timer.type } as Fact);
+      if (remainingMs(timer.dueAt, now, timer.delayMs) > 0 || this.dispatch({ type: timer.type } as Fact)) continue;
+      // Nobody waits for it any more; left where it is, it would be due for ever.
+      this.#state = { ...this.#state, timers: new Map([...this.#state.timers].filter(([id]) => id !== timer.id)) };
     }
   }
 

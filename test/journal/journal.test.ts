@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { Journal } from '../../src/journal/journal.ts';
+import { acquireLock, isLocked } from '../../src/journal/lock.ts';
+import type { Fact } from '../../src/machines/facts.ts';
+import { policy, world } from '../support/machine.ts';
+
+let directory: string;
+beforeEach(() => {
+  directory = path.join(mkdtempSync(path.join(os.tmpdir(), 'journal-')), 'state');
+});
+afterEach(() => rmSync(path.dirname(directory), { recursive: true, force: true }));
+
+const FIRST: Fact = { type: 'initialized', policy, world: world() };
+const META = { at: 1_700_000_000_000, effect: null, command: null };
+
+function filled(count: number): Journal {
+  const journal = Journal.open(directory);
+  journal.append(FIRST, META);
+  for (let i = 1; i < count; i++) journal.append({ type: 'nothingNewer' }, META);
+  return journal;
+}
+
+function edit(sql: string): void {
+  const db = new DatabaseSync(Journal.path(directory));
+  db.exec(sql);
+  db.close();
+}
+
+const corrupt = (error: Error) => (error as { code?: string }).code === 'JOURNAL_CORRUPT';
+
+describe('the journal', () => {
+  it('gives back what was appended, in order, numbered from 1', () => {
+    const journal = filled(3);
+    assert.deepEqual(
+      journal.read().map(({ seq, fact }) => [seq, fact.type]),
+      [
+        [1, 'initialized'],
+        [2, 'nothingNewer'],
+        [3, 'nothingNewer'],
+      ],
+    );
+    assert.deepEqual(
+      journal.read(2).map(({ seq }) => seq),
+      [3],
+    );
+    journal.close();
+  });
+
+  it('is for the eyes of its user only', () => {
+    filled(1).close();
+    assert.equal(statSync(directory).mode & 0o777, 0o700);
+  });
+
+  it('can be read by others while it is written', () => {
+    const writer = filled(1);
+    const reader = Journal.openForReading(directory);
+    assert.ok(reader);
+    writer.append({ type: 'paused' }, META);
+    assert.equal(reader.read().length, 2);
+    reader.close();
+    writer.close();
+  });
+
+  for (const [title, sql] of [
+    ['a fact was edited', `UPDATE facts SET body = '{"x":1}' WHERE seq = 2`],
+    ['a time was edited', 'UPDATE facts SET at = at + 1 WHERE seq = 2'],
+    ['a fact is missing', 'DELETE FROM facts WHERE seq = 2'],
+    ['facts were swapped', 'UPDATE facts SET seq = 99 WHERE seq = 2; UPDATE facts SET seq = 2 WHERE seq = 3; UPDATE facts SET seq = 3 WHERE seq = 99'],
+    ['a fact of a newer program is in it', "UPDATE facts SET type = 'teleported' WHERE seq = 2"],
+  ] as const) {
+    it(`notices that ${title}`, () => {
+      filled(3).close();
+      edit(sql);
+      const journal = Journal.open(directory);
+      assert.throws(() => journal.read(), corrupt);
+      journal.close();
+    });
+  }
+
+  it('notices a file that is no journal, and one that was cut', () => {
+    filled(200).close();
+    const file = Journal.path(directory);
+    copyFileSync(file, `${file}.whole`);
+    truncateSync(file, 5000);
+    assert.throws(() => {
+      const journal = Journal.open(directory);
+      try {
+        journal.read();
+      } finally {
+        journal.close();
+      }
+    }, corrupt);
+    writeFileSync(file, 'this is no database, but it is long enough to be looked at as if it were one'.repeat(20));
+    assert.throws(() => Journal.open(directory), corrupt);
+  });
+
+  it('is set aside whole when damaged', () => {
+    filled(1).close();
+    const before = readFileSync(Journal.path(directory));
+    const aside = Journal.setAside(directory);
+    assert.deepEqual(readFileSync(aside), before);
+    assert.ok(!existsSync(Journal.path(directory)));
+    assert.deepEqual(readdirSync(directory), [path.basename(aside)]);
+  });
+
+  it('refuses one of a newer schema, and leaves it as it is', () => {
+    filled(1).close();
+    edit('PRAGMA user_version = 99');
+    assert.throws(
+      () => Journal.open(directory),
+      (error: Error) => (error as { code?: string }).code === 'JOURNAL_NEWER',
+    );
+  });
+
+  it('keeps notes and a checkpoint that may be overwritten', () => {
+    const journal = filled(1);
+    journal.writeNote('poll', 'a');
+    journal.writeNote('poll', 'b');
+    journal.saveCheckpoint({ seq: 1, state: 'x' });
+    journal.saveCheckpoint({ seq: 2, state: 'y' });
+    assert.equal(journal.readNote('poll'), 'b');
+    assert.deepEqual({ ...journal.checkpoint() }, { seq: 2, state: 'y' });
+    assert.equal(journal.lastSeq(), 1);
+    journal.close();
+  });
+
+  it('remembers which commands were taken in', () => {
+    const journal = filled(1);
+    journal.append({ type: 'paused' }, { ...META, command: 'c1' });
+    assert.equal(journal.hasCommand('c1'), true);
+    assert.equal(journal.hasCommand('c2'), false);
+    journal.close();
+  });
+});
+
+describe('the lock', () => {
+  it('is held by one, seen by others, and free again afterwards', () => {
+    assert.equal(isLocked(directory), false);
+    const lock = acquireLock(directory);
+    assert.equal(isLocked(directory), true);
+    assert.throws(
+      () => acquireLock(directory),
+      (error: Error) => (error as { code?: string }).code === 'LOCKED',
+    );
+    lock.release();
+    assert.equal(isLocked(directory), false);
+    acquireLock(directory).release();
+  });
+});
