@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type Config, type Environment, mayBePlain } from '../config/config.ts';
 import { type PollNote, pollNoteSchema } from '../effects/check.ts';
+import { STALL_WINDOW_MS } from '../effects/download.ts';
 import { type AppOptions, appCommand } from '../effects/entry-point.ts';
 import { type AnswerCache, GitHub } from '../effects/github/client.ts';
 import { Http } from '../effects/github/http.ts';
@@ -126,6 +127,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     now: Date.now,
     random: Math.random,
     maxAssetBytes: config.UPDATE_MAX_ASSET_BYTES,
+    stallWindowMs: STALL_WINDOW_MS,
     maxUnpackedBytes: config.UPDATE_MAX_UNPACKED_BYTES,
     maxEntries: config.UPDATE_MAX_ENTRIES,
     onProgress: options.onProgress,

@@ -13,12 +13,13 @@ import { findKept, type Places, readBaked, temporaryDir } from './trees.ts';
 
 /** Slow retrieval: less than this in a window is a stall, however steady. */
 const LEAST_BYTES_A_WINDOW = 16 * 1024;
-const WINDOW_MS = 20_000;
+export const STALL_WINDOW_MS = 20_000;
 
 export type DownloadDependencies = {
   http: Http;
   places: Places;
   maxAssetBytes: number;
+  stallWindowMs: number;
   /** Called as bytes arrive; both counts in bytes. */
   onProgress: (received: number, total: number) => void;
 };
@@ -106,13 +107,13 @@ async function receive(answer: Answer, handle: FileHandle, { received, release, 
   const { asset } = release;
   const stall = new Fault(
     'DOWNLOAD_STALLED',
-    `${hostOf(answer.url)} sent less than ${LEAST_BYTES_A_WINDOW} bytes in ${WINDOW_MS / 1000} s: the connection is too slow or stands still`,
+    `${hostOf(answer.url)} sent less than ${LEAST_BYTES_A_WINDOW} bytes in ${deps.stallWindowMs / 1000} s: the connection is too slow or stands still`,
   );
   let inWindow = 0;
   const watch = setInterval(() => {
     if (inWindow < LEAST_BYTES_A_WINDOW) answer.stream.destroy(stall);
     inWindow = 0;
-  }, WINDOW_MS);
+  }, deps.stallWindowMs);
   try {
     for await (const chunk of answer.stream) {
       signal.throwIfAborted();

@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { type ReadEntry, Unpack } from 'tar';
 import { Fault, toFault } from '../../support/fault.ts';
-import { corrupt, type Entry, Gate, installedMode, type Limits, tooLarge } from './rules.ts';
+import { corrupt, type Entry, Gate, installedMode, type Limits, refused, tooLarge } from './rules.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd';
 
@@ -109,7 +109,8 @@ function countBytes(check: (total: number) => void): Transform {
 /** Errors of the disk stay what they are; everything else is the archive's. */
 function explain(error: unknown): Fault {
   if (error instanceof Fault) return error;
-  const { syscall } = error as NodeJS.ErrnoException;
+  const { syscall, code } = error as NodeJS.ErrnoException;
+  if (code === 'TAR_SYMLINK_ERROR') return refused('it unpacks a file through a link');
   const known = toFault(error, 'ARCHIVE_CORRUPT');
   if (known.code !== 'ARCHIVE_CORRUPT') return known;
   if (syscall !== undefined) return new Fault('DISK_ERROR', known.message, { cause: error });

@@ -126,6 +126,8 @@ const REASONS: Record<string, string> = {
 /** Any error of a request as a fault. TLS trouble has a code of its own, since its remedy is another. */
 export function networkFault(error: unknown, url: string): Fault {
   if (error instanceof Fault) return error;
+  // What we ended a stream with comes back wrapped.
+  if (error instanceof Error && error.cause instanceof Fault) return error.cause;
   const cause = error instanceof Error ? error : new Error(String(error));
   const code = error instanceof RequestError ? error.code : ((cause as NodeJS.ErrnoException).code ?? '');
   if (/CERT|TLS|SSL|SELF_SIGNED|UNABLE_TO/.test(code)) {

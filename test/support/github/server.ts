@@ -242,7 +242,8 @@ export class StandIn {
       if (end > sent && !response.write(body.subarray(sent, end))) await drained(response);
       if (end < Math.min(sent + piece, body.length)) {
         this.events.emit('limit', { sent: end });
-        if (cutAfterBytes !== undefined) response.socket?.destroy();
+        // What was written is on its way before the line is cut.
+        if (cutAfterBytes !== undefined) response.write('', () => response.socket?.destroySoon());
         return;
       }
       if (throttle !== undefined) await new Promise((resolve) => setTimeout(resolve, 50));

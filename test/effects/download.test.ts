@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { type DownloadDependencies, download, partFile } from '../../src/effects/download.ts';
+import { Http } from '../../src/effects/github/http.ts';
+import { verify } from '../../src/effects/verify.ts';
+import type { Release } from '../../src/machines/model.ts';
+import { StandIn } from '../support/github/server.ts';
+import { release as aRelease } from '../support/machine.ts';
+
+const BYTES = Buffer.from('0123456789'.repeat(30_000));
+const SHA = createHash('sha256').update(BYTES).digest('hex');
+let github: StandIn;
+let root: string;
+let deps: DownloadDependencies;
+let release: Release;
+const progress: number[] = [];
+
+beforeEach(async () => {
+  github = await new StandIn({ token: 'secret' }).listen();
+  root = mkdtempSync(path.join(os.tmpdir(), 'download-'));
+  const [asset] = github.publish('v1.0.0', { 'app.tar.gz': BYTES }).assets;
+  const url = `${github.url}/repos/acme/app/releases/assets/${asset?.id}`;
+  release = aRelease('1.0.0', { asset: { id: asset?.id ?? 0, name: 'app.tar.gz', url, browserUrl: '', sizeBytes: BYTES.length, digest: SHA } });
+  const http = new Http({
+    userAgent: 'test',
+    apiUrl: github.url,
+    assetHosts: ['127.0.0.1', 'localhost'],
+    mayBePlain: () => true,
+    token: () => 'secret',
+    proxyEnvironment: {},
+  });
+  const places = { root, bakedDir: path.join(root, 'baked'), repository: 'acme/app', versioning: 'semver', tagPrefix: '' } as const;
+  progress.length = 0;
+  deps = { http, places, maxAssetBytes: 1e9, stallWindowMs: 300, onProgress: (received) => progress.push(received) };
+});
+afterEach(async () => {
+  await github.close();
+  rmSync(root, { recursive: true });
+});
+
+const get = () => download({ release }, AbortSignal.timeout(20_000), deps);
+const code = (expected: string) => (error: Error) =>
+  (error as { code?: string }).code === expected || assert.fail(`${(error as { code?: string }).code}: ${error.message}`);
+const part = () => partFile(deps.places, release);
+const storage = () => github.requests.filter((request) => request.path.startsWith('/storage/'));
+
+function begun(bytes: Buffer): void {
+  mkdirSync(path.dirname(part()), { recursive: true });
+  writeFileSync(part(), bytes);
+}
+
+describe('a download', () => {
+  it('arrives whole, with its digest and with progress', async () => {
+    const fact = await get();
+    assert.deepEqual(fact, { type: 'downloaded', path: part(), sizeBytes: BYTES.length, sha256: SHA });
+    assert.deepEqual(readFileSync(part()), BYTES);
+    assert.equal(progress.at(-1), BYTES.length);
+  });
+
+  it('sends the token to the API and never to the storage behind the redirect', async () => {
+    await get();
+    assert.equal(github.requests[0]?.headers.authorization, 'Bearer secret');
+    assert.equal(storage()[0]?.headers.authorization, undefined);
+  });
+
+  it('goes on where an earlier one ended', async () => {
+    github.misbehave = { throttle: 1_000_000, cutAfterBytes: 150_000 };
+    await assert.rejects(get(), code('NETWORK_FAILED'));
+    github.misbehave = {};
+    await get();
+    assert.match(storage()[1]?.headers.range ?? '', /^bytes=[1-9]\d*-$/);
+    assert.deepEqual(readFileSync(part()), BYTES);
+  });
+
+  it('begins anew where the server ignores Range', async () => {
+    begun(Buffer.from('wrong bytes'));
+    github.misbehave = { ignoreRange: true };
+    await get();
+    assert.deepEqual(readFileSync(part()), BYTES);
+  });
+
+  it('does not ask again for what is there', async () => {
+    begun(BYTES);
+    await get();
+    assert.equal(github.requests.length, 0);
+  });
+
+  it('begins anew over a part that is too long', async () => {
+    begun(Buffer.concat([BYTES, BYTES]));
+    await get();
+    assert.deepEqual(readFileSync(part()), BYTES);
+  });
+
+  it('ends when nothing comes any more', async () => {
+    github.misbehave = { stallAfterBytes: 1000 };
+    await assert.rejects(get(), code('DOWNLOAD_STALLED'));
+  });
+
+  it('ends when bytes come too slowly to be meant', async () => {
+    github.misbehave = { throttle: 20 };
+    await assert.rejects(get(), code('DOWNLOAD_STALLED'));
+  });
+
+  it('takes no more than was announced', async () => {
+    github.misbehave = { lie: Buffer.alloc(BYTES.length + 5_000_000) };
+    await assert.rejects(get(), code('LENGTH_MISMATCH'));
+  });
+
+  it('refuses what is announced beyond the bound, before it asks', async () => {
+    deps = { ...deps, maxAssetBytes: 10 };
+    await assert.rejects(get(), code('ASSET_TOO_LARGE'));
+    assert.equal(github.requests.length, 0);
+  });
+
+  it('does not follow a redirect to plain http elsewhere, to another scheme, or to a host that is not listed', async () => {
+    for (const redirectTo of ['https://evil.example/x', 'file:///etc/passwd', 'ftp://localhost/x']) {
+      github.misbehave = { redirectTo };
+      await assert.rejects(get(), code('REDIRECT_REFUSED'));
+    }
+  });
+});
+
+describe('verification', () => {
+  it('discards a part whose digest is wrong, so that the next try begins anew', async () => {
+    begun(Buffer.alloc(BYTES.length));
+    const fact = await get();
+    assert.ok(fact.type === 'downloaded');
+    const input = { release, path: fact.path, sha256: fact.sha256 };
+    await assert.rejects(verify(input, AbortSignal.timeout(5000), { http: deps.http, requireDigest: true }), code('DIGEST_MISMATCH'));
+    assert.ok(!existsSync(part()));
+  });
+});
