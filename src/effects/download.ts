@@ -128,16 +128,17 @@ async function receive(answer: Answer, handle: FileHandle, { received, release, 
     }
   } catch (error) {
     signal.throwIfAborted();
-    throw isLocal(error) ? error : networkFault(error, answer.url);
+    const fault = isLocal(error) ? error : networkFault(error, answer.url);
+    throw fault instanceof Fault && fault.code === 'NETWORK_FAILED' ? cut(answer.url, received, asset) : fault;
   } finally {
     clearInterval(watch);
     answer.stream.destroy();
   }
-  if (received < asset.sizeBytes)
-    throw new Fault(
-      'DOWNLOAD_CUT',
-      `${hostOf(answer.url)} broke off after ${received} of ${asset.sizeBytes} bytes of ${asset.name}; the next try goes on from there`,
-    );
+  if (received < asset.sizeBytes) throw cut(answer.url, received, asset);
+}
+
+function cut(url: string, received: number, { name, sizeBytes }: Release['asset']): Fault {
+  return new Fault('DOWNLOAD_CUT', `${hostOf(url)} broke off after ${received} of ${sizeBytes} bytes of ${name}: the next try goes on from there`);
 }
 
 /** Errors of the disk carry a system call; those of the network are told apart by it. */

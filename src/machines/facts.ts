@@ -79,8 +79,6 @@ export type StampedFact = { [T in FactType]: { type: T; at: number } & Bodies[T]
 /** The version under which each type is written now. Bump one together with an upcast. */
 const FACT_VERSION = 1;
 
-export const factTypes = Object.keys(schemas) as FactType[];
-
 /** What an operator may put into the inbox. */
 export const operatorFactTypes = [
   'updateRequested',

@@ -69,7 +69,7 @@ describe('a download', () => {
 
   it('goes on where an earlier one ended', async () => {
     github.misbehave = { throttle: 1_000_000, cutAfterBytes: 150_000 };
-    await assert.rejects(get(), code('NETWORK_FAILED'));
+    await assert.rejects(get(), code('DOWNLOAD_CUT'));
     github.misbehave = {};
     await get();
     assert.match(storage()[1]?.headers.range ?? '', /^bytes=[1-9]\d*-$/);

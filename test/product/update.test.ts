@@ -134,7 +134,7 @@ describe('a resident updater', { concurrency: 2 }, () => {
     product.github.misbehave = { cutAfterBytes: 500_000 };
     product.updaters[0]?.kill('SIGHUP');
     const failed = await product.fact('downloadFailed');
-    assert.equal(failed.code, 'NETWORK_FAILED');
+    assert.equal(failed.code, 'DOWNLOAD_CUT');
     const started = await product.fact('appStarted', ({ version, seq }) => version === '0.0.1' && seq > failed.seq);
     assert.ok(Date.parse(started.at) - Date.parse(failed.at) < 1000);
     product.github.misbehave = {};

@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { parseArguments, UsageError } from '../../src/cli/arguments.ts';
+import { createLog, redact } from '../../src/cli/log.ts';
+import { formatBytes, formatDuration } from '../../src/cli/words.ts';
+
+describe('the command line', () => {
+  it('runs when nothing is said, and passes on what follows --', () => {
+    const invocation = parseArguments(['run', '--once', '--', '--port', '80']);
+    assert.ok(invocation.kind === 'run');
+    assert.deepEqual([invocation.args.command, invocation.args.once, invocation.args.appArgs], ['run', true, ['--port', '80']]);
+    assert.equal(parseArguments([]).kind, 'run');
+  });
+
+  for (const args of [['x'], ['deny'], ['status', '--once'], ['run', '--follow'], ['status', '--at', '1'], ['replay', '--at', '-1'], ['install', 'a', 'b']]) {
+    it(`refuses ${args.join(' ')}`, () => assert.throws(() => parseArguments(args), UsageError));
+  }
+});
+
+describe('the log', () => {
+  const lines: string[] = [];
+  const log = (format: 'text' | 'json') => createLog({ format, verbose: false, now: () => 0, secrets: () => ['hunter2'], write: (line) => lines.push(line) });
+
+  it('blacks out secrets, and lets nobody forge a line', () => {
+    log('text').warn('the password is hunter2\nupdate: all is well\u001b[2J');
+    assert.equal(lines.pop(), 'update: warning: the password is [secret] update: all is well [2J');
+    assert.equal(redact('hunter2 hunter2', ['hunter2']), '[secret] [secret]');
+  });
+
+  it('is JSON on request, and quiet without VERBOSE', () => {
+    log('json').info('hello');
+    assert.deepEqual(JSON.parse(lines.pop() ?? ''), { at: '1970-01-01T00:00:00.000Z', level: 'info', source: 'self-update', message: 'hello' });
+    log('text').debug('detail');
+    assert.deepEqual(lines, []);
+  });
+
+  it('says sizes and times as people do', () => {
+    assert.deepEqual([0, 999, 1_940_000, 52_000_000].map(formatBytes), ['0 B', '999 B', '1.94 MB', '52.0 MB']);
+    assert.deepEqual([5, 1200, 200_000, 7_500_000, 273_600_000].map(formatDuration), ['5 ms', '1.2 s', '3 min 20 s', '2 h 5 min', '3 d 4 h']);
+  });
+});

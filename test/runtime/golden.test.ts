@@ -1,0 +1,58 @@
+/** Old journals replay for ever: one of every released version is kept here. `scripts/golden.ts` makes the newest. */
+import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { describe, it } from 'node:test';
+import { historyOf } from '../../src/cli/report.ts';
+import { Journal } from '../../src/journal/journal.ts';
+import { deserializeState, replay, serializeState, stateName } from '../../src/runtime/fold.ts';
+import { restore } from '../../src/runtime/runtime.ts';
+
+const JOURNALS = path.join(import.meta.dirname, '..', 'journals');
+
+describe('the golden journal', () => {
+  for (const version of readdirSync(JOURNALS)) {
+    it(`of ${version} replays to the state it was lived to`, () => {
+      const directory = mkdtempSync(path.join(os.tmpdir(), 'golden-'));
+      try {
+        cpSync(path.join(JOURNALS, version, 'journal.db'), path.join(directory, 'journal.db'));
+        const journal = Journal.openForReading(directory);
+        assert.ok(journal);
+        const records = journal.read();
+        const state = replay(records);
+        assert.ok(state);
+        const expected = JSON.parse(readFileSync(path.join(JOURNALS, version, 'expected.json'), 'utf8'));
+        assert.equal(records.length, expected.seq);
+        assert.equal(stateName(state.snapshot), expected.state);
+        // A newer program may remember more; what was known then is known now.
+        for (const [key, value] of Object.entries(expected.context)) assert.deepEqual(state.snapshot.context[key as 'current'], value, key);
+        const outcomes = historyOf(records).map(({ to, outcome }) => `${to} ${outcome}`);
+        assert.ok(outcomes.includes('0.0.2 updated'), outcomes.join());
+        journal.close();
+      } finally {
+        rmSync(directory, { recursive: true });
+      }
+    });
+  }
+});
+
+describe('a checkpoint', () => {
+  it('that another version wrote, or that is damaged, is passed over', () => {
+    const directory = mkdtempSync(path.join(os.tmpdir(), 'golden-'));
+    const [version = ''] = readdirSync(JOURNALS);
+    cpSync(path.join(JOURNALS, version, 'journal.db'), path.join(directory, 'journal.db'));
+    const journal = Journal.open(directory);
+    const whole = restore(journal).state;
+    assert.ok(whole);
+    for (const text of ['', '{}', serializeState(whole).replace('"format":1', '"format":999')]) {
+      journal.saveCheckpoint({ seq: 3, state: text });
+      const state = restore(journal).state;
+      assert.ok(state);
+      assert.equal(serializeState(state), serializeState(whole));
+    }
+    assert.throws(() => deserializeState('{"format":999}'));
+    journal.close();
+    rmSync(directory, { recursive: true });
+  });
+});
