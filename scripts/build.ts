@@ -2,6 +2,7 @@
 import { mkdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { build } from 'esbuild';
+import packageJson from '../package.json' with { type: 'json' };
 
 const ROOT = path.join(import.meta.dirname, '..');
 const OUT = path.join(ROOT, 'dist', 'self-update.js');
@@ -16,6 +17,7 @@ await build({
   format: 'esm',
   target: 'node24',
   legalComments: 'linked',
+  define: { BUNDLED_VERSION: JSON.stringify(packageJson.version) },
   // CommonJS dependencies ask for Node's own modules by require().
   banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
 });

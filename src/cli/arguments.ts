@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 export const EXIT = { done: 0, failed: 1, usage: 2, tryAgain: 75, configuration: 78, updateAvailable: 100 } as const;
 
 export const COMMANDS = {
-  run: 'keep the app up to date (--once: do what is due, say when to run next, end)',
+  run: 'keep the app up to date (--once: do what is due, say when to run next, end; --now: check even if none is due)',
   check: 'is there an update? exit 0: no, 100: yes',
   update: 'check and update now',
   install: 'install <tag|file>: this very version, also an older one; it is held',
@@ -24,7 +24,16 @@ export const COMMANDS = {
 } as const;
 export type CommandName = keyof typeof COMMANDS;
 
-export type Arguments = { command: CommandName; operand: string | null; once: boolean; json: boolean; follow: boolean; at: number | null; appArgs: string[] };
+export type Arguments = {
+  command: CommandName;
+  operand: string | null;
+  once: boolean;
+  now: boolean;
+  json: boolean;
+  follow: boolean;
+  at: number | null;
+  appArgs: string[];
+};
 
 /** Which commands need an operand. */
 const NEEDS_OPERAND = new Set<CommandName>(['install', 'approve', 'deny', 'retry']);
@@ -47,7 +56,7 @@ export function parseArguments(argv: readonly string[]): Invocation {
   if (rest.length > 0 || (operand !== null && !NEEDS_OPERAND.has(command) && command !== 'verify'))
     throw new UsageError(`${command} does not take ${JSON.stringify(rest[0] ?? operand)}`);
   if (operand === null && NEEDS_OPERAND.has(command)) throw new UsageError(`${command} needs ${command === 'install' ? 'a tag or a file' : 'a version'}`);
-  if (values.once && command !== 'run') throw new UsageError('--once belongs to run');
+  for (const option of ['once', 'now'] as const) if (values[option] && command !== 'run') throw new UsageError(`--${option} belongs to run`);
   if (values.follow && command !== 'events') throw new UsageError('--follow belongs to events');
   if (values.at !== undefined && !(command === 'replay' && /^\d{1,15}$/.test(values.at)))
     throw new UsageError('--at belongs to replay and takes the number of a fact');
@@ -57,6 +66,7 @@ export function parseArguments(argv: readonly string[]): Invocation {
       command,
       operand,
       once: values.once ?? false,
+      now: values.now ?? false,
       json: values.json ?? false,
       follow: values.follow ?? false,
       at: values.at === undefined ? null : Number(values.at),
@@ -72,6 +82,7 @@ function parse(args: readonly string[]) {
       allowPositionals: true,
       options: {
         once: { type: 'boolean' },
+        now: { type: 'boolean' },
         json: { type: 'boolean' },
         follow: { type: 'boolean', short: 'f' },
         at: { type: 'string' },

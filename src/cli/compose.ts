@@ -8,7 +8,9 @@ import { type AppOptions, appCommand } from '../effects/entry-point.ts';
 import { type AnswerCache, GitHub } from '../effects/github/client.ts';
 import { Http } from '../effects/github/http.ts';
 import { createEffects, type EffectDependencies } from '../effects/index.ts';
+import { appUser, isInContainer } from '../effects/supervisor/container.ts';
 import { EmbeddedSupervisor } from '../effects/supervisor/embedded.ts';
+import { RunitSupervisor } from '../effects/supervisor/runit.ts';
 import type { Supervisor } from '../effects/supervisor/supervisor.ts';
 import { inboxDir, type Places, readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
@@ -16,11 +18,16 @@ import type { JournalRecord } from '../journal/record.ts';
 import type { Policy } from '../machines/model.ts';
 import type { State } from '../runtime/fold.ts';
 import { type Log, Runtime, restore } from '../runtime/runtime.ts';
+import { Fault } from '../support/fault.ts';
 import { hostPlatform, matchGlob } from './host.ts';
 import type { ImageInfo } from './report.ts';
 
 /** Tries at one release before it is given up. */
 const MAX_ATTEMPTS = 5;
+/** Baked with the image's tag, and rewritten where that is possible. */
+const IMAGE_VERSION_FILE = '/version';
+/** Put in by scripts/build.ts; the sources read package.json. */
+declare const BUNDLED_VERSION: string | undefined;
 
 export type Parts = { config: Config; places: Places; policy: Policy; log: Log; environment: Environment };
 
@@ -108,7 +115,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
   const { note, cache } = noteStore(journal, true);
   const { http, github } = createGitHub(parts, cache);
   const appEnv = appEnvironment(environment);
-  const supervisor = new EmbeddedSupervisor({ directory: places.root, environment: appEnv, output: options.appOutput, log: log.warn });
+  const supervisor = createSupervisor(parts, appEnv, options.appOutput);
   const app: AppOptions = {
     command: config.UPDATE_APP_COMMAND ?? null,
     repositoryName: config.GH_REPO,
@@ -133,7 +140,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     onProgress: options.onProgress,
     requireDigest: policy.requireDigest,
     app,
-    linked: { names: config.UPDATE_LINKED, directory: config.UPDATE_LINKED_DIR },
+    linked: { names: config.UPDATE_LINKED, directory: config.UPDATE_LINKED_DIR, owner: usesRunit(config) ? appUser() : null },
     health: {
       url: config.UPDATE_HEALTH_URL ?? null,
       command: config.UPDATE_HEALTH_CMD ?? null,
@@ -145,6 +152,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     environment: appEnv,
     stop: { signalName: config.UPDATE_STOP_SIGNAL, waitMs: config.SVWAIT },
     keptTrees: config.UPDATE_KEEP,
+    versionFiles: usesRunit(config) ? [IMAGE_VERSION_FILE] : [],
   });
   const runtime = await Runtime.open({
     journal,
@@ -162,6 +170,19 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     onRecord: options.onRecord,
   });
   return { runtime, supervisor };
+}
+
+/** `auto` is the container's runit where its init is at work. A second app in one container asks for `embedded`. */
+export function usesRunit({ UPDATE_SUPERVISOR }: Config): boolean {
+  return UPDATE_SUPERVISOR === 'runit' || (UPDATE_SUPERVISOR === 'auto' && isInContainer());
+}
+
+function createSupervisor({ config, places, log }: Parts, environment: Record<string, string>, output: 'inherit' | 'file'): Supervisor {
+  if (!usesRunit(config)) return new EmbeddedSupervisor({ directory: places.root, environment, output, log: log.warn });
+  if (!isInContainer())
+    throw new Fault('SUPERVISOR_MISSING', 'UPDATE_SUPERVISOR=runit, but this is not the container, or its init does not run: leave the setting out');
+  const stop = { signalName: config.UPDATE_STOP_SIGNAL, waitMs: config.SVWAIT };
+  return new RunitSupervisor({ directory: places.root, currentTree: async () => (await readWorld(places)).current?.path ?? null, stop });
 }
 
 /** Whether the app runs. One that outlived an earlier updater is adopted: watched, and restarted when it ends. */
@@ -201,10 +222,7 @@ export function imageInfo(): ImageInfo {
 }
 
 export function programVersion(): string {
+  if (typeof BUNDLED_VERSION === 'string') return BUNDLED_VERSION;
   const file = path.join(import.meta.dirname, '..', '..', 'package.json');
-  try {
-    return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
-  } catch {
-    return '0.0.0';
-  }
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }

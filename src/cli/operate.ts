@@ -5,7 +5,9 @@
 
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config } from '../config/config.ts';
 import { check } from '../effects/check.ts';
+import { wakeLoop } from '../effects/supervisor/container.ts';
 import { exists, inboxDir, readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
 import { acquireLock, type Lock } from '../journal/lock.ts';
@@ -15,9 +17,10 @@ import { isNews, isWanted } from '../machines/rules.ts';
 import { commandFile, isPending, remove, submit } from '../runtime/inbox.ts';
 import { Fault } from '../support/fault.ts';
 import { type Arguments, EXIT } from './arguments.ts';
-import { assetPatternOf, createGitHub, createRuntime, noteStore, openJournal, type Parts } from './compose.ts';
+import { assetPatternOf, createGitHub, createRuntime, noteStore, openJournal, type Parts, usesRunit } from './compose.ts';
 import { createProgress } from './progress.ts';
 import { eventLine, readState } from './read.ts';
+import { refuseBesideLoop } from './run.ts';
 import { describeFact } from './words.ts';
 
 /** An updater that is awake takes a command within milliseconds. */
@@ -65,10 +68,17 @@ export async function checkOnly(args: Arguments, parts: Parts, signal: AbortSign
 }
 
 /** Tells a running updater to look now; where none runs, nobody needs to know. */
-function wake({ places }: Parts): void {
+function wake({ places, config }: Parts): void {
   const lock = tryLock(stateDir(places));
   lock?.release();
-  if (lock === null) submit(inboxDir(places), { type: 'checkNow' });
+  if (lock !== null && !sleeps(config)) return;
+  submit(inboxDir(places), { type: 'checkNow' });
+  if (usesRunit(config)) wakeLoop();
+}
+
+/** Whether the updater of this container sleeps, or works, between two runs of its loop: waking it changes nothing. */
+function sleeps(config: Config): boolean {
+  return usesRunit(config) && wakeLoop();
 }
 
 function tryLock(directory: string): Lock | null {
@@ -110,6 +120,8 @@ async function factOf({ command, operand }: Arguments): Promise<OperatorFact> {
 export async function operate(args: Arguments, parts: Parts, signal: AbortSignal): Promise<number> {
   if (args.command === 'approve') throw new Fault('NOT_YET', 'approve is not supported by this version yet: nothing waits for approval');
   const fact = await factOf(args);
+  if (sleeps(parts.config)) return besideUpdater(fact, args, parts, signal);
+  await refuseBesideLoop(parts);
   const lock = tryLock(stateDir(parts.places));
   return lock === null ? besideUpdater(fact, args, parts, signal) : asUpdater(fact, args, parts, signal, lock);
 }
@@ -151,6 +163,7 @@ async function besideUpdater(fact: OperatorFact, args: Arguments, parts: Parts, 
   const before = readState(parts).seq;
   const checkedBefore = readState(parts).note.lastCheckAt;
   const id = submit(directory, fact);
+  if (usesRunit(parts.config)) wakeLoop();
   const deadline = performance.now() + TAKEN_WITHIN_MS;
   while (isPending(directory, id)) {
     if (signal.aborted) remove(commandFile(directory, id));

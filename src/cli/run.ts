@@ -1,8 +1,10 @@
 /** `run`: the updater itself, resident or once. */
+import { isLoopElsewhere } from '../effects/supervisor/container.ts';
 import { stateDir } from '../effects/trees.ts';
 import { acquireLock } from '../journal/lock.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import type { State } from '../runtime/fold.ts';
+import { Fault } from '../support/fault.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { createRuntime, openJournal, type Parts } from './compose.ts';
 import { createProgress } from './progress.ts';
@@ -12,6 +14,7 @@ export type Observe = (record: JournalRecord, state: State) => void;
 
 export async function run(args: Arguments, parts: Parts, observe: Observe): Promise<number> {
   const { places, log, config } = parts;
+  await refuseBesideLoop(parts);
   const lock = acquireLock(stateDir(places));
   const journal = openJournal(places, log);
   const progress = createProgress(process.stderr, log, config.UPDATE_LOG_FORMAT);
@@ -29,6 +32,7 @@ export async function run(args: Arguments, parts: Parts, observe: Observe): Prom
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
     process.on('SIGHUP', () => runtime.checkNow());
     await runtime.start();
+    if (args.now) runtime.checkNow();
     if (args.once) {
       const nextAt = await runtime.settle(stop.signal);
       supervisor.detach();
@@ -36,6 +40,7 @@ export async function run(args: Arguments, parts: Parts, observe: Observe): Prom
       return runtime.fault === null ? EXIT.done : EXIT.failed;
     }
     await runtime.runUntil(stop.signal);
+    if (!supervisor.endsWithUpdater) return EXIT.done;
     log.info('stopping the app');
     await supervisor.stop({ signalName: config.UPDATE_STOP_SIGNAL, waitMs: config.SVWAIT });
     return EXIT.done;
@@ -44,6 +49,15 @@ export async function run(args: Arguments, parts: Parts, observe: Observe): Prom
     journal.close();
     lock.release();
   }
+}
+
+/** A loop that sleeps between two runs holds the directory all the same. */
+export async function refuseBesideLoop({ places }: Parts): Promise<void> {
+  if (!(await isLoopElsewhere(stateDir(places)))) return;
+  throw new Fault(
+    'LOCKED',
+    `another updater follows ${places.root}, asleep or at work, and only one may. Stop it, or give this one an UPDATE_DIR of its own; \`self-update update\` in its container wakes it`,
+  );
 }
 
 /** On standard output, alone on it: whole seconds for a shell loop, or JSON. */

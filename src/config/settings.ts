@@ -172,7 +172,11 @@ export const settings = z.object({
     example: 'node server.js',
   }),
   UPDATE_APP_WORKDIR: setting(z.string().optional(), { standard: 'the tree', meaning: "the app's working directory", example: '/data/app' }),
-  UPDATE_APP_USER: later('user that the app runs as', 'see the documentation of the container', 'app'),
+  UPDATE_APP_USER: setting(matching(/^(?:\d{1,10}(?::\d{1,10})?|[a-z_][a-z0-9_-]{0,31})$/, 'is neither a user nor uid:gid').optional(), {
+    standard: '1000:1000 where the container runs as root',
+    meaning: 'user that the app runs as, by name or as uid:gid; `0`: no separation from the updater',
+    example: 'app',
+  }),
   UPDATE_STOP_SIGNAL: setting(
     z
       .string()

@@ -19,7 +19,12 @@ export type EffectDependencies = CheckDependencies &
   DownloadDependencies &
   VerifyDependencies &
   ExtractDependencies &
-  ProbationDependencies & { stop: { signalName: string; waitMs: number }; keptTrees: number };
+  ProbationDependencies & {
+    stop: { signalName: string; waitMs: number };
+    keptTrees: number;
+    /** Further files that name the running version, where they can be written. */
+    versionFiles: readonly string[];
+  };
 
 export function createEffects(deps: EffectDependencies): Effects {
   const { places, supervisor } = deps;
@@ -40,7 +45,7 @@ export function createEffects(deps: EffectDependencies): Effects {
     start: async ({ target }) => {
       const version = target ?? (await whatToRun(deps));
       const { adopted } = await supervisor.start(version.path, await appCommand(version.path, deps.app));
-      await tellVersion(path.join(places.root, 'version'), version);
+      for (const file of [path.join(places.root, 'version'), ...deps.versionFiles]) await tellVersion(file, version);
       return { type: 'appStarted', version: version.version, adopted };
     },
   };

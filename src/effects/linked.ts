@@ -1,27 +1,32 @@
 /** The app's data: names in a tree that are links to where its data stays (Capistrano's linked files and directories). */
-import { chmod, cp, lstat, mkdir, readdir, rename, rm, stat, symlink } from 'node:fs/promises';
+import { chmod, cp, lchown, lstat, mkdir, readdir, rename, rm, stat, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { isErrno } from '../support/fault.ts';
 import { readLink, removeTree } from './durable.ts';
 import { exists } from './trees.ts';
 
-export type LinkedOptions = { names: readonly string[]; directory: string };
+export type LinkedOptions = {
+  names: readonly string[];
+  directory: string;
+  /** Whom new data belongs to; null for us. */
+  owner: { uid: number; gid: number } | null;
+};
 
 /**
  * Makes every name in `tree` a link into `options.directory`. What the tree brings under such a name seeds the data once,
  * and is never copied over data that is there. A name of neither is made a directory, unless it has a dot (`a.json`).
  */
-export async function ensureLinked(tree: string, { names, directory }: LinkedOptions): Promise<void> {
+export async function ensureLinked(tree: string, { names, directory, owner }: LinkedOptions): Promise<void> {
   for (const name of names) {
     const clean = name.replace(/\/+$/, '');
     const inTree = path.join(tree, clean);
     const data = path.join(directory, clean);
     if ((await readLink(inTree)) === data) {
-      await ensureData(data, name);
+      await ensureData(data, name, owner);
       continue;
     }
-    if (!(await exists(data)) && (await exists(inTree))) await seed(inTree, data);
-    await ensureData(data, name);
+    if (!(await exists(data)) && (await exists(inTree))) await seed(inTree, data, owner);
+    await ensureData(data, name, owner);
     await writable(path.dirname(inTree), tree, async () => {
       await removeTree(inTree);
       await symlink(data, inTree);
@@ -29,18 +34,30 @@ export async function ensureLinked(tree: string, { names, directory }: LinkedOpt
   }
 }
 
-async function ensureData(data: string, name: string): Promise<void> {
+async function ensureData(data: string, name: string, owner: LinkedOptions['owner']): Promise<void> {
   const isDirectory = name.endsWith('/') || !path.basename(name).slice(1).includes('.');
-  await mkdir(isDirectory && !(await exists(data)) ? data : path.dirname(data), { recursive: true });
+  await makeDirectory(isDirectory && !(await exists(data)) ? data : path.dirname(data), owner);
+}
+
+async function makeDirectory(directory: string, owner: LinkedOptions['owner']): Promise<void> {
+  const first = await mkdir(directory, { recursive: true });
+  if (first !== undefined && owner !== null) await give(first, owner);
+}
+
+async function give(file: string, owner: NonNullable<LinkedOptions['owner']>): Promise<void> {
+  const isDirectory = (await lstat(file)).isDirectory();
+  if (isDirectory) for (const name of await readdir(file)) await give(path.join(file, name), owner);
+  await lchown(file, owner.uid, owner.gid);
 }
 
 /** Copied under another name first: a crash in the middle leaves no half of the data that looks whole. */
-async function seed(from: string, to: string): Promise<void> {
+async function seed(from: string, to: string, owner: LinkedOptions['owner']): Promise<void> {
   const temporary = `${to}.seed.tmp`;
-  await mkdir(path.dirname(to), { recursive: true });
+  await makeDirectory(path.dirname(to), owner);
   await rm(temporary, { recursive: true, force: true });
   await cp(from, temporary, { recursive: true, preserveTimestamps: true });
   await makeWritable(temporary);
+  if (owner !== null) await give(temporary, owner);
   await rename(temporary, to);
 }
 

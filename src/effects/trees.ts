@@ -80,8 +80,13 @@ export async function findKept(places: Places, release: Release): Promise<Instal
   return trees.find(({ version }) => version.repository === release.repository && version.fingerprint === fingerprint(release))?.version ?? null;
 }
 
+/** An image can say whose app it brings: for another repository it then brings none. */
+const BAKED_REPOSITORY = '.repository';
+
 /** The newest version that came with the image: a directory named by its version, complete by construction. */
 export async function readBaked(places: Places): Promise<InstalledVersion | null> {
+  const owner = await readFile(path.join(places.bakedDir, BAKED_REPOSITORY), 'utf8').catch(() => '');
+  if (owner.trim() !== '' && owner.trim() !== places.repository) return null;
   const entries = await readdir(places.bakedDir, { withFileTypes: true }).catch(() => []);
   const versions = entries
     .filter((entry) => entry.isDirectory())

@@ -94,8 +94,26 @@ export class Runtime {
     const [world, appIsUp] = [await observeWorld(), await observeApp()];
     if (JSON.stringify(policy) !== JSON.stringify(this.#state.snapshot.context.policy)) this.dispatch({ type: 'configurationChanged', policy });
     this.dispatch({ type: appIsUp ? 'appFoundUp' : 'appFoundDown', world });
-    if (!appIsUp) this.#armGate();
+    if (!appIsUp) {
+      await this.#linkFallback();
+      this.#armGate();
+    }
     this.#advance();
+  }
+
+  /**
+   * Before anything slow: `current` names what is to run if the first check takes too long, or if we die in it. A newer image
+   * over an older volume wins here. The link alone starts nothing, so it is no fact; recovery sees it on the disk.
+   */
+  async #linkFallback(): Promise<void> {
+    const { context } = this.#state.snapshot;
+    const target = context.booting ? fallback(context) : null;
+    if (target === null || target.path === context.current?.path) return;
+    try {
+      await this.#options.effects.switchCurrent({ to: target }, AbortSignal.timeout(RETRY_AFTER_FAULT_MS));
+    } catch (error) {
+      this.#options.log.warn(`the link to ${target.version} could not be made: ${(error as Error).message}`);
+    }
   }
 
   /** Runs until `signal` aborts. */

@@ -33,6 +33,7 @@ export type EmbeddedOptions = {
 };
 
 export class EmbeddedSupervisor implements Supervisor {
+  readonly endsWithUpdater = true;
   readonly #options: EmbeddedOptions;
   readonly #exits = new EventTarget();
   #running: Running | null = null;

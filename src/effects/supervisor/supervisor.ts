@@ -6,6 +6,8 @@ export type Exit = { exitCode: number | null; signal: string | null };
 export type StopRequest = { signalName: string; waitMs: number };
 
 export interface Supervisor {
+  /** Whether a resident updater that is told to end takes the app along. */
+  readonly endsWithUpdater: boolean;
   /** The tree that the running app was started from; null when no app runs. */
   observe(): Promise<string | null>;
   /** Starts the app from `tree`, or adopts it when it runs from there already. Throws `Fault` when it can't be started. */

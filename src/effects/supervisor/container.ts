@@ -1,0 +1,78 @@
+/**
+ * The container around us, as `docker/init` lays it out: where its files are, and the shell loop that sleeps between two
+ * runs of the updater. Names here are those of docker/lib.sh.
+ */
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import path from 'node:path';
+import { execa } from 'execa';
+import { writeToFifo } from './runit-service.ts';
+
+/** Whether init of this very container, and not only the image's files, is there. */
+export const CONTAINER_DIR = '/run/self-update/private';
+const CHPST = '/usr/lib/self-update/bin/chpst';
+const APP_PROCESSES = '/usr/lib/self-update/app-processes';
+/** chpst(8), "EXIT CODES": the lock is held. */
+const CHPST_LOCKED = 100;
+
+export function isInContainer(): boolean {
+  return existsSync(path.join(CONTAINER_DIR, 'service', 'app'));
+}
+
+/** The user that the app runs as; null where it shares ours. */
+export function appUser(): { uid: number; gid: number } | null {
+  const text = readOr(path.join(CONTAINER_DIR, 'app.user'), '');
+  const match = /^(\d+):(\d+)/.exec(text);
+  return match ? { uid: Number(match[1]), gid: Number(match[2]) } : null;
+}
+
+/** Wakes the loop that sleeps between two runs. False when none is there. */
+export function wakeLoop(): boolean {
+  return writeToFifo(path.join(CONTAINER_DIR, 'wake'), 'command\n');
+}
+
+/**
+ * Whether another container's loop follows the same directory, be it asleep. The lock is flock(2)'s, which Node has no call
+ * for; who was started by the holder has it among its own descriptors.
+ */
+export async function isLoopElsewhere(stateDir: string): Promise<boolean> {
+  const lock = path.join(stateDir, 'loop.lock');
+  if (!existsSync(lock) || !existsSync(CHPST)) return false;
+  const isOurs = readdirSync('/proc/self/fd').some((fd) => linkOr(`/proc/self/fd/${fd}`, '') === lock);
+  if (isOurs) return false;
+  const { exitCode } = await execa(CHPST, ['-L', lock, 'true'], { reject: false, stdio: 'ignore' });
+  return exitCode === CHPST_LOCKED;
+}
+
+/** Processes of the app, wherever they went. Only their own user may look into them, so that user does. */
+export async function appProcesses(updateDir: string): Promise<number[]> {
+  const user = appUser();
+  const script = [APP_PROCESSES, updateDir, path.join(CONTAINER_DIR, 'app.lock')];
+  const [file = '', ...args] = user === null ? script : [CHPST, '-u', `:${user.uid}:${user.gid}`, ...script];
+  const { stdout } = await execa(file, args, { reject: false, stdin: 'ignore', stderr: 'ignore' });
+  return [...new Set((stdout ?? '').split('\n').filter(Boolean).map(Number))];
+}
+
+/** Live processes of a user, zombies and ourselves left out: needs no rights, and saves the look into them. */
+export function processesOf(uid: number): number[] {
+  return readdirSync('/proc').flatMap((name) => {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) return [];
+    const status = readOr(`/proc/${name}/status`, '');
+    return new RegExp(`^Uid:\\s+${uid}\\s`, 'm').test(status) && !/^State:\s+[ZX]/m.test(status) ? [Number(name)] : [];
+  });
+}
+
+export function readOr<T>(file: string, otherwise: T): string | T {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return otherwise;
+  }
+}
+
+function linkOr(file: string, otherwise: string): string {
+  try {
+    return readlinkSync(file);
+  } catch {
+    return otherwise;
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * The supervisor in the container: runsv(8) keeps the app, `docker/service/app/run` starts it, and this steers both by the
+ * control FIFO and the status file. The app outlives the updater, which is seldom there.
+ */
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { watch } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Fault } from '../../support/fault.ts';
+import { appProcesses, appUser, CONTAINER_DIR, processesOf, readOr } from './container.ts';
+import { groupMembers, isAlive, processInfo, sendSignal } from './process-table.ts';
+import { RunitService, writeToFifo } from './runit-service.ts';
+import type { Exit, StopRequest, Supervisor } from './supervisor.ts';
+
+/** While stopping and starting, downtime passes: look often. */
+const POLL_MS = 2;
+/** After KILL the kernel needs a moment; a process in uninterruptible sleep may need for ever. */
+const KILL_WAIT_MS = 5000;
+/** runsvdir looks for a dead runsv every five seconds, and runsv pauses for one after a service that ended early. */
+const RUNSV_WAIT_MS = 7000;
+/** The control characters that send a signal; `o` before it keeps runsv from starting the app again. `d` is both, for TERM. */
+const CONTROL: Record<string, string> = { TERM: 'd', INT: 'oi', HUP: 'oh', QUIT: 'oq', USR1: 'o1', USR2: 'o2', KILL: 'ok' };
+
+export type RunitOptions = {
+  /** UPDATE_DIR, which the app's mark names. */
+  directory: string;
+  /** What `current` names now, absolute; null for nothing. */
+  currentTree: () => Promise<string | null>;
+  stop: StopRequest;
+};
+
+export class RunitSupervisor implements Supervisor {
+  readonly endsWithUpdater = false;
+  readonly #options: RunitOptions;
+  readonly #service = new RunitService(path.join(CONTAINER_DIR, 'service', 'app'));
+
+  constructor(options: RunitOptions) {
+    this.#options = options;
+  }
+
+  /** Behind the gate, and while the app is wanted down, none runs. In the second before runsv restarts one that ended, one does. */
+  async observe(): Promise<string | null> {
+    const status = this.#service.status();
+    if (status === null || status.wanted === 'down' || !existsSync(file('gate'))) return null;
+    return this.#started()?.tree ?? (await this.#options.currentTree());
+  }
+
+  async start(tree: string): Promise<{ adopted: boolean }> {
+    if (this.#started()?.tree === tree && this.#service.status()?.wanted === 'up') return { adopted: true };
+    await this.#supervised();
+    // Exits that are counted from here on are those of this version.
+    rmSync(file('app.exits'), { force: true });
+    const deadline = performance.now() + this.#options.stop.waitMs + RUNSV_WAIT_MS;
+    for (;;) {
+      const started = this.#started();
+      if (started?.tree === tree) return { adopted: false };
+      // The gate's time was up in the same moment, and app/run took what was current then.
+      if (started !== null) await this.stop(this.#options.stop);
+      this.#openGate();
+      this.#service.control('u');
+      if (performance.now() > deadline)
+        throw new Fault('START_FAILED', `the app did not start from ${tree} within ${Math.round(this.#options.stop.waitMs / 1000)} s: see its own output`);
+      await sleep(POLL_MS);
+    }
+  }
+
+  async stop({ signalName, waitMs }: StopRequest): Promise<{ killed: boolean }> {
+    const group = this.#group();
+    // A run script that still waits at the gate has nothing to stop; ended this early, it would cost a second of runsv's.
+    if (this.#started() === null && !existsSync(file('gate')) && group === null) return { killed: false };
+    const word = CONTROL[signalName] ?? 'o';
+    const supervised = this.#service.control(word);
+    if (group !== null && (!supervised || word === 'o')) sendSignal(-group, `SIG${signalName}` as NodeJS.Signals);
+    if (await this.#gone(group, waitMs)) return { killed: false };
+    this.#service.control('k');
+    if (group !== null) sendSignal(-group, 'SIGKILL');
+    for (const pid of await this.#strays()) sendSignal(pid, 'SIGKILL');
+    if (await this.#gone(group, KILL_WAIT_MS)) return { killed: true };
+    throw new Fault('APP_NOT_STOPPED', 'the app is still there after SIGKILL: it hangs in the kernel, most likely on a disk or network mount');
+  }
+
+  async nextExit(signal: AbortSignal): Promise<Exit> {
+    const watcher = watch(CONTAINER_DIR, { signal });
+    const next = watcher[Symbol.asyncIterator]();
+    for (;;) {
+      const changed = next.next();
+      changed.catch(() => {});
+      const exit = parseExit(readOr(file('app.exits'), '').split('\n')[0] ?? '');
+      if (exit !== null) {
+        await next.return?.();
+        return exit;
+      }
+      await changed;
+    }
+  }
+
+  detach(): void {}
+
+  /** The running app, as app/run noted right before it became it. */
+  #started(): { pid: number; tree: string } | null {
+    const match = /^(\d+) (.+)$/m.exec(readOr(file('app.started'), ''));
+    const pid = Number(match?.[1]);
+    if (!match?.[2] || processInfo(pid)?.isZombie !== false) return null;
+    return { pid, tree: match[2] };
+  }
+
+  /** The app's process group while anything of it lives; its number is the leader's pid. */
+  #group(): number | null {
+    const group = Number(readOr(file('app.group'), '').trim());
+    return group > 0 && groupMembers(group).length > 0 ? group : null;
+  }
+
+  #openGate(): void {
+    if (!existsSync(file('gate'))) writeFileSync(file('gate'), '');
+    writeToFifo(file('gate.fifo'), 'open\n');
+  }
+
+  /** Waits until a runsv is there: its predecessor may just have died. */
+  async #supervised(): Promise<void> {
+    const deadline = performance.now() + RUNSV_WAIT_MS;
+    while (this.#service.status() === null) {
+      if (performance.now() > deadline)
+        throw new Fault('SUPERVISOR_MISSING', 'runsv does not supervise the app: the container is ending, or broken; restart it');
+      await sleep(POLL_MS);
+    }
+  }
+
+  /** True once runsv says down, and neither the group nor anybody who left it lives. */
+  async #gone(group: number | null, waitMs: number): Promise<boolean> {
+    const deadline = performance.now() + waitMs;
+    const leader = group === null ? null : processInfo(group);
+    for (;;) {
+      const status = this.#service.status();
+      const leaderLives = leader !== null && isAlive(leader.pid, leader.startTime);
+      // In its pause after an early end runsv has not read our word yet, and would start the app again.
+      const isDown = !leaderLives && (status === null || (status.state === 'down' && status.wanted === 'down'));
+      if (isDown && (group === null || groupMembers(group).length === 0) && (await this.#strays()).length === 0) {
+        // The number may be somebody else's from now on.
+        rmSync(file('app.group'), { force: true });
+        return true;
+      }
+      if (performance.now() >= deadline) return false;
+      await sleep(POLL_MS);
+    }
+  }
+
+  /** Daemons that left the group. Most apps have a user of their own, and then one glance tells that none is left. */
+  async #strays(): Promise<number[]> {
+    const user = appUser();
+    if (user !== null && processesOf(user.uid).length === 0) return [];
+    return appProcesses(this.#options.directory);
+  }
+}
+
+function file(name: string): string {
+  return path.join(CONTAINER_DIR, name);
+}
+
+/** A line of `app/finish`: uptime, exit code or -1, signal, tree. */
+export function parseExit(line: string): Exit | null {
+  const match = /^\d+ (-?\d+) (\d+) /.exec(line);
+  if (!match) return null;
+  const code = Number(match[1]);
+  const signal = Object.entries(os.constants.signals).find(([, number]) => number === Number(match[2]))?.[0] ?? null;
+  return code >= 0 ? { exitCode: code, signal: null } : { exitCode: null, signal };
+}
