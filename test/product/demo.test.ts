@@ -21,8 +21,7 @@ describe('the demonstration', { concurrency: 2 }, () => {
     const demo = execa(process.execPath, [SCRIPT, '--inspect', '--inspect-port', String(port)], { reject: false, timeout: 60_000 });
     const seen = new Set<string>();
     const states = new Set<string>();
-    const listener = await connected(port);
-    listener.on('message', (data: Buffer) => {
+    const listener = await connected(port, (data) => {
       const event = JSON.parse(data.toString()) as { type: string; snapshot?: { value: unknown } };
       seen.add(event.type);
       states.add(JSON.stringify(event.snapshot?.value));
@@ -35,9 +34,10 @@ describe('the demonstration', { concurrency: 2 }, () => {
   });
 });
 
-async function connected(port: number): Promise<WebSocket> {
+/** The relay tells a late listener at once what came before, so it has to listen from the first moment. */
+async function connected(port: number, onMessage: (data: Buffer) => void): Promise<WebSocket> {
   for (;;) {
-    const socket = new WebSocket(`ws://127.0.0.1:${port}`);
+    const socket = new WebSocket(`ws://127.0.0.1:${port}`).on('message', onMessage);
     const opened = await new Promise<boolean>((resolve) => {
       socket.on('open', () => resolve(true));
       socket.on('error', () => resolve(false));
