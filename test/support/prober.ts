@@ -77,9 +77,10 @@ export class Prober {
   }
 }
 
-function ask(port: number): Promise<string | null> {
+/** One request; null when nobody answers 200. */
+export function ask(port: number, path = '/'): Promise<string | null> {
   return new Promise((resolve) => {
-    const request = http.get({ port, host: '127.0.0.1', agent: false, timeout: 1000 }, (response) => {
+    const request = http.get({ port, path, host: '127.0.0.1', agent: false, timeout: 1000 }, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => {

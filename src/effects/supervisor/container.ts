@@ -11,8 +11,6 @@ import { writeToFifo } from './runit-service.ts';
 export const CONTAINER_DIR = '/run/self-update/private';
 const CHPST = '/usr/lib/self-update/bin/chpst';
 const APP_PROCESSES = '/usr/lib/self-update/app-processes';
-/** chpst(8), "EXIT CODES": the lock is held. */
-const CHPST_LOCKED = 100;
 
 export function isInContainer(): boolean {
   return existsSync(path.join(CONTAINER_DIR, 'service', 'app'));
@@ -39,8 +37,9 @@ export async function isLoopElsewhere(stateDir: string): Promise<boolean> {
   if (!existsSync(lock) || !existsSync(CHPST)) return false;
   const isOurs = readdirSync('/proc/self/fd').some((fd) => linkOr(`/proc/self/fd/${fd}`, '') === lock);
   if (isOurs) return false;
-  const { exitCode } = await execa(CHPST, ['-L', lock, 'true'], { reject: false, stdio: 'ignore' });
-  return exitCode === CHPST_LOCKED;
+  const { stderr } = await execa(CHPST, ['-L', lock, 'true'], { reject: false, stdin: 'ignore' });
+  // Its status is 111 whatever is wrong.
+  return stderr.includes('unable to lock');
 }
 
 /** Processes of the app, wherever they went. Only their own user may look into them, so that user does. */

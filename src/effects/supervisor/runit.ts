@@ -22,6 +22,8 @@ const RUNSV_WAIT_MS = 7000;
 /** The control characters that send a signal; `o` before it keeps runsv from starting the app again. `d` is both, for TERM. */
 const CONTROL: Record<string, string> = { TERM: 'd', INT: 'oi', HUP: 'oh', QUIT: 'oq', USR1: 'o1', USR2: 'o2', KILL: 'ok' };
 
+type RecordedExit = Exit & { tree: string };
+
 export type RunitOptions = {
   /** UPDATE_DIR, which the app's mark names. */
   directory: string;
@@ -47,14 +49,15 @@ export class RunitSupervisor implements Supervisor {
   }
 
   async start(tree: string): Promise<{ adopted: boolean }> {
-    if (this.#started()?.tree === tree && this.#service.status()?.wanted === 'up') return { adopted: true };
+    if ((await this.observe()) === tree) return { adopted: true };
     await this.#supervised();
     // Exits that are counted from here on are those of this version.
     rmSync(file('app.exits'), { force: true });
     const deadline = performance.now() + this.#options.stop.waitMs + RUNSV_WAIT_MS;
     for (;;) {
       const started = this.#started();
-      if (started?.tree === tree) return { adopted: false };
+      // One that ended at once was started all the same: its probation tells the rest.
+      if (started?.tree === tree || this.#exits().some((exit) => exit.tree === tree)) return { adopted: false };
       // The gate's time was up in the same moment, and app/run took what was current then.
       if (started !== null) await this.stop(this.#options.stop);
       this.#openGate();
@@ -86,8 +89,8 @@ export class RunitSupervisor implements Supervisor {
     for (;;) {
       const changed = next.next();
       changed.catch(() => {});
-      const exit = parseExit(readOr(file('app.exits'), '').split('\n')[0] ?? '');
-      if (exit !== null) {
+      const [exit] = this.#exits();
+      if (exit !== undefined) {
         await next.return?.();
         return exit;
       }
@@ -103,6 +106,13 @@ export class RunitSupervisor implements Supervisor {
     const pid = Number(match?.[1]);
     if (!match?.[2] || processInfo(pid)?.isZombie !== false) return null;
     return { pid, tree: match[2] };
+  }
+
+  /** Exits that nobody asked for, since the last start that the updater made. */
+  #exits(): RecordedExit[] {
+    return readOr(file('app.exits'), '')
+      .split('\n')
+      .flatMap((line) => parseExit(line) ?? []);
   }
 
   /** The app's process group while anything of it lives; its number is the leader's pid. */
@@ -158,10 +168,11 @@ function file(name: string): string {
 }
 
 /** A line of `app/finish`: uptime, exit code or -1, signal, tree. */
-export function parseExit(line: string): Exit | null {
-  const match = /^\d+ (-?\d+) (\d+) /.exec(line);
-  if (!match) return null;
+export function parseExit(line: string): RecordedExit | null {
+  const match = /^\d+ (-?\d+) (\d+) (.+)$/.exec(line);
+  if (!match?.[3]) return null;
+  const tree = match[3];
   const code = Number(match[1]);
   const signal = Object.entries(os.constants.signals).find(([, number]) => number === Number(match[2]))?.[0] ?? null;
-  return code >= 0 ? { exitCode: code, signal: null } : { exitCode: null, signal };
+  return code >= 0 ? { exitCode: code, signal: null, tree } : { exitCode: null, signal, tree };
 }

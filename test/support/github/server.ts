@@ -47,6 +47,7 @@ export class StandIn {
   readonly #token: string | null;
   readonly #server: http.Server;
   #nextId = 1000;
+  #port = 0;
 
   constructor({ owner = 'acme', repo = 'app', token = null }: StandInOptions = {}) {
     this.owner = owner;
@@ -58,6 +59,7 @@ export class StandIn {
   async listen(port = 0): Promise<this> {
     this.#server.listen(port, '127.0.0.1');
     await once(this.#server, 'listening');
+    this.#port = (this.#server.address() as AddressInfo).port;
     return this;
   }
 
@@ -69,7 +71,7 @@ export class StandIn {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `http://127.0.0.1:${this.#port}`;
   }
 
   /** Assets live on another origin, as on GitHub: the same server by another name. */

@@ -1,0 +1,130 @@
+/** From `docker run` to a running app, whatever GitHub does meanwhile. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Container } from '../support/docker/container.ts';
+import { IMAGES } from '../support/docker/images.ts';
+
+describe('a container that starts', { concurrency: 3 }, () => {
+  it('never runs the old version if a newer one can be had in time', async () => {
+    await using container = await Container.prepare();
+    await container.publish('0.0.2', { padBytes: 3_000_000 });
+    container.github.misbehave = { throttle: 3_000_000 };
+    const prober = container.probe();
+    await container.create();
+    await prober.answers('0.0.2');
+    await prober.stop();
+    assert.deepEqual(
+      prober.versions.map(({ version }) => version),
+      ['0.0.2'],
+    );
+  });
+
+  it('runs the old version when the newer one takes too long, and the newer one once it is there', async () => {
+    await using container = await Container.prepare({ env: { UPDATE_FIRST_CHECK_TIMEOUT: '2' } });
+    await container.publish('0.0.2', { padBytes: 4_000_000 });
+    container.github.misbehave = { throttle: 1_000_000 };
+    const prober = container.probe();
+    await container.create();
+    await prober.answers('0.0.1');
+    await prober.answers('0.0.2');
+    await prober.stop();
+    assert.equal((await container.status()).version, '0.0.2');
+    assert.equal((await container.apps()).length, 1);
+  });
+
+  for (const [title, api, log] of [
+    ['refuses the connection', null, /NETWORK_FAILED/],
+    ['resets', 'reset', /NETWORK_FAILED/],
+    ['fails', { status: 500 }, /SERVER_FAILED/],
+    ['is at its limit', { status: 403, headers: { 'retry-after': '600' } }, /RATE_LIMITED/],
+    ['talks nonsense', { status: 200, body: '<html>' }, /ANSWER_MALFORMED/],
+  ] as const) {
+    it(`runs the app at once when GitHub ${title}, and says why`, async () => {
+      await using container = await Container.prepare({ env: { UPDATE_FIRST_CHECK_TIMEOUT: '30' } });
+      if (api === null) await container.github.close();
+      else container.github.misbehave = { api };
+      const startedAt = performance.now();
+      await container.create();
+      await container.answers('0.0.1');
+      assert.ok(performance.now() - startedAt < 15_000, 'it waited for the timeout');
+      assert.match(await container.logs(), log);
+    });
+  }
+
+  it('runs the app after UPDATE_FIRST_CHECK_TIMEOUT when GitHub hangs, and not before', async () => {
+    await using container = await Container.prepare({ env: { UPDATE_FIRST_CHECK_TIMEOUT: '3' } });
+    container.github.misbehave = { api: 'hang' };
+    const startedAt = performance.now();
+    await container.create();
+    await container.answers('0.0.1');
+    const tookMs = performance.now() - startedAt;
+    assert.ok(tookMs > 2000 && tookMs < 10_000, `${tookMs} ms`);
+  });
+
+  it('runs the app at once when the configuration is wrong, says everything once, and sleeps', async () => {
+    await using container = await Container.run({ env: { SLEEP: 'soon', UPDATE_RANGE: 'new' } });
+    await container.answers('0.0.1');
+    await container.until('the updater sleeps', async () => !(await container.processes()).some(({ command }) => command.includes('run --once')));
+    const logs = await container.logs();
+    for (const name of ['SLEEP', 'UPDATE_RANGE']) assert.equal(logs.match(new RegExp(`^update: ${name}: `, 'gm'))?.length, 1, logs);
+    assert.equal((await container.command('status')).exitCode, 78);
+  });
+
+  it('with nothing baked and nothing reachable says so, and tries again', async () => {
+    await using container = await Container.prepare({ image: IMAGES.empty, env: { UPDATE_FIRST_CHECK_TIMEOUT: '1' } });
+    container.github.misbehave = { api: { status: 500 } };
+    await container.create();
+    await container.until('it says so', async () => /there is no version to run yet/.test(await container.logs()));
+    await container.until('the updater rests', async () => (await container.status()).state === 'waiting');
+    const { state, version, waitingFor } = await container.status();
+    assert.deepEqual([state, version, waitingFor?.reason], ['waiting', null, 'firstVersion']);
+    assert.equal((await container.exec(['/usr/lib/self-update/healthcheck'])).exitCode, 1);
+    container.github.misbehave = {};
+    await container.publish('0.0.1');
+    await container.answers('0.0.1');
+  });
+
+  it('of another repository than the image was made for runs nothing of the image', async () => {
+    const { derive } = await import('../support/docker/setup.ts');
+    await derive(IMAGES.app, 'self-update-test:bound', 'RUN echo somebody/else > /usr/share/self-update/baked/.repository');
+    await using container = await Container.run({ image: 'self-update-test:bound', env: { UPDATE_FIRST_CHECK_TIMEOUT: '1' } });
+    await container.until('it says so', async () => /there is no version to run yet/.test(await container.logs()));
+    assert.equal(await container.ask(), null);
+  });
+
+  it('hands its arguments to the app, word for word, and the environment but ours', async () => {
+    const words = ['--port', '80 80', "it's", '', '*', '$HOME', 'new\nline'];
+    await using container = await Container.run({ args: words, env: { PLAIN: 'a b', 'spring.datasource.url': 'jdbc:x', UPDATE_KEEP: '3' } });
+    await container.answers('0.0.1');
+    assert.equal(await container.ask('/arguments'), `${words.join('\n')}\n`);
+    const environment = (await container.ask('/environment')) ?? '';
+    for (const line of ['PLAIN=a b', 'spring.datasource.url=jdbc:x', 'GH_REPO=app', 'HOME=/data/app'])
+      assert.ok(environment.split('\n').includes(line), `${line} is missing in ${environment}`);
+    assert.doesNotMatch(environment, /^UPDATE_/m);
+    assert.match(environment, /^PATH=\/usr\/local\/sbin:\/usr\/local\/bin:\/usr\/sbin:\/usr\/bin:\/sbin:\/bin$/m);
+  });
+
+  it('runs a command line instead, when its arguments begin with self-update', async () => {
+    await using container = await Container.run({ args: ['self-update', 'frobnicate'] });
+    assert.equal(await container.ended(), 2);
+    assert.match(await container.logs(), /unknown command "frobnicate"/);
+  });
+});
+
+describe('a hundred containers started one after another', () => {
+  it('are a hundred running apps', async () => {
+    await using first = await Container.prepare();
+    const { github } = first;
+    await first.publish('0.0.1');
+    let running = 0;
+    for (let round = 0; round < 20; round++) {
+      const five = await Promise.all(Array.from({ length: 5 }, () => Container.run({ github })));
+      for (const container of five) {
+        await container.answers('0.0.1');
+        running += (await container.apps()).length;
+      }
+      await Promise.all(five.map((container) => container.remove()));
+    }
+    assert.equal(running, 100);
+  });
+});

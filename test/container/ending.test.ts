@@ -1,0 +1,164 @@
+/** `docker stop`, exit statuses, and what happens when a part of PID 1's family dies. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Container } from '../support/docker/container.ts';
+import { docker } from '../support/docker/engine.ts';
+import { IMAGES } from '../support/docker/images.ts';
+
+/** The issue's bound for what the container adds to the app's own stop. */
+const STOP_OVERHEAD_MS = 200;
+
+async function medianStopMs(create: () => Promise<Container>): Promise<number> {
+  const took: number[] = [];
+  for (let run = 0; run < 5; run++) {
+    await using container = await create();
+    await container.answers('0.0.1');
+    took.push((await container.stop()).tookMs);
+  }
+  return took.sort((a, b) => a - b)[2] ?? 0;
+}
+
+describe('docker stop', () => {
+  it('of an app that stops at once takes at most 0.2 s longer than of the bare app', async (test) => {
+    const bare = await medianStopMs(() => Container.run({ run: ['--entrypoint', '/usr/share/self-update/baked/0.0.1/app'] }));
+    const ours = await medianStopMs(async () => {
+      const container = await Container.run();
+      await container.fact('versionBecameHealthy');
+      return container;
+    });
+    test.diagnostic(`bare ${Math.round(bare)} ms, ours ${Math.round(ours)} ms`);
+    assert.ok(ours - bare <= STOP_OVERHEAD_MS, `bare ${bare} ms, ours ${ours} ms`);
+  });
+
+  it('waits for an app that needs a while, and ends with 143', async () => {
+    await using container = await Container.run({ env: { STOP_MS: '3000' } });
+    await container.answers('0.0.1');
+    const { tookMs, status } = await container.stop();
+    assert.equal(status, 143);
+    assert.ok(tookMs >= 3000 && tookMs < 5000, `${tookMs} ms`);
+    assert.doesNotMatch(await container.logs(), /is killed/);
+  });
+
+  it('of an app that ignores TERM kills it inside the total budget', async () => {
+    await using container = await Container.run({ env: { IGNORE_TERM: '1', SVWAIT: '2' } });
+    await container.answers('0.0.1');
+    const { tookMs, status } = await container.stop();
+    assert.equal(status, 143);
+    assert.ok(tookMs >= 2000 && tookMs < 4000, `${tookMs} ms`);
+    assert.match(await container.logs(), /still running after 2 s, and is killed/);
+  });
+
+  it('uses UPDATE_STOP_SIGNAL', async () => {
+    for (const signal of ['INT', 'SIGQUIT']) {
+      await using container = await Container.run({ env: { IGNORE_TERM: '1', UPDATE_STOP_SIGNAL: signal } });
+      await container.answers('0.0.1');
+      assert.ok((await container.stop()).tookMs < 3000, signal);
+    }
+  });
+
+  it('in the middle of a download ends at once, and the next start goes on from there', async () => {
+    await using container = await Container.run();
+    await container.fact('versionBecameHealthy');
+    await container.publish('0.0.2', { padBytes: 4_000_000 });
+    container.github.misbehave = { throttle: 2_000_000 };
+    await container.signal('HUP');
+    await container.github.nextRequest(/storage/);
+    await container.until(
+      'bytes have come',
+      async () => Number((await container.exec(['sh', '-c', 'cat /data/self-update/tmp/*.part | wc -c'])).stdout) > 1_000_000,
+    );
+    const { tookMs } = await container.stop();
+    assert.ok(tookMs < 1500, `${tookMs} ms`);
+    await container.start();
+    await container.answers('0.0.2');
+    assert.ok(
+      container.github.requests.some(({ headers }) => headers.range !== undefined),
+      'it began anew',
+    );
+  });
+
+  it('by INT ends with 130', async () => {
+    await using container = await Container.run();
+    await container.answers('0.0.1');
+    await container.signal('INT');
+    assert.equal(await container.ended(), 130);
+  });
+});
+
+describe('the end of the app', () => {
+  it('is survived whatever its exit code: all 256', async () => {
+    // runsv pauses a second after each early end, so this is sixteen containers with sixteen codes each.
+    await using containers = new AsyncDisposableStack();
+    const sixteen = await Promise.all(Array.from({ length: 16 }, async (_, n) => ({ from: n * 16, container: containers.use(await exits(n * 16)) })));
+    for (const { container, from } of sixteen) {
+      await container.until('it has ended 16 times', async () => Number((await container.exec(['sh', '-c', 'wc -l < /tmp/codes'])).stdout) >= 16);
+      const { stdout } = await container.exec(['cat', '/run/self-update/private/app.exits']);
+      const codes = stdout.split('\n').map((line) => Number(line.split(' ')[1]));
+      for (let code = from; code < from + 16; code++) assert.ok(codes.includes(code), `${code} is not on record`);
+      assert.equal(await container.inspect('.State.Running'), true);
+    }
+  });
+
+  function exits(from: number): Promise<Container> {
+    const command = `sh -c 'n=$(cat /tmp/codes 2> /dev/null | wc -l); [ $n -lt 16 ] || exec sleep 1000; echo >> /tmp/codes; exit $((${from} + n))'`;
+    return Container.run({ env: { UPDATE_APP_COMMAND: command, SLEEP: '3600' } });
+  }
+
+  for (const code of [0, 7, 255]) {
+    it(`with UPDATE_ON_APP_EXIT=exit is the container's end, with status ${code}`, async () => {
+      await using container = await Container.run({ env: { UPDATE_ON_APP_EXIT: 'exit' } });
+      await container.fact('versionBecameHealthy');
+      await container.ask(`/exit/${code}`);
+      assert.equal(await container.ended(), code);
+    });
+  }
+
+  it('by a signal is status 128 and the signal', async () => {
+    await using container = await Container.run({ env: { UPDATE_ON_APP_EXIT: 'exit' } });
+    await container.fact('versionBecameHealthy');
+    const [pid] = await container.apps();
+    process.kill(pid ?? 0, 'SIGSEGV');
+    assert.equal(await container.ended(), 128 + 11);
+  });
+
+  it('for an update is not the end of the container', async () => {
+    await using container = await Container.run({ env: { UPDATE_ON_APP_EXIT: 'exit' } });
+    await container.fact('versionBecameHealthy');
+    await container.publish('0.0.2');
+    await container.signal('HUP');
+    await container.answers('0.0.2');
+    assert.equal(await container.inspect('.State.Running'), true);
+  });
+});
+
+describe('the end of runsvdir', () => {
+  it('is the end of the container, not zero, and the app is stopped in order', async () => {
+    await using container = await Container.run({ env: { STOP_MS: '500' } });
+    await container.answers('0.0.1');
+    process.kill(await container.processOf(/runsvdir/), 'SIGKILL');
+    assert.equal(await container.ended(), 111);
+    assert.match(await container.logs(), /runsvdir is gone/);
+  });
+});
+
+describe('orphans', () => {
+  const orphans = ['sh', '-c', 'for i in $(seq 150); do (sleep 0.05 &) ; done'];
+
+  it('leave no zombie: 150 of them', async () => {
+    await using container = await Container.run();
+    await container.answers('0.0.1');
+    await container.exec(orphans);
+    await container.until('they have ended', async () => !(await container.processes()).some(({ command }) => /sleep 0.05/.test(command)));
+    assert.equal(await container.zombies(), 0);
+  });
+
+  it('would leave zombies under a PID 1 that does not reap (negative control)', async () => {
+    await using container = await Container.run({
+      image: IMAGES.app,
+      run: ['--entrypoint', '/usr/lib/self-update/bin/node'],
+      args: ['-e', 'setInterval(() => {}, 1000)'],
+    });
+    await docker(['exec', container.name, ...orphans]);
+    await container.until('zombies are there', async () => (await container.zombies()) > 100);
+  });
+});
