@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type Config, type Environment, mayBePlain } from '../config/config.ts';
-import { type PollNote, pollNoteSchema } from '../effects/check.ts';
+import { nextPollAt, type PollNote, pollNoteSchema } from '../effects/check.ts';
 import { STALL_WINDOW_MS } from '../effects/download.ts';
 import { type AppOptions, appCommand } from '../effects/entry-point.ts';
 import { type AnswerCache, GitHub } from '../effects/github/client.ts';
@@ -161,7 +161,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     inboxDir: inboxDir(places),
     pollIntervalMs: config.SLEEP,
     firstCheckTimeoutMs: config.UPDATE_FIRST_CHECK_TIMEOUT,
-    nextPollAt: () => note.read().nextCheckAt,
+    nextPollAt: () => nextPollAt(note.read(), config.SLEEP),
     observeWorld: () => readWorld(places),
     observeApp: () => adoptApp(supervisor, app, log),
     now: Date.now,

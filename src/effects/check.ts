@@ -28,6 +28,12 @@ export const pollNoteSchema = z.object({
 });
 export type PollNote = z.infer<typeof pollNoteSchema>;
 
+/** When the next poll is due, wall clock; null for now. A shorter interval counts at once, a limit is waited out. */
+export function nextPollAt({ lastCheckAt, nextCheckAt, limitedUntilAt }: PollNote, pollIntervalMs: number): number | null {
+  if (nextCheckAt === null || lastCheckAt === null || limitedUntilAt !== null) return nextCheckAt;
+  return Math.min(nextCheckAt, lastCheckAt + pollPauseMs(pollIntervalMs, 1));
+}
+
 export type CheckDependencies = {
   github: GitHub;
   places: Places;

@@ -59,6 +59,7 @@ describe('a container', { concurrency: 3 }, () => {
     await third.answers('0.0.1');
     assert.equal((await third.status()).hold?.version, '0.0.1');
     assert.equal((await third.command('release')).exitCode, 0);
+    await docker(['restart', third.name]);
     await third.answers('0.0.2');
   });
 

@@ -1,6 +1,10 @@
 /** Further services beside the app, and the signals that PID 1 takes. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { execa } from 'execa';
 import { Container } from '../support/docker/container.ts';
 import { docker } from '../support/docker/engine.ts';
 import { IMAGES } from '../support/docker/images.ts';
@@ -9,32 +13,34 @@ import { derive } from '../support/docker/setup.ts';
 const IMAGE = 'self-update-test:services';
 /** A script that notes when it stops; a binary; one with a log service and a finish script. */
 const FILES = {
-  'script/run': '#!/bin/sh\necho "script started"\ntrap "echo script got USR1" USR1\ntrap "echo script stopped; exit 0" TERM\nwhile :; do sleep 0.1; done\n',
+  'script/run': '#!/bin/sh\necho "script started"\ntrap "echo script got USR1" USR1\ntrap : USR2\ntrap "echo script stopped; exit 0" TERM\nwhile :; do sleep 0.1; done\n',
   'logged/run': '#!/bin/sh\necho "a line for the log"\nexec sleep 1000\n',
-  'logged/log/run': '#!/bin/sh\nexec svlogd -tt /data/logged\n',
+  'logged/log/run': '#!/bin/sh\nmkdir -p /data/logged\nexec svlogd -tt /data/logged\n',
   'logged/finish': '#!/bin/sh\necho "logged finished" >> /data/finished\n',
 };
 
 describe('further services', () => {
   before(async () => {
-    const binary =
-      'RUN mkdir /etc/service/binary && cp /usr/share/self-update/baked/0.0.1/* /etc/service/binary/ && mv /etc/service/binary/app /etc/service/binary/run';
-    await derive(IMAGES.app, IMAGE, `COPY . /etc/service/\nRUN rm /etc/service/Dockerfile && mkdir /data/logged\n${binary}`, FILES);
+    const binary = path.join(mkdtempSync(path.join(os.tmpdir(), 'service-')), 'run');
+    await execa('g++', ['-x', 'c++', '-o', binary, '-'], { input: '#include <unistd.h>\nint main() { for (;;) pause(); }\n' });
+    await derive(IMAGES.app, IMAGE, 'COPY . /etc/service/\nRUN rm /etc/service/Dockerfile', { ...FILES, 'binary/run': readFileSync(binary) });
   });
   after(async () => {
     await docker(['rmi', '--force', IMAGE], { reject: false });
   });
 
   it('run beside the app, are restarted, and are not disturbed by an update; logs and finish scripts work', async () => {
-    await using container = await Container.run({ image: IMAGE, env: { UPDATE_PROBATION: '0.3' }, run: ['--volume', '/data'] });
+    await using container = await Container.run({ image: IMAGE, env: { UPDATE_PROBATION: '0.3' } });
     await container.fact('versionBecameHealthy');
-    const script = await container.processOf(/script\/run|sh \.\/run$/);
+    const script = await container.processOf(/^\/bin\/sh \.\/run$/);
     const logged = await container.processOf(/sleep 1000/);
+    const binary = await container.processOf(/^\.\/run$/);
     await container.publish('0.0.2');
     await container.signal('HUP');
     await container.answers('0.0.2');
-    assert.equal(await container.processOf(/script\/run|sh \.\/run$/), script);
+    assert.equal(await container.processOf(/^\/bin\/sh \.\/run$/), script);
     assert.equal(await container.processOf(/sleep 1000/), logged);
+    assert.equal(await container.processOf(/^\.\/run$/), binary);
     process.kill(logged, 'SIGKILL');
     await container.until('it is restarted', async () =>
       (await container.processes()).some(({ pid, command }) => /sleep 1000/.test(command) && pid !== logged),

@@ -59,6 +59,10 @@ export function writeToFifo(file: string, text: string): boolean {
   try {
     if (text !== '') writeSync(fd, text);
     return true;
+  } catch (error) {
+    // The reader went away in between.
+    if (isErrno(error, 'EPIPE')) return false;
+    throw error;
   } finally {
     closeSync(fd);
   }

@@ -76,7 +76,7 @@ export class RunitSupervisor implements Supervisor {
     const supervised = this.#service.control(word);
     if (group !== null && (!supervised || word === 'o')) sendSignal(-group, `SIG${signalName}` as NodeJS.Signals);
     if (await this.#gone(group, waitMs)) return { killed: false };
-    this.#service.control('k');
+    // Not by runsv's own `k`: read after the app's death, it makes runsv forget the finish script, and say "finish" for ever.
     if (group !== null) sendSignal(-group, 'SIGKILL');
     for (const pid of await this.#strays()) sendSignal(pid, 'SIGKILL');
     if (await this.#gone(group, KILL_WAIT_MS)) return { killed: true };
