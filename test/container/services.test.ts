@@ -13,7 +13,8 @@ import { derive } from '../support/docker/setup.ts';
 const IMAGE = 'self-update-test:services';
 /** A script that notes when it stops; a binary; one with a log service and a finish script. */
 const FILES = {
-  'script/run': '#!/bin/sh\necho "script started"\ntrap "echo script got USR1" USR1\ntrap : USR2\ntrap "echo script stopped; exit 0" TERM\nwhile :; do sleep 0.1; done\n',
+  'script/run':
+    '#!/bin/sh\necho "script started"\ntrap "echo script got USR1" USR1\ntrap : USR2\ntrap "echo script stopped; exit 0" TERM\nwhile :; do sleep 0.1; done\n',
   'logged/run': '#!/bin/sh\necho "a line for the log"\nexec sleep 1000\n',
   'logged/log/run': '#!/bin/sh\nmkdir -p /data/logged\nexec svlogd -tt /data/logged\n',
   'logged/finish': '#!/bin/sh\necho "logged finished" >> /data/finished\n',
