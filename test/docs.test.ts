@@ -24,6 +24,14 @@ describe('the documentation', () => {
     for (const name of Object.keys(COMMANDS)) assert.match(text, new RegExp(`\`self-update ${name}\\b`), name);
   });
 
+  it('tells what to do about every error code', () => {
+    const sources = execFileSync('grep', ['-rhoE', "(code: |Fault\\(\\s*)'[A-Z][A-Z_]+'|code: '[A-Z_]+'", 'src'], { cwd: ROOT, encoding: 'utf8' });
+    const codes = new Set([...sources.matchAll(/'([A-Z_]+)'/g)].map(([, code = '']) => code));
+    assert.ok(codes.size > 30, [...codes].join());
+    const text = read('docs/troubleshooting.md');
+    for (const code of codes) assert.ok(text.includes(`\`${code}\``), code);
+  });
+
   it('gives a reason for every dependency', () => {
     const { dependencies, devDependencies, optionalDependencies } = JSON.parse(read('package.json')) as Record<string, Record<string, string>>;
     const text = read('docs/dependencies.md');

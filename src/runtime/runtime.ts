@@ -160,7 +160,8 @@ export class Runtime {
     const now = this.#options.now();
     const waits = [...this.#state.timers.values()].map((timer) => remainingMs(timer.dueAt, now, timer.delayMs));
     if (this.#isResting()) waits.push(this.#untilPollMs());
-    return now + Math.min(...waits, this.#options.pollIntervalMs);
+    // No sooner than that: a poll's jitter makes it later than the interval, and waking twice for it costs twice.
+    return now + (waits.length > 0 ? Math.min(...waits) : this.#options.pollIntervalMs);
   }
 
   /** Applies one fact: journaled if the machine handles it or it resolves an effect, else only said in the debug log. */

@@ -125,7 +125,7 @@ export class Container {
       }
       const event = JSON.parse(line as string) as Event;
       if (event.type !== type || !fits(event as EventOf<T>)) continue;
-      await this.exec(['kill', '-KILL', pid]);
+      await this.exec(['sh', '-c', `kill -KILL ${pid}`]);
       return event as EventOf<T>;
     }
     throw new Error(`no ${type} within ${PATIENCE_MS} ms; the log says:\n${await this.logs()}`);
