@@ -11,7 +11,7 @@ import { replay, type State, stateName } from '../runtime/fold.ts';
 import { restore } from '../runtime/runtime.ts';
 import { Fault } from '../support/fault.ts';
 import { type Arguments, EXIT } from './arguments.ts';
-import { imageInfo, type Parts, readPollNote } from './compose.ts';
+import { imageInfo, type Parts, readPollNote, usesRunit } from './compose.ts';
 import { historyOf, type Status, statusOf } from './report.ts';
 import { describeFact, formatDuration, formatTime } from './words.ts';
 
@@ -60,18 +60,19 @@ export async function currentStatus(parts: Parts): Promise<Status> {
 export async function showStatus(args: Arguments, parts: Parts): Promise<number> {
   const status = await currentStatus(parts);
   if (args.json) print(JSON.stringify(status, null, 2));
-  else print(statusText(status, Date.now()));
+  else print(statusText(status, usesRunit(parts.config), Date.now()));
   return EXIT.done;
 }
 
-function statusText(status: Status, now: number): string {
+/** `sleeps`: between two checks the container's updater is not in memory, and that is no trouble. */
+function statusText(status: Status, sleeps: boolean, now: number): string {
   const ago = (time: string | null) => (time === null ? 'never' : `${formatDuration(Math.max(0, now - Date.parse(time)))} ago`);
   const ahead = (time: string | null) => (time === null ? 'unknown' : `in ${formatDuration(Math.max(0, Date.parse(time) - now))}`);
   const rows: [string, string | null][] = [
     ['following', `${status.repository ?? 'nothing yet'}${status.strategy ? ` (${status.strategy})` : ''}`],
     [
       'state',
-      `${styleText(status.state === 'running' ? 'green' : 'yellow', status.state)}${status.phase === null || status.phase === 'settled' ? '' : ` (${status.phase})`}${status.updaterRunning ? '' : '; no updater is at work now'}`,
+      `${styleText(status.state === 'running' ? 'green' : 'yellow', status.state)}${status.phase === null || status.phase === 'settled' ? '' : ` (${status.phase})`}${status.updaterRunning ? '' : sleeps ? '; the updater sleeps' : '; no updater is at work now'}`,
     ],
     ['version', status.version === null ? 'none' : `${status.version} (${status.tag})`],
     ['last good', status.lastGood],
