@@ -164,6 +164,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     nextPollAt: () => nextPollAt(note.read(), config.SLEEP),
     observeWorld: () => readWorld(places),
     observeApp: () => adoptApp(supervisor, app, log),
+    exitAgesMs: () => supervisor.exitAgesMs(),
     now: Date.now,
     random: Math.random,
     log,

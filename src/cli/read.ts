@@ -8,7 +8,7 @@ import { Journal } from '../journal/journal.ts';
 import { isLocked } from '../journal/lock.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import { replay, type State, stateName } from '../runtime/fold.ts';
-import { restore } from '../runtime/runtime.ts';
+import { restore, restoreFrom } from '../runtime/runtime.ts';
 import { Fault } from '../support/fault.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { imageInfo, type Parts, readPollNote, usesRunit } from './compose.ts';
@@ -130,13 +130,19 @@ export function showReplay(args: Arguments, parts: Parts): number {
   const journal = Journal.openForReading(stateDir(parts.places));
   if (journal === null) throw new Fault('JOURNAL_MISSING', `there is no journal in ${stateDir(parts.places)} yet: nothing has run there`);
   try {
+    // The checkpoint first: facts that a running updater appends meanwhile are in `all`, and in both ways of folding them.
+    const checkpoint = journal.checkpoint();
     const all = journal.read();
     const records = args.at === null ? all : all.filter(({ seq }) => seq <= (args.at ?? 0));
     if (args.at !== null && !all.some(({ seq }) => seq === args.at))
       throw new Fault('FACT_MISSING', `the journal has facts 1 to ${all.length}, and no ${args.at}`);
     const state = replay(records);
     if (state === null) throw new Fault('JOURNAL_MISSING', 'the journal is empty');
-    if (args.at === null && JSON.stringify(restore(journal).state?.snapshot.context) !== JSON.stringify(state.snapshot.context)) {
+    if (
+      args.at === null &&
+      JSON.stringify(restoreFrom(checkpoint, (after) => all.filter(({ seq }) => seq > after)).state?.snapshot.context) !==
+        JSON.stringify(state.snapshot.context)
+    ) {
       throw new Fault('CHECKPOINT_WRONG', 'the checkpoint leads to another state than the facts: it was written by another version; report this');
     }
     const summary = {

@@ -166,6 +166,7 @@ class History {
         break;
       case 'startFailed':
       case 'probationFailed':
+      case 'appCrashLooped':
         this.#end('rolledBack', at, fact.message);
         this.#draft = null;
         break;

@@ -63,6 +63,7 @@ export function describeFact(fact: Fact): string {
     case 'switchFailed':
     case 'startFailed':
     case 'probationFailed':
+    case 'appCrashLooped':
       return `${fact.message} [${fact.code}]`;
     default:
       return fact satisfies never;

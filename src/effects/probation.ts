@@ -34,7 +34,8 @@ export async function observeProbation(
   } finally {
     ending.abort();
   }
-  if ((await supervisor.observe()) === null) throw exited(version, 'it is gone');
+  // An end in the last moment may not have been told yet.
+  if (!(await supervisor.isAlive()) || supervisor.exitAgesMs().length > 0) throw exited(version, 'it is gone');
   await markLastGood(places);
   return { type: 'versionBecameHealthy', version };
 }

@@ -139,6 +139,13 @@ export function recordBadVersion(context: Context, fact: Failure): Partial<Conte
   return { lastError, failedPaths, denied: deny(context.denied, denial), candidate: null, download: null, installed: null, retryAt: null, hold: null };
 }
 
+/** A version that had been trusted crash-loops: it is denied like one that never was, and what was good before it comes back. */
+export function recordCrashLoop(context: Context, fact: Failure): Partial<Context> {
+  const { current, lastGood } = context;
+  const bad = recordBadVersion({ ...context, target: current, lastGood: null, baked: null }, fact);
+  return { ...bad, lastGood: lastGood?.path === current?.path ? null : lastGood };
+}
+
 /** Nothing could be started: after a pause everything gets another chance. */
 export function recordNothingStarts(context: Context, fact: Failure): Partial<Context> {
   const retryAt = fact.at + backoffMs(3, context.policy.retryBaseMs, fact.jitter);

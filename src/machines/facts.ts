@@ -50,6 +50,7 @@ const schemas = {
   // Trusting it.
   versionBecameHealthy: z.object({ version: z.string() }),
   probationFailed: z.object(failure),
+  appCrashLooped: z.object({ version: z.string().nullable(), exits: z.number().int(), ...failure }),
   oldVersionsRemoved: z.object({ names: z.array(z.string()) }),
 
   // Time.

@@ -50,6 +50,23 @@ export function fallback(context: Context): InstalledVersion | null {
   return complete.find((version) => !isDenied(denied, version.version, version.fingerprint)) ?? complete[0] ?? null;
 }
 
+/** What a version that does not prove itself gives way to: never one that is denied, or two bad ones would take turns. */
+export function rollbackTarget(context: Context): InstalledVersion | null {
+  const bad = context.current?.path;
+  if (bad === undefined) return null;
+  const target = fallback({ ...context, failedPaths: [...context.failedPaths, bad] });
+  return target === null || isDenied(context.denied, target.version, target.fingerprint) ? null : target;
+}
+
+/** So many ends within so long, that nobody asked for, are a crash loop, whenever it begins. */
+export const CRASH_LOOP_EXITS = 5;
+const CRASH_LOOP_WINDOW_MS = 5 * 60 * 1000;
+
+/** `exitAgesMs`: how long ago the app ended by itself, each time since the updater last started it. */
+export function isCrashLoop(exitAgesMs: readonly number[]): boolean {
+  return exitAgesMs.filter((age) => age <= CRASH_LOOP_WINDOW_MS).length >= CRASH_LOOP_EXITS;
+}
+
 /** A newer image over an older volume: its version wins, unless the operator holds one or it failed here before. */
 function bakedIsNewer({ baked, current, denied, hold, policy, booting }: Context): boolean {
   if (!booting || baked === null || hold !== null || policy.tag !== null) return false;
@@ -65,6 +82,7 @@ export function isUnproven({ current, lastGood }: Context): boolean {
 /** A refusal or a wait is a fact once, not at every poll. */
 export function saysSomethingNew(context: Context, fact: StampedFact): boolean {
   if (fact.type === 'assetsAwaited') return isNews(context, fact.version, fact.tag) && context.awaiting?.message !== fact.message;
+  if (fact.type === 'appCrashLooped') return context.lastError?.code !== fact.code || context.current?.version !== fact.version;
   if (fact.type !== 'releaseRefused') return false;
   const known = context.refused?.tag === fact.tag && context.refused.message === fact.message;
   return isNews(context, fact.version, fact.tag) && !known;

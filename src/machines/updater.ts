@@ -16,6 +16,7 @@ import {
   holdOf,
   initialContext,
   recordBadVersion,
+  recordCrashLoop,
   recordFailure,
   recordHealthy,
   recordInterruption,
@@ -27,7 +28,7 @@ import {
 import type { EffectInputs, EffectName } from './effects.ts';
 import type { StampedFact } from './facts.ts';
 import type { Policy, Release, World } from './model.ts';
-import { fallback, isUnproven, isWanted, runsAlready, saysSomethingNew, stopsFirst } from './rules.ts';
+import { fallback, isUnproven, isWanted, rollbackTarget, runsAlready, saysSomethingNew, stopsFirst } from './rules.ts';
 
 /** The runtime performs effects from their names; the machine never runs one. */
 function performedByRuntime<N extends EffectName>() {
@@ -89,10 +90,8 @@ export const updaterMachine = setup({
     awaitsAssets: ({ context }) => context.awaiting !== null,
     targetIsCandidate: ({ context }) => context.target !== null && context.target.path === context.installed?.path,
     hasOtherVersion: ({ context }) => context.target !== null && fallback({ ...context, failedPaths: [...context.failedPaths, context.target.path] }) !== null,
-    mayRollBack: ({ context }) => {
-      const bad = context.current?.path;
-      return context.policy.rollback === 'auto' && bad !== undefined && fallback({ ...context, failedPaths: [...context.failedPaths, bad] }) !== null;
-    },
+    mayRollBack: ({ context }) => context.policy.rollback === 'auto' && rollbackTarget(context) !== null,
+    isHeld: ({ context }) => context.hold !== null,
     isUnproven: ({ context }) => isUnproven(context),
   },
   actions: {
@@ -108,6 +107,7 @@ export const updaterMachine = setup({
     recordInterruption: assign(({ context, event }) => (assertEvent(event, 'appFoundDown'), recordInterruption(context, event))),
     recordFailure: assign(({ context, event }) => ('jitter' in event ? recordFailure(context, event) : {})),
     recordBadVersion: assign(({ context, event }) => ('jitter' in event ? recordBadVersion(context, event) : {})),
+    recordCrashLoop: assign(({ context, event }) => ('jitter' in event ? recordCrashLoop(context, event) : {})),
     recordNothingStarts: assign(({ context, event }) => ('jitter' in event ? recordNothingStarts(context, event) : {})),
     recordProblem: assign(({ event }) => ('code' in event ? { lastError: { code: event.code, message: event.message, at: event.at } } : {})),
     recordWait: assign(({ event }) => {
@@ -337,6 +337,11 @@ export const updaterMachine = setup({
         installRequested: { target: 'checking', actions: 'adoptRequest' },
         restartRequested: { target: 'stopping', actions: 'stopForRestart' },
         appFoundDown: { target: 'checking', actions: 'seeDown' },
+        appCrashLooped: [
+          // An operator's choice stands, and is only reported.
+          { guard: and(['mayRollBack', not('isHeld')]), target: 'rollingBack', actions: 'recordCrashLoop' },
+          { guard: 'saysSomethingNew', actions: 'recordProblem' },
+        ],
       },
       states: {
         deciding: {

@@ -4,13 +4,13 @@
  * Boot and recovery are the same: fold the journal, look at the world, perform the difference.
  */
 import { type FSWatcher, watch } from 'node:fs';
-import type { Journal } from '../journal/journal.ts';
+import type { Checkpoint, Journal } from '../journal/journal.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import { type EffectName, type EffectRequest, type Effects, failureFacts } from '../machines/effects.ts';
 import type { Fact, FactType } from '../machines/facts.ts';
 import type { Policy, World } from '../machines/model.ts';
 import { remainingMs } from '../machines/pacing.ts';
-import { fallback } from '../machines/rules.ts';
+import { fallback, isCrashLoop } from '../machines/rules.ts';
 import { type Fault, toFault } from '../support/fault.ts';
 import { makePrivate } from '../support/private.ts';
 import { begin, deserializeState, evolve, type OutstandingEffect, replay, type State, serializeState } from './fold.ts';
@@ -29,6 +29,8 @@ export type RuntimeOptions = {
   observeWorld: () => Promise<World>;
   /** Whether the app runs. */
   observeApp: () => Promise<boolean>;
+  /** How long ago the app ended by itself, ms, each time since its last start. */
+  exitAgesMs: () => number[];
   now: () => number;
   random: () => number;
   log: Log;
@@ -188,6 +190,7 @@ export class Runtime {
     try {
       this.#fireTimers();
       this.#takeCommands();
+      this.#noticeCrashLoop();
       this.#reconcile();
       this.#pollIfDue();
     } catch (error) {
@@ -269,6 +272,18 @@ export class Runtime {
       if (pokes) this.#pollNow = true;
       if (taken || pokes || this.#isResting()) remove(command.file);
     }
+  }
+
+  /** Looked for whenever something else is due too; the container's finish script wakes us for it. */
+  #noticeCrashLoop(): void {
+    const { exitAgesMs, random } = this.#options;
+    const { value, context } = this.#state.snapshot;
+    if (typeof value !== 'object' || !('running' in value)) return;
+    const ages = exitAgesMs();
+    if (!isCrashLoop(ages)) return;
+    const version = context.current?.version ?? null;
+    const message = `version ${version ?? 'unknown'} ended by itself ${ages.length} times in a row: see its own output for the reason`;
+    this.dispatch({ type: 'appCrashLooped', version, exits: ages.length, code: 'CRASH_LOOP', message, jitter: random() });
   }
 
   #isResting(): boolean {
@@ -375,11 +390,15 @@ export class Runtime {
 
 /** The state from the newest checkpoint and the facts after it, or from all facts. */
 export function restore(journal: Journal): { state: State | null; seq: number } {
-  const checkpoint = journal.checkpoint();
+  return restoreFrom(journal.checkpoint(), (after) => journal.read(after));
+}
+
+/** `read` gives the facts after a seq, as far as the caller wants them. */
+export function restoreFrom(checkpoint: Checkpoint | null, read: (after: number) => JournalRecord[]): { state: State | null; seq: number } {
   const from = checkpoint && readCheckpoint(checkpoint.state);
   // A checkpoint only saves time: one that another version of this program wrote is not needed.
-  if (checkpoint === null || from === null) return { state: replay(journal.read()), seq: 0 };
-  return { state: replay(journal.read(checkpoint.seq), from), seq: checkpoint.seq };
+  if (checkpoint === null || from === null) return { state: replay(read(0)), seq: 0 };
+  return { state: replay(read(checkpoint.seq), from), seq: checkpoint.seq };
 }
 
 function readCheckpoint(text: string): State | null {

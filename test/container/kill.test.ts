@@ -45,8 +45,8 @@ async function kill(container: Container, victim: RegExp): Promise<boolean> {
 }
 
 /** After it the newest version runs alone, and the updater is alive enough to bring the next. */
-async function converges(container: Container, census: Census, version: string, next: string): Promise<void> {
-  await container.answers(version);
+async function converges(container: Container, census: Census, versions: readonly string[], next: string): Promise<void> {
+  await container.until(`${versions} answers`, async () => versions.includes((await container.ask()) ?? ''));
   await container.until('one copy', async () => (await container.apps()).length === 1);
   await container.publish(next);
   // An updater that was just killed may still be on its way back.
@@ -57,7 +57,8 @@ async function converges(container: Container, census: Census, version: string, 
   });
   assert.ok((await census.end()) <= 1, 'two copies');
   assert.doesNotMatch(await container.logs(), /the port is taken/);
-  assert.equal((await container.command('replay')).exitCode, 0);
+  const { exitCode, stdout, stderr } = await container.command('replay');
+  assert.equal(exitCode, 0, stdout + stderr);
 }
 
 describe('kill -9 at rest', { concurrency: 3 }, () => {
@@ -68,7 +69,7 @@ describe('kill -9 at rest', { concurrency: 3 }, () => {
       if (name !== 'the updater') await container.fact('versionBecameHealthy');
       const census = new Census(container);
       await container.until(`${name} is there`, () => kill(container, victim));
-      await converges(container, census, '0.0.1', '0.0.2');
+      await converges(container, census, ['0.0.1'], '0.0.2');
     });
   }
 
@@ -78,7 +79,7 @@ describe('kill -9 at rest', { concurrency: 3 }, () => {
     for (const { pid, command } of await container.processes()) if (!/tini/.test(command)) process.kill(pid, 'SIGKILL');
     assert.notEqual(await container.ended(), 0);
     await container.start();
-    await converges(container, new Census(container), '0.0.1', '0.0.2');
+    await converges(container, new Census(container), ['0.0.1'], '0.0.2');
   });
 
   it('of everything at once is a crash of the container: the next start runs the same version and downloads nothing', async () => {
@@ -108,9 +109,9 @@ describe('kill -9 in the middle of an update', { concurrency: 3 }, () => {
         await container.signal('HUP');
         await container.fact(fact, ({ seq }) => seq > before);
         await kill(container, victim);
-        // A version that ends on probation is not trusted, whoever killed it.
-        const isOnProbation = name === 'the app' && (fact === 'switched' || fact === 'appStarted');
-        await converges(container, census, isOnProbation ? '0.0.1' : '0.0.2', '0.0.3');
+        // A version that ends on probation is not trusted, whoever killed it; which of the two was hit is chance.
+        const isGamble = name === 'the app' && fact !== 'releaseFound' && fact !== 'verified';
+        await converges(container, census, isGamble ? ['0.0.1', '0.0.2'] : ['0.0.2'], '0.0.3');
       });
     }
   }

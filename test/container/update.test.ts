@@ -76,6 +76,44 @@ describe('a live update', { concurrency: 2 }, () => {
   });
 });
 
+describe('a version that was trusted and crash-loops later', { concurrency: 2 }, () => {
+  const crash = async (container: Container, version: string, times: number) => {
+    for (let n = 0; n < times; n++) {
+      await container.until(`${version} answers, or has given way`, async () => (await container.ask()) !== null);
+      if ((await container.ask()) !== version) return;
+      await container.ask('/exit/7');
+      await container.until('it is gone', async () => (await container.ask()) === null);
+    }
+  };
+
+  it('gives way to the one before, is denied, and is followed by a newer one', async () => {
+    await using container = await Container.run();
+    await container.fact('versionBecameHealthy');
+    await container.publish('0.0.2');
+    await container.signal('HUP');
+    await container.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
+    await crash(container, '0.0.2', 5);
+    await container.answers('0.0.1');
+    const { denied, version } = await container.status();
+    assert.deepEqual([version, denied[0]?.version, denied[0]?.code], ['0.0.1', '0.0.2', 'CRASH_LOOP']);
+    await container.publish('0.0.3');
+    await container.signal('HUP');
+    await container.answers('0.0.3');
+  });
+
+  it('is kept, ever more slowly restarted, when there is no other', async () => {
+    await using container = await Container.prepare();
+    await container.publish('0.0.1');
+    await container.create();
+    await container.fact('versionBecameHealthy');
+    await crash(container, '0.0.1', 5);
+    await container.fact('appCrashLooped');
+    await container.answers('0.0.1');
+    assert.equal((await container.status()).lastError?.code, 'CRASH_LOOP');
+    assert.equal((await container.apps()).length, 1);
+  });
+});
+
 describe('the apps people bring', { concurrency: 2 }, () => {
   it('a Go-like service: one dynamically linked binary beside LICENSE and README, nothing in the image but what is in the image', async () => {
     await using container = await Container.run({ image: IMAGES.empty });

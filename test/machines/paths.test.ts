@@ -42,6 +42,7 @@ function possibleFacts({ context }: UpdaterSnapshot): Fact[] {
     ...(current ? [facts.healthy(current.version)] : []),
     failed('probationFailed'),
     facts.tidied(),
+    ...(current ? [facts.crashLooped(current.version)] : []),
     { type: 'retryDue' },
     { type: 'updateRequested' },
     { type: 'installRequested', tag: 'v2.0.0', file: null },

@@ -224,3 +224,53 @@ describe('a newer image over an older volume', () => {
     assert.equal(held.context.target?.version, '2.0.0');
   });
 });
+
+describe('a crash loop of a version that was trusted', () => {
+  it('brings back what was good before, and denies it', () => {
+    const story = updatedTo('2.0.0').when(facts.crashLooped('2.0.0'));
+    assert.equal(story.name, 'rollingBack');
+    story
+      .when(facts.stopped())
+      .when(facts.switched(baked('1.0.0')))
+      .when(facts.started('1.0.0'));
+    assert.equal(story.context.current?.version, '1.0.0');
+    assert.deepEqual(
+      story.context.denied.map(({ version, code }) => [version, code]),
+      [['2.0.0', 'CRASH_LOOP']],
+    );
+    assert.deepEqual(story.effects, ['observeProbation'], 'what comes back has to prove itself again');
+    story.when(facts.healthy('1.0.0')).when(facts.found('2.0.0'));
+    assert.equal(story.name, 'running', 'it is not taken again by itself');
+    assert.equal(story.when(facts.found('2.0.1')).name, 'downloading', 'a newer one is');
+  });
+
+  it('of the only version there is, is reported once, and nothing oscillates', () => {
+    const story = running().when(facts.crashLooped('1.0.0'));
+    assert.equal(story.name, 'running');
+    assert.equal(story.context.lastError?.code, 'CRASH_LOOP');
+    const before = story.state;
+    assert.equal(story.when(facts.crashLooped('1.0.0')).state, before);
+  });
+
+  it('of the version that was fallen back to does not lead back to the denied one', () => {
+    const story = updatedTo('2.0.0')
+      .when(facts.crashLooped('2.0.0'))
+      .when(facts.stopped())
+      .when(facts.switched(baked('1.0.0')))
+      .when(facts.started('1.0.0'));
+    story.when(facts.healthy('1.0.0')).when(facts.crashLooped('1.0.0'));
+    assert.equal(story.name, 'running');
+    assert.equal(story.context.current?.version, '1.0.0');
+  });
+
+  it('only raises the alarm under UPDATE_ROLLBACK=manual, and for a held version', () => {
+    const manual = updatedTo('2.0.0', { policy: { strategy: 'download-then-kill', rollback: 'manual' } }).when(facts.crashLooped('2.0.0'));
+    assert.equal(manual.name, 'running');
+    assert.equal(manual.context.lastError?.code, 'CRASH_LOOP');
+    const held = updatedTo('2.0.0').when({ type: 'installRequested', tag: 'v2.0.0', file: null }).when(facts.found('2.0.0')).when(facts.tidied());
+    assert.equal(held.context.hold?.version, '2.0.0');
+    held.when(facts.crashLooped('2.0.0'));
+    assert.equal(held.name, 'running');
+    assert.deepEqual([held.context.lastError?.code, held.context.denied], ['CRASH_LOOP', []]);
+  });
+});

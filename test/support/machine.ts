@@ -88,7 +88,7 @@ export class Story {
   }
 }
 
-const SPONTANEOUS = /Requested$|Due$|^appFound|^configuration|^paused$|^resumed$|^holdReleased$|^version(?:Denied|Retried)$/;
+const SPONTANEOUS = /Requested$|Due$|CrashLooped$|^appFound|^configuration|^paused$|^resumed$|^holdReleased$|^version(?:Denied|Retried)$/;
 
 function isSpontaneous(fact: Fact): boolean {
   return SPONTANEOUS.test(fact.type);
@@ -107,6 +107,7 @@ export const facts = {
   switched: (to: InstalledVersion): Fact => ({ type: 'switched', to }),
   started: (version: string): Fact => ({ type: 'appStarted', version, adopted: false }),
   healthy: (version: string): Fact => ({ type: 'versionBecameHealthy', version }),
+  crashLooped: (version: string): Fact => ({ type: 'appCrashLooped', version, exits: 5, code: 'CRASH_LOOP', message: 'the reason', jitter: 0.5 }),
   tidied: (): Fact => ({ type: 'oldVersionsRemoved', names: [] }),
   failed: (
     type:

@@ -21,6 +21,8 @@ const RESTART_PAUSE_MS = 1000;
 /** After KILL the kernel needs a moment; a process in uninterruptible sleep may need for ever. */
 const KILL_WAIT_MS = 5000;
 
+const EXITS_REMEMBERED = 20;
+
 type Running = { pid: number; startTime: string; tree: string };
 
 export type EmbeddedOptions = {
@@ -39,6 +41,7 @@ export class EmbeddedSupervisor implements Supervisor {
   #running: Running | null = null;
   #command: AppCommand | null = null;
   #watch: AbortController | null = null;
+  #exitedAt: number[] = [];
 
   constructor(options: EmbeddedOptions) {
     this.#options = options;
@@ -49,6 +52,10 @@ export class EmbeddedSupervisor implements Supervisor {
     return found?.tree ?? null;
   }
 
+  async isAlive(): Promise<boolean> {
+    return this.#find() !== null;
+  }
+
   async start(tree: string, command: AppCommand): Promise<{ adopted: boolean }> {
     this.#command = command;
     const found = this.#find();
@@ -56,6 +63,7 @@ export class EmbeddedSupervisor implements Supervisor {
       this.#adopt(found);
       return { adopted: true };
     }
+    this.#exitedAt = [];
     if (found) throw new Fault('APP_STILL_RUNS', `the app still runs from ${found.tree} (pid ${found.pid}), so ${tree} is not started beside it`);
     await this.#spawn(tree, command);
     return { adopted: false };
@@ -85,6 +93,11 @@ export class EmbeddedSupervisor implements Supervisor {
       signal.addEventListener('abort', aborted, { once: true });
       this.#exits.addEventListener('exit', (event) => resolve((event as CustomEvent<Exit>).detail), { once: true, signal });
     });
+  }
+
+  exitAgesMs(): number[] {
+    const now = performance.now();
+    return this.#exitedAt.map((at) => now - at);
   }
 
   detach(): void {
@@ -175,6 +188,7 @@ export class EmbeddedSupervisor implements Supervisor {
     if (watch.aborted) return;
     const how = exit.signal ?? (exit.exitCode === null ? 'unknown status' : `status ${exit.exitCode}`);
     this.#options.log(`the app ended by itself (${how}); it is started again`);
+    this.#exitedAt = [...this.#exitedAt, performance.now()].slice(-EXITS_REMEMBERED);
     this.#exits.dispatchEvent(new CustomEvent('exit', { detail: exit }));
     await sleep(RESTART_PAUSE_MS, undefined, { signal: watch, ref: false }).catch(() => {});
     if (watch.aborted || this.#command === null) return;

@@ -22,7 +22,7 @@ const RUNSV_WAIT_MS = 7000;
 /** The control characters that send a signal; `o` before it keeps runsv from starting the app again. `d` is both, for TERM. */
 const CONTROL: Record<string, string> = { TERM: 'd', INT: 'oi', HUP: 'oh', QUIT: 'oq', USR1: 'o1', USR2: 'o2', KILL: 'ok' };
 
-type RecordedExit = Exit & { tree: string };
+type RecordedExit = Exit & { tree: string; uptimeSeconds: number };
 
 export type RunitOptions = {
   /** UPDATE_DIR, which the app's mark names. */
@@ -46,6 +46,10 @@ export class RunitSupervisor implements Supervisor {
     const status = this.#service.status();
     if (status === null || status.wanted === 'down' || !existsSync(file('gate'))) return null;
     return this.#started()?.tree ?? (await this.#options.currentTree());
+  }
+
+  async isAlive(): Promise<boolean> {
+    return this.#started() !== null;
   }
 
   async start(tree: string): Promise<{ adopted: boolean }> {
@@ -96,6 +100,10 @@ export class RunitSupervisor implements Supervisor {
       }
       await changed;
     }
+  }
+
+  exitAgesMs(): number[] {
+    return this.#exits().map(({ uptimeSeconds }) => Math.max(0, os.uptime() - uptimeSeconds) * 1000);
   }
 
   detach(): void {}
@@ -169,10 +177,9 @@ function file(name: string): string {
 
 /** A line of `app/finish`: uptime, exit code or -1, signal, tree. */
 export function parseExit(line: string): RecordedExit | null {
-  const match = /^\d+ (-?\d+) (\d+) (.+)$/.exec(line);
-  if (!match?.[3]) return null;
-  const tree = match[3];
-  const code = Number(match[1]);
-  const signal = Object.entries(os.constants.signals).find(([, number]) => number === Number(match[2]))?.[0] ?? null;
-  return code >= 0 ? { exitCode: code, signal: null, tree } : { exitCode: null, signal, tree };
+  const match = /^(\d+) (-?\d+) (\d+) (.+)$/.exec(line);
+  if (!match?.[4]) return null;
+  const [uptimeSeconds = 0, code = 0, number = 0] = match.slice(1, 4).map(Number);
+  const signal = Object.entries(os.constants.signals).find(([, value]) => value === number)?.[0] ?? null;
+  return { exitCode: code >= 0 ? code : null, signal: code >= 0 ? null : signal, tree: match[4], uptimeSeconds };
 }

@@ -10,12 +10,16 @@ export interface Supervisor {
   readonly endsWithUpdater: boolean;
   /** The tree that the running app was started from; null when no app runs. */
   observe(): Promise<string | null>;
+  /** Whether a process of the app lives at this very moment: not in the pause between its end and its restart. */
+  isAlive(): Promise<boolean>;
   /** Starts the app from `tree`, or adopts it when it runs from there already. Throws `Fault` when it can't be started. */
   start(tree: string, command: AppCommand): Promise<{ adopted: boolean }>;
   /** Asks the app to stop, waits, kills its whole group, and proves that all of it is gone. Safe when nothing runs. */
   stop(request: StopRequest): Promise<{ killed: boolean }>;
   /** Resolves at the next exit that nobody asked for. Rejects when `signal` aborts. */
   nextExit(signal: AbortSignal): Promise<Exit>;
+  /** How long ago the app ended by itself, ms, each time since the updater last started it; the oldest may be forgotten. */
+  exitAgesMs(): number[];
   /** Lets go: the app goes on without anyone watching. */
   detach(): void;
 }
