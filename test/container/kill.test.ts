@@ -1,5 +1,6 @@
 /** `kill -9` of every part, in every state: the app comes back, the updater comes back, and there are never two copies. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Container } from '../support/docker/container.ts';
@@ -61,6 +62,14 @@ async function converges(container: Container, census: Census, versions: readonl
   assert.equal(exitCode, 0, stdout + stderr);
 }
 
+/** Whether somebody would notice its end: a copy that a killed runsv left behind answers too, and nobody watches it. */
+async function isSupervised(container: Container): Promise<boolean> {
+  const [app] = await container.apps();
+  const runsv = (await container.processes()).find(({ command }) => command === 'runsv app');
+  if (app === undefined || runsv === undefined) return false;
+  return readFileSync(`/proc/${app}/status`, 'utf8').includes(`PPid:\t${runsv.pid}\n`);
+}
+
 describe('kill -9 at rest', { concurrency: 3 }, () => {
   for (const [name, victim] of Object.entries(VICTIMS)) {
     it(`of ${name}`, async () => {
@@ -69,6 +78,7 @@ describe('kill -9 at rest', { concurrency: 3 }, () => {
       if (name !== 'the updater') await container.fact('versionBecameHealthy');
       const census = new Census(container);
       await container.until(`${name} is there`, () => kill(container, victim));
+      await container.until('the app runs supervised', () => isSupervised(container).catch(() => false));
       await converges(container, census, ['0.0.1'], '0.0.2');
     });
   }
