@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { sendSignal } from '../../src/effects/supervisor/process-table.ts';
 import { Container } from '../support/docker/container.ts';
 
 /** Fails if a second copy of the app was ever there. Its port would tell too: a second copy ends with "the port is taken". */
@@ -41,8 +42,7 @@ const VICTIMS = {
 
 async function kill(container: Container, victim: RegExp): Promise<boolean> {
   const found = (await container.processes()).find(({ command }) => victim.test(command));
-  if (found) process.kill(found.pid, 'SIGKILL');
-  return found !== undefined;
+  return found !== undefined && sendSignal(found.pid, 'SIGKILL');
 }
 
 /** After it the newest version runs alone, and the updater is alive enough to bring the next. */
@@ -86,7 +86,7 @@ describe('kill -9 at rest', { concurrency: 3 }, () => {
   it('of everything but PID 1 ends the container, not zero, and the next start brings everything back', async () => {
     await using container = await Container.run();
     await container.fact('versionBecameHealthy');
-    for (const { pid, command } of await container.processes()) if (!/tini/.test(command)) process.kill(pid, 'SIGKILL');
+    for (const { pid, command } of await container.processes()) if (!/tini/.test(command)) sendSignal(pid, 'SIGKILL');
     assert.notEqual(await container.ended(), 0);
     await container.start();
     await converges(container, new Census(container), ['0.0.1'], '0.0.2');
