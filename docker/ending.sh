@@ -35,6 +35,8 @@ wait_down() {
 # $1: until when it may take.
 stop_app() {
   word=$(stop_word)
+  # Any other word would start an app that is down, and a run script at the gate takes no other signal.
+  [ -e "$ours/app.started" ] || word=d
   control app "$word"
   [ "$word" != o ] || signal_group app "${UPDATE_STOP_SIGNAL#SIG}"
   wait_down "$1" app && return
@@ -55,7 +57,7 @@ stop_all() {
   wait_down $((began + 50)) update || signal_group update KILL
   names=$(extras)
   if [ -n "$names" ] && [ $((last - began)) -gt 200 ]; then stop_app $((last - 100)); else stop_app "$last"; fi
-  for pid in $(app_processes); do kill -KILL "$pid" 2> /dev/null; done
+  signal_strays KILL
   for name in $names; do control "$name" d; done
   clock
   [ "$last" -gt $((now + 100)) ] || last=$((now + 100))

@@ -15,7 +15,9 @@ seconds() {
   amount=${1%[smhd]}
   whole=${amount%.*}
   case $whole in '' | *[!0-9]* | ???????*) echo "$2" && return ;; esac
-  [ "$whole" = "$amount" ] || whole=$((whole + 1))
+  # 08 would be an octal number, and no good one.
+  while :; do case $whole in 0?*) whole=${whole#0} ;; *) break ;; esac; done
+  case $amount in *.*) whole=$((whole + 1)) ;; esac
   case $1 in
     *m) echo $((whole * 60)) ;;
     *h) echo $((whole * 3600)) ;;
@@ -63,9 +65,10 @@ signal_group() {
   read -r group 2> /dev/null < "$ours/$1.group" && kill "-$2" -- "-$group" 2> /dev/null
 }
 
-# Processes of the app wherever they went: by the mark in their environment, or by its lock. Only their own user may look.
-app_processes() {
+# Sends a signal to processes of the app, wherever they went: by the mark in their environment, or by its lock. Only their own user may
+# look; so that user does, and kills too: what it could make us believe then hurts nobody else. It gets nothing of our environment.
+signal_strays() {
   user=
   [ ! -s "$ours/app.user" ] || read -r user < "$ours/app.user"
-  ${user:+"$lib/bin/chpst" -u ":$user"} "$lib/app-processes" "$dir" "$ours/app.lock"
+  timeout 2 "$lib/bin/env" -i "PATH=$PATH" ${user:+"$lib/bin/chpst" -u ":$user"} "$lib/app-processes" "$dir" "$ours/app.lock" "$1" > /dev/null
 }

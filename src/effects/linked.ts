@@ -1,7 +1,7 @@
 /** The app's data: names in a tree that are links to where its data stays (Capistrano's linked files and directories). */
-import { chmod, cp, lchown, lstat, mkdir, readdir, rename, rm, stat, symlink } from 'node:fs/promises';
+import { chmod, cp, lchown, lstat, mkdir, readdir, realpath, rename, rm, stat, symlink } from 'node:fs/promises';
 import path from 'node:path';
-import { isErrno } from '../support/fault.ts';
+import { Fault, isErrno } from '../support/fault.ts';
 import { readLink, removeTree } from './durable.ts';
 import { exists } from './trees.ts';
 
@@ -22,11 +22,14 @@ export async function ensureLinked(tree: string, { names, directory, owner }: Li
     const inTree = path.join(tree, clean);
     const data = path.join(directory, clean);
     if ((await readLink(inTree)) === data) {
-      await ensureData(data, name, owner);
+      await ensureData(data, name, directory, owner);
       continue;
     }
-    if (!(await exists(data)) && (await exists(inTree))) await seed(inTree, data, owner);
-    await ensureData(data, name, owner);
+    if (!(await exists(data)) && (await exists(inTree))) {
+      await refuseEscape(directory, data);
+      await seed(inTree, data, owner);
+    }
+    await ensureData(data, name, directory, owner);
     await writable(path.dirname(inTree), tree, async () => {
       await removeTree(inTree);
       await symlink(data, inTree);
@@ -34,9 +37,22 @@ export async function ensureLinked(tree: string, { names, directory, owner }: Li
   }
 }
 
-async function ensureData(data: string, name: string, owner: LinkedOptions['owner']): Promise<void> {
+async function ensureData(data: string, name: string, directory: string, owner: LinkedOptions['owner']): Promise<void> {
   const isDirectory = name.endsWith('/') || !path.basename(name).slice(1).includes('.');
-  await makeDirectory(isDirectory && !(await exists(data)) ? data : path.dirname(data), owner);
+  const needed = isDirectory && !(await exists(data)) ? data : path.dirname(data);
+  if (await exists(needed)) return;
+  await refuseEscape(directory, data);
+  await makeDirectory(needed, owner);
+}
+
+/** The data is the app's, and so are links in it: root must not make anything where they lead. */
+async function refuseEscape(directory: string, data: string): Promise<void> {
+  let ancestor = path.dirname(data);
+  while (!(await exists(ancestor)) && ancestor !== directory && ancestor !== '/') ancestor = path.dirname(ancestor);
+  if (!(await exists(ancestor)) || !(await exists(directory))) return;
+  const [inside, root] = [await realpath(ancestor), await realpath(directory)];
+  if (inside !== root && !inside.startsWith(`${root}/`))
+    throw new Fault('LINKED_ESCAPES', `${data} would lead out of ${directory}, through a link in the app's data: remove that link, or change UPDATE_LINKED`);
 }
 
 async function makeDirectory(directory: string, owner: LinkedOptions['owner']): Promise<void> {

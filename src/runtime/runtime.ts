@@ -134,6 +134,7 @@ export class Runtime {
     const watcher = this.#watchInbox();
     await new Promise<void>((resolve) => {
       this.#settled = resolve;
+      if (signal.aborted) return resolve();
       signal.addEventListener('abort', () => resolve(), { once: true });
       this.#advance();
     });

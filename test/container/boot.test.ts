@@ -94,14 +94,23 @@ describe('a container that starts', { concurrency: 3 }, () => {
 
   it('hands its arguments to the app, word for word, and the environment but ours', async () => {
     const words = ['--port', '80 80', "it's", '', '*', '$HOME', 'new\nline'];
-    await using container = await Container.run({ args: words, env: { PLAIN: 'a b', 'spring.datasource.url': 'jdbc:x', UPDATE_KEEP: '3' } });
+    await using container = await Container.run({
+      args: words,
+      env: { PLAIN: 'a b', 'spring.datasource.url': 'jdbc:x', timeout: 'mine', tree: 'oak', 'two.lines': 'a\nb', UPDATE_KEEP: '3' },
+    });
     await container.answers('0.0.1');
     assert.equal(await container.ask('/arguments'), `${words.join('\n')}\n`);
     const environment = (await container.ask('/environment')) ?? '';
-    for (const line of ['PLAIN=a b', 'spring.datasource.url=jdbc:x', 'GH_REPO=app', 'HOME=/data/app'])
+    for (const line of ['PLAIN=a b', 'spring.datasource.url=jdbc:x', 'timeout=mine', 'tree=oak', 'two.lines=a', 'b', 'GH_REPO=app', 'HOME=/data/app'])
       assert.ok(environment.split('\n').includes(line), `${line} is missing in ${environment}`);
     assert.doesNotMatch(environment, /^UPDATE_/m);
     assert.match(environment, /^PATH=\/usr\/local\/sbin:\/usr\/local\/bin:\/usr\/sbin:\/usr\/bin:\/sbin:\/bin$/m);
+  });
+
+  it('takes numbers with leading zeros for what they are', async () => {
+    await using container = await Container.run({ env: { UPDATE_FIRST_CHECK_TIMEOUT: '09', SVWAIT: '08', IGNORE_TERM: '' } });
+    await container.answers('0.0.1');
+    assert.equal((await container.stop()).status, 143);
   });
 
   it('runs a command line instead, when its arguments begin with self-update', async () => {

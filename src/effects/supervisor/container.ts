@@ -2,7 +2,7 @@
  * The container around us, as `docker/init` lays it out: where its files are, and the shell loop that sleeps between two
  * runs of the updater. Names here are those of docker/lib.sh.
  */
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { execa } from 'execa';
 import { writeToFifo } from './runit-service.ts';
@@ -10,6 +10,7 @@ import { writeToFifo } from './runit-service.ts';
 /** Whether init of this very container, and not only the image's files, is there. */
 export const CONTAINER_DIR = '/run/self-update/private';
 const CHPST = '/usr/lib/self-update/bin/chpst';
+const LOOK_TIMEOUT_MS = 2000;
 const APP_PROCESSES = '/usr/lib/self-update/app-processes';
 
 export function isInContainer(): boolean {
@@ -33,8 +34,9 @@ export function wakeLoop(): boolean {
  * for; who was started by the holder has it among its own descriptors.
  */
 export async function isLoopElsewhere(stateDir: string): Promise<boolean> {
-  const lock = path.join(stateDir, 'loop.lock');
-  if (!existsSync(lock) || !existsSync(CHPST)) return false;
+  const file = path.join(stateDir, 'loop.lock');
+  if (!existsSync(file) || !existsSync(CHPST)) return false;
+  const lock = realpathSync(file);
   const isOurs = readdirSync('/proc/self/fd').some((fd) => linkOr(`/proc/self/fd/${fd}`, '') === lock);
   if (isOurs) return false;
   const { stderr } = await execa(CHPST, ['-L', lock, 'true'], { reject: false, stdin: 'ignore' });
@@ -42,12 +44,17 @@ export async function isLoopElsewhere(stateDir: string): Promise<boolean> {
   return stderr.includes('unable to lock');
 }
 
-/** Processes of the app, wherever they went. Only their own user may look into them, so that user does. */
-export async function appProcesses(updateDir: string): Promise<number[]> {
+/**
+ * Processes of the app, wherever they went; each gets `signal`, if one is named. Only their own user may look into them: so that
+ * user does, and kills too, and what it could make us believe hurts nobody else.
+ */
+export async function appProcesses(updateDir: string, signal: 'KILL' | null = null): Promise<number[]> {
   const user = appUser();
-  const script = [APP_PROCESSES, updateDir, path.join(CONTAINER_DIR, 'app.lock')];
+  const script = [APP_PROCESSES, updateDir, path.join(CONTAINER_DIR, 'app.lock'), ...(signal === null ? [] : [signal])];
   const [file = '', ...args] = user === null ? script : [CHPST, '-u', `:${user.uid}:${user.gid}`, ...script];
-  const { stdout } = await execa(file, args, { reject: false, stdin: 'ignore', stderr: 'ignore' });
+  // Token theft: the app's user may read this process's environment, so there is nothing in it. And may stop it: so it has its time.
+  const env = { PATH: process.env['PATH'] ?? '' };
+  const { stdout } = await execa(file, args, { reject: false, stdin: 'ignore', stderr: 'ignore', env, extendEnv: false, timeout: LOOK_TIMEOUT_MS });
   return [...new Set((stdout ?? '').split('\n').filter(Boolean).map(Number))];
 }
 

@@ -2,7 +2,7 @@
  * The supervisor in the container: runsv(8) keeps the app, `docker/service/app/run` starts it, and this steers both by the
  * control FIFO and the status file. The app outlives the updater, which is seldom there.
  */
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { watch } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -53,7 +53,7 @@ export class RunitSupervisor implements Supervisor {
   }
 
   async start(tree: string): Promise<{ adopted: boolean }> {
-    if ((await this.observe()) === tree) return { adopted: true };
+    if (isSame(await this.observe(), tree)) return { adopted: true };
     await this.#supervised();
     // Exits that are counted from here on are those of this version.
     rmSync(file('app.exits'), { force: true });
@@ -61,7 +61,7 @@ export class RunitSupervisor implements Supervisor {
     for (;;) {
       const started = this.#started();
       // One that ended at once was started all the same: its probation tells the rest.
-      if (started?.tree === tree || this.#exits().some((exit) => exit.tree === tree)) return { adopted: false };
+      if (isSame(started?.tree, tree) || this.#exits().some((exit) => isSame(exit.tree, tree))) return { adopted: false };
       // The gate's time was up in the same moment, and app/run took what was current then.
       if (started !== null) await this.stop(this.#options.stop);
       this.#openGate();
@@ -76,13 +76,14 @@ export class RunitSupervisor implements Supervisor {
     const group = this.#group();
     // A run script that still waits at the gate has nothing to stop; ended this early, it would cost a second of runsv's.
     if (this.#started() === null && !existsSync(file('gate')) && group === null) return { killed: false };
-    const word = CONTROL[signalName] ?? 'o';
+    // Any other word than `d` would start an app that is down.
+    const word = this.#started() === null ? 'd' : (CONTROL[signalName] ?? 'o');
     const supervised = this.#service.control(word);
     if (group !== null && (!supervised || word === 'o')) sendSignal(-group, `SIG${signalName}` as NodeJS.Signals);
     if (await this.#gone(group, waitMs)) return { killed: false };
     // Not by runsv's own `k`: read after the app's death, it makes runsv forget the finish script, and say "finish" for ever.
     if (group !== null) sendSignal(-group, 'SIGKILL');
-    for (const pid of await this.#strays()) sendSignal(pid, 'SIGKILL');
+    await appProcesses(this.#options.directory, 'KILL');
     if (await this.#gone(group, KILL_WAIT_MS)) return { killed: true };
     throw new Fault('APP_NOT_STOPPED', 'the app is still there after SIGKILL: it hangs in the kernel, most likely on a disk or network mount');
   }
@@ -169,6 +170,11 @@ export class RunitSupervisor implements Supervisor {
     if (user !== null && processesOf(user.uid).length === 0) return [];
     return appProcesses(this.#options.directory);
   }
+}
+
+/** app/run notes where it really is; UPDATE_DIR may lead there through a link. */
+function isSame(one: string | null | undefined, other: string): boolean {
+  return one === other || (one != null && existsSync(one) && existsSync(other) && realpathSync(one) === realpathSync(other));
 }
 
 function file(name: string): string {
