@@ -10,7 +10,7 @@ import { check } from '../effects/check.ts';
 import { wakeLoop } from '../effects/supervisor/container.ts';
 import { exists, inboxDir, readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
-import { acquireLock, type Lock } from '../journal/lock.ts';
+import { acquireLock, isLocked, type Lock } from '../journal/lock.ts';
 import { initialContext } from '../machines/context.ts';
 import type { OperatorFact } from '../machines/facts.ts';
 import { isNews, isWanted } from '../machines/rules.ts';
@@ -179,6 +179,7 @@ async function besideUpdater(fact: OperatorFact, args: Arguments, parts: Parts, 
 async function followUntilResting(parts: Parts, from: number, checkedBefore: number | null | undefined, args: Arguments, signal: AbortSignal): Promise<void> {
   const journalOf = () => Journal.openForReading(stateDir(parts.places));
   let seq = from;
+  let restingLooks = 0;
   for (;;) {
     const journal = journalOf();
     const records = journal?.read(seq) ?? [];
@@ -189,7 +190,11 @@ async function followUntilResting(parts: Parts, from: number, checkedBefore: num
     }
     const { state, note } = readState(parts);
     const checked = checkedBefore === undefined || note.lastCheckAt !== checkedBefore;
-    if (checked && state?.snapshot.hasTag('resting') && readState(parts).seq === seq) return;
+    // What polling learnt is noted a moment before what it found is a fact. The container's updater ends when it has nothing left to do;
+    // a resident one is looked at twice.
+    const rests = checked && state?.snapshot.hasTag('resting') && readState(parts).seq === seq;
+    restingLooks = rests && !(usesRunit(parts.config) && isLocked(stateDir(parts.places))) ? restingLooks + 1 : 0;
+    if (restingLooks >= 2) return;
     await sleep(LOOK_EVERY_MS, undefined, { signal });
   }
 }
