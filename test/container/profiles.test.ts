@@ -66,6 +66,7 @@ for (const profile of Object.keys(PROFILES) as Profile[]) {
       it('gives the app its data directory', async () => {
         const command = 'sh -c "echo hello > world/save && exec ./app"';
         await using container = await Container.run({ run, env: { UPDATE_LINKED: 'world', UPDATE_APP_COMMAND: command } });
+        await container.answers('0.0.1');
         await container.publish('0.0.2');
         await container.signal('HUP');
         await container.answers('0.0.2');

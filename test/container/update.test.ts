@@ -125,7 +125,7 @@ describe('the apps people bring', { concurrency: 2 }, () => {
   });
 
   it('a Node app with node_modules, started by "node server.js"', async () => {
-    await using container = await Container.run({ image: IMAGES.empty, env: { UPDATE_APP_COMMAND: 'node server.js' }, args: ['--flag'] });
+    await using container = await Container.prepare({ image: IMAGES.empty, env: { UPDATE_APP_COMMAND: 'node server.js' }, args: ['--flag'] });
     const app = (version: string) =>
       archive({
         'server.js': {
@@ -136,7 +136,8 @@ describe('the apps people bring', { concurrency: 2 }, () => {
       });
     for (const version of ['1.0.0', '1.0.1']) {
       container.github.publish(`v${version}`, { 'app.tar.gz': await app(version) });
-      await container.signal('HUP');
+      if (version === '1.0.0') await container.create();
+      else await container.signal('HUP');
       await container.answers(`${version}--flag`);
     }
   });
@@ -152,9 +153,9 @@ describe('the apps people bring', { concurrency: 2 }, () => {
           'world/level.dat': { content: `made by ${version}\n` },
         },
       });
-    await using first = await Container.run({ image: IMAGES.empty, volume: volume.name, env });
+    await using first = await Container.prepare({ image: IMAGES.empty, volume: volume.name, env });
     first.github.publish('v1.0.0', { 'game.tar.gz': await game('1.0.0') });
-    await first.signal('HUP');
+    await first.create();
     await first.answers('1.0.0');
     first.github.publish('v2.0.0', { 'game.tar.gz': await game('2.0.0') });
     await first.fact('versionBecameHealthy');
