@@ -8,16 +8,17 @@ import { type AppOptions, appCommand } from '../effects/entry-point.ts';
 import { type AnswerCache, GitHub } from '../effects/github/client.ts';
 import { Http } from '../effects/github/http.ts';
 import { createEffects, type EffectDependencies } from '../effects/index.ts';
-import { appUser, isInContainer } from '../effects/supervisor/container.ts';
+import { appUser, isInContainer, serviceCheck } from '../effects/supervisor/container.ts';
 import { EmbeddedSupervisor } from '../effects/supervisor/embedded.ts';
 import { RunitSupervisor } from '../effects/supervisor/runit.ts';
 import type { Supervisor } from '../effects/supervisor/supervisor.ts';
-import { inboxDir, type Places, readWorld, stateDir } from '../effects/trees.ts';
+import { highestKept, inboxDir, type Places, readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import type { Policy } from '../machines/model.ts';
 import type { State } from '../runtime/fold.ts';
-import { type Log, Runtime, restore } from '../runtime/runtime.ts';
+import { restore } from '../runtime/restore.ts';
+import { type Log, Runtime } from '../runtime/runtime.ts';
 import { Fault } from '../support/fault.ts';
 import { hostPlatform, matchGlob } from './host.ts';
 import type { ImageInfo } from './report.ts';
@@ -143,7 +144,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     linked: { names: config.UPDATE_LINKED, directory: config.UPDATE_LINKED_DIR, owner: usesRunit(config) ? appUser() : null },
     health: {
       url: config.UPDATE_HEALTH_URL ?? null,
-      command: config.UPDATE_HEALTH_CMD ?? null,
+      command: config.UPDATE_HEALTH_CMD ?? (usesRunit(config) ? serviceCheck() : null),
       startPeriodMs: config.UPDATE_HEALTH_START_PERIOD,
       intervalMs: config.UPDATE_HEALTH_INTERVAL,
       timeoutMs: config.UPDATE_HEALTH_TIMEOUT,
@@ -163,6 +164,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     firstCheckTimeoutMs: config.UPDATE_FIRST_CHECK_TIMEOUT,
     nextPollAt: () => nextPollAt(note.read(), config.SLEEP),
     observeWorld: () => readWorld(places),
+    observeFloor: () => highestKept(places),
     observeApp: () => adoptApp(supervisor, app, log),
     exitAgesMs: () => supervisor.exitAgesMs(),
     now: Date.now,

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config/config.ts';
 import { check } from '../effects/check.ts';
 import { wakeLoop } from '../effects/supervisor/container.ts';
-import { exists, inboxDir, readWorld, stateDir } from '../effects/trees.ts';
+import { exists, highestKept, inboxDir, readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
 import { acquireLock, isLocked, type Lock } from '../journal/lock.ts';
 import { initialContext } from '../machines/context.ts';
@@ -46,7 +46,7 @@ export async function checkOnly(args: Arguments, parts: Parts, signal: AbortSign
       random: Math.random,
       assetPattern: assetPatternOf(config),
     });
-    const known = readState(parts).state?.snapshot.context ?? initialContext({ policy, world: await readWorld(places) });
+    const known = readState(parts).state?.snapshot.context ?? initialContext({ policy, world: await readWorld(places), floor: await highestKept(places) });
     const context = { ...known, policy, current: known.current ?? known.baked };
     const current = context.current?.version ?? null;
     if ('code' in fact && (fact.type === 'checkFailed' || ('tag' in fact && isNews(context, fact.version, fact.tag)))) throw new Fault(fact.code, fact.message);

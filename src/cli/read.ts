@@ -8,7 +8,7 @@ import { Journal } from '../journal/journal.ts';
 import { isLocked } from '../journal/lock.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import { replay, type State, stateName } from '../runtime/fold.ts';
-import { restore, restoreFrom } from '../runtime/runtime.ts';
+import { restore, restoreFrom } from '../runtime/restore.ts';
 import { Fault } from '../support/fault.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { imageInfo, type Parts, readPollNote, usesRunit } from './compose.ts';

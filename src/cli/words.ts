@@ -52,6 +52,8 @@ export function describeFact(fact: Fact): string {
       return `the operator denied ${fact.version}`;
     case 'versionRetried':
       return `the operator gave ${fact.version} another chance`;
+    case 'workInterrupted':
+      return `an updater was ended at \`${fact.effect}\`; it begins once more`;
     case 'checkFailed':
     case 'assetsAwaited':
     case 'releaseRefused':

@@ -8,7 +8,9 @@ import type { Fact } from '../machines/facts.ts';
 import { fingerprint, type Release } from '../machines/model.ts';
 import { Fault } from '../support/fault.ts';
 import { ensureDirectory } from './durable.ts';
+import { clearTemporary } from './garbage.ts';
 import { type Answer, type Http, hostOf, networkFault } from './github/http.ts';
+import { checkSpace } from './space.ts';
 import { findKept, type Places, readBaked, temporaryDir } from './trees.ts';
 
 /** Slow retrieval: less than this in a window is a stall, however steady. */
@@ -47,6 +49,8 @@ export async function download({ release }: EffectInputs['download'], signal: Ab
   checkAnnouncedSize(release, maxAssetBytes);
   const file = partFile(places, release);
   await ensureDirectory(temporaryDir(places), 0o700);
+  await clearTemporary(places, file);
+  await checkSpace(places, release, { alreadyThere: await sizeOf(file) });
   if (origin === 'file') await copyFile(asset.url, file);
   else if ((await sizeOf(file)) !== asset.sizeBytes || asset.sizeBytes === 0) await fetchInto(file, release, signal, deps);
   const { sizeBytes, sha256 } = await seal(file);

@@ -39,8 +39,16 @@ export async function writeFileDurably(file: string, data: string, mode = 0o644)
 
 /** Makes a directory and its entry durable. An existing one is left as it is. */
 export async function ensureDirectory(directory: string, mode = 0o755): Promise<void> {
-  const first = await mkdir(directory, { recursive: true, mode });
-  if (first !== undefined) await syncDirectory(path.dirname(first));
+  try {
+    await mkdir(directory, { mode });
+  } catch (error) {
+    if (isErrno(error, 'EEXIST')) return;
+    // Node's recursive mkdir says ENOENT where the truth is EROFS, so it is kept for what it is needed for.
+    if (!isErrno(error, 'ENOENT')) throw error;
+    await ensureDirectory(path.dirname(directory), mode);
+    await mkdir(directory, { mode });
+  }
+  await syncDirectory(path.dirname(directory));
 }
 
 /** Renames between directories and makes both entries durable. */

@@ -6,19 +6,27 @@ import type { Fact } from '../machines/facts.ts';
 import { removeTree } from './durable.ts';
 import { type Places, readWorld, releasesDir, temporaryDir } from './trees.ts';
 
-export async function removeOldVersions({ keep }: EffectInputs['removeOldVersions'], keptTrees: number, places: Places): Promise<Fact> {
+export async function removeOldVersions({ keep, reject }: EffectInputs['removeOldVersions'], keptTrees: number, places: Places): Promise<Fact> {
   const world = await readWorld(places);
   // The links are looked at again here: what they name stays, whatever memory says.
   const needed = new Set([world.current?.path, world.lastGood?.path]);
   const preferred = new Set(keep);
   const found = await Promise.all((await list(releasesDir(places))).map(async (file) => ({ file, changedAt: (await stat(file)).mtimeMs })));
-  const optional = found
-    .filter(({ file }) => !needed.has(file))
+  const removable = found.filter(({ file }) => !needed.has(file));
+  const rejected = removable.filter(({ file }) => reject.includes(file));
+  const optional = removable
+    .filter(({ file }) => !reject.includes(file))
     .sort((a, b) => Number(preferred.has(b.file)) - Number(preferred.has(a.file)) || b.changedAt - a.changedAt)
     .slice(Math.max(0, keptTrees - found.filter(({ file }) => needed.has(file)).length));
-  for (const { file } of optional) await removeTree(file);
-  for (const file of await list(temporaryDir(places))) await removeTree(file);
-  return { type: 'oldVersionsRemoved', names: optional.map(({ file }) => path.basename(file)) };
+  const removed = [...rejected, ...optional];
+  for (const { file } of removed) await removeTree(file);
+  await clearTemporary(places);
+  return { type: 'oldVersionsRemoved', names: removed.map(({ file }) => path.basename(file)) };
+}
+
+/** What earlier tries left, but for the part that is gone on with: no more than one asset and one tree lie there. */
+export async function clearTemporary(places: Places, except: string | null = null): Promise<void> {
+  for (const file of await list(temporaryDir(places))) if (file !== except) await removeTree(file);
 }
 
 async function list(directory: string): Promise<string[]> {

@@ -1,30 +1,54 @@
 /** `prepareSwitch`: whatever can be found out while the app still runs, is. Nothing is changed by a check that fails. */
-import { access, constants, statfs } from 'node:fs/promises';
+import { access, constants, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
-import { Fault } from '../support/fault.ts';
+import { Fault, isErrno } from '../support/fault.ts';
 import { checkAnnouncedSize } from './download.ts';
 import { ensureDirectory } from './durable.ts';
-import { findKept, type Places, releasesDir, temporaryDir } from './trees.ts';
+import { type AppOptions, appCommand } from './entry-point.ts';
+import { checkSpace } from './space.ts';
+import type { Supervisor } from './supervisor/supervisor.ts';
+import { findKept, type Places, readBaked, releasesDir, temporaryDir } from './trees.ts';
 
-/** An archive and what comes out of it; apps compress to about a third. */
-const SPACE_FACTOR = 4;
+export type PrepareDependencies = { places: Places; app: AppOptions; supervisor: Supervisor; maxAssetBytes: number };
 
-export type PrepareDependencies = { places: Places; maxAssetBytes: number };
-
-export async function prepareSwitch({ release, from, attempt }: EffectInputs['prepareSwitch'], { places, maxAssetBytes }: PrepareDependencies): Promise<Fact> {
+export async function prepareSwitch({ release, from, attempt }: EffectInputs['prepareSwitch'], deps: PrepareDependencies): Promise<Fact> {
+  const { places, app, supervisor, maxAssetBytes } = deps;
+  await supervisor.assertReachable();
   await ensureDirectory(places.root);
-  await access(places.root, constants.W_OK);
+  await ensureDirectory(releasesDir(places));
+  await ensureDirectory(temporaryDir(places), 0o700);
+  await access(releasesDir(places), constants.W_OK);
+  await tryToWrite(places, app);
+  const tree = release.origin === 'baked' ? await readBaked(places) : await findKept(places, release);
+  if (tree !== null) await appCommand(tree.path, app);
   // The tree is complete where the download comes first; else there has to be room for it before the app is stopped.
-  if (release.origin === 'github' && (await findKept(places, release)) === null) {
+  else if (release.origin === 'github') {
     checkAnnouncedSize(release, maxAssetBytes);
-    await ensureDirectory(temporaryDir(places), 0o700);
-    await ensureDirectory(releasesDir(places));
-    const { bavail, bsize } = await statfs(places.root);
-    const free = bavail * bsize;
-    const needed = release.asset.sizeBytes * SPACE_FACTOR;
-    if (free < needed)
-      throw new Fault('NO_SPACE', `${places.root} has ${free} bytes free, and about ${needed} are needed for ${release.asset.name}: free some space`);
+    await checkSpace(places, release, { generous: true });
   }
   return { type: 'switchStarted', from, to: release.version, attempt };
+}
+
+/** A real file, so that a full, a read-only and a `noexec` volume all show. */
+async function tryToWrite(places: Places, { command }: AppOptions): Promise<void> {
+  const links = path.join(places.root, '.preflight');
+  const file = path.join(temporaryDir(places), '.preflight');
+  try {
+    await writeFile(links, '');
+    await writeFile(file, '#', { mode: 0o755 });
+    // access(2): EACCES for a regular file on a `noexec` mount, also for root. A command of the operator's reads the tree, and need not execute it.
+    if (command === null) await access(file, constants.X_OK).catch(notExecutable);
+  } finally {
+    for (const leftover of [links, file]) await rm(leftover, { force: true });
+  }
+}
+
+function notExecutable(error: unknown): never {
+  if (!isErrno(error, 'EACCES')) throw error;
+  throw new Fault(
+    'NOT_EXECUTABLE',
+    "nothing on UPDATE_DIR's volume can be executed: it is mounted `noexec`. Mount it without, or set UPDATE_APP_COMMAND to a program of the image that reads the tree",
+  );
 }

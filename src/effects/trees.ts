@@ -74,6 +74,12 @@ async function keptTree(directory: string): Promise<KeptTree | null> {
   return manifest && { version: { ...manifest.version, path: directory }, release: manifest.release };
 }
 
+/** The highest version among the complete trees of this repository; null if there is none. */
+export async function highestKept(places: Places): Promise<string | null> {
+  const versions = (await keptTrees(places)).flatMap(({ version }) => (version.repository === places.repository ? [version.version] : []));
+  return versions.sort((a, b) => compareVersions(b, a, places.versioning))[0] ?? null;
+}
+
 /** The tree of a release, if it is still on disk. */
 export async function findKept(places: Places, release: Release): Promise<InstalledVersion | null> {
   const trees = await keptTrees(places);

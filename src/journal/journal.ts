@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { type Fact, parseFact, serializeFact } from '../machines/facts.ts';
+import { type Fact, NewerFactError, parseFact, serializeFact } from '../machines/facts.ts';
 import { Fault } from '../support/fault.ts';
 import { makePrivate } from '../support/private.ts';
 import type { JournalRecord } from './record.ts';
@@ -215,8 +215,11 @@ function guarded<T>(action: () => T): T {
     return action();
   } catch (error) {
     if (error instanceof Fault) throw error;
+    // Its hash fits, so it is no damage: an older image was started over a newer one's volume.
+    if (error instanceof NewerFactError)
+      throw new Fault('JOURNAL_NEWER', `the journal was written by a newer self-update (${error.message}): use the newer image`, { cause: error });
     const code = (error as { errcode?: number }).errcode;
-    const unreadable = error instanceof SyntaxError || (error instanceof Error && (error.name === 'ZodError' || error.message.startsWith('unknown fact')));
+    const unreadable = error instanceof SyntaxError || (error instanceof Error && error.name === 'ZodError');
     if (unreadable || (code !== undefined && CORRUPT_CODES.has(code & 0xff))) {
       throw new Fault('JOURNAL_CORRUPT', `the journal can't be read (${(error as Error).message.split('\n')[0]}): the file was damaged`, { cause: error });
     }

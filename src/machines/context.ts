@@ -10,6 +10,10 @@ export type Candidate = {
   attempt: number;
   /** The operator asked for this very one: rules about newness do not apply, and it is held once it runs. */
   byOperator: boolean;
+  /** Failures so far, whoever's fault: they pace the next try. */
+  setbacks: number;
+  /** How often the updater was ended in the middle of it. */
+  interruptions: number;
   /** Set once a stop-first attempt failed: a bad network costs one outage at most. */
   downloadFirst: boolean;
 };
@@ -46,14 +50,14 @@ export type Context = {
   lastError: Problem | null;
 };
 
-export function initialContext({ policy, world }: { policy: Policy; world: World }): Context {
+export function initialContext({ policy, world, floor }: { policy: Policy; world: World; floor: string | null }): Context {
   return {
     policy,
     baked: world.baked,
     current: world.current,
     previous: null,
     lastGood: world.lastGood,
-    highestHealthy: world.lastGood?.version ?? null,
+    highestHealthy: floor ?? world.lastGood?.version ?? null,
     candidate: null,
     download: null,
     installed: null,
@@ -77,7 +81,9 @@ export function initialContext({ policy, world }: { policy: Policy; world: World
 /** These say something about the bytes of a release; trying the same bytes again can't help. */
 const PERMANENT = new Set(['ARCHIVE_REFUSED', 'ARCHIVE_CORRUPT', 'ARCHIVE_TOO_LARGE', 'ASSET_TOO_LARGE', 'ENTRY_POINT_MISSING']);
 /** These say something about this machine; they pace retries, but no release is given up for them. */
-const LOCAL = new Set(['NO_SPACE', 'READ_ONLY', 'DISK_ERROR', 'PERMISSION_DENIED', 'TOO_MANY_FILES', 'INTERRUPTED']);
+const LOCAL = new Set(['NO_SPACE', 'READ_ONLY', 'DISK_ERROR', 'PERMISSION_DENIED', 'TOO_MANY_FILES', 'NOT_EXECUTABLE', 'SUPERVISOR_MISSING', 'INTERRUPTED']);
+/** A release in whose course the updater is killed again and again (no memory, most likely) is given up like any other. */
+export const MOST_INTERRUPTIONS = 10;
 
 type Failure = Extract<StampedFact, { jitter: number }>;
 
@@ -85,7 +91,7 @@ type Failure = Extract<StampedFact, { jitter: number }>;
 export function candidateFor(context: Context, release: Release): Candidate {
   const same = context.candidate !== null && fingerprint(context.candidate.release) === fingerprint(release);
   if (same && context.candidate) return { ...context.candidate, release };
-  return { release, attempt: 1, byOperator: context.request !== null, downloadFirst: false };
+  return { release, attempt: 1, setbacks: 0, interruptions: 0, byOperator: context.request !== null, downloadFirst: false };
 }
 
 export function adoptRelease(context: Context, fact: FactOf<'releaseFound'>): Partial<Context> {
@@ -111,9 +117,22 @@ export function recordFailure(context: Context, fact: Failure): Partial<Context>
   const attempt = LOCAL.has(fact.code) ? candidate.attempt : candidate.attempt + 1;
   return {
     ...undone,
-    candidate: { ...candidate, attempt, downloadFirst: candidate.downloadFirst || stoppedFirst },
-    retryAt: fact.at + backoffMs(candidate.attempt, policy.retryBaseMs, fact.jitter),
+    candidate: { ...candidate, attempt, setbacks: candidate.setbacks + 1, downloadFirst: candidate.downloadFirst || stoppedFirst },
+    retryAt: fact.at + backoffMs(candidate.setbacks + 1, policy.retryBaseMs, fact.jitter),
   };
+}
+
+/** The updater was ended in the middle of the work, and begins it once more. */
+export function recordWorkInterrupted({ candidate }: Context): Partial<Context> {
+  return candidate === null ? {} : { candidate: { ...candidate, interruptions: candidate.interruptions + 1 } };
+}
+
+/** It was ended too often for that to be an accident. */
+export function giveUpInterrupted(context: Context, { effect, at }: FactOf<'workInterrupted'> & { at: number }): Partial<Context> {
+  const version = context.candidate?.release.version;
+  const message = `the updater was killed ${MOST_INTERRUPTIONS} times while it was busy with ${version} (${effect}): too little memory, most likely. Give the container more, then \`self-update retry ${version}\``;
+  const problem = { code: 'INTERRUPTED', message, at };
+  return { lastError: problem, download: null, installed: null, ...giveUp(context, problem) };
 }
 
 /** The app was found down in the middle of a stop-first update: the attempt ends, the old version comes back at once. */

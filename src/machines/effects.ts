@@ -19,7 +19,8 @@ export type EffectInputs = {
   /** Starts what `current` names. Adopts the app when that already runs. */
   start: { target: InstalledVersion | null };
   observeProbation: { version: string; startedAt: number; probationMs: number };
-  removeOldVersions: { keep: string[] };
+  /** Trees by their paths: which to keep if there is room, and which to remove in any case. */
+  removeOldVersions: { keep: string[]; reject: string[] };
 };
 export type EffectName = keyof EffectInputs;
 

@@ -17,7 +17,12 @@ const failure = { ...problem, jitter };
 
 const schemas = {
   // The journal's beginning, and what the disk and the environment said later.
-  initialized: z.object({ policy: policySchema, world: worldSchema }),
+  initialized: z.object({
+    policy: policySchema,
+    world: worldSchema,
+    /** The highest version that the trees on disk name: after the loss of a journal nothing older is installed all the same. */
+    floor: z.string().nullable().optional(),
+  }),
   configurationChanged: z.object({ policy: policySchema }),
   appFoundDown: z.object({ world: worldSchema }),
   appFoundUp: z.object({ world: worldSchema }),
@@ -53,8 +58,9 @@ const schemas = {
   appCrashLooped: z.object({ version: z.string().nullable(), exits: z.number().int(), ...failure }),
   oldVersionsRemoved: z.object({ names: z.array(z.string()) }),
 
-  // Time.
+  // Time, and what cut it short: the updater was ended in the middle of this effect.
   retryDue: z.object({}),
+  workInterrupted: z.object({ effect: z.string() }),
 
   // What the operator said.
   updateRequested: z.object({}),
@@ -93,10 +99,13 @@ export const operatorFactTypes = [
 ] as const satisfies readonly FactType[];
 export type OperatorFact = FactOf<(typeof operatorFactTypes)[number]>;
 
-/** Reads a fact as written under `version`. Throws `Error` for an unknown type, a newer version, or a body that does not fit. */
+/** A fact that only a newer program can have written. */
+export class NewerFactError extends Error {}
+
+/** Reads a fact as written under `version`. Throws `NewerFactError` for an unknown type or version, `ZodError` for a body that does not fit. */
 export function parseFact(type: string, version: number, body: unknown): Fact {
-  if (!Object.hasOwn(schemas, type)) throw new Error(`unknown fact ${JSON.stringify(type)}: written by a newer version of self-update?`);
-  if (version > FACT_VERSION) throw new Error(`fact ${type} has schema version ${version}, this program knows ${FACT_VERSION}: update self-update`);
+  if (!Object.hasOwn(schemas, type)) throw new NewerFactError(`fact ${JSON.stringify(type)} is not known`);
+  if (version > FACT_VERSION) throw new NewerFactError(`fact ${type} has schema version ${version}, and ${FACT_VERSION} is known`);
   const parsed: object = schemas[type as FactType].parse(body);
   return { ...parsed, type } as Fact;
 }

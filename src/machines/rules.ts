@@ -1,5 +1,5 @@
 /** The questions the machine asks before it moves. Pure predicates over (context, fact). */
-import { type Context, candidateFor } from './context.ts';
+import { type Context, candidateFor, MOST_INTERRUPTIONS } from './context.ts';
 import type { StampedFact } from './facts.ts';
 import { type Denial, fingerprint, type InstalledVersion, type Release } from './model.ts';
 import { compareVersions } from './version.ts';
@@ -72,6 +72,18 @@ function bakedIsNewer({ baked, current, denied, hold, policy, booting }: Context
   if (!booting || baked === null || hold !== null || policy.tag !== null) return false;
   if (isDenied(denied, baked.version, baked.fingerprint)) return false;
   return current === null || compareVersions(baked.version, current.version, policy.versioning) > 0;
+}
+
+export function isInterruptedTooOften({ candidate }: Context): boolean {
+  return candidate !== null && candidate.interruptions >= MOST_INTERRUPTIONS;
+}
+
+/** Trees that may be needed again, and those that failed here: these go at once. What is linked stays whatever is said here. */
+export function sortTrees({ current, lastGood, previous, denied }: Context): { keep: string[]; reject: string[] } {
+  const known = [current, lastGood, previous].filter((version) => version !== null);
+  const failed = known.filter((version) => isDenied(denied, version.version, version.fingerprint));
+  const paths = (versions: InstalledVersion[]) => [...new Set(versions.map(({ path }) => path))];
+  return { keep: paths(known.filter((version) => !failed.includes(version))), reject: paths(failed) };
 }
 
 /** Whether what was just started has yet to prove itself. */

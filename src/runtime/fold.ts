@@ -19,8 +19,8 @@ type ExecutableAction = { type: string; params?: unknown };
 /** The first record. Throws if that is not `initialized`. */
 export function begin(record: JournalRecord): State {
   if (record.fact.type !== 'initialized') throw new Error(`a journal begins with initialized, not ${record.fact.type}`);
-  const { policy, world } = record.fact;
-  const [snapshot, actions] = initialTransition(updaterMachine, { policy, world });
+  const { policy, world, floor = null } = record.fact;
+  const [snapshot, actions] = initialTransition(updaterMachine, { policy, world, floor });
   return interpret({ snapshot, effects: new Map(), timers: new Map() }, actions, record);
 }
 
@@ -70,7 +70,7 @@ function interpret(state: State, actions: readonly ExecutableAction[], record: J
 }
 
 /** Bumped whenever the machine's context or states change shape: an older checkpoint is then passed over, and all facts are folded. */
-const CHECKPOINT_FORMAT = 1;
+const CHECKPOINT_FORMAT = 2;
 
 /** The state as JSON, for a checkpoint. */
 export function serializeState(state: State): string {

@@ -4,7 +4,7 @@
  * Boot and recovery are the same: fold the journal, look at the world, perform the difference.
  */
 import { type FSWatcher, watch } from 'node:fs';
-import type { Checkpoint, Journal } from '../journal/journal.ts';
+import type { Journal } from '../journal/journal.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import { type EffectName, type EffectRequest, type Effects, failureFacts } from '../machines/effects.ts';
 import type { Fact, FactType } from '../machines/facts.ts';
@@ -13,8 +13,9 @@ import { remainingMs } from '../machines/pacing.ts';
 import { fallback, isCrashLoop } from '../machines/rules.ts';
 import { type Fault, toFault } from '../support/fault.ts';
 import { makePrivate } from '../support/private.ts';
-import { begin, deserializeState, evolve, type OutstandingEffect, replay, type State, serializeState } from './fold.ts';
+import { begin, evolve, type OutstandingEffect, type State, serializeState } from './fold.ts';
 import { pendingCommands, remove } from './inbox.ts';
+import { restore } from './restore.ts';
 
 export type RuntimeOptions = {
   journal: Journal;
@@ -27,6 +28,8 @@ export type RuntimeOptions = {
   /** When the next poll is due, wall clock; null for now. */
   nextPollAt: () => number | null;
   observeWorld: () => Promise<World>;
+  /** The highest version among the trees on disk; asked when a journal begins. */
+  observeFloor: () => Promise<string | null>;
   /** Whether the app runs. */
   observeApp: () => Promise<boolean>;
   /** How long ago the app ended by itself, ms, each time since its last start. */
@@ -42,6 +45,8 @@ export type Log = { info(message: string): void; warn(message: string): void; de
 
 /** These lie between stop and start: recovery sees them on the disk, so their sync waits for the next durable fact. */
 const SEEN_ON_DISK = new Set<FactType>(['appStopped', 'switched']);
+/** An updater that dies in these may die in them for ever. */
+const WORK_ON_A_RELEASE = new Set<EffectName>(['download', 'verify', 'extract', 'prepareSwitch']);
 /** A fold of so many facts takes about 20 ms; more than that starts from a checkpoint. */
 const CHECKPOINT_EVERY = 1000;
 /** After the journal could not be written, or something unexpected happened: when to look again. */
@@ -74,7 +79,7 @@ export class Runtime {
     const { journal, policy, now } = options;
     const { state, seq } = restore(journal);
     if (state !== null) return new Runtime(options, state, seq);
-    const fact: Fact = { type: 'initialized', policy, world: await options.observeWorld() };
+    const fact: Fact = { type: 'initialized', policy, world: await options.observeWorld(), floor: await options.observeFloor() };
     const record = journal.append(fact, { at: now(), effect: null, command: null });
     const first = begin(record);
     options.onRecord(record, first);
@@ -100,7 +105,17 @@ export class Runtime {
       await this.#linkFallback();
       this.#armGate();
     }
+    this.#noteInterruption();
     this.#advance();
+  }
+
+  /** What the journal says is outstanding, the updater before this one was at when it was ended. */
+  #noteInterruption(): void {
+    for (const { request } of this.#state.effects.values()) {
+      if (!WORK_ON_A_RELEASE.has(request.name)) continue;
+      this.dispatch({ type: 'workInterrupted', effect: request.name });
+      return;
+    }
   }
 
   /**
@@ -386,26 +401,5 @@ export class Runtime {
     if (seq - this.#checkpointSeq < CHECKPOINT_EVERY) return;
     this.#options.journal.saveCheckpoint({ seq, state: serializeState(this.#state) });
     this.#checkpointSeq = seq;
-  }
-}
-
-/** The state from the newest checkpoint and the facts after it, or from all facts. */
-export function restore(journal: Journal): { state: State | null; seq: number } {
-  return restoreFrom(journal.checkpoint(), (after) => journal.read(after));
-}
-
-/** `read` gives the facts after a seq, as far as the caller wants them. */
-export function restoreFrom(checkpoint: Checkpoint | null, read: (after: number) => JournalRecord[]): { state: State | null; seq: number } {
-  const from = checkpoint && readCheckpoint(checkpoint.state);
-  // A checkpoint only saves time: one that another version of this program wrote is not needed.
-  if (checkpoint === null || from === null) return { state: replay(read(0)), seq: 0 };
-  return { state: replay(read(checkpoint.seq), from), seq: checkpoint.seq };
-}
-
-function readCheckpoint(text: string): State | null {
-  try {
-    return deserializeState(text);
-  } catch {
-    return null;
   }
 }

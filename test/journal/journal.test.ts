@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -115,6 +116,21 @@ describe('the journal', () => {
       () => Journal.open(directory),
       (error: Error) => (error as { code?: string }).code === 'JOURNAL_NEWER',
     );
+  });
+
+  it('says of a fact that it does not know, with a hash that fits, that a newer program wrote it', () => {
+    const journal = filled(2);
+    // As a newer program would append it: the chain holds.
+    const [, last] = new DatabaseSync(Journal.path(directory)).prepare('SELECT * FROM facts ORDER BY seq').all() as Record<string, string | number | null>[];
+    const row = { seq: 3, at: META.at, type: 'appTeleported', version: 1, body: '{}', effect: null, command: null };
+    const hash = createHash('sha256')
+      .update(JSON.stringify([last?.['hash'], row.seq, row.at, row.type, row.version, row.body, row.effect, row.command]))
+      .digest('hex');
+    journal.close();
+    edit(`INSERT INTO facts VALUES (3, ${row.at}, '${row.type}', 1, '{}', NULL, NULL, '${hash}')`);
+    const reader = Journal.open(directory);
+    assert.throws(() => reader.read(), { code: 'JOURNAL_NEWER' });
+    reader.close();
   });
 
   it('keeps notes and a checkpoint that may be overwritten', () => {

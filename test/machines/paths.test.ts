@@ -44,6 +44,7 @@ function possibleFacts({ context }: UpdaterSnapshot): Fact[] {
     facts.tidied(),
     ...(current ? [facts.crashLooped(current.version)] : []),
     { type: 'retryDue' },
+    { type: 'workInterrupted', effect: 'download' },
     { type: 'updateRequested' },
     { type: 'installRequested', tag: 'v2.0.0', file: null },
     { type: 'holdReleased' },
@@ -107,7 +108,8 @@ function pathsUnder(strategy: Policy['strategy']): { state: UpdaterSnapshot }[] 
 describe('paths through the machine', () => {
   it('cover every transition', () => {
     const missing = allTransitions();
-    for (const { state } of [...pathsUnder('kill-then-download'), ...pathsUnder('download-then-kill')]) {
+    const states = [...pathsUnder('kill-then-download'), ...pathsUnder('download-then-kill')].map(({ state }) => state);
+    for (const state of [...states, ...states.map(afterManyKills)]) {
       for (const fact of possibleFacts(state).map(stamped)) {
         for (const taken of updaterMachine.getTransitionData(state, fact)) missing.delete(taken);
         takeEventless(state, fact, missing);
@@ -116,6 +118,14 @@ describe('paths through the machine', () => {
     assert.deepEqual([...missing.values()], []);
   });
 });
+
+/** Kept out of the search, where each number of kills would be a situation of its own. */
+function afterManyKills(state: UpdaterSnapshot): UpdaterSnapshot {
+  const { candidate } = state.context;
+  return candidate === null
+    ? state
+    : updaterMachine.resolveState({ value: state.value, context: { ...state.context, candidate: { ...candidate, interruptions: 10 } } });
+}
 
 /** Between two microsteps an eventless transition was taken: the first whose guard held. */
 function takeEventless(state: UpdaterSnapshot, fact: StampedFact, missing: Map<unknown, string>): void {

@@ -274,3 +274,67 @@ describe('a crash loop of a version that was trusted', () => {
     assert.deepEqual([held.context.lastError?.code, held.context.denied], ['CRASH_LOOP', []]);
   });
 });
+
+describe('an updater that is killed in the middle of the work', () => {
+  const killed = { type: 'workInterrupted', effect: 'extract' } as const;
+  const extracting = () =>
+    running({ policy: { strategy: 'download-then-kill' } })
+      .when(facts.found('2.0.0'))
+      .when(facts.downloaded('2.0.0'))
+      .when(facts.verified());
+
+  it('begins once more, ten times, and then gives the release up; the app runs on', () => {
+    const story = extracting();
+    for (let i = 0; i < 10; i++) assert.equal(story.when(killed).name, 'extracting');
+    assert.equal(story.when(killed).name, 'running');
+    assert.equal(story.context.candidate, null);
+    assert.match(story.context.denied[0]?.reason ?? '', /too little memory/);
+    assert.equal(story.when(facts.found('2.0.0')).name, 'running');
+    assert.equal(story.when({ type: 'versionRetried', version: '2.0.0' }).when(facts.found('2.0.0')).name, 'downloading');
+  });
+
+  it('starts the old version at once when that happens with the app stopped', () => {
+    const story = running().when(facts.found('2.0.0')).when(facts.switchStarted('2.0.0')).when(facts.stopped());
+    for (let i = 0; i < 10; i++) story.when(killed);
+    assert.equal(story.when(killed).name, 'switching');
+    assert.equal(story.context.target?.version, '1.0.0');
+  });
+});
+
+describe('trouble of this machine', () => {
+  it('is looked at again less and less often, and the release is never given up', () => {
+    const story = running({ policy: { strategy: 'download-then-kill' } }).when(facts.found('2.0.0'));
+    const pauses: number[] = [];
+    for (let i = 0; i < 20; i++) {
+      story.when(facts.failed('downloadFailed', 'NO_SPACE'));
+      const [timer] = story.timers;
+      pauses.push(timer?.inMs ?? 0);
+      story.after(timer?.inMs ?? 0).when({ type: 'retryDue' });
+    }
+    assert.deepEqual(pauses.slice(0, 4), [1000, 2000, 4000, 8000]);
+    assert.equal(pauses.at(-1), 60 * 60 * 1000);
+    assert.equal(story.name, 'downloading');
+    assert.equal(story.context.candidate?.attempt, 1);
+  });
+});
+
+describe('a journal that begins anew', () => {
+  it('installs nothing older than the trees on disk, whatever is linked', () => {
+    const seen = world({ current: tree('1.5.0'), lastGood: tree('1.5.0') });
+    const story = new Story({ policy: { strategy: 'download-then-kill' }, world: seen, floor: '2.0.0' }).when(facts.foundUp(seen));
+    assert.equal(story.when(facts.found('1.9.0')).name, 'running');
+    assert.equal(story.when(facts.found('2.0.0')).name, 'downloading');
+  });
+});
+
+describe('the tree of a version that failed', () => {
+  it('is not kept', () => {
+    const story = updatedTo('2.0.0');
+    for (const fact of [facts.found('3.0.0'), facts.installed('3.0.0'), facts.switchStarted('3.0.0'), facts.stopped(), facts.switched(tree('3.0.0'))])
+      story.when(fact);
+    story.when(facts.started('3.0.0')).when(facts.failed('probationFailed', 'UNHEALTHY')).when(facts.stopped());
+    story.when(facts.switched(tree('2.0.0'))).when(facts.started('2.0.0'));
+    const request = story.state.effects.get('removeOldVersions')?.request;
+    assert.deepEqual(request?.input, { keep: ['/d/releases/2.0.0'], reject: ['/d/releases/3.0.0'] });
+  });
+});

@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 import { historyOf } from '../../src/cli/report.ts';
 import { Journal } from '../../src/journal/journal.ts';
 import { deserializeState, replay, serializeState, stateName } from '../../src/runtime/fold.ts';
-import { restore } from '../../src/runtime/runtime.ts';
+import { restore } from '../../src/runtime/restore.ts';
 
 const JOURNALS = path.join(import.meta.dirname, '..', 'journals');
 
@@ -45,7 +45,7 @@ describe('a checkpoint', () => {
     const journal = Journal.open(directory);
     const whole = restore(journal).state;
     assert.ok(whole);
-    for (const text of ['', '{}', serializeState(whole).replace('"format":1', '"format":999')]) {
+    for (const text of ['', '{}', serializeState(whole).replace(/"format":\d+/, '"format":999')]) {
       journal.saveCheckpoint({ seq: 3, state: text });
       const state = restore(journal).state;
       assert.ok(state);

@@ -49,8 +49,8 @@ export class Story {
   #seq = 1;
   #at = 1_000_000;
 
-  constructor(overrides: { policy?: Partial<Policy>; world?: World } = {}) {
-    const fact: Fact = { type: 'initialized', policy: { ...policy, ...overrides.policy }, world: overrides.world ?? world() };
+  constructor(overrides: { policy?: Partial<Policy>; world?: World; floor?: string } = {}) {
+    const fact: Fact = { type: 'initialized', policy: { ...policy, ...overrides.policy }, world: overrides.world ?? world(), floor: overrides.floor ?? null };
     this.state = begin({ seq: 1, at: this.#at, fact, effect: null, command: null });
   }
 
@@ -88,7 +88,7 @@ export class Story {
   }
 }
 
-const SPONTANEOUS = /Requested$|Due$|CrashLooped$|^appFound|^configuration|^paused$|^resumed$|^holdReleased$|^version(?:Denied|Retried)$/;
+const SPONTANEOUS = /Requested$|Due$|CrashLooped$|^workInterrupted$|^appFound|^configuration|^paused$|^resumed$|^holdReleased$|^version(?:Denied|Retried)$/;
 
 function isSpontaneous(fact: Fact): boolean {
   return SPONTANEOUS.test(fact.type);

@@ -24,6 +24,12 @@ export function appUser(): { uid: number; gid: number } | null {
   return match ? { uid: Number(match[1]), gid: Number(match[2]) } : null;
 }
 
+/** runit's own `./check` of the app's service, as sv(8) runs it: a command of the shell, or null where there is none. */
+export function serviceCheck(): string | null {
+  const service = path.join(CONTAINER_DIR, 'service', 'app');
+  return existsSync(path.join(service, 'check')) ? `cd ${service} && exec ./check` : null;
+}
+
 /** Wakes the loop that sleeps between two runs. False when none is there. */
 export function wakeLoop(): boolean {
   return writeToFifo(path.join(CONTAINER_DIR, 'wake'), 'command\n');

@@ -56,6 +56,8 @@ export class EmbeddedSupervisor implements Supervisor {
     return this.#find() !== null;
   }
 
+  async assertReachable(): Promise<void> {}
+
   async start(tree: string, command: AppCommand): Promise<{ adopted: boolean }> {
     this.#command = command;
     const found = this.#find();

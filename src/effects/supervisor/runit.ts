@@ -52,9 +52,19 @@ export class RunitSupervisor implements Supervisor {
     return this.#started() !== null;
   }
 
+  /** Waits until a runsv is there: its predecessor may just have died. */
+  async assertReachable(): Promise<void> {
+    const deadline = performance.now() + RUNSV_WAIT_MS;
+    while (this.#service.status() === null) {
+      if (performance.now() > deadline)
+        throw new Fault('SUPERVISOR_MISSING', 'runsv does not supervise the app: the container is ending, or broken; restart it');
+      await sleep(POLL_MS);
+    }
+  }
+
   async start(tree: string): Promise<{ adopted: boolean }> {
     if (isSame(await this.observe(), tree)) return { adopted: true };
-    await this.#supervised();
+    await this.assertReachable();
     // Exits that are counted from here on are those of this version.
     rmSync(file('app.exits'), { force: true });
     const deadline = performance.now() + this.#options.stop.waitMs + RUNSV_WAIT_MS;
@@ -133,16 +143,6 @@ export class RunitSupervisor implements Supervisor {
   #openGate(): void {
     if (!existsSync(file('gate'))) writeFileSync(file('gate'), '');
     writeToFifo(file('gate.fifo'), 'open\n');
-  }
-
-  /** Waits until a runsv is there: its predecessor may just have died. */
-  async #supervised(): Promise<void> {
-    const deadline = performance.now() + RUNSV_WAIT_MS;
-    while (this.#service.status() === null) {
-      if (performance.now() > deadline)
-        throw new Fault('SUPERVISOR_MISSING', 'runsv does not supervise the app: the container is ending, or broken; restart it');
-      await sleep(POLL_MS);
-    }
   }
 
   /** True once runsv says down, and neither the group nor anybody who left it lives. */

@@ -12,6 +12,8 @@ export interface Supervisor {
   observe(): Promise<string | null>;
   /** Whether a process of the app lives at this very moment: not in the pause between its end and its restart. */
   isAlive(): Promise<boolean>;
+  /** Throws `Fault` `SUPERVISOR_MISSING` when nobody would start the app again after a stop. */
+  assertReachable(): Promise<void>;
   /** Starts the app from `tree`, or adopts it when it runs from there already. Throws `Fault` when it can't be started. */
   start(tree: string, command: AppCommand): Promise<{ adopted: boolean }>;
   /** Asks the app to stop, waits, kills its whole group, and proves that all of it is gone. Safe when nothing runs. */

@@ -1,0 +1,139 @@
+/** The machine's vocabulary: what it may ask for (effects), ask about (guards) and remember (actions). Pure. */
+import { assertEvent, assign, enqueueActions, fromPromise, setup } from 'xstate';
+import {
+  adoptPolicy,
+  adoptRelease,
+  type Context,
+  deny,
+  giveUpInterrupted,
+  holdOf,
+  recordBadVersion,
+  recordCrashLoop,
+  recordFailure,
+  recordHealthy,
+  recordInterruption,
+  recordNothingStarts,
+  recordStart,
+  recordSwitch,
+  recordWorkInterrupted,
+  seenOnDisk,
+} from './context.ts';
+import type { EffectInputs, EffectName } from './effects.ts';
+import type { StampedFact } from './facts.ts';
+import type { Policy, Release, World } from './model.ts';
+import { fallback, isInterruptedTooOften, isUnproven, isWanted, rollbackTarget, runsAlready, saysSomethingNew, stopsFirst } from './rules.ts';
+
+/** The runtime performs effects from their names; the machine never runs one. */
+function performedByRuntime<N extends EffectName>() {
+  return fromPromise<never, EffectInputs[N]>(() => Promise.reject(new Error('effects are performed by the runtime')));
+}
+
+export function releaseAtHand({ candidate }: Context): Release {
+  if (candidate === null) throw new Error('invariant: a release is at hand in this state');
+  return candidate.release;
+}
+
+export function downloadAtHand(context: Context): EffectInputs['extract'] {
+  if (context.download === null) throw new Error('invariant: a download is at hand in this state');
+  return { release: releaseAtHand(context), ...context.download };
+}
+
+export const updaterSetup = setup({
+  types: {} as { context: Context; events: StampedFact; input: { policy: Policy; world: World; floor: string | null }; tags: 'resting' },
+  actors: {
+    check: performedByRuntime<'check'>(),
+    download: performedByRuntime<'download'>(),
+    verify: performedByRuntime<'verify'>(),
+    extract: performedByRuntime<'extract'>(),
+    prepareSwitch: performedByRuntime<'prepareSwitch'>(),
+    stop: performedByRuntime<'stop'>(),
+    switchCurrent: performedByRuntime<'switchCurrent'>(),
+    start: performedByRuntime<'start'>(),
+    observeProbation: performedByRuntime<'observeProbation'>(),
+    removeOldVersions: performedByRuntime<'removeOldVersions'>(),
+  },
+  delays: {
+    untilRetry: ({ context, event }) => Math.max(0, (context.retryAt ?? 0) - event.at),
+  },
+  guards: {
+    isWanted: ({ context, event }) => event.type === 'releaseFound' && isWanted(context, event.release, event.at),
+    stopsFirst: ({ context, event }) => {
+      const release = event.type === 'releaseFound' ? event.release : context.candidate?.release;
+      return release !== undefined && stopsFirst(context, release);
+    },
+    runsAlready: ({ context, event }) => event.type === 'releaseFound' && runsAlready(context, event.release),
+    saysSomethingNew: ({ context, event }) => saysSomethingNew(context, event),
+    hasCandidate: ({ context }) => context.candidate !== null,
+    candidateIsInstalled: ({ context }) => context.candidate !== null && context.installed !== null,
+    stopsForUpdate: ({ context }) => context.stopReason === 'update',
+    deniesCandidate: ({ context, event }) => event.type === 'versionDenied' && context.candidate?.release.version === event.version,
+    appIsUp: ({ context }) => context.appUp,
+    wasStoppedForUpdate: ({ context }) => !context.appUp && !context.booting,
+    canBringUp: ({ context }) => !context.appUp && fallback(context) !== null,
+    mustWait: ({ context }) => !context.appUp || context.retryAt !== null || context.awaiting !== null,
+    awaitsAssets: ({ context }) => context.awaiting !== null,
+    targetIsCandidate: ({ context }) => context.target !== null && context.target.path === context.installed?.path,
+    hasOtherVersion: ({ context }) => context.target !== null && fallback({ ...context, failedPaths: [...context.failedPaths, context.target.path] }) !== null,
+    mayRollBack: ({ context }) => context.policy.rollback === 'auto' && rollbackTarget(context) !== null,
+    isHeld: ({ context }) => context.hold !== null,
+    isInterruptedTooOften: ({ context }) => isInterruptedTooOften(context),
+    isUnproven: ({ context }) => isUnproven(context),
+  },
+  actions: {
+    adoptRelease: assign(({ context, event }) => (assertEvent(event, 'releaseFound'), adoptRelease(context, event))),
+    adoptPolicy: assign(({ context, event }) => (assertEvent(event, 'configurationChanged'), adoptPolicy(context, event.policy))),
+    adoptRequest: assign(({ event }) => (assertEvent(event, 'installRequested'), { request: { tag: event.tag, file: event.file } })),
+    adoptDownload: assign(({ event }) => (assertEvent(event, 'downloaded'), { download: { path: event.path, sha256: event.sha256 } })),
+    adoptTree: assign(({ event }) => (assertEvent(event, 'installed'), { installed: event.version })),
+    seeDown: assign(({ context, event }) => (assertEvent(event, 'appFoundDown'), { ...seenOnDisk(context, event.world), appUp: false, booting: true })),
+    seeUp: assign(
+      ({ context, event }) => (assertEvent(event, 'appFoundUp'), { ...seenOnDisk(context, event.world), appUp: true, booting: false, startedAt: event.at }),
+    ),
+    recordInterruption: assign(({ context, event }) => (assertEvent(event, 'appFoundDown'), recordInterruption(context, event))),
+    recordFailure: assign(({ context, event }) => ('jitter' in event ? recordFailure(context, event) : {})),
+    recordWorkInterrupted: assign(({ context }) => recordWorkInterrupted(context)),
+    giveUpInterrupted: assign(({ context, event }) => (assertEvent(event, 'workInterrupted'), giveUpInterrupted(context, event))),
+    recordBadVersion: assign(({ context, event }) => ('jitter' in event ? recordBadVersion(context, event) : {})),
+    recordCrashLoop: assign(({ context, event }) => ('jitter' in event ? recordCrashLoop(context, event) : {})),
+    recordNothingStarts: assign(({ context, event }) => ('jitter' in event ? recordNothingStarts(context, event) : {})),
+    recordProblem: assign(({ event }) => ('code' in event ? { lastError: { code: event.code, message: event.message, at: event.at } } : {})),
+    recordWait: assign(({ event }) => {
+      assertEvent(event, 'assetsAwaited');
+      const { tag, version, message, at } = event;
+      return { awaiting: { tag, version, message, since: at } };
+    }),
+    recordRefusal: assign(
+      ({ event }) => (assertEvent(event, 'releaseRefused'), { refused: { tag: event.tag, code: event.code, message: event.message }, awaiting: null }),
+    ),
+    recordSwitch: assign(({ context, event }) => (assertEvent(event, 'switched'), recordSwitch(context, event))),
+    recordStart: assign(({ context, event }) => recordStart(context, event.at)),
+    holdCurrent: assign(({ context, event }) => ({ hold: holdOf(context.current, event.at), request: null, candidate: null, retryAt: null })),
+    recordHealthy: assign(({ context, event }) => (assertEvent(event, 'versionBecameHealthy'), recordHealthy(context, event))),
+    noteAppDown: assign({ appUp: false }),
+    stopForUpdate: assign({ stopReason: 'update' }),
+    stopForRestart: assign({ stopReason: 'restart' }),
+    forgetRequest: assign({ request: null }),
+    forgetWait: assign({ awaiting: null }),
+    targetCandidate: assign(({ context }) => ({ target: context.installed })),
+    targetFallback: assign(({ context }) => ({ target: fallback(context) })),
+    targetCurrent: assign(({ context }) => ({ target: context.current })),
+    hold: assign({ paused: true }),
+    resume: assign({ paused: false }),
+    releaseHold: assign({ hold: null }),
+    deny: assign(({ context, event }) => {
+      assertEvent(event, 'versionDenied');
+      const denial = { version: event.version, fingerprint: null, code: 'DENIED_BY_OPERATOR', reason: 'denied by the operator', at: event.at };
+      const dropped = context.candidate?.release.version === event.version ? { candidate: null, download: null, installed: null, retryAt: null } : {};
+      return { denied: deny(context.denied, denial), ...dropped };
+    }),
+    allow: assign(({ context, event }) => {
+      assertEvent(event, 'versionRetried');
+      return { denied: context.denied.filter((denial) => denial.version !== event.version), failedPaths: [], refused: null };
+    }),
+    clearRetry: assign({ retryAt: null }),
+    // The runtime keeps the time and stamps the fact when it is due.
+    scheduleRetry: enqueueActions(({ context, enqueue }) => {
+      if (context.retryAt !== null) enqueue.raise({ type: 'retryDue', at: 0 }, { id: 'retry', delay: 'untilRetry' });
+    }),
+  },
+});

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { clearTemporary, removeOldVersions } from '../../src/effects/garbage.ts';
+import { MANIFEST_NAME, type Places } from '../../src/effects/trees.ts';
+import { digestOf, release, tree } from '../support/machine.ts';
+
+let places: Places;
+beforeEach(() => {
+  const root = mkdtempSync(path.join(os.tmpdir(), 'garbage-'));
+  places = { root, bakedDir: path.join(root, 'baked'), repository: 'acme/app', versioning: 'semver', tagPrefix: '' };
+});
+afterEach(() => rmSync(places.root, { recursive: true }));
+
+/** A complete tree; the later in the list, the newer. */
+function install(...versions: string[]): void {
+  for (const [index, version] of versions.entries()) {
+    const directory = path.join(places.root, 'releases', version);
+    mkdirSync(directory, { recursive: true });
+    const { path: _, ...described } = tree(version);
+    writeFileSync(
+      path.join(directory, MANIFEST_NAME),
+      JSON.stringify({ schema: 1, version: { ...described, digest: digestOf(version) }, release: release(version), entries: [] }),
+    );
+    utimesSync(directory, 1000 + index, 1000 + index);
+  }
+}
+
+function link(name: 'current' | 'last-good', version: string): void {
+  symlinkSync(`releases/${version}`, path.join(places.root, name));
+}
+
+const paths = (...versions: string[]) => versions.map((version) => path.join(places.root, 'releases', version));
+const left = () => readdirSync(path.join(places.root, 'releases')).sort();
+
+describe('removing old versions', () => {
+  it('keeps what is linked, and of the others the newest up to the number', async () => {
+    install('1.0.0', '1.1.0', '1.2.0', '1.3.0');
+    link('current', '1.0.0');
+    link('last-good', '1.0.0');
+    const fact = await removeOldVersions({ keep: [], reject: [] }, 3, places);
+    assert.deepEqual(left(), ['1.0.0', '1.2.0', '1.3.0']);
+    assert.deepEqual(fact, { type: 'oldVersionsRemoved', names: ['1.1.0'] });
+  });
+
+  it('removes what failed at once, however few there are', async () => {
+    install('1.0.0', '2.0.0');
+    link('current', '1.0.0');
+    await removeOldVersions({ keep: [], reject: paths('2.0.0') }, 5, places);
+    assert.deepEqual(left(), ['1.0.0']);
+  });
+
+  it('never removes what is linked, whatever it is told', async () => {
+    install('1.0.0', '2.0.0');
+    link('current', '2.0.0');
+    link('last-good', '1.0.0');
+    await removeOldVersions({ keep: [], reject: paths('1.0.0', '2.0.0') }, 2, places);
+    assert.deepEqual(left(), ['1.0.0', '2.0.0']);
+  });
+});
+
+describe('what earlier tries left in tmp', () => {
+  it('goes, but for the part that is gone on with', async () => {
+    const temporary = path.join(places.root, 'tmp');
+    mkdirSync(path.join(temporary, 'tree-1', 'bin'), { recursive: true, mode: 0o555 });
+    for (const name of ['old.part', 'new.part']) writeFileSync(path.join(temporary, name), '');
+    await clearTemporary(places, path.join(temporary, 'new.part'));
+    assert.deepEqual(readdirSync(temporary), ['new.part']);
+    await clearTemporary(places);
+    assert.deepEqual(readdirSync(temporary), []);
+    assert.ok(existsSync(temporary));
+  });
+});

@@ -1,0 +1,85 @@
+/** What is found out while the app still runs, on real file systems: mounted by root, so these parts run as root only. */
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { describe, it } from 'node:test';
+import { execaSync } from 'execa';
+import { type PrepareDependencies, prepareSwitch } from '../../src/effects/prepare.ts';
+import { release } from '../support/machine.ts';
+
+const isRoot = process.getuid?.() === 0;
+const reachable = { assertReachable: async () => {} } as PrepareDependencies['supervisor'];
+
+function at(root: string, command: string | null = null): PrepareDependencies {
+  return {
+    places: { root, bakedDir: '/nowhere', repository: 'acme/app', versioning: 'semver', tagPrefix: '' },
+    app: { command, repositoryName: 'app', workdir: null, args: [], environment: {} },
+    supervisor: reachable,
+    maxAssetBytes: 1024 ** 3,
+  };
+}
+
+function input(sizeBytes = 9) {
+  const found = release('2.0.0');
+  return { release: { ...found, asset: { ...found.asset, sizeBytes } }, from: '1.0.0', attempt: 1 };
+}
+
+/** A file system of its own, by mount(8)'s options. */
+function mounted(options: string): { directory: string; change: (options: string) => void } & Disposable {
+  const directory = mkdtempSync(path.join(os.tmpdir(), 'mounted-'));
+  execaSync('mount', ['-t', 'tmpfs', '-o', options, 'none', directory]);
+  return {
+    directory,
+    change: (changed) => void execaSync('mount', ['-o', `remount,${changed}`, directory]),
+    [Symbol.dispose]() {
+      execaSync('umount', [directory]);
+      rmSync(directory, { recursive: true });
+    },
+  };
+}
+
+describe('the preflight', () => {
+  it('says that the switch may begin, and leaves nothing behind', async () => {
+    const root = mkdtempSync(path.join(os.tmpdir(), 'prepare-'));
+    assert.equal((await prepareSwitch(input(), at(root))).type, 'switchStarted');
+    assert.deepEqual(readdirSync(root).sort(), ['releases', 'tmp']);
+    assert.deepEqual(readdirSync(path.join(root, 'tmp')), []);
+    rmSync(root, { recursive: true });
+  });
+
+  it('needs a supervisor that will start the app again', async () => {
+    const root = path.join(os.tmpdir(), 'never-made');
+    const gone = {
+      assertReachable: () => Promise.reject(Object.assign(new Error('gone'), { code: 'SUPERVISOR_MISSING' })),
+    } as PrepareDependencies['supervisor'];
+    await assert.rejects(prepareSwitch(input(), { ...at(root), supervisor: gone }), { code: 'SUPERVISOR_MISSING' });
+    assert.ok(!existsSync(root));
+  });
+
+  it('refuses an asset for which there is no room, and passes one for which there is (as root)', { skip: !isRoot && 'mounting needs root' }, async () => {
+    using volume = mounted('size=10m');
+    await assert.rejects(prepareSwitch(input(9 * 1024 * 1024), at(volume.directory)), { code: 'NO_SPACE' });
+    assert.equal((await prepareSwitch(input(2 * 1024 * 1024), at(volume.directory))).type, 'switchStarted');
+  });
+
+  it('refuses a volume without free inodes (as root)', { skip: !isRoot && 'mounting needs root' }, async () => {
+    using volume = mounted('nr_inodes=3');
+    for (const name of ['releases', 'tmp']) mkdirSync(path.join(volume.directory, name));
+    await assert.rejects(prepareSwitch(input(), at(volume.directory)), { code: 'ENOSPC' });
+  });
+
+  it('refuses a read-only volume (as root)', { skip: !isRoot && 'mounting needs root' }, async () => {
+    using volume = mounted('mode=755');
+    volume.change('ro');
+    await assert.rejects(prepareSwitch(input(), at(volume.directory)), { code: 'EROFS' });
+  });
+
+  it('refuses a noexec volume, but not for a command that only reads the tree (as root)', { skip: !isRoot && 'mounting needs root' }, async () => {
+    using volume = mounted('noexec');
+    await assert.rejects(prepareSwitch(input(), at(volume.directory)), { code: 'NOT_EXECUTABLE' });
+    assert.equal((await prepareSwitch(input(), at(volume.directory, 'node server.js'))).type, 'switchStarted');
+    volume.change('exec');
+    assert.equal((await prepareSwitch(input(), at(volume.directory))).type, 'switchStarted');
+  });
+});
