@@ -1,5 +1,5 @@
 /** The composition root: the one place where configuration, effects, journal and runtime meet. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type Config, type Environment, mayBePlain } from '../config/config.ts';
 import { nextPollAt, type PollNote, pollNoteSchema } from '../effects/check.ts';
@@ -136,6 +136,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     random: Math.random,
     maxAssetBytes: config.UPDATE_MAX_ASSET_BYTES,
     stallWindowMs: STALL_WINDOW_MS,
+    sealed: new Map(),
     maxUnpackedBytes: config.UPDATE_MAX_UNPACKED_BYTES,
     maxEntries: config.UPDATE_MAX_ENTRIES,
     onProgress: options.onProgress,
@@ -201,17 +202,30 @@ async function adoptApp(supervisor: Supervisor, app: AppOptions, log: Log): Prom
 }
 
 /** The journal for writing. A damaged one is set aside, loudly: what it knew is rebuilt from the disk, and the app runs. */
-export function openJournal(places: Places, log: Log): Journal {
+export async function openJournal(places: Places, log: Log): Promise<Journal> {
   try {
+    const isNew = !existsSync(Journal.path(stateDir(places)));
     const journal = Journal.open(stateDir(places));
-    restore(journal);
+    const { state } = restore(journal);
+    if (isNew || state === null) await sayIfLost(places, log);
     return journal;
   } catch (error) {
     if ((error as { code?: string }).code !== 'JOURNAL_CORRUPT') throw error;
     const aside = Journal.setAside(stateDir(places));
-    log.warn(`${(error as Error).message}. It was moved to ${aside}, and a new one begins with what is on the disk [JOURNAL_CORRUPT]`);
+    log.warn(
+      `${(error as Error).message}. It was moved to ${aside}, and a new one begins with what is on the disk; holds and denials are forgotten [JOURNAL_CORRUPT]`,
+    );
     return Journal.open(stateDir(places));
   }
+}
+
+/** Versions without a journal: it was deleted, or cut to nothing. What it knew is rebuilt from the disk, and that is said. */
+async function sayIfLost(places: Places, log: Log): Promise<void> {
+  const { current } = await readWorld(places);
+  if (current !== null && current.digest !== null)
+    log.warn(
+      `the journal is missing, but ${current.version} is installed: a new one begins with what is on the disk; holds and denials are forgotten [JOURNAL_MISSING]`,
+    );
 }
 
 /** What the image says about itself; nothing elsewhere. */

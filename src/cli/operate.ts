@@ -129,7 +129,7 @@ export async function operate(args: Arguments, parts: Parts, signal: AbortSignal
 async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, signal: AbortSignal, lock: Lock): Promise<number> {
   const { places, log, config } = parts;
   const startedAt = Date.now();
-  const journal = openJournal(places, log);
+  const journal = await openJournal(places, log);
   const progress = createProgress(process.stderr, log, config.UPDATE_LOG_FORMAT);
   try {
     const { runtime, supervisor } = await createRuntime(parts, journal, {

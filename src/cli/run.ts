@@ -16,7 +16,7 @@ export async function run(args: Arguments, parts: Parts, observe: Observe): Prom
   const { places, log, config } = parts;
   await refuseBesideLoop(parts);
   const lock = acquireLock(stateDir(places));
-  const journal = openJournal(places, log);
+  const journal = await openJournal(places, log);
   const progress = createProgress(process.stderr, log, config.UPDATE_LOG_FORMAT);
   const stop = new AbortController();
   try {

@@ -1,6 +1,4 @@
 /** `download`: into a part file that survives crashes, resumed by `Range`, capped, hashed as it comes. */
-import { createHash, type Hash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { copyFile, type FileHandle, open, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { EffectInputs } from '../machines/effects.ts';
@@ -10,6 +8,7 @@ import { Fault } from '../support/fault.ts';
 import { ensureDirectory } from './durable.ts';
 import { clearTemporary } from './garbage.ts';
 import { type Answer, type Http, hostOf, networkFault } from './github/http.ts';
+import { type Sealed, seal } from './seal.ts';
 import { checkSpace } from './space.ts';
 import { findKept, type Places, readBaked, temporaryDir } from './trees.ts';
 
@@ -22,6 +21,7 @@ export type DownloadDependencies = {
   places: Places;
   maxAssetBytes: number;
   stallWindowMs: number;
+  sealed: Sealed;
   /** Called as bytes arrive; both counts in bytes. */
   onProgress: (received: number, total: number) => void;
 };
@@ -53,7 +53,7 @@ export async function download({ release }: EffectInputs['download'], signal: Ab
   await checkSpace(places, release, { alreadyThere: await sizeOf(file) });
   if (origin === 'file') await copyFile(asset.url, file);
   else if ((await sizeOf(file)) !== asset.sizeBytes || asset.sizeBytes === 0) await fetchInto(file, release, signal, deps);
-  const { sizeBytes, sha256 } = await seal(file);
+  const { sizeBytes, sha256 } = await seal(file, deps.sealed);
   if (origin === 'github' && sizeBytes !== asset.sizeBytes) {
     await rm(file, { force: true });
     throw new Fault(
@@ -148,27 +148,6 @@ function cut(url: string, received: number, { name, sizeBytes }: Release['asset'
 /** Errors of the disk carry a system call; those of the network are told apart by it. */
 function isLocal(error: unknown): boolean {
   return error instanceof Fault || (error as NodeJS.ErrnoException).syscall === 'write';
-}
-
-/** Makes the file durable and hashes what is really in it, also what an earlier try left. */
-async function seal(file: string): Promise<{ sizeBytes: number; sha256: string }> {
-  const handle = await open(file, 'r+');
-  try {
-    await handle.sync();
-  } catch (error) {
-    await rm(file, { force: true });
-    throw error;
-  } finally {
-    await handle.close();
-  }
-  const hash = await hashFile(file);
-  return { sizeBytes: await sizeOf(file), sha256: hash.digest('hex') };
-}
-
-async function hashFile(file: string): Promise<Hash> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 })) hash.update(chunk as Buffer);
-  return hash;
 }
 
 async function sizeOf(file: string): Promise<number> {

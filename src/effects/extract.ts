@@ -13,9 +13,10 @@ import { makeReadOnly, walk } from './archive/walk.ts';
 import { ensureDirectory, removeTree, renameDurably, syncTree, writeFileDurably } from './durable.ts';
 import { type AppOptions, appCommand, unwrap } from './entry-point.ts';
 import { ensureLinked, type LinkedOptions } from './linked.ts';
+import { assertSealed, type Sealed } from './seal.ts';
 import { exists, MANIFEST_NAME, type Manifest, type Places, readManifest, releasesDir, temporaryDir, treeName } from './trees.ts';
 
-export type ExtractDependencies = { places: Places; app: AppOptions; linked: LinkedOptions; maxUnpackedBytes: number; maxEntries: number };
+export type ExtractDependencies = { places: Places; app: AppOptions; linked: LinkedOptions; maxUnpackedBytes: number; maxEntries: number; sealed: Sealed };
 
 export async function extract({ release, path: archive, sha256 }: EffectInputs['extract'], signal: AbortSignal, deps: ExtractDependencies): Promise<Fact> {
   const { places } = deps;
@@ -30,6 +31,7 @@ export async function extract({ release, path: archive, sha256 }: EffectInputs['
     path: target,
   };
   if ((await readManifest(target)) === null) {
+    await assertSealed(archive, sha256, deps.sealed);
     const work = path.join(temporaryDir(places), `tree-${sha256.slice(0, 12)}`);
     await removeTree(work);
     await ensureDirectory(releasesDir(places));

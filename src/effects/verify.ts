@@ -5,13 +5,15 @@ import type { Fact } from '../machines/facts.ts';
 import type { Release } from '../machines/model.ts';
 import { Fault } from '../support/fault.ts';
 import { type Http, hostOf, networkFault } from './github/http.ts';
+import { assertSealed, type Sealed } from './seal.ts';
 
 /** Sums of a thousand assets fit. */
 const MOST_CHECKSUM_BYTES = 256 * 1024;
 
-export type VerifyDependencies = { http: Http; requireDigest: boolean };
+export type VerifyDependencies = { http: Http; requireDigest: boolean; sealed: Sealed };
 
 export async function verify({ release, path, sha256 }: EffectInputs['verify'], signal: AbortSignal, deps: VerifyDependencies): Promise<Fact> {
+  await assertSealed(path, sha256, deps.sealed);
   // The operator named the file: these are the bytes that were meant.
   if (release.origin !== 'github') return { type: 'verified', checks: ['file'] };
   if (!deps.requireDigest) return { type: 'verified', checks: [] };

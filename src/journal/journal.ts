@@ -6,7 +6,7 @@
  * (SQLite, "Write-Ahead Logging"); where the volume can't do WAL (no shared memory), a rollback journal with EXTRA does.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type Fact, NewerFactError, parseFact, serializeFact } from '../machines/facts.ts';
@@ -22,6 +22,8 @@ const APPLICATION_ID = 0x73557064;
 const GENESIS = '0'.repeat(64);
 /** A reader gives up on a lock after this; a writer too, since it is alone. */
 const BUSY_TIMEOUT_MS = 5000;
+/** A disk that damages one journal after the other must not fill up with them. */
+const MOST_DAMAGED_KEPT = 3;
 
 type Row = { seq: number; at: number; type: string; version: number; body: string; effect: string | null; command: string | null; hash: string };
 
@@ -53,6 +55,7 @@ export class Journal {
         const mode = db.prepare('PRAGMA journal_mode=WAL').get() as { journal_mode: string };
         const journal = new Journal(db, { readOnly: false, wal: mode.journal_mode === 'wal' });
         prepareSchema(db);
+        checkPages(db);
         return journal;
       } catch (error) {
         db.close();
@@ -61,11 +64,17 @@ export class Journal {
     });
   }
 
-  /** Moves a damaged journal out of the way, whole. Returns its new name. */
+  /** Moves a damaged journal out of the way, whole, and forgets the oldest such ones. Returns its new name. */
   static setAside(directory: string): string {
     const aside = `${Journal.path(directory)}.damaged-${new Date().toISOString().replaceAll(':', '')}`;
+    const wal = `${Journal.path(directory)}-wal`;
+    // The file first: a crash in between leaves a -wal that fits no other file, and SQLite passes it over.
     renameSync(Journal.path(directory), aside);
-    for (const suffix of ['-wal', '-shm']) rmSync(`${Journal.path(directory)}${suffix}`, { force: true });
+    if (existsSync(wal)) renameSync(wal, `${aside}-wal`);
+    rmSync(`${Journal.path(directory)}-shm`, { force: true });
+    const damaged = readdirSync(directory).filter((name) => /\.damaged-[^-]+-[^-]+-[^-]+$/.test(name));
+    for (const name of damaged.sort().slice(0, -MOST_DAMAGED_KEPT))
+      for (const suffix of ['', '-wal']) rmSync(path.join(directory, `${name}${suffix}`), { force: true });
     return aside;
   }
 
@@ -118,33 +127,37 @@ export class Journal {
   }
 
   lastSeq(): number {
-    return (this.#db.prepare('SELECT coalesce(max(seq), 0) AS seq FROM facts').get() as { seq: number }).seq;
+    return guarded(() => (this.#db.prepare('SELECT coalesce(max(seq), 0) AS seq FROM facts').get() as { seq: number }).seq);
   }
 
   /** Whether a command from the inbox was taken in already: its file may outlive a crash. */
   hasCommand(command: string): boolean {
-    return this.#db.prepare('SELECT 1 FROM facts WHERE command = ?').get(command) !== undefined;
+    return guarded(() => this.#db.prepare('SELECT 1 FROM facts WHERE command = ?').get(command) !== undefined);
   }
 
+  /** Null if there is none, or it was damaged: it only saves time. */
   checkpoint(): Checkpoint | null {
-    return (this.#db.prepare('SELECT seq, state FROM checkpoint WHERE id = 1').get() as Checkpoint | undefined) ?? null;
+    const row = guarded(() => this.#db.prepare('SELECT seq, state FROM checkpoint WHERE id = 1').get() as Checkpoint | undefined);
+    const state = row === undefined ? null : unsealed(row.state);
+    return row === undefined || state === null ? null : { seq: row.seq, state };
   }
 
   saveCheckpoint({ seq, state }: Checkpoint): void {
     this.#db
       .prepare('INSERT INTO checkpoint (id, seq, state) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, state = excluded.state')
-      .run(seq, state);
+      .run(seq, sealed(state));
   }
 
-  /** A named cell that may be overwritten; null if it was never written. Not part of the truth, and never replayed. */
+  /** A named cell that may be overwritten; null if it was never written, or damaged. Not part of the truth, and never replayed. */
   readNote(name: string): string | null {
-    return (this.#db.prepare('SELECT value FROM notes WHERE name = ?').get(name) as { value: string } | undefined)?.value ?? null;
+    const row = guarded(() => this.#db.prepare('SELECT value FROM notes WHERE name = ?').get(name) as { value: string } | undefined);
+    return row === undefined ? null : unsealed(row.value);
   }
 
   /** Losing a note costs a request, so it is written without a sync of its own. */
   writeNote(name: string, value: string): void {
     const upsert = this.#db.prepare('INSERT INTO notes (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value');
-    this.#unsynced(() => upsert.run(name, value));
+    this.#unsynced(() => upsert.run(name, sealed(value)));
   }
 
   #unsynced(write: () => void): void {
@@ -167,7 +180,7 @@ export class Journal {
   }
 
   #hashAt(seq: number): string {
-    const row = this.#db.prepare('SELECT hash FROM facts WHERE seq = ?').get(seq) as { hash: string } | undefined;
+    const row = guarded(() => this.#db.prepare('SELECT hash FROM facts WHERE seq = ?').get(seq) as { hash: string } | undefined);
     if (!row) throw new Fault('JOURNAL_CORRUPT', `fact ${seq} is missing from the journal`);
     return row.hash;
   }
@@ -177,6 +190,8 @@ function prepareSchema(db: DatabaseSync): void {
   const { user_version: version } = db.prepare('PRAGMA user_version').get() as { user_version: number };
   checkVersion(version);
   if (version === SCHEMA_VERSION) return;
+  const tables = db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get();
+  if (version < 0 || tables !== undefined) throw new Fault('JOURNAL_CORRUPT', `the journal names no schema, but is not empty: the file was damaged`);
   db.exec(`
     BEGIN IMMEDIATE;
     CREATE TABLE facts (
@@ -204,6 +219,22 @@ function checkVersion(version: number): void {
 function chain(previous: string, row: Omit<Row, 'hash'>): string {
   const line = JSON.stringify([previous, row.seq, row.at, row.type, row.version, row.body, row.effect, row.command]);
   return createHash('sha256').update(line).digest('hex');
+}
+
+/** SQLite has no page checksums: what may be overwritten carries its own sum, as the facts carry theirs. */
+function sealed(text: string): string {
+  return `${createHash('sha256').update(text).digest('hex')} ${text}`;
+}
+
+function unsealed(text: string): string | null {
+  const content = text.slice(65);
+  return sealed(content) === text ? content : null;
+}
+
+/** Damage that no fact shows would come up later, in the middle of an update: looked for at the start (SQLite, "PRAGMA quick_check"). */
+function checkPages(db: DatabaseSync): void {
+  const { quick_check: found } = db.prepare('PRAGMA quick_check(1)').get() as { quick_check: string };
+  if (found !== 'ok') throw new Fault('JOURNAL_CORRUPT', `the journal can't be read (${found}): the file was damaged`);
 }
 
 /** SQLITE_CORRUPT (11) and SQLITE_NOTADB (26), https://www.sqlite.org/rescode.html */

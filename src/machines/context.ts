@@ -81,7 +81,17 @@ export function initialContext({ policy, world, floor }: { policy: Policy; world
 /** These say something about the bytes of a release; trying the same bytes again can't help. */
 const PERMANENT = new Set(['ARCHIVE_REFUSED', 'ARCHIVE_CORRUPT', 'ARCHIVE_TOO_LARGE', 'ASSET_TOO_LARGE', 'ENTRY_POINT_MISSING']);
 /** These say something about this machine; they pace retries, but no release is given up for them. */
-const LOCAL = new Set(['NO_SPACE', 'READ_ONLY', 'DISK_ERROR', 'PERMISSION_DENIED', 'TOO_MANY_FILES', 'NOT_EXECUTABLE', 'SUPERVISOR_MISSING', 'INTERRUPTED']);
+const LOCAL = new Set([
+  'NO_SPACE',
+  'READ_ONLY',
+  'DISK_ERROR',
+  'PERMISSION_DENIED',
+  'TOO_MANY_FILES',
+  'NOT_EXECUTABLE',
+  'SUPERVISOR_MISSING',
+  'DOWNLOAD_LOST',
+  'INTERRUPTED',
+]);
 /** A release in whose course the updater is killed again and again (no memory, most likely) is given up like any other. */
 export const MOST_INTERRUPTIONS = 10;
 

@@ -35,7 +35,7 @@ beforeEach(async () => {
   });
   const places = { root, bakedDir: path.join(root, 'baked'), repository: 'acme/app', versioning: 'semver', tagPrefix: '' } as const;
   progress.length = 0;
-  deps = { http, places, maxAssetBytes: 1e9, stallWindowMs: 300, onProgress: (received) => progress.push(received) };
+  deps = { http, places, maxAssetBytes: 1e9, stallWindowMs: 300, sealed: new Map(), onProgress: (received) => progress.push(received) };
 });
 afterEach(async () => {
   await github.close();
@@ -130,7 +130,20 @@ describe('verification', () => {
     const fact = await get();
     assert.ok(fact.type === 'downloaded');
     const input = { release, path: fact.path, sha256: fact.sha256 };
-    await assert.rejects(verify(input, AbortSignal.timeout(5000), { http: deps.http, requireDigest: true }), code('DIGEST_MISMATCH'));
+    await assert.rejects(verify(input, AbortSignal.timeout(5000), { http: deps.http, requireDigest: true, sealed: deps.sealed }), code('DIGEST_MISMATCH'));
     assert.ok(!existsSync(part()));
+  });
+
+  it('takes the word of no earlier process for what is in the file', async () => {
+    const fact = await get();
+    assert.ok(fact.type === 'downloaded');
+    const input = { release, path: fact.path, sha256: fact.sha256 };
+    const later = { http: deps.http, requireDigest: true, sealed: new Map<string, string>() };
+    assert.equal((await verify(input, AbortSignal.timeout(5000), later)).type, 'verified');
+    // As a power cut leaves it.
+    writeFileSync(fact.path, Buffer.alloc(BYTES.length));
+    later.sealed.clear();
+    await assert.rejects(verify(input, AbortSignal.timeout(5000), later), code('DOWNLOAD_LOST'));
+    assert.ok(!existsSync(fact.path));
   });
 });

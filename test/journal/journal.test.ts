@@ -133,6 +133,16 @@ describe('the journal', () => {
     reader.close();
   });
 
+  it('passes over a note and a checkpoint that were damaged', () => {
+    const journal = filled(1);
+    journal.writeNote('poll', '{"a":1}');
+    journal.saveCheckpoint({ seq: 1, state: 'x' });
+    edit(`UPDATE notes SET value = replace(value, '1}', '2}'); UPDATE checkpoint SET state = state || 'y'`);
+    assert.equal(journal.readNote('poll'), null);
+    assert.equal(journal.checkpoint(), null);
+    journal.close();
+  });
+
   it('keeps notes and a checkpoint that may be overwritten', () => {
     const journal = filled(1);
     journal.writeNote('poll', 'a');

@@ -1,0 +1,47 @@
+/** From the download on, a file is what its digest says, also across a crash: between its fact and its use there may be a power cut. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { open, rm } from 'node:fs/promises';
+import { Fault } from '../support/fault.ts';
+
+/** What this process hashed itself, by path: it need not be read again. Digests are lower-case hex sha256. */
+export type Sealed = Map<string, string>;
+
+/** Makes the file durable and hashes what is really in it, also what an earlier try left. */
+export async function seal(file: string, sealed: Sealed): Promise<{ sizeBytes: number; sha256: string }> {
+  const handle = await open(file, 'r+');
+  try {
+    await handle.sync();
+  } catch (error) {
+    // After a failed fsync the pages may be marked clean (fsyncgate): the file is discarded, never synced again.
+    await rm(file, { force: true });
+    throw error;
+  } finally {
+    await handle.close();
+  }
+  const hashed = await hashFile(file);
+  sealed.set(file, hashed.sha256);
+  return hashed;
+}
+
+/** Throws `Fault` `DOWNLOAD_LOST` when the file is no longer what was downloaded, and removes it: the next try fetches it anew. */
+export async function assertSealed(file: string, sha256: string, sealed: Sealed): Promise<void> {
+  if (sealed.get(file) === sha256) return;
+  const found = await hashFile(file).catch(() => null);
+  if (found?.sha256 === sha256) {
+    sealed.set(file, sha256);
+    return;
+  }
+  await rm(file, { force: true });
+  throw new Fault('DOWNLOAD_LOST', `what was downloaded is ${found === null ? 'gone' : 'damaged'}: by a power cut, or a failing disk; it is fetched again`);
+}
+
+async function hashFile(file: string): Promise<{ sizeBytes: number; sha256: string }> {
+  const hash = createHash('sha256');
+  let sizeBytes = 0;
+  for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 })) {
+    hash.update(chunk as Buffer);
+    sizeBytes += (chunk as Buffer).length;
+  }
+  return { sizeBytes, sha256: hash.digest('hex') };
+}
