@@ -1,9 +1,9 @@
 /** Commands that only read: they work beside a running updater and without one, and change nothing. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
-import { isWithin, walk } from '../effects/archive/walk.ts';
 import { type PollNote, pollNoteSchema } from '../effects/check.ts';
-import { keptTrees, readManifest, readWorld, stateDir, type TreeEntry } from '../effects/trees.ts';
+import { problemsOf } from '../effects/integrity.ts';
+import { keptTrees, readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
 import { isLocked } from '../journal/lock.ts';
 import type { JournalRecord } from '../journal/record.ts';
@@ -170,9 +170,7 @@ export async function showVerify(args: Arguments, parts: Parts): Promise<number>
   const trees = await keptTrees(parts.places);
   const results = await Promise.all(
     trees.map(async ({ version }) => {
-      const manifest = await readManifest(version.path);
-      const problems =
-        manifest === null ? ['no manifest'] : differences(manifest.entries, await walk(version.path, linked).catch((error: Error) => error.message), linked);
+      const problems = await problemsOf(version.path, linked);
       return { version: version.version, tag: version.tag, path: version.path, ok: problems.length === 0, problems };
     }),
   );
@@ -180,15 +178,4 @@ export async function showVerify(args: Arguments, parts: Parts): Promise<number>
   else if (results.length === 0) print('nothing is installed yet');
   else for (const { version, ok, problems } of results) print(`${version}: ${ok ? 'as its manifest says' : problems.slice(0, 10).join('; ')}`);
   return results.every(({ ok }) => ok) ? EXIT.done : EXIT.failed;
-}
-
-function differences(expected: readonly TreeEntry[], found: readonly TreeEntry[] | string, except: readonly string[]): string[] {
-  if (typeof found === 'string') return [found];
-  const actual = new Map(found.map((entry) => [entry.path, entry]));
-  return expected.flatMap((entry) => {
-    if (isWithin(entry.path, except)) return [];
-    const now = actual.get(entry.path);
-    if (now === undefined) return [`${entry.path} is missing`];
-    return now.type === entry.type && now.content === entry.content && now.mode === entry.mode ? [] : [`${entry.path} was changed`];
-  });
 }

@@ -65,10 +65,9 @@ for (const profile of Object.keys(PROFILES) as Profile[]) {
 
       it('gives the app its data directory', async () => {
         const command = 'sh -c "echo hello > world/save && exec ./app"';
-        await using container = await Container.run({ run, env: { UPDATE_LINKED: 'world', UPDATE_APP_COMMAND: command } });
-        await container.answers('0.0.1');
+        await using container = await Container.prepare({ run, env: { UPDATE_LINKED: 'world', UPDATE_APP_COMMAND: command } });
         await container.publish('0.0.2');
-        await container.signal('HUP');
+        await container.create();
         await container.answers('0.0.2');
         assert.equal((await container.exec(['cat', '/data/app/world/save'])).stdout, 'hello');
       });

@@ -10,9 +10,9 @@ const [at = '0', moment = 'before'] = (process.env['MORTAL_AT'] ?? '0').split(':
 const countFile = process.env['MORTAL_COUNT'];
 let steps = 0;
 
-function step<T>(name: string, perform: () => T): T {
+function step<T>(name: string, perform: () => T, detail = name): T {
   steps += 1;
-  if (countFile) fs.appendFileSync(countFile, `${name}\n`);
+  if (countFile) fs.appendFileSync(countFile, `${detail}\n`);
   const dies = steps === Number(at);
   if (dies && moment === 'before') process.kill(process.pid, 'SIGKILL');
   const result = perform();
@@ -30,7 +30,8 @@ function watch(target: object, names: readonly string[]): void {
     const original = methods[name];
     if (!original) throw new Error(`there is no ${name}`);
     methods[name] = function (this: unknown, ...args: never[]) {
-      return step(name, () => original.apply(this, args));
+      const fact = args[0] as { type?: string } | undefined;
+      return step(name, () => original.apply(this, args), fact?.type);
     };
   }
 }

@@ -33,7 +33,8 @@ export class Product {
   readonly github: StandIn;
   readonly port: number;
   readonly env: Record<string, string>;
-  readonly #entry: string;
+  /** The script that Node is given. */
+  readonly entry: string;
   /** Every resident updater that was started, oldest first. */
   readonly updaters: Updater[] = [];
   /** What the updater wrote to standard error, whole lines. */
@@ -43,7 +44,7 @@ export class Product {
   private constructor(github: StandIn, port: number, { baked = '0.0.1', env = {}, stopMs = 0, entry = BIN }: ProductOptions) {
     this.github = github;
     this.port = port;
-    this.#entry = entry;
+    this.entry = entry;
     const bakedDir = path.join(this.root, 'baked');
     if (baked !== null) this.#bake(path.join(bakedDir, baked), appSource({ version: baked, port, stopMs }));
     this.env = {
@@ -80,7 +81,7 @@ export class Product {
 
   /** Runs one command to its end. */
   async command(args: string[], env: Record<string, string | undefined> = {}): Promise<{ exitCode: number | undefined; stdout: string; stderr: string }> {
-    const { exitCode, stdout, stderr } = await execa(process.execPath, [this.#entry, ...args], {
+    const { exitCode, stdout, stderr } = await execa(process.execPath, [this.entry, ...args], {
       env: { ...this.env, ...env } as Record<string, string>,
       extendEnv: false,
       reject: false,
@@ -100,7 +101,7 @@ export class Product {
 
   /** Starts the resident updater. */
   start(args: string[] = [], { extraEnv = {}, onLine }: { extraEnv?: Record<string, string>; onLine?: (line: string) => void } = {}): Updater {
-    const updater = execa(process.execPath, [this.#entry, 'run', ...args], {
+    const updater = execa(process.execPath, [this.entry, 'run', ...args], {
       env: { ...this.env, ...extraEnv },
       extendEnv: false,
       reject: false,
@@ -132,7 +133,7 @@ export class Product {
   /** Starts `events --follow`. */
   follow() {
     const options = { env: this.env, extendEnv: false, reject: false, buffer: false, stdin: 'ignore', timeout: PATIENCE_MS } as const;
-    return execa(process.execPath, [this.#entry, 'events', '--json', '--follow'], options);
+    return execa(process.execPath, [this.entry, 'events', '--json', '--follow'], options);
   }
 
   /** Follows the journal until a fact of this type (that fits) is there. */

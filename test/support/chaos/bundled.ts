@@ -1,0 +1,5 @@
+/** The command line from the one bundled file, as the image runs it: it starts in half the time of the sources. */
+const { main } = (await import(new URL('../../../dist/self-update.js', import.meta.url).href)) as {
+  main: (args: string[], env: NodeJS.ProcessEnv) => Promise<number>;
+};
+process.exit(await main(process.argv.slice(2), process.env));

@@ -1,0 +1,180 @@
+/** One update, or one rollback, that faults are put into; and the invariants that have to hold whatever they were. */
+import assert from 'node:assert/strict';
+import { closeSync, existsSync, lstatSync, openSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { execa } from 'execa';
+import { problemsOf } from '../../../src/effects/integrity.ts';
+import { type Places, readWorld } from '../../../src/effects/trees.ts';
+import { Journal } from '../../../src/journal/journal.ts';
+import type { JournalRecord } from '../../../src/journal/record.ts';
+import { compareVersions } from '../../../src/machines/version.ts';
+import { replay, type State } from '../../../src/runtime/fold.ts';
+import { appArchive } from '../app.ts';
+import { ask } from '../prober.ts';
+import { Product } from '../product.ts';
+
+export type Kind = {
+  strategy: 'kill-then-download' | 'download-then-kill';
+  /** `rollback`: the new version ends at once. */
+  story: 'update' | 'rollback';
+  mode: 'once' | 'resident';
+};
+
+export const KINDS: readonly Kind[] = (['kill-then-download', 'download-then-kill'] as const).flatMap((strategy) =>
+  (['update', 'rollback'] as const).flatMap((story) => (['once', 'resident'] as const).map((mode) => ({ strategy, story, mode }))),
+);
+
+export const nameOf = ({ strategy, story, mode }: Kind): string => `${story}, ${strategy}, ${mode === 'once' ? 'run --once' : 'run'}`;
+
+/** Puts something before the command: strace with a fault to inject. */
+export type Wrapping = { prefix: string[]; env?: Record<string, string>; ended: () => Promise<void> };
+
+const BUNDLED = path.join(import.meta.dirname, 'bundled.ts');
+/** HOSTILE.md's word: one complete version runs within 10 s of the restart. */
+const RUNS_WITHIN_MS = 10_000;
+const LOOK_EVERY_MS = 25;
+const UPDATE_PATIENCE_MS = 60_000;
+/** Trees kept by default, and the one that comes. */
+const MOST_TREES = 3;
+const ASSET_BYTES = 150_000;
+
+export class Scenario implements AsyncDisposable {
+  readonly product: Product;
+  readonly kind: Kind;
+  readonly places: Places;
+
+  private constructor(product: Product, kind: Kind) {
+    this.product = product;
+    this.kind = kind;
+    const repository = `${product.github.owner}/${product.github.repo}`;
+    this.places = { root: product.dir, bakedDir: product.env['UPDATE_BAKED_DIR'] ?? '', repository, versioning: 'semver', tagPrefix: '' };
+  }
+
+  /** v0.0.1 was installed, runs, and is trusted; v0.0.2 is out. */
+  static async prepare(kind: Kind, { env = {}, entry = BUNDLED }: { env?: Record<string, string>; entry?: string } = {}): Promise<Scenario> {
+    const settings = { UPDATE_STRATEGY: kind.strategy, UPDATE_PROBATION: '0.2', UPDATE_ASSET: '*.tar.gz', SVWAIT: '2', UV_THREADPOOL_SIZE: '1', ...env };
+    const product = await Product.create({ entry, baked: '0.0.0', env: settings });
+    const scenario = new Scenario(product, kind);
+    await scenario.publish('0.0.1');
+    const first = await product.command(['run', '--once']);
+    assert.equal(first.exitCode, 0, first.stderr);
+    await scenario.publish('0.0.2', kind.story === 'rollback');
+    return scenario;
+  }
+
+  async publish(version: string, ends = false): Promise<void> {
+    const files = ends ? { app: { content: `#!${process.execPath}\nprocess.exit(3);\n`, mode: 0o755 } } : {};
+    const content = await appArchive({ version, port: this.product.port, padBytes: ASSET_BYTES, files });
+    this.product.github.publish(`v${version}`, { 'app.tar.gz': content });
+  }
+
+  /** Runs the updater through the update, until it has nothing left to do or dies. `signal` null: it was not killed. */
+  async update(wrapping: Wrapping = { prefix: [], ended: async () => {} }): Promise<{ exitCode: number | undefined; signal: string | undefined }> {
+    const { product, kind } = this;
+    const args = kind.mode === 'once' ? ['run', '--once', '--now'] : ['run', '--now'];
+    const [file = '', ...words] = [...wrapping.prefix, process.execPath, product.entry, ...args];
+    // A file of our own, since the app and a tracer outlive the updater, and would hold pipes open.
+    const log = openSync(path.join(product.root, 'update.log'), 'a');
+    const updater = execa(file, words, {
+      env: { ...product.env, ...wrapping.env },
+      extendEnv: false,
+      reject: false,
+      stdio: ['ignore', log, log],
+      timeout: UPDATE_PATIENCE_MS,
+    });
+    closeSync(log);
+    let over = false;
+    const settled = async () => {
+      while (!over && !this.isDone()) await sleep(LOOK_EVERY_MS);
+    };
+    // A resident updater that was asked to end would take the app along.
+    if (kind.mode === 'resident') void settled().then(() => over || updater.kill('SIGKILL'));
+    const { exitCode, signal, timedOut } = await updater;
+    over = true;
+    await wrapping.ended();
+    assert.ok(!timedOut, `the updater neither ended nor settled:\n${await this.log()}`);
+    return { exitCode, signal };
+  }
+
+  /** A start without faults: one version runs again in time. Then nothing stands in the way of the end that the story has. */
+  async recover(): Promise<string> {
+    const startedAt = performance.now();
+    const recovery = await this.product.command(['run', '--once']);
+    assert.equal(recovery.exitCode, 0, recovery.stderr);
+    const version = await this.check(startedAt);
+    const last = await this.product.command(['update']);
+    assert.ok(this.isDone(), `no end of the story: ${last.stderr}${last.stdout}`);
+    await this.check(performance.now());
+    return version;
+  }
+
+  /** Whether the update is over: made, or undone and denied. */
+  isDone(): boolean {
+    const context = this.state()?.snapshot.context;
+    if (!context || !this.state()?.snapshot.matches({ running: 'settled' } as never)) return false;
+    if (this.kind.story === 'update') return context.current?.version === '0.0.2' && context.lastGood?.version === '0.0.2';
+    return context.current?.version === '0.0.1' && context.denied.some(({ version }) => version === '0.0.2');
+  }
+
+  records(): JournalRecord[] {
+    const journal = Journal.openForReading(path.join(this.product.dir, 'state'));
+    try {
+      return journal?.read() ?? [];
+    } finally {
+      journal?.close();
+    }
+  }
+
+  state(): State | null {
+    return replay(this.records());
+  }
+
+  async log(): Promise<string> {
+    const { stdout } = await execa('tail', ['-n', '40', path.join(this.product.root, 'update.log')], { reject: false });
+    return stdout;
+  }
+
+  /** One complete, verified version runs and answers; what is linked, journaled and on disk agrees. Returns that version. */
+  async check(since: number): Promise<string> {
+    const { current, lastGood } = await readWorld(this.places);
+    assert.ok(current, 'nothing is linked as current');
+    assert.ok(lastGood, 'nothing is linked as last-good');
+    for (const tree of [current, lastGood]) assert.deepEqual(await problemsOf(tree.path, []), [], `${tree.version} is not as its manifest says`);
+    while ((await ask(this.product.port)) !== current.version) {
+      assert.ok(performance.now() - since < RUNS_WITHIN_MS, `${current.version} does not answer:\n${await this.log()}`);
+      await sleep(LOOK_EVERY_MS);
+    }
+    const apps = this.product.apps();
+    assert.equal(apps.length, 1, `${apps.length} copies of the app`);
+    assert.equal(apps[0]?.tree, current.path);
+    this.#checkJournal(current.version);
+    this.#checkDisk();
+    return current.version;
+  }
+
+  /** It replays, agrees with the links, and a lower version than before has a rollback on record. */
+  #checkJournal(version: string): void {
+    const records = this.records();
+    const state = replay(records);
+    assert.equal(state?.snapshot.context.current?.version, version);
+    const ran = records.flatMap(({ fact }) => (fact.type === 'versionBecameHealthy' ? [fact.version] : []));
+    const highest = ran.sort((a, b) => compareVersions(b, a, 'semver'))[0] ?? version;
+    const wentBack = records.some(({ fact }) => ['probationFailed', 'startFailed', 'appCrashLooped'].includes(fact.type));
+    assert.ok(wentBack || compareVersions(version, highest, 'semver') >= 0, `${version} runs after ${highest}, and no rollback is on record`);
+  }
+
+  #checkDisk(): void {
+    const names = (directory: string) => (existsSync(directory) ? readdirSync(directory) : []);
+    const trees = names(path.join(this.places.root, 'releases'));
+    const temporary = names(path.join(this.places.root, 'tmp'));
+    assert.ok(trees.length + temporary.filter((name) => name.startsWith('tree-')).length <= MOST_TREES, `too many trees: ${[...trees, ...temporary].join()}`);
+    assert.ok(temporary.filter((name) => name.endsWith('.part')).length <= 1, temporary.join());
+    const links = readdirSync(this.places.root).filter((name) => lstatSync(path.join(this.places.root, name)).isSymbolicLink());
+    assert.ok(links.length <= 3, `links are left lying about: ${links.join()}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.product.dispose();
+  }
+}
