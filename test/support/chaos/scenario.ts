@@ -1,6 +1,7 @@
 /** One update, or one rollback, that faults are put into; and the invariants that have to hold whatever they were. */
 import assert from 'node:assert/strict';
-import { closeSync, existsSync, lstatSync, openSync, readdirSync } from 'node:fs';
+import { once } from 'node:events';
+import { createWriteStream, existsSync, lstatSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
@@ -75,7 +76,8 @@ export class Scenario implements AsyncDisposable {
     const args = kind.mode === 'once' ? ['run', '--once', '--now'] : ['run', '--now'];
     const [file = '', ...words] = [...wrapping.prefix, process.execPath, product.entry, ...args];
     // A file of our own, since the app and a tracer outlive the updater, and would hold pipes open.
-    const log = openSync(path.join(product.root, 'update.log'), 'a');
+    const log = createWriteStream(path.join(product.root, 'update.log'), { flags: 'a' });
+    await once(log, 'open');
     const updater = execa(file, words, {
       env: { ...product.env, ...wrapping.env },
       extendEnv: false,
@@ -83,7 +85,7 @@ export class Scenario implements AsyncDisposable {
       stdio: ['ignore', log, log],
       timeout: UPDATE_PATIENCE_MS,
     });
-    closeSync(log);
+    log.close();
     let over = false;
     const settled = async () => {
       while (!over && !this.isDone()) await sleep(LOOK_EVERY_MS);

@@ -1,0 +1,46 @@
+/** Errors of the disk at every operation on it: nothing is lost, the app runs, the message is clear, and the update goes on when the fault ends. */
+import assert from 'node:assert/strict';
+import { cases } from '../support/chaos/cases.ts';
+import { type Kind, Scenario } from '../support/chaos/scenario.ts';
+import { injecting, MUTATING, type Point, pointsOf } from '../support/chaos/strace.ts';
+
+/** A full, read-only or used up disk stays so; the others come once. */
+const ERRORS = { ENOSPC: '+', EIO: '', EROFS: '+', EDQUOT: '+', EACCES: '', EMFILE: '' } as const;
+type Errno = keyof typeof ERRORS;
+
+type Fault = Point & { kind: Kind; errno: Errno; title: string };
+
+const safe: Kind = { strategy: 'download-then-kill', story: 'update', mode: 'once' };
+const stopFirst: Kind = { ...safe, strategy: 'kill-then-download' };
+
+/** open(2) fails for want of descriptors; the rest for what the disk says. */
+function errnosFor(point: Point & { kind: Kind }): Errno[] {
+  if (point.call === 'openat') return ['EMFILE', 'EACCES'];
+  if (point.kind.strategy === 'kill-then-download') return ['EIO', 'ENOSPC'];
+  return ['ENOSPC', 'EIO', 'EROFS', 'EDQUOT', 'EACCES'];
+}
+
+const points = [...(await pointsOf([safe, stopFirst], MUTATING)), ...(await pointsOf([safe], ['openat']))];
+const faults: Fault[] = points.flatMap((point) =>
+  errnosFor(point).map((errno) => ({ ...point, errno, title: `${errno} at ${point.call} ${point.at} on ${point.on} (${point.kind.strategy})` })),
+);
+
+cases('errors', faults, { sample: 40, group: ({ call, on, errno }) => `${errno} at ${call} on ${on}` }, async (fault) => {
+  await using scenario = await Scenario.prepare(fault.kind);
+  const startedAt = performance.now();
+  const { signal } = await scenario.update(injecting(scenario.product, fault, `error=${fault.errno}`, ERRORS[fault.errno]));
+  assert.equal(signal, undefined, 'the updater died of it');
+  // Without any restart: whatever failed, the app runs.
+  const version = await scenario.check(startedAt);
+  const told = scenario.isDone() ? 'the update was made all the same' : `${version} went on: ${codeIn(await scenario.log())}`;
+  await scenario.recover();
+  return told;
+});
+
+/** The code that the user was told, with its message. */
+function codeIn(log: string): string {
+  const codes = [...log.matchAll(/\[([A-Z_]+)\]/g)].map(([, code = '']) => code);
+  assert.ok(codes.length > 0, `nothing was said:\n${log}`);
+  assert.ok(!codes.includes('UNEXPECTED'), log);
+  return codes[0] ?? '';
+}
