@@ -161,6 +161,8 @@ export function recordBadVersion(context: Context, fact: Failure): Partial<Conte
   const bad = context.target ?? context.current;
   if (bad === null) return { lastError };
   const failedPaths = [...context.failedPaths.filter((path) => path !== bad.path), bad.path];
+  // What says something about this machine says nothing about the version: it is tried again.
+  if (LOCAL.has(fact.code)) return { ...recordFailure(context, fact), failedPaths };
   const isCandidate = context.candidate !== null && bad.path === context.installed?.path;
   const proven = bad.path === context.lastGood?.path || bad.path === context.baked?.path;
   if (!isCandidate && proven) return { lastError, failedPaths };

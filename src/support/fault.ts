@@ -1,4 +1,5 @@
 /** Errors that users see: a stable code, and a message that names what happened, the likely reason and the remedy. */
+import os from 'node:os';
 
 /** A failure with a stable upper-case `code`. The message is shown as it is, so it carries no secret. */
 export class Fault extends Error {
@@ -23,16 +24,35 @@ const BY_ERRNO: Record<string, { code: string; remedy: string }> = {
   ENFILE: { code: 'TOO_MANY_FILES', remedy: 'too many files are open on this machine' },
 };
 
+/** What SQLite says about its file, by primary result code; see https://www.sqlite.org/rescode.html */
+const BY_SQLITE: Record<number, { code: string; remedy: string }> = {
+  5: { code: 'JOURNAL_BUSY', remedy: 'another program holds the journal; end it' },
+  8: { code: 'READ_ONLY', remedy: 'the journal is read-only; mount a writable volume at UPDATE_DIR' },
+  10: { code: 'DISK_ERROR', remedy: "the journal can't be read or written; check the volume" },
+  13: { code: 'NO_SPACE', remedy: 'the disk is full; free some space' },
+  14: { code: 'PERMISSION_DENIED', remedy: "the journal can't be opened; check owner and mode of UPDATE_DIR, and the limit of open files" },
+};
+
 /** Any thrown value as a Fault; `otherwise` is the code for what has none of its own. */
 export function toFault(error: unknown, otherwise: string): Fault {
   if (error instanceof Fault) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
-  const errno = (cause as NodeJS.ErrnoException).code;
-  const known = errno === undefined ? undefined : BY_ERRNO[errno];
-  if (known) return new Fault(known.code, `${cause.message}: ${known.remedy}`, { cause });
+  const { errno, errcode } = cause as NodeJS.ErrnoException & { errcode?: number };
+  const name = errnoName(cause);
+  const known = errcode === undefined ? BY_ERRNO[name ?? ''] : BY_SQLITE[errcode & 0xff];
+  // libuv has no word for some of them.
+  const message = cause.message.replaceAll(`Unknown system error ${errno}`, name ?? 'unknown error');
+  if (known) return new Fault(known.code, `${message}: ${known.remedy}`, { cause });
   return new Fault(otherwise, cause.message, { cause });
 }
 
 export function isErrno(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && codes.includes((error as NodeJS.ErrnoException).code ?? '');
+  return error instanceof Error && codes.includes(errnoName(error) ?? '');
+}
+
+/** `ENOSPC` and the like. */
+function errnoName(error: Error): string | undefined {
+  const { code, errno } = error as NodeJS.ErrnoException;
+  if (code !== undefined && code in os.constants.errno) return code;
+  return Object.entries(os.constants.errno).find(([, number]) => number === -(errno ?? 0))?.[0] ?? code;
 }

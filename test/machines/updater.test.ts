@@ -318,6 +318,19 @@ describe('trouble of this machine', () => {
   });
 });
 
+describe('a start that fails for trouble of this machine', () => {
+  it('brings the old version back, denies nothing, and is tried again', () => {
+    const story = running({ policy: { strategy: 'download-then-kill' } });
+    for (const fact of [facts.found('2.0.0'), facts.installed('2.0.0'), facts.switchStarted('2.0.0'), facts.stopped(), facts.switched(tree('2.0.0'))])
+      story.when(fact);
+    story.when(facts.failed('startFailed', 'TOO_MANY_FILES')).when(facts.stopped());
+    assert.equal(story.context.target?.version, '1.0.0');
+    story.when(facts.switched(baked('1.0.0'))).when(facts.started('1.0.0'));
+    assert.deepEqual(story.context.denied, []);
+    assert.deepEqual(story.timers, [{ type: 'retryDue', inMs: 1000 }]);
+  });
+});
+
 describe('a journal that begins anew', () => {
   it('installs nothing older than the trees on disk, whatever is linked', () => {
     const seen = world({ current: tree('1.5.0'), lastGood: tree('1.5.0') });

@@ -108,7 +108,11 @@ export class EmbeddedSupervisor implements Supervisor {
 
   #forget(killed: boolean): { killed: boolean } {
     this.#running = null;
-    rmSync(this.#recordFile, { force: true });
+    try {
+      rmSync(this.#recordFile, { force: true });
+    } catch {
+      // It names a process that is gone, and is believed by nobody.
+    }
     return { killed };
   }
 
@@ -159,10 +163,19 @@ export class EmbeddedSupervisor implements Supervisor {
     }
     const running = { pid, startTime: processInfo(pid)?.startTime ?? '', tree };
     this.#running = running;
-    mkdirSync(path.dirname(this.#recordFile), { recursive: true, mode: 0o700 });
-    writeFileSync(this.#recordFile, JSON.stringify(running), { mode: 0o600 });
+    this.#writeRecord(running);
     const watch = this.#beginWatch();
     void child.then(({ exitCode, signal }) => this.#ended(tree, { exitCode: exitCode ?? null, signal: signal ?? null }, watch));
+  }
+
+  /** The app runs by now: a full disk must not make that a failed start. */
+  #writeRecord(running: Running): void {
+    try {
+      mkdirSync(path.dirname(this.#recordFile), { recursive: true, mode: 0o700 });
+      writeFileSync(this.#recordFile, JSON.stringify(running), { mode: 0o600 });
+    } catch (error) {
+      this.#options.log(`${this.#recordFile} could not be written: ${(error as Error).message}`);
+    }
   }
 
   #adopt(found: Running): void {

@@ -103,7 +103,10 @@ export class Disk {
     const store = (id: number, file: string): void => {
       const node = this.#nodes[id] as Node;
       const { content, mode } = afterCut(node, lostWrites, random);
-      if (node.kind === 'link') return symlinkSync(node.target, file);
+      if (node.kind === 'link') {
+        symlinkSync(node.target, file);
+        return;
+      }
       if (node.kind === 'file') writeFileSync(file, content);
       else {
         mkdirSync(file);
