@@ -2,7 +2,9 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
+import path from 'node:path';
 import { Fault } from '../support/fault.ts';
+import { syncDirectory } from './durable.ts';
 
 /** What this process hashed itself, by path: it need not be read again. Digests are lower-case hex sha256. */
 export type Sealed = Map<string, string>;
@@ -19,6 +21,7 @@ export async function seal(file: string, sealed: Sealed): Promise<{ sizeBytes: n
   } finally {
     await handle.close();
   }
+  await syncDirectory(path.dirname(file));
   const hashed = await hashFile(file);
   sealed.set(file, hashed.sha256);
   return hashed;

@@ -204,6 +204,6 @@ function afterCut(node: Node, lostWrites: number, random: Random): Remains {
 
 function torn(data: Buffer, random: Random): Buffer {
   const result = Buffer.from(data);
-  for (let at = 0; at < result.length; at += SECTOR_BYTES) if (random() < 0.5) result.fill(0, at, at + SECTOR_BYTES);
+  for (let at = 0; at < result.length; at += SECTOR_BYTES) if (random() < 0.5) result.fill(0, at, Math.min(at + SECTOR_BYTES, result.length));
   return result;
 }

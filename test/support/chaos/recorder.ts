@@ -26,7 +26,7 @@ function callsIn(text: string): Call[] {
     const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(rest);
     const whole = resumed ? `${begun.get(thread) ?? ''}${resumed[1]}` : rest;
     const match = /^(\w+)\((.*)\) += (-?\d+)/.exec(whole);
-    return match && Number(match[3]) >= 0 ? [{ name: match[1] ?? '', args: match[2] ?? '', result: Number(match[3]) }] : [];
+    return match && Number(match[3]) >= 0 ? [{ name: match[1] ?? '', args: (match[2] ?? '').trim(), result: Number(match[3]) }] : [];
   });
 }
 

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { problemsOf } from '../../../src/effects/integrity.ts';
+import { sendSignal } from '../../../src/effects/supervisor/process-table.ts';
 import { type Places, readWorld } from '../../../src/effects/trees.ts';
 import { Journal } from '../../../src/journal/journal.ts';
 import type { JournalRecord } from '../../../src/journal/record.ts';
@@ -117,6 +118,11 @@ export class Scenario implements AsyncDisposable {
     if (!context || !this.state()?.snapshot.matches({ running: 'settled' } as never)) return false;
     if (this.kind.story === 'update') return context.current?.version === '0.0.2' && context.lastGood?.version === '0.0.2';
     return context.current?.version === '0.0.1' && context.denied.some(({ version }) => version === '0.0.2');
+  }
+
+  /** The power goes for the app, too. */
+  endApps(): void {
+    for (const { pid } of this.product.apps()) sendSignal(pid, 'SIGKILL');
   }
 
   records(): JournalRecord[] {

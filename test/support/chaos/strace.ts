@@ -21,7 +21,7 @@ export const MUTATING = [
 export type Point = { call: string; on: string; at: number };
 
 /** strace before a command. `-D` makes it a grandchild, so that the updater's end is seen and its app is not waited for. */
-function traced(product: Product, options: readonly string[]): Wrapping & { output: string } {
+export function traced(product: Product, options: readonly string[]): Wrapping & { output: string } {
   const output = path.join(product.root, 'trace');
   return {
     output,
