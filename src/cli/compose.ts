@@ -25,6 +25,8 @@ import type { ImageInfo } from './report.ts';
 
 /** Tries at one release before it is given up. */
 const MAX_ATTEMPTS = 5;
+/** Facts whose chain is checked at each start: about 20 ms for all of them. `replay` checks every one. */
+const CHECKED_AT_START = 2000;
 /** Baked with the image's tag, and rewritten where that is possible. */
 const IMAGE_VERSION_FILE = '/version';
 /** Put in by scripts/build.ts; the sources read package.json. */
@@ -207,6 +209,7 @@ export async function openJournal(places: Places, log: Log): Promise<Journal> {
     const isNew = !existsSync(Journal.path(stateDir(places)));
     const journal = Journal.open(stateDir(places));
     const { state } = restore(journal);
+    journal.checkChain(CHECKED_AT_START);
     if (isNew || state === null) await sayIfLost(places, log);
     return journal;
   } catch (error) {

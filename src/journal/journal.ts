@@ -119,10 +119,23 @@ export class Journal {
       return rows.map((row) => {
         hash = chain(hash, row);
         seq += 1;
-        if (row.hash !== hash || row.seq !== seq)
-          throw new Fault('JOURNAL_CORRUPT', `fact ${row.seq} of the journal does not fit the one before it: the file was damaged or edited`);
+        if (row.hash !== hash || row.seq !== seq) throw misfit(row.seq);
         return { seq: row.seq, at: row.at, fact: parseFact(row.type, row.version, JSON.parse(row.body)), effect: row.effect, command: row.command };
       });
+    });
+  }
+
+  /** Checks the chain over the newest facts, also those that a checkpoint spares us. Throws `Fault` `JOURNAL_CORRUPT`. */
+  checkChain(newest: number): void {
+    const after = Math.max(0, this.lastSeq() - newest);
+    guarded(() => {
+      let hash = after === 0 ? GENESIS : this.#hashAt(after);
+      let seq = after;
+      for (const row of this.#db.prepare('SELECT * FROM facts WHERE seq > ? ORDER BY seq').iterate(after) as Iterable<Row>) {
+        hash = chain(hash, row);
+        seq += 1;
+        if (row.hash !== hash || row.seq !== seq) throw misfit(row.seq);
+      }
     });
   }
 
@@ -213,6 +226,10 @@ function checkVersion(version: number): void {
       'JOURNAL_NEWER',
       `the journal was written by a newer self-update (schema ${version}, this one knows ${SCHEMA_VERSION}): use the newer image`,
     );
+}
+
+function misfit(seq: number): Fault {
+  return new Fault('JOURNAL_CORRUPT', `fact ${seq} of the journal does not fit the one before it: the file was damaged or edited`);
 }
 
 /** The hash covers every column, so an edit, a loss and a swap of rows all show. */
