@@ -165,7 +165,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     inboxDir: inboxDir(places),
     pollIntervalMs: config.SLEEP,
     firstCheckTimeoutMs: config.UPDATE_FIRST_CHECK_TIMEOUT,
-    nextPollAt: () => nextPollAt(note.read(), config.SLEEP),
+    nextPollAt: () => nextPollAt(note.read(), config.SLEEP, Date.now()),
     observeWorld: () => readWorld(places),
     observeFloor: () => highestKept(places),
     observeApp: () => adoptApp(supervisor, app, log),

@@ -167,6 +167,12 @@ async function besideUpdater(fact: OperatorFact, args: Arguments, parts: Parts, 
   const deadline = performance.now() + TAKEN_WITHIN_MS;
   while (isPending(directory, id)) {
     if (signal.aborted) remove(commandFile(directory, id));
+    const lock = isAlone(parts) ? tryLock(stateDir(parts.places)) : null;
+    if (lock !== null) {
+      // It ended before it saw the command.
+      remove(commandFile(directory, id));
+      return asUpdater(fact, args, parts, signal, lock);
+    }
     if (performance.now() > deadline && readState(parts).state?.snapshot.hasTag('resting'))
       throw new Fault('NOT_TAKEN', 'the updater does not take commands: is it suspended? The command stays in the inbox');
     await sleep(LOOK_EVERY_MS, undefined, { signal });
@@ -174,6 +180,11 @@ async function besideUpdater(fact: OperatorFact, args: Arguments, parts: Parts, 
   if (QUICK.has(fact.type)) return outcome(fact, args, parts, startedAt);
   await followUntilResting(parts, before, fact.type === 'updateRequested' ? checkedBefore : undefined, args, signal);
   return outcome(fact, args, parts, startedAt);
+}
+
+/** Whether nobody is at work, and nobody will be. */
+function isAlone({ places, config }: Parts): boolean {
+  return !usesRunit(config) && !isLocked(stateDir(places));
 }
 
 async function followUntilResting(parts: Parts, from: number, checkedBefore: number | null | undefined, args: Arguments, signal: AbortSignal): Promise<void> {
@@ -189,12 +200,16 @@ async function followUntilResting(parts: Parts, from: number, checkedBefore: num
       process.stderr.write(`${args.json ? eventLine(record, true) : `update: ${describeFact(record.fact)}`}\n`);
     }
     const { state, note } = readState(parts);
-    const checked = checkedBefore === undefined || note.lastCheckAt !== checkedBefore;
+    // While a limit is in force nobody is asked.
+    const isLimited = note.limitedUntilAt !== null && note.limitedUntilAt > Date.now();
+    const checked = checkedBefore === undefined || note.lastCheckAt !== checkedBefore || isLimited || isAlone(parts);
     // What polling learnt is noted a moment before what it found is a fact. The container's updater ends when it has nothing left to do;
     // a resident one is looked at twice.
     const rests = checked && state?.snapshot.hasTag('resting') && readState(parts).seq === seq;
     restingLooks = rests && !(usesRunit(parts.config) && isLocked(stateDir(parts.places))) ? restingLooks + 1 : 0;
     if (restingLooks >= 2) return;
+    if (isAlone(parts) && !state?.snapshot.hasTag('resting') && readState(parts).seq === seq)
+      throw new Fault('UPDATER_GONE', 'the updater ended in the middle of it: start it again, and it goes on from there');
     await sleep(LOOK_EVERY_MS, undefined, { signal });
   }
 }

@@ -81,7 +81,8 @@ export function statusOf(
     waitingFor: waitingFor(state, note, facts.now),
     lastCheck: formatTime(note?.lastCheckAt),
     lastSuccessfulCheck: formatTime(note?.lastSuccessAt),
-    nextCheck: formatTime(note?.nextCheckAt),
+    // A clock that was set back since the last check makes the next one due.
+    nextCheck: formatTime(note?.lastCheckAt != null && note.lastCheckAt > facts.now ? facts.now : note?.nextCheckAt),
     lastError: error && { ...error, at: formatTime(error.at) },
     imageVersion: image.version,
     imageCreated: image.created,

@@ -31,8 +31,7 @@ export async function run(args: Arguments, parts: Parts, observe: Observe): Prom
     });
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
     process.on('SIGHUP', () => runtime.checkNow());
-    await runtime.start();
-    if (args.now) runtime.checkNow();
+    await runtime.start({ poll: args.now });
     if (args.once) {
       const nextAt = await runtime.settle(stop.signal);
       supervisor.detach();

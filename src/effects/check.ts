@@ -29,7 +29,9 @@ export const pollNoteSchema = z.object({
 export type PollNote = z.infer<typeof pollNoteSchema>;
 
 /** When the next poll is due, wall clock; null for now. A shorter interval counts at once, a limit is waited out. */
-export function nextPollAt({ lastCheckAt, nextCheckAt, limitedUntilAt }: PollNote, pollIntervalMs: number): number | null {
+export function nextPollAt({ lastCheckAt, nextCheckAt, limitedUntilAt }: PollNote, pollIntervalMs: number, nowMs: number): number | null {
+  // A check in the future: the clock was set back since, and says nothing about what is due.
+  if (lastCheckAt !== null && lastCheckAt > nowMs && limitedUntilAt === null) return nowMs;
   if (nextCheckAt === null || lastCheckAt === null || limitedUntilAt !== null) return nextCheckAt;
   return Math.min(nextCheckAt, lastCheckAt + pollPauseMs(pollIntervalMs, 1));
 }
@@ -57,22 +59,27 @@ export async function check({ policy, request }: EffectInputs['check'], signal: 
   if (before.limitedUntilAt !== null && remainingMs(before.limitedUntilAt, startedAt, LONGEST_LIMIT_PAUSE_MS) > 0) {
     return { type: 'checkFailed', code: 'RATE_LIMITED', message: `GitHub's limit is in force until ${new Date(before.limitedUntilAt).toISOString()}` };
   }
-  const learnt = { ...before, lastCheckAt: startedAt, nextCheckAt: startedAt + pollPauseMs(deps.pollIntervalMs, deps.random()) };
+  // From the end on: a check that hung longer than the pause between two would be followed by the next at once, for ever.
+  const learnt = () => {
+    const endedAt = deps.now();
+    return { ...before, lastCheckAt: endedAt, nextCheckAt: endedAt + pollPauseMs(deps.pollIntervalMs, deps.random()) };
+  };
   try {
     const choice = await look(policy, request?.tag ?? null, before.strikes, signal, deps);
     const problem = choice.kind === 'release' || choice.kind === 'none' ? null : { code: choice.code, message: choice.message, at: startedAt };
     const latest = request ? before.latest : latestOf(choice);
-    deps.note.write({ ...learnt, lastSuccessAt: startedAt, limitedUntilAt: null, strikes: 0, lastError: problem, latest });
+    deps.note.write({ ...learnt(), lastSuccessAt: startedAt, limitedUntilAt: null, strikes: 0, lastError: problem, latest });
     return factOf(choice);
   } catch (error) {
     signal.throwIfAborted();
     const fault = toFault(error, 'CHECK_FAILED');
     const lastError = { code: fault.code, message: fault.message, at: startedAt };
     if (fault instanceof RateLimited) {
-      const nextCheckAt = Math.max(learnt.nextCheckAt, fault.untilMs + Math.round(deps.random() * 10_000));
-      deps.note.write({ ...learnt, nextCheckAt, limitedUntilAt: fault.untilMs, strikes: before.strikes + 1, lastError });
+      const usual = learnt();
+      const nextCheckAt = Math.max(usual.nextCheckAt, fault.untilMs + Math.round(deps.random() * 10_000));
+      deps.note.write({ ...usual, nextCheckAt, limitedUntilAt: fault.untilMs, strikes: before.strikes + 1, lastError });
     } else {
-      deps.note.write({ ...learnt, lastError });
+      deps.note.write({ ...learnt(), lastError });
     }
     return { type: 'checkFailed', code: fault.code, message: fault.message };
   }

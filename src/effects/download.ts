@@ -91,6 +91,16 @@ async function fetchInto(file: string, release: Release, signal: AbortSignal, de
     );
   }
   const resumed = answer.status === 206;
+  const announced = Number(answer.headers['content-length'] ?? Number.NaN);
+  const expected = asset.sizeBytes - (resumed ? offset : 0);
+  // A page of HTML, most likely: begun with, it would spoil what the next try resumes.
+  if (announced >= 0 && announced !== expected) {
+    answer.stream.destroy();
+    throw new Fault(
+      'LENGTH_MISMATCH',
+      `${hostOf(answer.url)} offers ${announced} bytes for ${asset.name}, and ${expected} are expected: the asset was replaced meanwhile, or something on the way answers in its place`,
+    );
+  }
   const handle = await open(file, resumed ? 'a' : 'w', 0o600);
   try {
     await receive(answer, handle, { received: resumed ? offset : 0, release, signal, deps });

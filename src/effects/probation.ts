@@ -72,7 +72,9 @@ async function survives(leftMs: number, version: string, deps: ProbationDependen
 async function checkHealth({ health, environment }: ProbationDependencies, signal: AbortSignal): Promise<string | null> {
   try {
     if (health.url !== null) {
-      await got(health.url, { timeout: { request: health.timeoutMs }, retry: { limit: 0 }, signal, followRedirect: false });
+      const { statusCode } = await got(health.url, { timeout: { request: health.timeoutMs }, retry: { limit: 0 }, signal, followRedirect: false });
+      // A redirect is most often one to a page that says sorry.
+      if (statusCode < 200 || statusCode > 299) return `status ${statusCode}`;
     } else if (health.command !== null) {
       await execa('/bin/sh', ['-c', health.command], { env: environment, extendEnv: false, timeout: health.timeoutMs, cancelSignal: signal, stdio: 'ignore' });
     }

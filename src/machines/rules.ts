@@ -31,6 +31,12 @@ export function isWanted(context: Context, release: Release, at: number): boolea
   return moved || isNews(context, release.version, release.tag);
 }
 
+/** Whether a found release is the one at hand with other addresses: uploaded anew, it is fetched from where it is now. */
+export function isCandidateElsewhere({ candidate }: Context, release: Release): boolean {
+  if (candidate === null || fingerprint(candidate.release) !== fingerprint(release)) return false;
+  return JSON.stringify(candidate.release) !== JSON.stringify(release);
+}
+
 /** Whether the operator asked for the very version that runs: it is held as it is, without a restart. */
 export function runsAlready({ appUp, current, request }: Context, release: Release): boolean {
   if (request === null || !appUp || current === null || current.repository !== release.repository) return false;

@@ -88,6 +88,7 @@ export const updaterMachine = updaterSetup.createMachine({
         releaseFound: [
           { guard: and(['isWanted', 'stopsFirst']), target: 'preparing', actions: 'adoptRelease' },
           { guard: 'isWanted', target: 'downloading', actions: 'adoptRelease' },
+          { guard: 'isCandidateElsewhere', actions: 'refreshCandidate' },
         ],
         nothingNewer: { guard: and(['awaitsAssets', 'appIsUp']), target: 'settling', actions: 'forgetWait' },
         assetsAwaited: { guard: 'saysSomethingNew', actions: ['recordWait', 'recordProblem'] },

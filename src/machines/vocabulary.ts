@@ -4,6 +4,7 @@ import {
   adoptPolicy,
   adoptRelease,
   type Context,
+  candidateFor,
   deny,
   giveUpInterrupted,
   holdOf,
@@ -21,7 +22,17 @@ import {
 import type { EffectInputs, EffectName } from './effects.ts';
 import type { StampedFact } from './facts.ts';
 import type { Policy, Release, World } from './model.ts';
-import { fallback, isInterruptedTooOften, isUnproven, isWanted, rollbackTarget, runsAlready, saysSomethingNew, stopsFirst } from './rules.ts';
+import {
+  fallback,
+  isCandidateElsewhere,
+  isInterruptedTooOften,
+  isUnproven,
+  isWanted,
+  rollbackTarget,
+  runsAlready,
+  saysSomethingNew,
+  stopsFirst,
+} from './rules.ts';
 
 /** The runtime performs effects from their names; the machine never runs one. */
 function performedByRuntime<N extends EffectName>() {
@@ -62,6 +73,7 @@ export const updaterSetup = setup({
       return release !== undefined && stopsFirst(context, release);
     },
     runsAlready: ({ context, event }) => event.type === 'releaseFound' && runsAlready(context, event.release),
+    isCandidateElsewhere: ({ context, event }) => event.type === 'releaseFound' && isCandidateElsewhere(context, event.release),
     saysSomethingNew: ({ context, event }) => saysSomethingNew(context, event),
     hasCandidate: ({ context }) => context.candidate !== null,
     candidateIsInstalled: ({ context }) => context.candidate !== null && context.installed !== null,
@@ -81,6 +93,7 @@ export const updaterSetup = setup({
   },
   actions: {
     adoptRelease: assign(({ context, event }) => (assertEvent(event, 'releaseFound'), adoptRelease(context, event))),
+    refreshCandidate: assign(({ context, event }) => (assertEvent(event, 'releaseFound'), { candidate: candidateFor(context, event.release) })),
     adoptPolicy: assign(({ context, event }) => (assertEvent(event, 'configurationChanged'), adoptPolicy(context, event.policy))),
     adoptRequest: assign(({ event }) => (assertEvent(event, 'installRequested'), { request: { tag: event.tag, file: event.file } })),
     adoptDownload: assign(({ event }) => (assertEvent(event, 'downloaded'), { download: { path: event.path, sha256: event.sha256 } })),

@@ -95,8 +95,9 @@ export class Runtime {
     return this.#fault;
   }
 
-  /** Looks at the world and at the configuration, and takes up what is outstanding. */
-  async start(): Promise<void> {
+  /** Looks at the world and at the configuration, and takes up what is outstanding. `poll`: also if none is due. */
+  async start({ poll = false }: { poll?: boolean } = {}): Promise<void> {
+    this.#pollNow = poll;
     const { policy, observeWorld, observeApp } = this.#options;
     const [world, appIsUp] = [await observeWorld(), await observeApp()];
     if (JSON.stringify(policy) !== JSON.stringify(this.#state.snapshot.context.policy)) this.dispatch({ type: 'configurationChanged', policy });

@@ -98,11 +98,12 @@ describe('a check', () => {
   it('is due at once by a shorter interval, and never before a limit has passed', async () => {
     github.publish('v1.0.0', { [NAME]: BYTES });
     await look();
-    assert.equal(nextPollAt(note, 60_000), nowMs + 63_000);
-    assert.equal(nextPollAt(note, 10_000), nowMs + 11_000);
-    assert.equal(nextPollAt(note, 3_600_000), nowMs + 63_000);
-    assert.equal(nextPollAt({ ...note, limitedUntilAt: nowMs + 60_000 }, 10_000), nowMs + 63_000);
-    assert.equal(nextPollAt(pollNoteSchema.parse({}), 10_000), null);
+    assert.equal(nextPollAt(note, 60_000, nowMs), nowMs + 63_000);
+    assert.equal(nextPollAt(note, 10_000, nowMs), nowMs + 11_000);
+    assert.equal(nextPollAt(note, 3_600_000, nowMs), nowMs + 63_000);
+    assert.equal(nextPollAt({ ...note, limitedUntilAt: nowMs + 60_000 }, 10_000, nowMs), nowMs + 63_000);
+    assert.equal(nextPollAt(pollNoteSchema.parse({}), 10_000, nowMs), null);
+    assert.equal(nextPollAt(note, 60_000, nowMs - 1_000_000), nowMs - 1_000_000, 'the clock was set back');
   });
 
   for (const [title, status, headers, waitMs] of [

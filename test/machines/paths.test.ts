@@ -21,6 +21,7 @@ function possibleFacts({ context }: UpdaterSnapshot): Fact[] {
     facts.foundDown(nothing),
     facts.foundUp(seen),
     facts.found('2.0.0'),
+    facts.found('2.0.0', { publishedAt: '2026-01-01T00:00:00Z' }),
     { type: 'nothingNewer' },
     { type: 'checkFailed', ...CODE },
     { type: 'assetsAwaited', tag: 'v2.0.0', version: '2.0.0', ...CODE },

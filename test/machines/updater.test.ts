@@ -331,6 +331,21 @@ describe('a start that fails for trouble of this machine', () => {
   });
 });
 
+describe('a release that waits for its next try', () => {
+  it('is fetched from where it is by then, when it was uploaded anew', () => {
+    const story = running({ policy: { strategy: 'download-then-kill' } })
+      .when(facts.found('2.0.0'))
+      .when(facts.failed('downloadFailed'));
+    const { asset } = release('2.0.0');
+    story.when(facts.found('2.0.0', { asset: { ...asset, id: 7, url: 'https://api.github.com/a/7' } }));
+    assert.equal(story.name, 'waiting');
+    assert.equal(story.context.candidate?.attempt, 2);
+    story.after(1000).when({ type: 'retryDue' });
+    assert.equal(story.context.candidate?.release.asset.id, 7);
+    assert.equal(story.name, 'downloading');
+  });
+});
+
 describe('a journal that begins anew', () => {
   it('installs nothing older than the trees on disk, whatever is linked', () => {
     const seen = world({ current: tree('1.5.0'), lastGood: tree('1.5.0') });

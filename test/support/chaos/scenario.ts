@@ -41,6 +41,13 @@ const UPDATE_PATIENCE_MS = 60_000;
 const MOST_TREES = 3;
 const ASSET_BYTES = 150_000;
 
+export type Preparation = {
+  env?: Record<string, string>;
+  entry?: string;
+  /** The archive of v0.0.2 instead of the story's. */
+  next?: ((product: Product) => Promise<Buffer>) | null;
+};
+
 export class Scenario implements AsyncDisposable {
   readonly product: Product;
   readonly kind: Kind;
@@ -54,14 +61,15 @@ export class Scenario implements AsyncDisposable {
   }
 
   /** v0.0.1 was installed, runs, and is trusted; v0.0.2 is out. */
-  static async prepare(kind: Kind, { env = {}, entry = BUNDLED }: { env?: Record<string, string>; entry?: string } = {}): Promise<Scenario> {
+  static async prepare(kind: Kind, { env = {}, entry = BUNDLED, next = null }: Preparation = {}): Promise<Scenario> {
     const settings = { UPDATE_STRATEGY: kind.strategy, UPDATE_PROBATION: '0.2', UPDATE_ASSET: '*.tar.gz', SVWAIT: '2', UV_THREADPOOL_SIZE: '1', ...env };
     const product = await Product.create({ entry, baked: '0.0.0', env: settings });
     const scenario = new Scenario(product, kind);
     await scenario.publish('0.0.1');
     const first = await product.command(['run', '--once']);
     assert.equal(first.exitCode, 0, first.stderr);
-    await scenario.publish('0.0.2', kind.story === 'rollback');
+    if (next !== null) product.github.publish('v0.0.2', { 'app.tar.gz': await next(product) });
+    else await scenario.publish('0.0.2', kind.story === 'rollback');
     return scenario;
   }
 
@@ -161,14 +169,14 @@ export class Scenario implements AsyncDisposable {
     return current.version;
   }
 
-  /** It replays, agrees with the links, and a lower version than before has a rollback on record. */
+  /** It replays, agrees with the links, and a lower version than before has a rollback, or an operator's word, on record. */
   #checkJournal(version: string): void {
     const records = this.records();
     const state = replay(records);
     assert.equal(state?.snapshot.context.current?.version, version);
     const ran = records.flatMap(({ fact }) => (fact.type === 'versionBecameHealthy' ? [fact.version] : []));
     const highest = ran.sort((a, b) => compareVersions(b, a, 'semver'))[0] ?? version;
-    const wentBack = records.some(({ fact }) => ['probationFailed', 'startFailed', 'appCrashLooped'].includes(fact.type));
+    const wentBack = records.some(({ fact }) => ['probationFailed', 'startFailed', 'appCrashLooped', 'installRequested'].includes(fact.type));
     assert.ok(wentBack || compareVersions(version, highest, 'semver') >= 0, `${version} runs after ${highest}, and no rollback is on record`);
   }
 

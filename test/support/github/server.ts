@@ -5,7 +5,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 
 export type StandInAsset = { id: number; name: string; content: Buffer; state: 'uploaded' | 'open'; digest: string | null; announcedBytes: number };
 export type StandInRelease = { id: number; tag: string; draft: boolean; prerelease: boolean; publishedAt: string; assets: StandInAsset[] };
@@ -26,6 +26,10 @@ export type Misbehaviour = {
   /** Redirect assets there instead of to this server's other name. */
   redirectTo?: string;
   ignoreRange?: boolean;
+  /** Changes what is said about each release. */
+  spoil?: (release: Record<string, unknown>) => unknown;
+  /** Takes the connection over for requests whose path fits: what is sent need not be HTTP. */
+  takeOver?: { path: RegExp; send: (socket: Socket) => void };
 };
 
 export type StandInOptions = { owner?: string; repo?: string; token?: string | null; port?: number };
@@ -108,6 +112,11 @@ export class StandIn {
     this.requests.push(seen);
     this.events.emit('request', seen);
     response.on('error', () => {});
+    const { takeOver } = this.misbehave;
+    if (takeOver?.path.test(url.pathname)) {
+      request.socket.on('error', () => {});
+      return takeOver.send(request.socket);
+    }
     const base = `/repos/${this.owner}/${this.repo}`;
     if (url.pathname.startsWith('/storage/')) return this.#sendAsset(Number(url.pathname.split('/')[2]), request, response);
     const download = /\/releases\/download\/([^/]+)\/([^/]+)$/.exec(url.pathname);
@@ -169,14 +178,14 @@ export class StandIn {
       200,
       this.#published()
         .slice((page - 1) * size, page * size)
-        .map((release) => this.#describe(release)),
+        .map((release) => this.#described(release)),
       request,
     );
   }
 
   #release(release: StandInRelease | undefined, request: http.IncomingMessage, response: http.ServerResponse): void {
     if (!release) this.#notFound(response);
-    else this.#json(response, 200, this.#describe(release), request);
+    else this.#json(response, 200, this.#described(release), request);
   }
 
   #notFound(response: http.ServerResponse): void {
@@ -251,6 +260,11 @@ export class StandIn {
       if (throttle !== undefined) await new Promise((resolve) => setTimeout(resolve, 50));
     }
     response.end();
+  }
+
+  #described(release: StandInRelease): unknown {
+    const honest = this.#describe(release);
+    return this.misbehave.spoil?.(honest) ?? honest;
   }
 
   /** As `GET /repos/{owner}/{repo}/releases/{id}` answers. */
