@@ -32,7 +32,7 @@ export type Cut = {
 type Edit = { offset: number; data: Buffer } | { size: number } | { mode: number };
 type Node = { kind: 'directory' | 'file' | 'link'; content: Buffer; target: string; mode: number; pending: Edit[] };
 type Entries = Map<number, Map<string, number>>;
-/** Entries that change together: two in a rename, which is lost or kept as a whole. Null removes. */
+/** Entries of one directory that change together. Null removes. */
 type Change = { directory: number; name: string; node: number | null }[];
 
 const ROOT = 0;
@@ -74,11 +74,19 @@ export class Disk {
         this.#change([{ ...this.#entry(operation.file), node: null }]);
         break;
       case 'rename': {
-        const node = this.#find(operation.file);
-        this.#change([
-          { ...this.#entry(operation.file), node: null },
-          { ...this.#entry(operation.to), node },
-        ]);
+        const [from, to, node] = [this.#entry(operation.file), this.#entry(operation.to), this.#find(operation.file)];
+        // Each directory's entry is as sure as its own sync; within one, a rename is lost or kept as a whole.
+        if (from.directory === to.directory)
+          this.#change([
+            { ...from, node: null },
+            { ...to, node },
+          ]);
+        else
+          for (const entry of [
+            { ...to, node },
+            { ...from, node: null },
+          ])
+            this.#change([entry]);
         break;
       }
       case 'sync':

@@ -18,8 +18,8 @@ import { Product } from '../product.ts';
 
 export type Kind = {
   strategy: 'kill-then-download' | 'download-then-kill';
-  /** `rollback`: the new version ends at once. */
-  story: 'update' | 'rollback';
+  /** `rollback`: the new version ends at once. `first`: nothing has run yet. */
+  story: 'update' | 'rollback' | 'first';
   mode: 'once' | 'resident';
 };
 
@@ -66,6 +66,7 @@ export class Scenario implements AsyncDisposable {
     const product = await Product.create({ entry, baked: '0.0.0', env: settings });
     const scenario = new Scenario(product, kind);
     await scenario.publish('0.0.1');
+    if (kind.story === 'first') return scenario;
     const first = await product.command(['run', '--once']);
     assert.equal(first.exitCode, 0, first.stderr);
     if (next !== null) product.github.publish('v0.0.2', { 'app.tar.gz': await next(product) });
@@ -124,6 +125,7 @@ export class Scenario implements AsyncDisposable {
   isDone(): boolean {
     const context = this.state()?.snapshot.context;
     if (!context || !this.state()?.snapshot.matches({ running: 'settled' } as never)) return false;
+    if (this.kind.story === 'first') return context.current?.version === '0.0.1' && context.lastGood?.version === '0.0.1';
     if (this.kind.story === 'update') return context.current?.version === '0.0.2' && context.lastGood?.version === '0.0.2';
     return context.current?.version === '0.0.1' && context.denied.some(({ version }) => version === '0.0.2');
   }

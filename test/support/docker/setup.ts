@@ -42,7 +42,7 @@ export async function derive(from: string, tag: string, lines: string, files: Re
     for (const [name, content] of Object.entries(files)) {
       mkdirSync(path.dirname(path.join(context, name)), { recursive: true });
       writeFileSync(path.join(context, name), content);
-      chmodSync(path.join(context, name), 0o755);
+      chmodSync(path.join(context, name), typeof content === 'string' && !content.startsWith('#!') ? 0o644 : 0o755);
     }
     await docker(['build', '--quiet', '--tag', tag, context]);
   } finally {
