@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { removeTree } from '../../src/effects/durable.ts';
+import { type ExtractDependencies, extract } from '../../src/effects/extract.ts';
+import { problemsOf } from '../../src/effects/integrity.ts';
+import { appArchive } from '../support/app.ts';
+import { release } from '../support/machine.ts';
+
+let root: string;
+let deps: ExtractDependencies;
+beforeEach(() => {
+  root = mkdtempSync(path.join(os.tmpdir(), 'extract-'));
+  mkdirSync(path.join(root, 'tmp'));
+  deps = {
+    places: { root, bakedDir: path.join(root, 'baked'), repository: 'acme/app', versioning: 'semver', tagPrefix: '' },
+    app: { command: null, repositoryName: 'app', workdir: null, args: [], environment: {} },
+    linked: { names: [], directory: path.join(root, 'data'), owner: null },
+    maxUnpackedBytes: 1e9,
+    maxEntries: 1000,
+    sealed: new Map(),
+  };
+});
+afterEach(() => removeTree(root));
+
+async function downloaded() {
+  const content = await appArchive({ version: '2.0.0' });
+  const file = path.join(root, 'tmp', 'x.part');
+  writeFileSync(file, content);
+  return { release: release('2.0.0'), path: file, sha256: createHash('sha256').update(content).digest('hex') };
+}
+
+describe('extraction', () => {
+  it('publishes a tree that is as its manifest says, and removes the archive', async () => {
+    const input = await downloaded();
+    const fact = await extract(input, AbortSignal.timeout(20_000), deps);
+    assert.ok(fact.type === 'installed');
+    assert.deepEqual(await problemsOf(fact.version.path, []), []);
+    assert.deepEqual(readdirSync(path.join(root, 'tmp')), []);
+  });
+
+  it('unpacks nothing that is not what was verified: another file in its place, or what a power cut left', async () => {
+    const input = await downloaded();
+    writeFileSync(input.path, await appArchive({ version: '6.6.6' }));
+    await assert.rejects(extract(input, AbortSignal.timeout(20_000), deps), { code: 'DOWNLOAD_LOST' });
+    rmSync(input.path, { force: true });
+    await assert.rejects(extract(input, AbortSignal.timeout(20_000), deps), { code: 'DOWNLOAD_LOST' });
+    assert.ok(!existsSync(path.join(root, 'releases')) || readdirSync(path.join(root, 'releases')).length === 0);
+  });
+
+  it('does its work once, however often it is asked', async () => {
+    const input = await downloaded();
+    const first = await extract(input, AbortSignal.timeout(20_000), deps);
+    assert.deepEqual(await extract(input, AbortSignal.timeout(20_000), deps), first);
+  });
+});
