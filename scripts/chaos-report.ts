@@ -1,20 +1,25 @@
 /** Writes the outcomes of the chaos suite as the table that docs/resilience.md refers to. */
 import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import type { Outcome } from '../test/support/chaos/cases.ts';
 
+const FILE = path.join(import.meta.dirname, '..', 'docs', 'resilience-cases.md');
+
 /** `report`: one JSON object a line. Cases of one group are counted together, by how they ended. */
-export function writeReport(report: string, file: string): void {
+export function writeReport(report: string): void {
   const outcomes = readFileSync(report, 'utf8')
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as Outcome);
-  const areas = Map.groupBy(outcomes, ({ area }) => area);
+  // A case that was run again counts once, by its last outcome.
+  const latest = [...new Map(outcomes.map((outcome) => [`${outcome.area}/${outcome.number}`, outcome])).values()];
+  const areas = Map.groupBy(latest, ({ area }) => area);
   const sections = [...areas].map(([area, ofArea]) => {
     const rows = [...Map.groupBy(ofArea, ({ group }) => group)].map(([group, ofGroup]) => `| ${cell(group)} | ${ofGroup.length} | ${cell(tally(ofGroup))} |`);
     return `## ${area}: ${ofArea.length} cases\n\n| case | times | outcome |\n|---|---|---|\n${rows.join('\n')}\n`;
   });
   writeFileSync(
-    file,
+    FILE,
     `# Cases and outcomes\n\nWritten by \`npm run test:chaos -- --full\`. What each area does, and what has to hold: [resilience.md](resilience.md).\n\n${sections.join('\n')}`,
   );
 }
@@ -31,3 +36,5 @@ function tally(outcomes: readonly Outcome[]): string {
 function cell(text: string): string {
   return text.replaceAll('|', '\\|');
 }
+
+if (import.meta.main) writeReport(process.argv[2] ?? '');

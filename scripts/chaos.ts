@@ -17,9 +17,12 @@ const { values, positionals } = parseArgs({
     full: { type: 'boolean', default: false },
     seed: { type: 'string', default: String(Math.floor(Math.random() * 1_000_000)) },
     case: { type: 'string' },
+    // Outcomes are added to this file, so that a full run can be made in parts; then: node scripts/chaos-report.ts FILE
+    report: { type: 'string' },
   },
 });
-const report = path.join(mkdtempSync(path.join(os.tmpdir(), 'chaos-')), 'outcomes.jsonl');
+const temporary = mkdtempSync(path.join(os.tmpdir(), 'chaos-'));
+const report = values.report ?? path.join(temporary, 'outcomes.jsonl');
 const files = readdirSync(path.join(ROOT, 'test', 'chaos'))
   .filter((name) => name.endsWith('.test.ts'))
   .filter((name) => positionals.length === 0 || positionals.some((word) => name.startsWith(word)))
@@ -36,10 +39,10 @@ const { exitCode } = await execa(process.execPath, [...options, ...files], {
   env: {
     CHAOS: values.full ? 'full' : 'sample',
     CHAOS_SEED: values.seed,
-    CHAOS_REPORT: report,
+    CHAOS_REPORT: path.resolve(report),
     ...(values.case === undefined ? {} : { CHAOS_CASE: values.case }),
   },
 });
-if (values.full && positionals.length === 0 && values.case === undefined) writeReport(report, path.join(ROOT, 'docs', 'resilience-cases.md'));
-rmSync(path.dirname(report), { recursive: true });
+if (values.full && positionals.length === 0 && values.case === undefined) writeReport(report);
+rmSync(temporary, { recursive: true });
 process.exitCode = exitCode ?? 1;

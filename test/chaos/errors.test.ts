@@ -25,7 +25,7 @@ const faults: Fault[] = points.flatMap((point) =>
   errnosFor(point).map((errno) => ({ ...point, errno, title: `${errno} at ${point.call} ${point.at} on ${point.on} (${point.kind.strategy})` })),
 );
 
-cases('errors', faults, { sample: 40, group: ({ call, on, errno }) => `${errno} at ${call} on ${on}` }, async (fault) => {
+cases('errors', faults, { sample: 40, concurrency: 3, group: ({ call, on, errno }) => `${errno} at ${call} on ${on}` }, async (fault) => {
   await using scenario = await Scenario.prepare(fault.kind);
   const startedAt = performance.now();
   const { signal } = await scenario.update(injecting(scenario.product, fault, `error=${fault.errno}`, ERRORS[fault.errno]));

@@ -138,7 +138,7 @@ async function start(powerCut: PowerCut, random: Random): Promise<string> {
   const { recording } = powerCut;
   const turn = (turns.get(recording) ?? Promise.resolve()).then(async () => {
     const { scenario } = recording;
-    scenario.endApps();
+    await scenario.endApps();
     await removeTree(scenario.product.dir);
     play(powerCut, scenario.product.dir, random);
     return scenario.recover();

@@ -1,6 +1,7 @@
 /**
  * Cases of the chaos suite: numbered, chosen by a seed, run again by number, and written down. The environment steers them
- * (scripts/chaos.ts sets it): CHAOS=full runs all, CHAOS_SEED chooses the others, CHAOS_CASE=<area>/<number> runs one alone.
+ * (scripts/chaos.ts sets it): CHAOS=full runs all, CHAOS_SEED chooses the others, CHAOS_CASE=<area>/<number> runs one alone,
+ * CHAOS_SCALE=<n> runs n times as many as usual.
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -10,6 +11,8 @@ import { describe, it } from 'node:test';
 export const isFull = process.env['CHAOS'] === 'full';
 const seed = process.env['CHAOS_SEED'] ?? String(Date.now() % 1_000_000);
 const only = process.env['CHAOS_CASE'];
+/** Multiplies every sample. */
+const scale = Number(process.env['CHAOS_SCALE'] ?? 1);
 const report = process.env['CHAOS_REPORT'];
 
 /** 0 ≤ n < 1, the same ones for the same seed and words. */
@@ -50,7 +53,7 @@ export function cases<T extends { title: string }>(
 ): void {
   const numbered = all.map((one, index) => ({ one, number: index + 1 }));
   const wanted = only?.split('/') ?? null;
-  const sampled = isFull ? numbered : shuffled(numbered, randomOf(area)).slice(0, sample);
+  const sampled = isFull ? numbered : shuffled(numbered, randomOf(area)).slice(0, sample * scale);
   const chosen = wanted === null ? sampled : wanted[0] === area ? numbered.filter(({ number }) => number === Number(wanted[1])) : [];
   if (chosen.length === 0 && wanted !== null) return;
   describe(`${area}: ${chosen.length} of ${all.length} cases, seed ${seed}`, { concurrency }, () => {

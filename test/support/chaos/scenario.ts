@@ -131,8 +131,11 @@ export class Scenario implements AsyncDisposable {
   }
 
   /** The power goes for the app, too. */
-  endApps(): void {
-    for (const { pid } of this.product.apps()) sendSignal(pid, 'SIGKILL');
+  async endApps(): Promise<void> {
+    while (this.product.apps().length > 0) {
+      for (const { pid } of this.product.apps()) sendSignal(pid, 'SIGKILL');
+      await sleep(LOOK_EVERY_MS);
+    }
   }
 
   records(): JournalRecord[] {
