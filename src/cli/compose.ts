@@ -1,5 +1,5 @@
 /** The composition root: the one place where configuration, effects, journal and runtime meet. */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type Config, type Environment, mayBePlain } from '../config/config.ts';
 import { nextPollAt, type PollNote, pollNoteSchema } from '../effects/check.ts';
@@ -12,12 +12,11 @@ import { appUser, isInContainer, serviceCheck } from '../effects/supervisor/cont
 import { EmbeddedSupervisor } from '../effects/supervisor/embedded.ts';
 import { RunitSupervisor } from '../effects/supervisor/runit.ts';
 import type { Supervisor } from '../effects/supervisor/supervisor.ts';
-import { highestKept, inboxDir, type Places, readWorld, stateDir } from '../effects/trees.ts';
-import { Journal } from '../journal/journal.ts';
+import { highestKept, inboxDir, type Places, readWorld } from '../effects/trees.ts';
+import type { Journal } from '../journal/journal.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import type { Policy } from '../machines/model.ts';
 import type { State } from '../runtime/fold.ts';
-import { restore } from '../runtime/restore.ts';
 import { type Log, Runtime } from '../runtime/runtime.ts';
 import { Fault } from '../support/fault.ts';
 import { hostPlatform, matchGlob } from './host.ts';
@@ -25,8 +24,6 @@ import type { ImageInfo } from './report.ts';
 
 /** Tries at one release before it is given up. */
 const MAX_ATTEMPTS = 5;
-/** Facts whose chain is checked at each start: about 20 ms for all of them. `replay` checks every one. */
-const CHECKED_AT_START = 2000;
 /** Baked with the image's tag, and rewritten where that is possible. */
 const IMAGE_VERSION_FILE = '/version';
 /** Put in by scripts/build.ts; the sources read package.json. */
@@ -113,19 +110,23 @@ export function assetPatternOf(config: Config): EffectDependencies['assetPattern
   return glob === undefined ? null : { glob, matches: (name) => matchGlob(name, glob) };
 }
 
+export function appOptionsOf({ config, environment }: Parts, args: readonly string[]): AppOptions {
+  return {
+    command: config.UPDATE_APP_COMMAND ?? null,
+    repositoryName: config.GH_REPO,
+    workdir: config.UPDATE_APP_WORKDIR ?? null,
+    args,
+    environment: appEnvironment(environment),
+  };
+}
+
 export async function createRuntime(parts: Parts, journal: Journal, options: RunOptions): Promise<{ runtime: Runtime; supervisor: Supervisor }> {
   const { config, places, policy, log, environment } = parts;
   const { note, cache } = noteStore(journal, true);
   const { http, github } = createGitHub(parts, cache);
   const appEnv = appEnvironment(environment);
-  const supervisor = createSupervisor(parts, appEnv, options.appOutput);
-  const app: AppOptions = {
-    command: config.UPDATE_APP_COMMAND ?? null,
-    repositoryName: config.GH_REPO,
-    workdir: config.UPDATE_APP_WORKDIR ?? null,
-    args: options.appArgs,
-    environment: appEnv,
-  };
+  const supervisor = createSupervisor(parts, options.appOutput);
+  const app = appOptionsOf(parts, options.appArgs);
   const effects = createEffects({
     github,
     http,
@@ -183,8 +184,8 @@ export function usesRunit({ UPDATE_SUPERVISOR }: Config): boolean {
   return UPDATE_SUPERVISOR === 'runit' || (UPDATE_SUPERVISOR === 'auto' && isInContainer());
 }
 
-function createSupervisor({ config, places, log }: Parts, environment: Record<string, string>, output: 'inherit' | 'file'): Supervisor {
-  if (!usesRunit(config)) return new EmbeddedSupervisor({ directory: places.root, environment, output, log: log.warn });
+export function createSupervisor({ config, places, log, environment }: Parts, output: 'inherit' | 'file'): Supervisor {
+  if (!usesRunit(config)) return new EmbeddedSupervisor({ directory: places.root, environment: appEnvironment(environment), output, log: log.warn });
   if (!isInContainer())
     throw new Fault('SUPERVISOR_MISSING', 'UPDATE_SUPERVISOR=runit, but this is not the container, or its init does not run: leave the setting out');
   const stop = { signalName: config.UPDATE_STOP_SIGNAL, waitMs: config.SVWAIT };
@@ -201,34 +202,6 @@ async function adoptApp(supervisor: Supervisor, app: AppOptions, log: Log): Prom
     log.warn(`the app runs from ${tree}, and can't be restarted from there: ${(error as Error).message}`);
   }
   return true;
-}
-
-/** The journal for writing. A damaged one is set aside, loudly: what it knew is rebuilt from the disk, and the app runs. */
-export async function openJournal(places: Places, log: Log): Promise<Journal> {
-  try {
-    const isNew = !existsSync(Journal.path(stateDir(places)));
-    const journal = Journal.open(stateDir(places));
-    const { state } = restore(journal);
-    journal.checkChain(CHECKED_AT_START);
-    if (isNew || state === null) await sayIfLost(places, log);
-    return journal;
-  } catch (error) {
-    if ((error as { code?: string }).code !== 'JOURNAL_CORRUPT') throw error;
-    const aside = Journal.setAside(stateDir(places));
-    log.warn(
-      `${(error as Error).message}. It was moved to ${aside}, and a new one begins with what is on the disk; holds and denials are forgotten [JOURNAL_CORRUPT]`,
-    );
-    return Journal.open(stateDir(places));
-  }
-}
-
-/** Versions without a journal: it was deleted, or cut to nothing. What it knew is rebuilt from the disk, and that is said. */
-async function sayIfLost(places: Places, log: Log): Promise<void> {
-  const { current } = await readWorld(places);
-  if (current !== null && current.digest !== null)
-    log.warn(
-      `the journal is missing, but ${current.version} is installed: a new one begins with what is on the disk; holds and denials are forgotten [JOURNAL_MISSING]`,
-    );
 }
 
 /** What the image says about itself; nothing elsewhere. */

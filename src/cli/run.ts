@@ -1,37 +1,37 @@
 /** `run`: the updater itself, resident or once. */
 import { isLoopElsewhere } from '../effects/supervisor/container.ts';
+import type { Supervisor } from '../effects/supervisor/supervisor.ts';
 import { stateDir } from '../effects/trees.ts';
 import { acquireLock } from '../journal/lock.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import type { State } from '../runtime/fold.ts';
+import type { Runtime } from '../runtime/runtime.ts';
 import { Fault } from '../support/fault.ts';
 import { type Arguments, EXIT } from './arguments.ts';
-import { createRuntime, openJournal, type Parts } from './compose.ts';
+import { createRuntime, type Parts } from './compose.ts';
+import { openJournal } from './open-journal.ts';
 import { createProgress } from './progress.ts';
+import { beginOrServe } from './unrecorded.ts';
 import { formatDuration, formatTime } from './words.ts';
 
 export type Observe = (record: JournalRecord, state: State) => void;
 
 export async function run(args: Arguments, parts: Parts, observe: Observe): Promise<number> {
-  const { places, log, config } = parts;
+  const { log, config } = parts;
   await refuseBesideLoop(parts);
-  const lock = acquireLock(stateDir(places));
-  const journal = await openJournal(places, log);
-  const progress = createProgress(process.stderr, log, config.UPDATE_LOG_FORMAT);
   const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
+  const progress = createProgress(process.stderr, log, config.UPDATE_LOG_FORMAT);
+  const onRecord: Observe = (record, state) => {
+    progress.onRecord(record, state);
+    observe(record, state);
+  };
+  let updater: Updater | null = null;
+  process.on('SIGHUP', () => updater?.runtime.checkNow());
+  updater = await beginOrServe(args, parts, stop.signal, () => begin(args, parts, onRecord, progress.onProgress));
+  if (updater === null) return EXIT.done;
+  const { runtime, supervisor, end } = updater;
   try {
-    const { runtime, supervisor } = await createRuntime(parts, journal, {
-      appArgs: args.appArgs,
-      appOutput: args.once ? 'file' : 'inherit',
-      onRecord: (record, state) => {
-        progress.onRecord(record, state);
-        observe(record, state);
-      },
-      onProgress: progress.onProgress,
-    });
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
-    process.on('SIGHUP', () => runtime.checkNow());
-    await runtime.start({ poll: args.now });
     if (args.once) {
       const nextAt = await runtime.settle(stop.signal);
       supervisor.detach();
@@ -45,9 +45,25 @@ export async function run(args: Arguments, parts: Parts, observe: Observe): Prom
     return EXIT.done;
   } finally {
     progress.end();
-    journal.close();
-    lock.release();
+    end();
   }
+}
+
+type Updater = { runtime: Runtime; supervisor: Supervisor; end: () => void };
+
+/** Lock, journal, first facts. When any of it fails nothing of it stays. */
+async function begin(args: Arguments, parts: Parts, onRecord: Observe, onProgress: (received: number, total: number) => void): Promise<Updater> {
+  using undo = new DisposableStack();
+  const lock = acquireLock(stateDir(parts.places));
+  undo.defer(() => lock.release());
+  const journal = await openJournal(parts.places, parts.log);
+  undo.defer(() => journal.close());
+  const options = { appArgs: args.appArgs, appOutput: args.once ? 'file' : 'inherit', onRecord, onProgress } as const;
+  const { runtime, supervisor } = await createRuntime(parts, journal, options);
+  undo.defer(() => runtime.stop());
+  await runtime.start({ poll: args.now });
+  const kept = undo.move();
+  return { runtime, supervisor, end: () => kept.dispose() };
 }
 
 /** A loop that sleeps between two runs holds the directory all the same. */

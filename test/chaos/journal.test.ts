@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after } from 'node:test';
-import { openJournal } from '../../src/cli/compose.ts';
+import { openJournal } from '../../src/cli/open-journal.ts';
 import { Journal } from '../../src/journal/journal.ts';
 import { serializeState } from '../../src/runtime/fold.ts';
 import { restore } from '../../src/runtime/restore.ts';
