@@ -54,12 +54,6 @@ const MUTANTS: readonly Mutant[] = [
   removed('src/effects/verify.ts', '  if (checks.length === 0)\n', DOWNLOADS, '  if (checks.length > 9)\n'),
   removed('src/effects/verify.ts', '  await assertSealed(path, sha256, deps.sealed);\n', DOWNLOADS),
   removed('src/effects/extract.ts', '    await assertSealed(archive, sha256, deps.sealed);\n', ['test/effects/extract.test.ts']),
-  removed(
-    'src/effects/download.ts',
-    "  if (origin === 'github' && sizeBytes !== asset.sizeBytes) {",
-    DOWNLOADS,
-    "  if (origin === 'github' && sizeBytes < 0) {",
-  ),
   removed('src/effects/download.ts', '      if (received > asset.sizeBytes)', DOWNLOADS, '      if (received < 0)'),
   removed('src/effects/download.ts', '  if (announced >= 0 && announced !== expected) {', DOWNLOADS, '  if (announced < 0) {'),
   removed('src/effects/download.ts', '  if (asset.sizeBytes > mostBytes)', DOWNLOADS, '  if (asset.sizeBytes < 0)'),

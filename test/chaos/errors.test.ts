@@ -1,8 +1,10 @@
 /** Errors of the disk at every operation on it: nothing is lost, the app runs, the message is clear, and the update goes on when the fault ends. */
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { cases } from '../support/chaos/cases.ts';
 import { type Kind, Scenario } from '../support/chaos/scenario.ts';
 import { injecting, MUTATING, type Point, pointsOf } from '../support/chaos/strace.ts';
+import { ask } from '../support/prober.ts';
 
 /** A full, read-only or used up disk stays so; the others come once. */
 const ERRORS = { ENOSPC: '+', EIO: '', EROFS: '+', EDQUOT: '+', EACCES: '', EMFILE: '' } as const;
@@ -25,7 +27,7 @@ const faults: Fault[] = points.flatMap((point) =>
   errnosFor(point).map((errno) => ({ ...point, errno, title: `${errno} at ${point.call} ${point.at} on ${point.on} (${point.kind.strategy})` })),
 );
 
-cases('errors', faults, { sample: 40, concurrency: 3, group: ({ call, on, errno }) => `${errno} at ${call} on ${on}` }, async (fault) => {
+cases('errors', faults, { sample: 40, group: ({ call, on, errno }) => `${errno} at ${call} on ${on}` }, async (fault) => {
   await using scenario = await Scenario.prepare(fault.kind);
   const startedAt = performance.now();
   const { signal } = await scenario.update(injecting(scenario.product, fault, `error=${fault.errno}`, ERRORS[fault.errno]));
@@ -34,6 +36,37 @@ cases('errors', faults, { sample: 40, concurrency: 3, group: ({ call, on, errno 
   const version = await scenario.check(startedAt);
   const told = scenario.isDone() ? 'the update was made all the same' : `${version} went on: ${codeIn(await scenario.log())}`;
   await scenario.recover();
+  return told;
+});
+
+const firstPoints = await pointsOf([{ ...safe, story: 'first' } as const]);
+const firstFaults: Fault[] = firstPoints.flatMap((point) =>
+  (['ENOSPC', 'EIO', 'EROFS', 'EACCES'] as const).map((errno) => ({
+    ...point,
+    errno,
+    title: `${errno} at ${point.call} ${point.at} on ${point.on}, at the first start`,
+  })),
+);
+
+/** There is nothing yet but what the image brings; and something runs all the same. */
+cases('errors-at-first-start', firstFaults, { sample: 16, group: ({ call, on, errno }) => `${errno} at ${call} on ${on}` }, async (fault) => {
+  await using scenario = await Scenario.prepare(fault.kind);
+  const { product } = scenario;
+  const { signal } = await scenario.update(injecting(product, fault, `error=${fault.errno}`, ERRORS[fault.errno]));
+  assert.equal(signal, undefined, 'the updater died of it');
+  const deadline = performance.now() + 10_000;
+  const answer = () => ask(product.port);
+  while (!['0.0.0', '0.0.1'].includes((await answer()) ?? '')) {
+    assert.ok(performance.now() < deadline, `nothing runs:\n${await scenario.log()}`);
+    await sleep(25);
+  }
+  const version = await answer();
+  assert.equal(product.apps().length, 1);
+  const told = scenario.isDone() ? '0.0.1 was installed all the same' : `${version} runs: ${codeIn(await scenario.log())}`;
+  // The fault ends.
+  await product.command(['run', '--once']);
+  await product.command(['update']);
+  assert.equal(await scenario.check(performance.now()), '0.0.1');
   return told;
 });
 

@@ -45,5 +45,5 @@ async function die({ kind, at, moment, again }: Kill): Promise<string> {
 }
 
 const group = ({ moment, fact }: Kill) => `killed ${moment} ${fact}`;
-cases('kill-at-facts', kills, { sample: 24, concurrency: 3, group }, die);
-cases('kill-again-in-recovery', pairs, { sample: 12, concurrency: 3, group: (kill) => `${group(kill)}, and again` }, die);
+cases('kill-at-facts', kills, { sample: 24, group }, die);
+cases('kill-again-in-recovery', pairs, { sample: 12, group: (kill) => `${group(kill)}, and again` }, die);

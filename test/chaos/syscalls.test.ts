@@ -8,7 +8,7 @@ type Kill = Point & { kind: Kind; title: string };
 const points = await pointsOf(KINDS.filter(({ mode }) => mode === 'once'));
 const kills: Kill[] = points.map((point) => ({ ...point, title: `${point.call} ${point.at} on ${point.on} (${nameOf(point.kind)})` }));
 
-cases('kill-at-syscalls', kills, { sample: 60, concurrency: 3, group: ({ call, on }) => `killed at ${call} on ${on}` }, async (kill) => {
+cases('kill-at-syscalls', kills, { sample: 60, group: ({ call, on }) => `killed at ${call} on ${on}` }, async (kill) => {
   await using scenario = await Scenario.prepare(kill.kind);
   const { signal } = await scenario.update(injecting(scenario.product, kill, 'signal=SIGKILL'));
   const version = await scenario.recover();

@@ -116,6 +116,37 @@ describe('a download', () => {
     assert.equal(github.requests.length, 0);
   });
 
+  it('does not begin with an answer of another length, which a next try would go on from', async () => {
+    github.misbehave = { lie: Buffer.from('<html>Sign in to the Wi-Fi</html>') };
+    await assert.rejects(get(), code('LENGTH_MISMATCH'));
+    assert.ok(!existsSync(part()));
+    github.misbehave = {};
+    assert.equal((await get()).type, 'downloaded');
+  });
+
+  it('takes no more than was announced from a server that does not say how much comes', async () => {
+    let ended = false;
+    github.misbehave = {
+      takeOver: {
+        path: /^\/storage\//,
+        send: (socket) => {
+          socket.on('close', () => {
+            ended = true;
+          });
+          socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n');
+          const chunk = `10000\r\n${'x'.repeat(0x10000)}\r\n`;
+          const more = () => {
+            while (!ended && socket.write(chunk));
+            if (!ended) socket.once('drain', more);
+          };
+          more();
+        },
+      },
+    };
+    await assert.rejects(get(), code('LENGTH_MISMATCH'));
+    assert.ok(readFileSync(part()).length <= BYTES.length);
+  });
+
   it('does not follow a redirect to plain http elsewhere, to another scheme, or to a host that is not listed', async () => {
     for (const redirectTo of ['https://evil.example/x', 'file:///etc/passwd', 'ftp://localhost/x']) {
       github.misbehave = { redirectTo };

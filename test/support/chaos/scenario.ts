@@ -75,7 +75,7 @@ export class Scenario implements AsyncDisposable {
   }
 
   async publish(version: string, ends = false): Promise<void> {
-    const files = ends ? { app: { content: `#!${process.execPath}\nprocess.exit(3);\n`, mode: 0o755 } } : {};
+    const files = ends ? { app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 } } : {};
     const content = await appArchive({ version, port: this.product.port, padBytes: ASSET_BYTES, files });
     this.product.github.publish(`v${version}`, { 'app.tar.gz': content });
   }
