@@ -133,6 +133,20 @@ describe('the journal', () => {
     reader.close();
   });
 
+  it('notices at once a damaged page that no fact shows', () => {
+    const journal = filled(1);
+    for (let i = 0; i < 50; i++) journal.append({ type: 'paused' }, { ...META, command: `command-${i}` });
+    journal.close();
+    const db = new DatabaseSync(Journal.path(directory));
+    const { rootpage } = db.prepare("SELECT rootpage FROM sqlite_schema WHERE name = 'facts_by_command'").get() as { rootpage: number };
+    const { page_size: pageSize } = db.prepare('PRAGMA page_size').get() as { page_size: number };
+    db.close();
+    const content = readFileSync(Journal.path(directory));
+    content.fill(0, (rootpage - 1) * pageSize, rootpage * pageSize);
+    writeFileSync(Journal.path(directory), content);
+    assert.throws(() => Journal.open(directory), corrupt);
+  });
+
   it('passes over a note and a checkpoint that were damaged', () => {
     const journal = filled(1);
     journal.writeNote('poll', '{"a":1}');
