@@ -10,9 +10,10 @@ import { type EffectName, type EffectRequest, type Effects, failureFacts } from 
 import type { Fact, FactType } from '../machines/facts.ts';
 import type { Policy, World } from '../machines/model.ts';
 import { remainingMs } from '../machines/pacing.ts';
-import { fallback, isCrashLoop } from '../machines/rules.ts';
+import { isCrashLoop } from '../machines/rules.ts';
 import { type Fault, toFault } from '../support/fault.ts';
 import { makePrivate } from '../support/private.ts';
+import { BootGate } from './boot-gate.ts';
 import { begin, evolve, type OutstandingEffect, type State, serializeState } from './fold.ts';
 import { pendingCommands, remove } from './inbox.ts';
 import { restore } from './restore.ts';
@@ -103,10 +104,20 @@ export class Runtime {
     if (JSON.stringify(policy) !== JSON.stringify(this.#state.snapshot.context.policy)) this.dispatch({ type: 'configurationChanged', policy });
     this.dispatch({ type: appIsUp ? 'appFoundUp' : 'appFoundDown', world });
     if (!appIsUp) {
-      await this.#linkFallback();
-      this.#armGate();
+      const gate = new BootGate(
+        this.#options,
+        () => (this.#stopping ? null : this.#state.snapshot.context),
+        (seen) => this.#appCameUp(seen),
+      );
+      await gate.linkFallback();
+      gate.arm();
     }
     this.#noteInterruption();
+    this.#advance();
+  }
+
+  #appCameUp(world: World): void {
+    this.dispatch({ type: 'appFoundUp', world });
     this.#advance();
   }
 
@@ -116,21 +127,6 @@ export class Runtime {
       if (!WORK_ON_A_RELEASE.has(request.name)) continue;
       this.dispatch({ type: 'workInterrupted', effect: request.name });
       return;
-    }
-  }
-
-  /**
-   * Before anything slow: `current` names what is to run if the first check takes too long, or if we die in it. A newer image
-   * over an older volume wins here. The link alone starts nothing, so it is no fact; recovery sees it on the disk.
-   */
-  async #linkFallback(): Promise<void> {
-    const { context } = this.#state.snapshot;
-    const target = context.booting ? fallback(context) : null;
-    if (target === null || target.path === context.current?.path) return;
-    try {
-      await this.#options.effects.switchCurrent({ to: target }, AbortSignal.timeout(RETRY_AFTER_FAULT_MS));
-    } catch (error) {
-      this.#options.log.warn(`the link to ${target.version} could not be made: ${(error as Error).message}`);
     }
   }
 
@@ -362,29 +358,6 @@ export class Runtime {
         if (this.#settled) this.#settled();
         else if (!this.#stopping) this.#wakeTimer = setTimeout(() => this.#advance(), RETRY_AFTER_FAULT_MS);
       });
-  }
-
-  /** An old version does not run when a newer one can be had in time; but in time, something runs. */
-  #armGate(): void {
-    const gate = setTimeout(() => void this.#openGate(), this.#options.firstCheckTimeoutMs);
-    gate.unref();
-  }
-
-  async #openGate(): Promise<void> {
-    const { context } = this.#state.snapshot;
-    const target = fallback(context);
-    if (this.#stopping || context.appUp || !context.booting || target === null) return;
-    const { effects, log, firstCheckTimeoutMs, observeWorld } = this.#options;
-    log.info(`the first check takes longer than ${firstCheckTimeoutMs / 1000} s: version ${target.version} is started meanwhile`);
-    try {
-      const signal = AbortSignal.timeout(RETRY_AFTER_FAULT_MS);
-      await effects.switchCurrent({ to: target }, signal);
-      await effects.start({ target }, signal);
-      this.dispatch({ type: 'appFoundUp', world: await observeWorld() });
-      this.#advance();
-    } catch (error) {
-      log.warn(`it could not be started: ${(error as Error).message}`);
-    }
   }
 
   #watchInbox(): FSWatcher | null {

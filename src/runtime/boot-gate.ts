@@ -1,0 +1,59 @@
+/** At boot an old version does not run when a newer one can be had in time; but in time, something runs. */
+import type { Context } from '../machines/context.ts';
+import type { World } from '../machines/model.ts';
+import { fallback } from '../machines/rules.ts';
+import type { RuntimeOptions } from './runtime.ts';
+
+/** Linking and starting take no longer, or something is wrong. */
+const STEP_TIMEOUT_MS = 10_000;
+
+type Options = Pick<RuntimeOptions, 'effects' | 'log' | 'firstCheckTimeoutMs' | 'observeWorld'>;
+
+export class BootGate {
+  readonly #options: Options;
+  readonly #context: () => Context | null;
+  readonly #appCameUp: (world: World) => void;
+
+  /** `context`: what is remembered now; null once the runtime ends. */
+  constructor(options: Options, context: () => Context | null, appCameUp: (world: World) => void) {
+    this.#options = options;
+    this.#context = context;
+    this.#appCameUp = appCameUp;
+  }
+
+  /**
+   * Before anything slow: `current` names what is to run if the first check takes too long, or if we die in it. A newer image
+   * over an older volume wins here. The link alone starts nothing, so it is no fact; recovery sees it on the disk.
+   */
+  async linkFallback(): Promise<void> {
+    const context = this.#context();
+    const target = context?.booting ? fallback(context) : null;
+    if (target === null || target.path === context?.current?.path) return;
+    try {
+      await this.#options.effects.switchCurrent({ to: target }, AbortSignal.timeout(STEP_TIMEOUT_MS));
+    } catch (error) {
+      this.#options.log.warn(`the link to ${target.version} could not be made: ${(error as Error).message}`);
+    }
+  }
+
+  /** From now on the first check has its time. */
+  arm(): void {
+    setTimeout(() => void this.#open(), this.#options.firstCheckTimeoutMs).unref();
+  }
+
+  async #open(): Promise<void> {
+    const context = this.#context();
+    const target = context === null ? null : fallback(context);
+    if (context === null || target === null || context.appUp || !context.booting) return;
+    const { effects, log, firstCheckTimeoutMs, observeWorld } = this.#options;
+    log.info(`the first check takes longer than ${firstCheckTimeoutMs / 1000} s: version ${target.version} is started meanwhile`);
+    try {
+      const signal = AbortSignal.timeout(STEP_TIMEOUT_MS);
+      await effects.switchCurrent({ to: target }, signal);
+      await effects.start({ target }, signal);
+      this.#appCameUp(await observeWorld());
+    } catch (error) {
+      log.warn(`it could not be started: ${(error as Error).message}`);
+    }
+  }
+}
