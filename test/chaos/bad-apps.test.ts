@@ -233,7 +233,8 @@ cases('bad-apps', apps, { sample: apps.length, concurrency: 3 }, async ({ files,
   const next = async (product: Product) => archive({ ...files(baseOf(product, '0.0.2'), product.port) });
   await using scenario = await Scenario.prepare({ strategy: 'download-then-kill', story: 'update', mode: 'once' }, { next });
   const { product } = scenario;
-  const settings = env?.(product.port) ?? {};
+  // Long enough for Node to start and fail on a busy machine.
+  const settings = { UPDATE_PROBATION: '2', ...env?.(product.port) };
   if (later) {
     product.start(['--now'], { extraEnv: settings });
     await product.fact('appCrashLooped');
