@@ -31,7 +31,15 @@ process.stdout.write(`chaos: ${values.full ? 'every case' : 'a sample'}, seed ${
 await execa('npm', ['run', '--silent', 'build'], { cwd: ROOT, stdout: 'ignore' });
 // Only what runs in containers needs an engine and images.
 const setup = files.some((file) => path.basename(file).startsWith('container-')) ? ['--test-global-setup=test/support/docker/setup.ts'] : [];
-const options = ['--test', ...setup, '--test-concurrency=1', '--test-force-exit', '--test-timeout=3600000', '--test-reporter=spec'];
+const options = [
+  '--test',
+  ...setup,
+  '--test-concurrency=1',
+  '--test-force-exit',
+  '--test-timeout=3600000',
+  '--test-reporter=spec',
+  ...(process.env['TEST_OPTIONS'] ?? '').split(' ').filter((word) => word !== ''),
+];
 const { exitCode } = await execa(process.execPath, [...options, ...files], {
   cwd: ROOT,
   stdio: 'inherit',
