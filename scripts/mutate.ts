@@ -30,6 +30,7 @@ const MUTANTS: readonly Mutant[] = [
   removed('src/effects/durable.ts', '  if (path.dirname(from) !== path.dirname(to)) await syncDirectory(path.dirname(from));\n', POWER_CUT),
   removed('src/effects/durable.ts', '  await syncDirectory(path.dirname(link));\n', POWER_CUT),
   removed('src/effects/extract.ts', '  await syncTree(work);\n', POWER_CUT),
+  removed('src/effects/linked.ts', '  await syncTree(path.dirname(to));\n', POWER_CUT, '', 4),
   removed('src/effects/seal.ts', '    await handle.sync();\n', POWER_CUT),
   removed('src/effects/seal.ts', '  await syncDirectory(path.dirname(file));\n', POWER_CUT),
   removed('src/journal/journal.ts', "'PRAGMA synchronous=FULL'", POWER_CUT, "'PRAGMA synchronous=OFF'"),
@@ -72,7 +73,7 @@ const MUTANTS: readonly Mutant[] = [
 /** So that a new one does not stay without its mutant. */
 function assertAllListed(): void {
   const sites = /handle\.sync\(\)|await syncDirectory\(|await syncTree\(|journal\.append\(|await assertSealed\(|throw mismatch\(/g;
-  for (const file of ['durable', 'extract', 'seal', 'switch', 'verify', 'download', 'probation']
+  for (const file of ['durable', 'extract', 'linked', 'seal', 'switch', 'verify', 'download', 'probation']
     .map((name) => `src/effects/${name}.ts`)
     .concat('src/runtime/runtime.ts')) {
     const found = readFileSync(path.join(ROOT, file), 'utf8').match(sites)?.length ?? 0;

@@ -35,7 +35,8 @@ export async function extract({ release, path: archive, sha256 }: EffectInputs['
     const work = path.join(temporaryDir(places), `tree-${sha256.slice(0, 12)}`);
     await removeTree(work);
     await ensureDirectory(releasesDir(places));
-    await mkdir(work, { recursive: true, mode: 0o700 });
+    await ensureDirectory(temporaryDir(places), 0o700);
+    await mkdir(work, { mode: 0o700 });
     const tree = await build(archive, work, { release, version }, signal, deps);
     // Left by a crash between rename and sync, or by hand: without a manifest it counts as nothing.
     if (await exists(target)) await removeTree(target);

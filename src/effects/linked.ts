@@ -1,8 +1,8 @@
 /** The app's data: names in a tree that are links to where its data stays (Capistrano's linked files and directories). */
-import { chmod, cp, lchown, lstat, mkdir, readdir, realpath, rename, rm, stat, symlink } from 'node:fs/promises';
+import { chmod, cp, lchown, lstat, mkdir, readdir, realpath, rm, stat, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { Fault, isErrno } from '../support/fault.ts';
-import { readLink, removeTree } from './durable.ts';
+import { ensureDirectory, readLink, removeTree, renameDurably, syncTree } from './durable.ts';
 import { exists } from './trees.ts';
 
 export type LinkedOptions = {
@@ -56,8 +56,10 @@ async function refuseEscape(directory: string, data: string): Promise<void> {
 }
 
 async function makeDirectory(directory: string, owner: LinkedOptions['owner']): Promise<void> {
-  const first = await mkdir(directory, { recursive: true });
-  if (first !== undefined && owner !== null) await give(first, owner);
+  if (await exists(directory)) return;
+  await makeDirectory(path.dirname(directory), owner);
+  await ensureDirectory(directory);
+  if (owner !== null) await give(directory, owner);
 }
 
 async function give(file: string, owner: NonNullable<LinkedOptions['owner']>): Promise<void> {
@@ -66,7 +68,7 @@ async function give(file: string, owner: NonNullable<LinkedOptions['owner']>): P
   await lchown(file, owner.uid, owner.gid);
 }
 
-/** Copied under another name first: a crash in the middle leaves no half of the data that looks whole. */
+/** Copied under another name first, and synced: neither a crash nor a power cut leaves a half of the data that looks whole. */
 async function seed(from: string, to: string, owner: LinkedOptions['owner']): Promise<void> {
   const temporary = `${to}.seed.tmp`;
   await makeDirectory(path.dirname(to), owner);
@@ -74,7 +76,9 @@ async function seed(from: string, to: string, owner: LinkedOptions['owner']): Pr
   await cp(from, temporary, { recursive: true, preserveTimestamps: true });
   await makeWritable(temporary);
   if (owner !== null) await give(temporary, owner);
-  await rename(temporary, to);
+  // By its parent, since without CAP_DAC_OVERRIDE root can't open what it just gave away.
+  await syncTree(path.dirname(to));
+  await renameDurably(temporary, to);
 }
 
 /** Trees are read-only; data is not. */

@@ -38,6 +38,8 @@ const root = mkdtempSync(path.join(existsSync('/dev/shm') ? '/dev/shm' : os.tmpd
 /** An update, from a disk where all is durable. */
 async function record(kind: Kind): Promise<Recording> {
   const scenario = await Scenario.prepare(kind);
+  // The app's data is begun with what the release brings.
+  if (kind.story === 'first') scenario.link('README.md');
   const { dir } = scenario.product;
   mkdirSync(dir, { recursive: true });
   await execa('sync');
@@ -96,7 +98,11 @@ async function consistent(directory: string, scenario: Scenario, played: readonl
       assert.ok(lastGood, 'nothing is linked as last-good');
     }
     for (const tree of [current, lastGood])
-      if (tree !== null && tree.digest !== null) assert.deepEqual(await problemsOf(tree.path, []), [], `${tree.version} is not complete`);
+      if (tree !== null && tree.digest !== null) assert.deepEqual(await problemsOf(tree.path, scenario.linked), [], `${tree.version} is not complete`);
+    for (const name of scenario.linked) {
+      const data = path.join(directory, 'linked', name);
+      if (existsSync(data)) assert.equal(readFileSync(data, 'utf8'), '# app 0.0.1\n', 'half of the data looks whole');
+    }
     const has = (type: Fact['type'], fits: (fact: Fact) => boolean = () => true) => facts.some((fact) => fact.type === type && fits(fact));
     // Append before act.
     if (played.some(({ type }) => type === 'kill'))
@@ -115,7 +121,7 @@ async function consistent(directory: string, scenario: Scenario, played: readonl
     if (last?.type === 'downloaded')
       assert.equal(sha256Of(path.join(directory, 'tmp', path.basename(last.path))), last.sha256, 'what was downloaded is not on the disk');
     if (last?.type === 'installed') {
-      assert.deepEqual(await problemsOf(path.join(directory, 'releases', path.basename(last.version.path)), []), []);
+      assert.deepEqual(await problemsOf(path.join(directory, 'releases', path.basename(last.version.path)), scenario.linked), []);
       assert.deepEqual(
         readdirSync(path.join(directory, 'tmp')).filter((name) => name.startsWith('tree-')),
         [],

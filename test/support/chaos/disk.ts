@@ -10,6 +10,8 @@ import type { Random } from './cases.ts';
 export type Operation =
   | { type: 'create'; file: string; mode: number; truncate: boolean }
   | { type: 'write'; file: string; offset: number; data: Buffer }
+  /** Bytes that a program had the kernel copy. */
+  | { type: 'copy'; from: string; file: string; offset: number; size: number }
   | { type: 'truncate'; file: string; size: number }
   | { type: 'mode'; file: string; mode: number }
   | { type: 'mkdir'; file: string; mode: number }
@@ -64,6 +66,12 @@ export class Disk {
       case 'mode':
         this.#nodeOf(operation.file).pending.push(operation);
         break;
+      case 'copy': {
+        const source = this.#nodeOf(operation.from);
+        const { content } = source.pending.reduce<Remains>(edited, source);
+        this.#nodeOf(operation.file).pending.push({ offset: operation.offset, data: content.subarray(operation.offset, operation.offset + operation.size) });
+        break;
+      }
       case 'mkdir':
         this.#add(operation.file, { kind: 'directory', mode: operation.mode });
         break;

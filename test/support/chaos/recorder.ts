@@ -5,7 +5,7 @@ import type { Operation } from './disk.ts';
 
 export const RECORDED = [
   ...['openat', 'open', 'creat', 'write', 'pwrite64', 'writev', 'pwritev', 'ftruncate', 'chmod', 'fchmod', 'mkdir', 'symlink'],
-  ...['unlink', 'unlinkat', 'rmdir', 'rename', 'renameat', 'renameat2', 'fsync', 'fdatasync', 'syncfs', 'kill'],
+  ...['unlink', 'unlinkat', 'rmdir', 'rename', 'renameat', 'renameat2', 'copy_file_range', 'sendfile', 'fsync', 'fdatasync', 'syncfs', 'kill'],
 ] as const;
 export const RECORDING_OPTIONS = ['-xx', '-s', '10000000'] as const;
 
@@ -64,6 +64,15 @@ class Parser {
         if (!positioned) this.#offsets.set(open, offset + result);
         this.#sizes.set(open, Math.max(this.#sizes.get(open) ?? 0, offset + result));
         return [{ type: 'write', file: open, offset, data }];
+      }
+      case 'copy_file_range':
+      case 'sendfile': {
+        const ends = descriptors.map((name) => this.#relative(name));
+        const [from = null, into = null] = name === 'sendfile' ? ends.reverse() : ends;
+        if (into === null || from === null || result === 0) return [];
+        const offset = this.#offsets.get(into) ?? 0;
+        this.#offsets.set(into, offset + result);
+        return [{ type: 'copy', from, file: into, offset, size: result }];
       }
       case 'ftruncate':
         return open === null ? [] : [{ type: 'truncate', file: open, size: Number(/, (\d+)$/.exec(args)?.[1]) }];

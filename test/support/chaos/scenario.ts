@@ -52,12 +52,19 @@ export class Scenario implements AsyncDisposable {
   readonly product: Product;
   readonly kind: Kind;
   readonly places: Places;
+  readonly linked: string[] = [];
 
   private constructor(product: Product, kind: Kind) {
     this.product = product;
     this.kind = kind;
     const repository = `${product.github.owner}/${product.github.repo}`;
     this.places = { root: product.dir, bakedDir: product.env['UPDATE_BAKED_DIR'] ?? '', repository, versioning: 'semver', tagPrefix: '' };
+  }
+
+  /** Keeps this name of every tree as the app's data, inside of UPDATE_DIR. */
+  link(name: string): void {
+    this.linked.push(name);
+    Object.assign(this.product.env, { UPDATE_LINKED: this.linked.join(' '), UPDATE_LINKED_DIR: path.join(this.product.dir, 'linked') });
   }
 
   /** v0.0.1 was installed, runs, and is trusted; v0.0.2 is out. */
@@ -161,7 +168,7 @@ export class Scenario implements AsyncDisposable {
     const { current, lastGood } = await readWorld(this.places);
     assert.ok(current, 'nothing is linked as current');
     assert.ok(lastGood, 'nothing is linked as last-good');
-    for (const tree of [current, lastGood]) assert.deepEqual(await problemsOf(tree.path, []), [], `${tree.version} is not as its manifest says`);
+    for (const tree of [current, lastGood]) assert.deepEqual(await problemsOf(tree.path, this.linked), [], `${tree.version} is not as its manifest says`);
     while ((await ask(this.product.port)) !== current.version) {
       assert.ok(performance.now() - since < RUNS_WITHIN_MS, `${current.version} does not answer:\n${await this.log()}`);
       await sleep(LOOK_EVERY_MS);
