@@ -28,7 +28,7 @@ const MUTANTS: readonly Mutant[] = [
   removed('src/effects/durable.ts', '  await syncDirectory(path.dirname(directory));\n', POWER_CUT, '', 10),
   removed('src/effects/durable.ts', '  await syncDirectory(path.dirname(to));\n', POWER_CUT),
   removed('src/effects/durable.ts', '  if (path.dirname(from) !== path.dirname(to)) await syncDirectory(path.dirname(from));\n', POWER_CUT),
-  removed('src/effects/durable.ts', '  await syncDirectory(path.dirname(link));\n', POWER_CUT),
+  removed('src/effects/durable.ts', '    await syncDirectory(path.dirname(link));\n', POWER_CUT),
   removed('src/effects/extract.ts', '  await syncTree(work);\n', POWER_CUT),
   removed('src/effects/linked.ts', '  await syncTree(path.dirname(to));\n', POWER_CUT, '', 4),
   removed('src/effects/seal.ts', '    await handle.sync();\n', POWER_CUT),

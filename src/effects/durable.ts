@@ -58,14 +58,28 @@ export async function renameDurably(from: string, to: string): Promise<void> {
   if (path.dirname(from) !== path.dirname(to)) await syncDirectory(path.dirname(from));
 }
 
-/** Points a link at a target by rename, so that there is no moment without a link. A link that is right stays untouched. */
-export async function linkAtomically(target: string, link: string): Promise<void> {
-  if ((await readLink(link)) === target) return;
+/**
+ * Points a link at a target by rename, so that there is no moment without a link. A link that is right stays untouched. When it can't be
+ * made durable it is as it was before, and the error is thrown; with `bestEffort` it stays moved.
+ */
+export async function linkAtomically(target: string, link: string, { bestEffort = false } = {}): Promise<void> {
+  const before = await readLink(link);
+  if (before === target) return;
+  await moveLink(target, link);
+  try {
+    await syncDirectory(path.dirname(link));
+  } catch (error) {
+    if (bestEffort) return;
+    await (before === null ? rm(link, { force: true }) : moveLink(before, link));
+    throw error;
+  }
+}
+
+async function moveLink(target: string, link: string): Promise<void> {
   const temporary = `${link}.${process.pid}.tmp`;
   await rm(temporary, { force: true });
   await symlink(target, temporary);
   await rename(temporary, link);
-  await syncDirectory(path.dirname(link));
 }
 
 /** What a link says; null if there is none. */

@@ -6,7 +6,12 @@ import type { Fact } from '../machines/facts.ts';
 import { removeTree } from './durable.ts';
 import { type Places, readWorld, releasesDir, temporaryDir } from './trees.ts';
 
-export async function removeOldVersions({ keep, reject }: EffectInputs['removeOldVersions'], keptTrees: number, places: Places): Promise<Fact> {
+export async function removeOldVersions(
+  { keep, reject }: EffectInputs['removeOldVersions'],
+  signal: AbortSignal,
+  keptTrees: number,
+  places: Places,
+): Promise<Fact> {
   const world = await readWorld(places);
   // The links are looked at again here: what they name stays, whatever memory says.
   const needed = new Set([world.current?.path, world.lastGood?.path]);
@@ -19,14 +24,21 @@ export async function removeOldVersions({ keep, reject }: EffectInputs['removeOl
     .sort((a, b) => Number(preferred.has(b.file)) - Number(preferred.has(a.file)) || b.changedAt - a.changedAt)
     .slice(Math.max(0, keptTrees - found.filter(({ file }) => needed.has(file)).length));
   const removed = [...rejected, ...optional];
-  for (const { file } of removed) await removeTree(file);
-  await clearTemporary(places);
+  for (const { file } of removed) {
+    signal.throwIfAborted();
+    await removeTree(file);
+  }
+  signal.throwIfAborted();
+  await clearTemporary(places, null, signal);
   return { type: 'oldVersionsRemoved', names: removed.map(({ file }) => path.basename(file)) };
 }
 
 /** What earlier tries left, but for the part that is gone on with: no more than one asset and one tree lie there. */
-export async function clearTemporary(places: Places, except: string | null = null): Promise<void> {
-  for (const file of await list(temporaryDir(places))) if (file !== except) await removeTree(file);
+export async function clearTemporary(places: Places, except: string | null = null, signal: AbortSignal | null = null): Promise<void> {
+  for (const file of await list(temporaryDir(places))) {
+    signal?.throwIfAborted();
+    if (file !== except) await removeTree(file);
+  }
 }
 
 async function list(directory: string): Promise<string[]> {

@@ -36,7 +36,7 @@ export function createEffects(deps: EffectDependencies): Effects {
     prepareSwitch: (input) => prepareSwitch(input, deps),
     switchCurrent: (input) => switchCurrent(input, deps),
     observeProbation: (input, signal) => observeProbation(input, signal, deps),
-    removeOldVersions: (input) => removeOldVersions(input, deps.keptTrees, places),
+    removeOldVersions: (input, signal) => removeOldVersions(input, signal, deps.keptTrees, places),
     stop: async () => {
       const startedAt = performance.now();
       const { killed } = await supervisor.stop(deps.stop);

@@ -8,7 +8,7 @@ import { currentLink, exists, lastGoodLink, linkTarget, type Places, readManifes
 
 export type SwitchDependencies = { places: Places; linked: LinkedOptions };
 
-export async function switchCurrent({ to }: EffectInputs['switchCurrent'], { places, linked }: SwitchDependencies): Promise<Fact> {
+export async function switchCurrent({ to, bestEffort }: EffectInputs['switchCurrent'], { places, linked }: SwitchDependencies): Promise<Fact> {
   const baked = to.path.startsWith(`${places.bakedDir}/`);
   // Complete versions only: what has no manifest is never linked.
   if (!(baked ? await exists(to.path) : await readManifest(to.path)))
@@ -19,7 +19,7 @@ export async function switchCurrent({ to }: EffectInputs['switchCurrent'], { pla
     // An image's own tree may lie on a read-only root; the app then sees it as it was built.
     if (!baked || !isErrno(error, 'EROFS', 'EACCES', 'EPERM')) throw error;
   }
-  await linkAtomically(linkTarget(places, to), currentLink(places));
+  await linkAtomically(linkTarget(places, to), currentLink(places), { bestEffort });
   return { type: 'switched', to };
 }
 

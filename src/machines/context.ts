@@ -162,12 +162,24 @@ export function recordBadVersion(context: Context, fact: Failure): Partial<Conte
   if (bad === null) return { lastError };
   const failedPaths = [...context.failedPaths.filter((path) => path !== bad.path), bad.path];
   // What says something about this machine says nothing about the version: it is tried again.
-  if (LOCAL.has(fact.code)) return { ...recordFailure(context, fact), failedPaths };
+  if (isTroubleOfMachine(fact.code)) return { ...recordFailure(context, fact), failedPaths };
   const isCandidate = context.candidate !== null && bad.path === context.installed?.path;
   const proven = bad.path === context.lastGood?.path || bad.path === context.baked?.path;
   if (!isCandidate && proven) return { lastError, failedPaths };
   const denial = { version: bad.version, fingerprint: bad.fingerprint, code: fact.code, reason: fact.message, at: fact.at };
   return { lastError, failedPaths, denied: deny(context.denied, denial), candidate: null, download: null, installed: null, retryAt: null, hold: null };
+}
+
+/** Whether a failure says something about this machine, and nothing about the release. */
+export function isTroubleOfMachine(code: string): boolean {
+  return LOCAL.has(code);
+}
+
+/** It did well, but that could not be recorded: it runs on, and proves itself once more later. */
+export function recordUnproven(context: Context, fact: Failure): Partial<Context> {
+  const retryAt = fact.at + backoffMs(1, context.policy.retryBaseMs, fact.jitter);
+  const lastError = { code: fact.code, message: fact.message, at: fact.at };
+  return { lastError, retryAt, candidate: null, download: null, installed: null };
 }
 
 /** A version that had been trusted crash-loops: it is denied like one that never was, and what was good before it comes back. */

@@ -15,7 +15,8 @@ export type EffectInputs = {
   prepareSwitch: { release: Release; from: string | null; attempt: number };
   /** Stops the app and proves that it is gone. Safe when it does not run. */
   stop: Record<string, never>;
-  switchCurrent: { to: InstalledVersion };
+  /** `bestEffort`: something has to run, also where the disk can't make the link durable. */
+  switchCurrent: { to: InstalledVersion; bestEffort: boolean };
   /** Starts what `current` names. Adopts the app when that already runs. */
   start: { target: InstalledVersion | null };
   observeProbation: { version: string; startedAt: number; probationMs: number };

@@ -80,10 +80,12 @@ export const updaterMachine = updaterSetup.createMachine({
           { guard: and(['hasCandidate', 'stopsFirst']), target: 'preparing', actions: 'clearRetry' },
           { guard: 'hasCandidate', target: 'downloading', actions: 'clearRetry' },
           { guard: 'canBringUp', target: 'switching', actions: ['clearRetry', 'targetFallback'] },
+          { guard: 'appIsUp', target: 'running', actions: 'clearRetry' },
         ],
         updateRequested: [
           { guard: and(['hasCandidate', 'stopsFirst']), target: 'preparing', actions: 'clearRetry' },
           { guard: 'hasCandidate', target: 'downloading', actions: 'clearRetry' },
+          { guard: and(['appIsUp', 'isUnproven']), target: 'running', actions: 'clearRetry' },
         ],
         releaseFound: [
           { guard: and(['isWanted', 'stopsFirst']), target: 'preparing', actions: 'adoptRelease' },
@@ -183,7 +185,7 @@ export const updaterMachine = updaterSetup.createMachine({
         src: 'switchCurrent',
         input: ({ context }) => {
           if (context.target === null) throw new Error('invariant: there is a target in this state');
-          return { to: context.target };
+          return { to: context.target, bestEffort: context.target.path !== context.installed?.path };
         },
       },
       on: {
@@ -234,6 +236,7 @@ export const updaterMachine = updaterSetup.createMachine({
           on: {
             versionBecameHealthy: { target: 'settled', actions: 'recordHealthy' },
             probationFailed: [
+              { guard: 'isTroubleOfMachine', target: '#updater.waiting', actions: 'recordUnproven' },
               { guard: 'mayRollBack', target: '#updater.rollingBack', actions: ['targetCurrent', 'recordBadVersion'] },
               { target: 'settled', actions: 'recordProblem' },
             ],

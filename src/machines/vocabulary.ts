@@ -8,6 +8,7 @@ import {
   deny,
   giveUpInterrupted,
   holdOf,
+  isTroubleOfMachine,
   recordBadVersion,
   recordCrashLoop,
   recordFailure,
@@ -16,6 +17,7 @@ import {
   recordNothingStarts,
   recordStart,
   recordSwitch,
+  recordUnproven,
   recordWorkInterrupted,
   seenOnDisk,
 } from './context.ts';
@@ -88,6 +90,7 @@ export const updaterSetup = setup({
     hasOtherVersion: ({ context }) => context.target !== null && fallback({ ...context, failedPaths: [...context.failedPaths, context.target.path] }) !== null,
     mayRollBack: ({ context }) => context.policy.rollback === 'auto' && rollbackTarget(context) !== null,
     isHeld: ({ context }) => context.hold !== null,
+    isTroubleOfMachine: ({ event }) => 'code' in event && isTroubleOfMachine(event.code),
     isInterruptedTooOften: ({ context }) => isInterruptedTooOften(context),
     isUnproven: ({ context }) => isUnproven(context),
   },
@@ -108,6 +111,7 @@ export const updaterSetup = setup({
     giveUpInterrupted: assign(({ context, event }) => (assertEvent(event, 'workInterrupted'), giveUpInterrupted(context, event))),
     recordBadVersion: assign(({ context, event }) => ('jitter' in event ? recordBadVersion(context, event) : {})),
     recordCrashLoop: assign(({ context, event }) => ('jitter' in event ? recordCrashLoop(context, event) : {})),
+    recordUnproven: assign(({ context, event }) => ('jitter' in event ? recordUnproven(context, event) : {})),
     recordNothingStarts: assign(({ context, event }) => ('jitter' in event ? recordNothingStarts(context, event) : {})),
     recordProblem: assign(({ event }) => ('code' in event ? { lastError: { code: event.code, message: event.message, at: event.at } } : {})),
     recordWait: assign(({ event }) => {

@@ -30,7 +30,7 @@ export class BootGate {
     const target = context?.booting ? fallback(context) : null;
     if (target === null || target.path === context?.current?.path) return;
     try {
-      await this.#options.effects.switchCurrent({ to: target }, AbortSignal.timeout(STEP_TIMEOUT_MS));
+      await this.#options.effects.switchCurrent({ to: target, bestEffort: true }, AbortSignal.timeout(STEP_TIMEOUT_MS));
     } catch (error) {
       this.#options.log.warn(`the link to ${target.version} could not be made: ${(error as Error).message}`);
     }
@@ -49,7 +49,7 @@ export class BootGate {
     log.info(`the first check takes longer than ${firstCheckTimeoutMs / 1000} s: version ${target.version} is started meanwhile`);
     try {
       const signal = AbortSignal.timeout(STEP_TIMEOUT_MS);
-      await effects.switchCurrent({ to: target }, signal);
+      await effects.switchCurrent({ to: target, bestEffort: true }, signal);
       await effects.start({ target }, signal);
       this.#appCameUp(await observeWorld());
     } catch (error) {

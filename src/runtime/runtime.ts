@@ -4,6 +4,7 @@
  * Boot and recovery are the same: fold the journal, look at the world, perform the difference.
  */
 import { type FSWatcher, watch } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Journal } from '../journal/journal.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import { type EffectName, type EffectRequest, type Effects, failureFacts } from '../machines/effects.ts';
@@ -50,16 +51,21 @@ const SEEN_ON_DISK = new Set<FactType>(['appStopped', 'switched']);
 const WORK_ON_A_RELEASE = new Set<EffectName>(['download', 'verify', 'extract', 'prepareSwitch']);
 /** A fold of so many facts takes about 20 ms; more than that starts from a checkpoint. */
 const CHECKPOINT_EVERY = 1000;
+/** Effects end soon after an abort; one that hangs in the kernel is not waited for for ever. */
+const ABORT_PATIENCE_MS = 10_000;
 /** After the journal could not be written, or something unexpected happened: when to look again. */
 const RETRY_AFTER_FAULT_MS = 10_000;
 /** setTimeout takes 32 bits. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-type Running = { effect: OutstandingEffect; abort: AbortController };
+/** `done` resolves when it has really ended, also after an abort. */
+type Running = { effect: OutstandingEffect; abort: AbortController; done: Promise<void> };
 
 export class Runtime {
   readonly #options: RuntimeOptions;
   readonly #running = new Map<string, Running>();
+  /** Aborted, and not ended yet. */
+  readonly #ending = new Set<Promise<void>>();
   #state: State;
   #checkpointSeq = 0;
   #poll: AbortController | null = null;
@@ -215,9 +221,11 @@ export class Runtime {
 
   #reconcile(): void {
     const { effects } = this.#state;
-    for (const [id, { effect, abort }] of this.#running) {
+    for (const [id, { effect, abort, done }] of this.#running) {
       if (effects.get(id)?.sinceSeq === effect.sinceSeq) continue;
       this.#running.delete(id);
+      this.#ending.add(done);
+      void done.then(() => this.#ending.delete(done));
       abort.abort();
     }
     for (const effect of effects.values()) if (!this.#running.has(effect.id)) void this.#perform(effect);
@@ -225,8 +233,13 @@ export class Runtime {
 
   async #perform(effect: OutstandingEffect): Promise<void> {
     const abort = new AbortController();
-    this.#running.set(effect.id, { effect, abort });
+    const ended = Promise.withResolvers<void>();
+    this.#running.set(effect.id, { effect, abort, done: ended.promise });
+    // What was aborted may still be at work on the same files: a removal, say, of what a download has just begun.
+    if (this.#ending.size > 0) await Promise.race([Promise.all(this.#ending), sleep(ABORT_PATIENCE_MS, undefined, { ref: false })]);
+    if (abort.signal.aborted) return ended.resolve();
     const fact = await this.#outcome(effect.request, abort.signal);
+    ended.resolve();
     // Aborted or superseded meanwhile: its outcome belongs to no one.
     if (this.#stopping || this.#running.get(effect.id)?.effect !== effect) return;
     this.#running.delete(effect.id);

@@ -33,7 +33,8 @@ cases('errors', faults, { sample: 40, group: ({ call, on, errno }) => `${errno} 
   const { signal } = await scenario.update(injecting(scenario.product, fault, `error=${fault.errno}`, ERRORS[fault.errno]));
   assert.equal(signal, undefined, 'the updater died of it');
   // Without any restart: whatever failed, the app runs.
-  const version = await scenario.check(startedAt);
+  // A journal that could not be written catches up at the next start.
+  const version = await scenario.check(startedAt, { journalAgrees: false });
   const told = scenario.isDone() ? 'the update was made all the same' : `${version} went on: ${codeIn(await scenario.log())}`;
   await scenario.recover();
   return told;

@@ -42,6 +42,7 @@ function possibleFacts({ context }: UpdaterSnapshot): Fact[] {
     failed('startFailed'),
     ...(current ? [facts.healthy(current.version)] : []),
     failed('probationFailed'),
+    facts.failed('probationFailed', 'NO_SPACE'),
     facts.tidied(),
     ...(current ? [facts.crashLooped(current.version)] : []),
     { type: 'retryDue' },

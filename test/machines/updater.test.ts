@@ -331,6 +331,22 @@ describe('a start that fails for trouble of this machine', () => {
   });
 });
 
+describe('a version that proved itself on a disk that could not record it', () => {
+  it('runs on, is not denied, and proves itself once more', () => {
+    const story = running({ policy: { strategy: 'download-then-kill' } });
+    for (const fact of [facts.found('2.0.0'), facts.installed('2.0.0'), facts.switchStarted('2.0.0'), facts.stopped(), facts.switched(tree('2.0.0'))])
+      story.when(fact);
+    story.when(facts.started('2.0.0')).when(facts.failed('probationFailed', 'NO_SPACE'));
+    assert.equal(story.name, 'waiting');
+    assert.deepEqual(story.context.denied, []);
+    assert.deepEqual(story.timers, [{ type: 'retryDue', inMs: 1000 }]);
+    story.after(1000).when({ type: 'retryDue' });
+    assert.deepEqual(story.effects, ['observeProbation']);
+    story.when(facts.healthy('2.0.0'));
+    assert.equal(story.context.lastGood?.version, '2.0.0');
+  });
+});
+
 describe('a release that waits for its next try', () => {
   it('is fetched from where it is by then, when it was uploaded anew', () => {
     const story = running({ policy: { strategy: 'download-then-kill' } })
