@@ -185,10 +185,10 @@ export function usesRunit({ UPDATE_SUPERVISOR }: Config): boolean {
 }
 
 export function createSupervisor({ config, places, log, environment }: Parts, output: 'inherit' | 'file'): Supervisor {
-  if (!usesRunit(config)) return new EmbeddedSupervisor({ directory: places.root, environment: appEnvironment(environment), output, log: log.warn });
+  const stop = { signalName: config.UPDATE_STOP_SIGNAL, waitMs: config.SVWAIT };
+  if (!usesRunit(config)) return new EmbeddedSupervisor({ directory: places.root, environment: appEnvironment(environment), output, stop, log: log.warn });
   if (!isInContainer())
     throw new Fault('SUPERVISOR_MISSING', 'UPDATE_SUPERVISOR=runit, but this is not the container, or its init does not run: leave the setting out');
-  const stop = { signalName: config.UPDATE_STOP_SIGNAL, waitMs: config.SVWAIT };
   return new RunitSupervisor({ directory: places.root, currentTree: async () => (await readWorld(places)).current?.path ?? null, stop });
 }
 

@@ -22,7 +22,9 @@ function errnosFor(point: Point & { kind: Kind }): Errno[] {
   return ['ENOSPC', 'EIO', 'EROFS', 'EDQUOT', 'EACCES'];
 }
 
-const points = [...(await pointsOf([safe, stopFirst], MUTATING)), ...(await pointsOf([safe], ['openat']))];
+/** The app is traced, too. */
+const OPENED_BY_APP = /(?:^|\/)(?:package\.json|app)$/;
+const points = [...(await pointsOf([safe, stopFirst], MUTATING)), ...(await pointsOf([safe], ['openat'])).filter(({ on }) => !OPENED_BY_APP.test(on))];
 const faults: Fault[] = points.flatMap((point) =>
   errnosFor(point).map((errno) => ({ ...point, errno, title: `${errno} at ${point.call} ${point.at} on ${point.on} (${point.kind.strategy})` })),
 );

@@ -31,6 +31,7 @@ export type EmbeddedOptions = {
   environment: Readonly<Record<string, string>>;
   /** `inherit`: the updater's own streams. `file`: app.log, for commands that end while the app goes on. */
   output: 'inherit' | 'file';
+  stop: StopRequest;
   log: (message: string) => void;
 };
 
@@ -66,7 +67,8 @@ export class EmbeddedSupervisor implements Supervisor {
       return { adopted: true };
     }
     this.#exitedAt = [];
-    if (found) throw new Fault('APP_STILL_RUNS', `the app still runs from ${found.tree} (pid ${found.pid}), so ${tree} is not started beside it`);
+    // Never two copies: an updater that died between stop and start may have left the old one started.
+    if (found) await this.stop(this.#options.stop);
     await this.#spawn(tree, command);
     return { adopted: false };
   }

@@ -123,7 +123,12 @@ export class Scenario implements AsyncDisposable {
     assert.equal(recovery.exitCode, 0, recovery.stderr);
     const version = await this.check(startedAt);
     const last = await this.product.command(['update']);
-    assert.ok(this.isDone(), `no end of the story: ${last.stderr}${last.stdout}`);
+    assert.ok(
+      this.isDone(),
+      `no end of the story: ${last.stderr}${last.stdout}\n${this.records()
+        .map(({ fact }) => fact.type)
+        .join(' ')}\n${JSON.stringify(await this.product.status())}\n${recovery.stderr}\n${await this.log()}`,
+    );
     await this.check(performance.now());
     return version;
   }
