@@ -53,6 +53,7 @@ export function isErrno(error: unknown, ...codes: string[]): boolean {
 /** `ENOSPC` and the like. */
 function errnoName(error: Error): string | undefined {
   const { code, errno } = error as NodeJS.ErrnoException;
-  if (code !== undefined && code in os.constants.errno) return code;
+  // Only what libuv could not name goes by its number: zlib's -5, for one, is not EIO.
+  if (!code?.startsWith('Unknown system error')) return code;
   return Object.entries(os.constants.errno).find(([, number]) => number === -(errno ?? 0))?.[0] ?? code;
 }

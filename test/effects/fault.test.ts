@@ -34,6 +34,11 @@ describe('an error of the system', () => {
     assert.match(toFault(error, 'OTHER').message, /^EDQUOT: EDQUOT, write: the disk quota is used up/);
   });
 
+  it('is not taken for one because its number looks like it', () => {
+    const error = Object.assign(new Error('unexpected end of file'), { code: 'Z_BUF_ERROR', errno: -os.constants.errno.EIO });
+    assert.equal(toFault(error, 'OTHER').code, 'OTHER');
+  });
+
   it('without a remedy of its own is what the caller calls it', () => {
     assert.equal(
       toFault(
