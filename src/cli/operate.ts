@@ -13,6 +13,7 @@ import { Journal } from '../journal/journal.ts';
 import { acquireLock, isLocked, type Lock } from '../journal/lock.ts';
 import { initialContext } from '../machines/context.ts';
 import type { OperatorFact } from '../machines/facts.ts';
+import { isLimitInForce } from '../machines/pacing.ts';
 import { isNews, isWanted } from '../machines/rules.ts';
 import { commandFile, isPending, remove, submit } from '../runtime/inbox.ts';
 import { Fault } from '../support/fault.ts';
@@ -202,7 +203,7 @@ async function followUntilResting(parts: Parts, from: number, checkedBefore: num
     }
     const { state, note } = readState(parts);
     // While a limit is in force nobody is asked.
-    const isLimited = note.limitedUntilAt !== null && note.limitedUntilAt > Date.now();
+    const isLimited = isLimitInForce(note.limitedUntilAt, Date.now());
     const checked = checkedBefore === undefined || note.lastCheckAt !== checkedBefore || isLimited || isAlone(parts);
     // What polling learnt is noted a moment before what it found is a fact. The container's updater ends when it has nothing left to do;
     // a resident one is looked at twice.

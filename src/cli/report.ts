@@ -4,6 +4,7 @@ import type { PollNote } from '../effects/check.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import type { FactOf } from '../machines/facts.ts';
 import type { Problem } from '../machines/model.ts';
+import { isLimitInForce } from '../machines/pacing.ts';
 import { type State, stateName } from '../runtime/fold.ts';
 import { formatTime } from './words.ts';
 
@@ -102,7 +103,7 @@ function waitingFor(state: State | null, note: PollNote | null, now: number): Wa
   if (awaiting) return { reason: 'assets', message: awaiting.message, since: formatTime(awaiting.since), until: null };
   if (candidate && retryAt !== null)
     return { reason: 'retry', message: `try ${candidate.attempt} at ${candidate.release.version}`, since: null, until: formatTime(retryAt) };
-  if (note?.limitedUntilAt != null && note.limitedUntilAt > now)
+  if (note && isLimitInForce(note.limitedUntilAt, now))
     return { reason: 'rateLimit', message: "GitHub's limit", since: formatTime(note.lastCheckAt), until: formatTime(note.limitedUntilAt) };
   if (current === null && stateName(state.snapshot) === 'waiting')
     return { reason: 'firstVersion', message: 'no version is installed or part of the image yet', since: null, until: formatTime(note?.nextCheckAt) };

@@ -8,7 +8,7 @@ import type { AssetPattern } from '../machines/asset.ts';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
 import type { InstalledVersion, Policy, Release } from '../machines/model.ts';
-import { LONGEST_LIMIT_PAUSE_MS, pollPauseMs, remainingMs } from '../machines/pacing.ts';
+import { isLimitInForce, pollPauseMs } from '../machines/pacing.ts';
 import { chooseRelease, chooseTagged, type PublishedRelease, type ReleaseChoice, whereToLook } from '../machines/release.ts';
 import { versionFromTag } from '../machines/version.ts';
 import { Fault, toFault } from '../support/fault.ts';
@@ -31,7 +31,7 @@ export type PollNote = z.infer<typeof pollNoteSchema>;
 /** When the next poll is due, wall clock; null for now. A shorter interval counts at once, a limit is waited out. */
 export function nextPollAt({ lastCheckAt, nextCheckAt, limitedUntilAt }: PollNote, pollIntervalMs: number, nowMs: number): number | null {
   // A check in the future: the clock was set back since, and says nothing about what is due.
-  if (lastCheckAt !== null && lastCheckAt > nowMs && limitedUntilAt === null) return nowMs;
+  if (lastCheckAt !== null && lastCheckAt > nowMs && !isLimitInForce(limitedUntilAt, nowMs)) return nowMs;
   if (nextCheckAt === null || lastCheckAt === null || limitedUntilAt !== null) return nextCheckAt;
   return Math.min(nextCheckAt, lastCheckAt + pollPauseMs(pollIntervalMs, 1));
 }
@@ -56,7 +56,7 @@ export async function check({ policy, request }: EffectInputs['check'], signal: 
   }
   const before = deps.note.read();
   const startedAt = deps.now();
-  if (before.limitedUntilAt !== null && remainingMs(before.limitedUntilAt, startedAt, LONGEST_LIMIT_PAUSE_MS) > 0) {
+  if (isLimitInForce(before.limitedUntilAt, startedAt)) {
     return { type: 'checkFailed', code: 'RATE_LIMITED', message: `GitHub's limit is in force until ${new Date(before.limitedUntilAt).toISOString()}` };
   }
   // From the end on: a check that hung longer than the pause between two would be followed by the next at once, for ever.

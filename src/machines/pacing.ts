@@ -13,6 +13,11 @@ export function backoffMs(attempt: number, baseMs: number, jitter: number): numb
   return Math.round(pause * (0.75 + jitter / 2));
 }
 
+/** Whether a limit holds now. One that ends later than any can be was noted while the clock was wrong, and holds no longer. */
+export function isLimitInForce(limitedUntilAt: number | null, nowMs: number): limitedUntilAt is number {
+  return limitedUntilAt !== null && limitedUntilAt > nowMs && limitedUntilAt - nowMs <= LONGEST_LIMIT_PAUSE_MS;
+}
+
 /** The pause between two polls, up to 10 % longer than asked, so that containers behind one address don't ask at once. */
 export function pollPauseMs(intervalMs: number, jitter: number): number {
   return Math.round(intervalMs * (1 + jitter / 10));
