@@ -166,8 +166,7 @@ export class Runtime {
     this.#stopping = true;
     clearTimeout(this.#wakeTimer);
     this.#poll?.abort();
-    for (const { abort } of this.#running.values()) abort.abort();
-    this.#running.clear();
+    for (const running of this.#running.values()) this.#abort(running);
   }
 
   /** Asks for a poll now. */
@@ -221,22 +220,27 @@ export class Runtime {
 
   #reconcile(): void {
     const { effects } = this.#state;
-    for (const [id, { effect, abort, done }] of this.#running) {
-      if (effects.get(id)?.sinceSeq === effect.sinceSeq) continue;
-      this.#running.delete(id);
-      this.#ending.add(done);
-      void done.then(() => this.#ending.delete(done));
-      abort.abort();
-    }
+    for (const running of this.#running.values()) if (effects.get(running.effect.id)?.sinceSeq !== running.effect.sinceSeq) this.#abort(running);
     for (const effect of effects.values()) if (!this.#running.has(effect.id)) void this.#perform(effect);
+  }
+
+  #abort({ effect, abort, done }: Running): void {
+    this.#running.delete(effect.id);
+    this.#ending.add(done);
+    void done.then(() => this.#ending.delete(done));
+    abort.abort();
+  }
+
+  /** What was aborted may still be at work on the same files: a removal, say, of what a download has just begun. */
+  async #abortedHaveEnded(): Promise<void> {
+    if (this.#ending.size > 0) await Promise.race([Promise.all(this.#ending), sleep(ABORT_PATIENCE_MS, undefined, { ref: false })]);
   }
 
   async #perform(effect: OutstandingEffect): Promise<void> {
     const abort = new AbortController();
     const ended = Promise.withResolvers<void>();
     this.#running.set(effect.id, { effect, abort, done: ended.promise });
-    // What was aborted may still be at work on the same files: a removal, say, of what a download has just begun.
-    if (this.#ending.size > 0) await Promise.race([Promise.all(this.#ending), sleep(ABORT_PATIENCE_MS, undefined, { ref: false })]);
+    await this.#abortedHaveEnded();
     if (abort.signal.aborted) return ended.resolve();
     const fact = await this.#outcome(effect.request, abort.signal);
     ended.resolve();
@@ -362,10 +366,9 @@ export class Runtime {
     const { log, effects } = this.#options;
     this.#fault = toFault(error, 'JOURNAL_FAILED');
     log.warn(`nothing is done for now: ${this.#fault.message} [${this.#fault.code}]`);
-    for (const { abort } of this.#running.values()) abort.abort();
-    this.#running.clear();
-    void effects
-      .start({ target: null }, AbortSignal.timeout(RETRY_AFTER_FAULT_MS))
+    for (const running of this.#running.values()) this.#abort(running);
+    void this.#abortedHaveEnded()
+      .then(() => effects.start({ target: null }, AbortSignal.timeout(RETRY_AFTER_FAULT_MS)))
       .catch((failure: unknown) => log.warn(`the app could not be started: ${(failure as Error).message}`))
       .finally(() => {
         if (this.#settled) this.#settled();

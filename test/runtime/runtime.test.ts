@@ -1,0 +1,123 @@
+/** The queue between facts and effects: a real journal, effects that the test holds open. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { Journal } from '../../src/journal/journal.ts';
+import type { EffectName, Effects } from '../../src/machines/effects.ts';
+import { submit } from '../../src/runtime/inbox.ts';
+import { Runtime } from '../../src/runtime/runtime.ts';
+import { facts, policy, tree, world } from '../support/machine.ts';
+
+const NEVER = new Promise<never>(() => {});
+const seen = world({ current: tree('1.0.0'), lastGood: tree('1.0.0') });
+
+let root: string;
+let journal: Journal;
+/** What was begun, in its order. */
+let begun: EffectName[];
+let waiters: { name: EffectName; resolve: () => void }[];
+beforeEach(() => {
+  root = mkdtempSync(path.join(os.tmpdir(), 'runtime-'));
+  journal = Journal.open(path.join(root, 'state'));
+  begun = [];
+  waiters = [];
+});
+afterEach(() => {
+  journal.close();
+  rmSync(root, { recursive: true });
+});
+
+/** Resolves once the effect is begun. */
+const beginning = (name: EffectName) => new Promise<void>((resolve) => waiters.push({ name, resolve }));
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+async function updater(overrides: Partial<Effects>): Promise<Runtime> {
+  const quiet = Object.fromEntries(
+    ['download', 'verify', 'extract', 'prepareSwitch', 'stop', 'switchCurrent', 'observeProbation'].map((name) => [name, () => NEVER]),
+  ) as unknown as Effects;
+  const all: Effects = {
+    ...quiet,
+    check: async () => facts.found('2.0.0'),
+    start: async () => facts.started('1.0.0'),
+    removeOldVersions: async () => facts.tidied(),
+    ...overrides,
+  };
+  const watched = Object.fromEntries(
+    Object.entries(all).map(([name, perform]) => [
+      name,
+      (input: never, signal: AbortSignal) => {
+        begun.push(name as EffectName);
+        for (const waiter of waiters.filter((candidate) => candidate.name === name)) waiter.resolve();
+        return (perform as (input: never, signal: AbortSignal) => Promise<unknown>)(input, signal);
+      },
+    ]),
+  ) as unknown as Effects;
+  return Runtime.open({
+    journal,
+    effects: watched,
+    policy: { ...policy, strategy: 'download-then-kill' },
+    inboxDir: path.join(root, 'inbox'),
+    pollIntervalMs: 3_600_000,
+    firstCheckTimeoutMs: 30_000,
+    nextPollAt: () => null,
+    observeWorld: async () => seen,
+    observeFloor: async () => null,
+    observeApp: async () => true,
+    exitAgesMs: () => [],
+    now: Date.now,
+    random: () => 0.5,
+    log: { info: () => {}, warn: () => {}, debug: () => {} },
+    onRecord: () => {},
+  });
+}
+
+describe('an effect that was aborted', () => {
+  it('has really ended before the next one begins: what it still removes would be what a download has just begun', async () => {
+    const removal = Promise.withResolvers<void>();
+    const aborted = Promise.withResolvers<void>();
+    const runtime = await updater({
+      removeOldVersions: async (_, signal) => {
+        signal.addEventListener('abort', () => aborted.resolve());
+        await removal.promise;
+        return facts.tidied();
+      },
+    });
+    const downloading = beginning('download');
+    await runtime.start();
+    await aborted.promise;
+    await turn();
+    assert.ok(!begun.includes('download'));
+    removal.resolve();
+    await downloading;
+    runtime.stop();
+  });
+
+  it('has really ended before the app is started because nothing can be recorded', async () => {
+    const download = Promise.withResolvers<never>();
+    const aborted = Promise.withResolvers<void>();
+    const runtime = await updater({
+      download: (_, signal) => {
+        signal.addEventListener('abort', () => aborted.resolve());
+        return download.promise;
+      },
+    });
+    const [downloading, starting] = [beginning('download'), beginning('start')];
+    await runtime.start();
+    await downloading;
+    const run = new AbortController();
+    const ended = runtime.runUntil(run.signal);
+    journal.append = () => {
+      throw new Error('disk I/O error');
+    };
+    submit(path.join(root, 'inbox'), { type: 'paused' });
+    await aborted.promise;
+    await turn();
+    assert.ok(!begun.includes('start'));
+    download.reject(new Error('aborted'));
+    await starting;
+    run.abort();
+    await ended;
+  });
+});
