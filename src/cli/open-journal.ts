@@ -11,12 +11,7 @@ const CHECKED_AT_START = 2000;
 /** The journal for writing. A damaged one is set aside, loudly: what it knew is rebuilt from the disk, and the app runs. */
 export async function openJournal(places: Places, log: Log): Promise<Journal> {
   try {
-    const isNew = !existsSync(Journal.path(stateDir(places)));
-    const journal = Journal.open(stateDir(places));
-    const { state } = restore(journal);
-    journal.checkChain(CHECKED_AT_START);
-    if (isNew || state === null) await sayIfLost(places, log);
-    return journal;
+    return await openChecked(places, log);
   } catch (error) {
     if ((error as { code?: string }).code !== 'JOURNAL_CORRUPT') throw error;
     const aside = Journal.setAside(stateDir(places));
@@ -24,6 +19,29 @@ export async function openJournal(places: Places, log: Log): Promise<Journal> {
       `${(error as Error).message}. It was moved to ${aside}, and a new one begins with what is on the disk; holds and denials are forgotten [JOURNAL_CORRUPT]`,
     );
     return Journal.open(stateDir(places));
+  }
+}
+
+async function openChecked(places: Places, log: Log): Promise<Journal> {
+  const isNew = !existsSync(Journal.path(stateDir(places)));
+  const journal = Journal.open(stateDir(places));
+  try {
+    const { state } = restore(journal);
+    journal.checkChain(CHECKED_AT_START);
+    if (isNew || state === null) await sayIfLost(places, log);
+    return journal;
+  } catch (error) {
+    // A resident updater tries again and again, and must not run out of descriptors over it.
+    closeQuietly(journal);
+    throw error;
+  }
+}
+
+function closeQuietly(journal: Journal): void {
+  try {
+    journal.close();
+  } catch {
+    // It is damaged: what was wrong is being said already.
   }
 }
 

@@ -183,8 +183,11 @@ export class Journal {
   }
 
   close(): void {
-    if (!this.#readOnly) this.#db.exec('PRAGMA optimize');
-    this.#db.close();
+    try {
+      if (!this.#readOnly) this.#db.exec('PRAGMA optimize');
+    } finally {
+      this.#db.close();
+    }
   }
 
   #tail(): { seq: number; hash: string } {
