@@ -37,7 +37,11 @@ export async function extract({ release, path: archive, sha256 }: EffectInputs['
     await ensureDirectory(releasesDir(places));
     await ensureDirectory(temporaryDir(places), 0o700);
     await mkdir(work, { mode: 0o700 });
-    const tree = await build(archive, work, { release, version }, signal, deps);
+    const tree = await build(archive, work, { release, version }, signal, deps).catch(async (error: unknown) => {
+      // Until the next try, which may be an hour away, a half of a tree would keep the disk full, for the app too.
+      await removeTree(work).catch(() => {});
+      throw error;
+    });
     // Left by a crash between rename and sync, or by hand: without a manifest it counts as nothing.
     if (await exists(target)) await removeTree(target);
     await renameDurably(tree, target);

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { execaSync } from 'execa';
 import { removeTree } from '../../src/effects/durable.ts';
 import { type ExtractDependencies, extract } from '../../src/effects/extract.ts';
 import { problemsOf } from '../../src/effects/integrity.ts';
@@ -49,6 +50,20 @@ describe('extraction', () => {
     rmSync(input.path, { force: true });
     await assert.rejects(extract(input, AbortSignal.timeout(20_000), deps), { code: 'DOWNLOAD_LOST' });
     assert.ok(!existsSync(path.join(root, 'releases')) || readdirSync(path.join(root, 'releases')).length === 0);
+  });
+
+  it('leaves no half of a tree behind on a disk that it filled (as root)', { skip: process.getuid?.() !== 0 && 'mounting needs root' }, async () => {
+    execaSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'none', path.join(root, 'tmp')]);
+    try {
+      const content = await appArchive({ version: '2.0.0', files: { zeros: { content: Buffer.alloc(5_000_000) } } });
+      const file = path.join(root, 'tmp', 'x.part');
+      writeFileSync(file, content);
+      const input = { release: release('2.0.0'), path: file, sha256: createHash('sha256').update(content).digest('hex') };
+      await assert.rejects(extract(input, AbortSignal.timeout(20_000), deps), { code: 'NO_SPACE' });
+      assert.deepEqual(readdirSync(path.join(root, 'tmp')), ['x.part']);
+    } finally {
+      execaSync('umount', [path.join(root, 'tmp')]);
+    }
   });
 
   it('does its work once, however often it is asked', async () => {
