@@ -58,8 +58,13 @@ async function refuseEscape(directory: string, data: string): Promise<void> {
 async function makeDirectory(directory: string, owner: LinkedOptions['owner']): Promise<void> {
   if (await exists(directory)) return;
   await makeDirectory(path.dirname(directory), owner);
-  await ensureDirectory(directory);
-  if (owner !== null) await give(directory, owner);
+  if (owner === null) return ensureDirectory(directory);
+  // Given away before it has its name: one that a crash left with the wrong owner would be no use to the app, for ever.
+  const temporary = `${directory}.made.tmp`;
+  await rm(temporary, { recursive: true, force: true });
+  await mkdir(temporary);
+  await give(temporary, owner);
+  await renameDurably(temporary, directory);
 }
 
 async function give(file: string, owner: NonNullable<LinkedOptions['owner']>): Promise<void> {

@@ -1,9 +1,10 @@
 /** Names that are linked into a tree, and links by which the app's data would lead the updater elsewhere. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { execaSync } from 'execa';
 import { ensureLinked } from '../../src/effects/linked.ts';
 
 let root: string;
@@ -38,5 +39,23 @@ describe('a linked name', () => {
     symlinkSync('real', path.join(directory, 'conf'));
     await link('conf/cache');
     assert.ok(existsSync(path.join(directory, 'real', 'cache')));
+  });
+
+  const canKill = process.getuid?.() === 0 && execaSync('strace', ['-V'], { reject: false }).exitCode === 0;
+  it('belongs to the app from the moment it has its name, also when the updater is killed right then (as root, with strace)', {
+    skip: !canKill && 'needs root and strace',
+  }, async () => {
+    const owner = { uid: 1234, gid: 1234 };
+    const options = JSON.stringify({ names: ['world'], directory, owner });
+    const module = new URL('../../src/effects/linked.ts', import.meta.url).href;
+    const script = `import { execaSync } from 'execa';
+import { ensureLinked } from '${module}'; await ensureLinked(${JSON.stringify(tree)}, ${options});`;
+    const kill = ['-f', '-qq', '-o', '/dev/null', '-e', 'trace=lchown', '-e', 'inject=lchown:signal=SIGKILL', process.execPath];
+    const { signal } = execaSync('strace', [...kill, '--input-type=module', '--eval', script], { reject: false });
+    assert.equal(signal, 'SIGKILL');
+    assert.ok(!existsSync(path.join(directory, 'world')));
+    await ensureLinked(tree, { names: ['world'], directory, owner });
+    assert.equal(statSync(path.join(directory, 'world')).uid, 1234);
+    assert.deepEqual(readdirSync(directory), ['world']);
   });
 });
