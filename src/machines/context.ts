@@ -10,7 +10,7 @@ export type Candidate = {
   attempt: number;
   /** The operator asked for this very one: rules about newness do not apply, and it is held once it runs. */
   byOperator: boolean;
-  /** Failures so far, whoever's fault: they pace the next try. */
+  /** Failures so far, whosever fault: they pace the next try. */
   setbacks: number;
   /** How often the updater was ended in the middle of it. */
   interruptions: number;
@@ -57,7 +57,7 @@ export function initialContext({ policy, world, floor }: { policy: Policy; world
     current: world.current,
     previous: null,
     lastGood: world.lastGood,
-    highestHealthy: floor ?? world.lastGood?.version ?? null,
+    highestHealthy: higher(floor, world.lastGood?.version ?? null, policy),
     candidate: null,
     download: null,
     installed: null,
@@ -76,6 +76,11 @@ export function initialContext({ policy, world, floor }: { policy: Policy; world
     refused: null,
     lastError: null,
   };
+}
+
+function higher(one: string | null, other: string | null, { versioning }: Policy): string | null {
+  if (one === null || other === null) return one ?? other;
+  return compareVersions(one, other, versioning) >= 0 ? one : other;
 }
 
 /** These say something about the bytes of a release; trying the same bytes again can't help. */
@@ -116,7 +121,7 @@ export function recordFailure(context: Context, fact: Failure): Partial<Context>
   const { candidate, policy } = context;
   const undone = { lastError, download: null, installed: null };
   if (candidate === null) return undone;
-  const lastTry = !LOCAL.has(fact.code) && candidate.attempt >= policy.maxAttempts;
+  const lastTry = !isTroubleOfMachine(fact.code) && candidate.attempt >= policy.maxAttempts;
   if (PERMANENT.has(fact.code) || lastTry) {
     const message = lastTry
       ? `${fact.message} (given up after ${candidate.attempt} tries; \`self-update retry ${candidate.release.version}\` tries again)`
@@ -124,7 +129,7 @@ export function recordFailure(context: Context, fact: Failure): Partial<Context>
     return { ...undone, ...giveUp(context, { ...lastError, message }), lastError: { ...lastError, message } };
   }
   const stoppedFirst = policy.strategy === 'kill-then-download' && !context.appUp && !context.booting;
-  const attempt = LOCAL.has(fact.code) ? candidate.attempt : candidate.attempt + 1;
+  const attempt = isTroubleOfMachine(fact.code) ? candidate.attempt : candidate.attempt + 1;
   return {
     ...undone,
     candidate: { ...candidate, attempt, setbacks: candidate.setbacks + 1, downloadFirst: candidate.downloadFirst || stoppedFirst },
@@ -236,9 +241,8 @@ export function holdOf(version: InstalledVersion | null, at: number): Context['h
 
 export function recordHealthy(context: Context, fact: FactOf<'versionBecameHealthy'> & { at: number }): Partial<Context> {
   const { current, policy } = context;
-  const higher = context.highestHealthy === null || compareVersions(fact.version, context.highestHealthy, policy.versioning) > 0;
   const settled = { candidate: null, download: null, installed: null, failedPaths: [], retryAt: null };
-  return { lastGood: current, highestHealthy: higher ? fact.version : context.highestHealthy, ...settled, lastError: null };
+  return { lastGood: current, highestHealthy: higher(context.highestHealthy, fact.version, policy), ...settled, lastError: null };
 }
 
 /** A changed repository is the operator's word: what was learnt of the other one does not bind this one. */

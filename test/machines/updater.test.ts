@@ -369,6 +369,12 @@ describe('a journal that begins anew', () => {
     assert.equal(story.when(facts.found('1.9.0')).name, 'running');
     assert.equal(story.when(facts.found('2.0.0')).name, 'downloading');
   });
+
+  it('counts the last good version too, be it one of the image that is newer than every tree', () => {
+    const seen = world({ baked: baked('3.0.0'), current: tree('1.5.0'), lastGood: baked('3.0.0') });
+    const story = new Story({ policy: { strategy: 'download-then-kill' }, world: seen, floor: '2.0.0' }).when(facts.foundUp(seen));
+    assert.equal(story.when(facts.found('2.5.0')).name, 'running');
+  });
 });
 
 describe('the tree of a version that failed', () => {
