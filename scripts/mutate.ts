@@ -7,7 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { execa } from 'execa';
-import { shuffled } from '../test/support/chaos/cases.ts';
+import { randomFrom, shuffled } from '../test/support/chaos/cases.ts';
 
 const ROOT = path.join(import.meta.dirname, '..');
 const POWER_CUT = ['test/chaos/power-cut.test.ts'];
@@ -131,12 +131,7 @@ async function assertGreenUnchanged(mutants: readonly Mutant[]): Promise<void> {
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { sample: { type: 'string' }, seed: { type: 'string', default: '1' } } });
 assertAllListed();
 const fitting = MUTANTS.filter((mutant) => positionals.every((word) => `${mutant.file} ${mutant.find}`.includes(word)));
-let state = Number(values.seed);
-const random = () => {
-  state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-  return state / 2 ** 32;
-};
-const chosen = values.sample === undefined ? fitting : shuffled(fitting, random).slice(0, Number(values.sample));
+const chosen = values.sample === undefined ? fitting : shuffled(fitting, randomFrom(values.seed)).slice(0, Number(values.sample));
 await assertGreenUnchanged(chosen);
 const survivors: Mutant[] = [];
 for (const [index, mutant] of chosen.entries()) {

@@ -19,15 +19,17 @@ const report = process.env['CHAOS_REPORT'];
 export type Random = () => number;
 export type Outcome = { area: string; number: number; title: string; group: string; outcome: string };
 
-export function randomOf(...words: (string | number)[]): Random {
+export function randomFrom(...words: (string | number)[]): Random {
   const block = (count: number) =>
     createHash('sha256')
-      .update([seed, ...words, count].join('/'))
+      .update([...words, count].join('/'))
       .digest()
       .readUInt32LE(0);
   let count = 0;
   return () => block(count++) / 2 ** 32;
 }
+
+const randomOf = (...words: (string | number)[]): Random => randomFrom(seed, ...words);
 
 export function shuffled<T>(all: readonly T[], random: Random): T[] {
   return all
