@@ -53,7 +53,9 @@ export function isErrno(error: unknown, ...codes: string[]): boolean {
 /** `ENOSPC` and the like. */
 function errnoName(error: Error): string | undefined {
   const { code, errno } = error as NodeJS.ErrnoException;
+  // A DOMException's code is a number: what an aborted effect rejects with.
+  if (typeof code !== 'string') return undefined;
   // Only what libuv could not name goes by its number: zlib's -5, for one, is not EIO.
-  if (!code?.startsWith('Unknown system error')) return code;
+  if (!code.startsWith('Unknown system error')) return code;
   return Object.entries(os.constants.errno).find(([, number]) => number === -(errno ?? 0))?.[0] ?? code;
 }

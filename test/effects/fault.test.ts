@@ -39,6 +39,10 @@ describe('an error of the system', () => {
     assert.equal(toFault(error, 'OTHER').code, 'OTHER');
   });
 
+  it('is no business of an abort, whose code is a number', () => {
+    assert.equal(toFault(AbortSignal.abort().reason, 'OTHER').code, 'OTHER');
+  });
+
   it('without a remedy of its own is what the caller calls it', () => {
     assert.equal(
       toFault(

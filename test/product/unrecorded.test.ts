@@ -33,13 +33,12 @@ describe('a journal that can not be opened', () => {
     volume.remount('ro');
     await using product = await Product.create({ env: { UPDATE_DIR: path.join(volume.directory, 'data') } });
     product.github.publish('v0.0.2', { 'app.tar.gz': await appArchive({ version: '0.0.2', port: product.port }) });
-    const prober = new Prober(product.port).start();
+    await using prober = new Prober(product.port).start();
     product.start();
     await prober.answers('0.0.1');
     const said = product.log.join('\n');
     volume.remount('rw');
     await prober.answers('0.0.2');
-    await prober.stop();
     assert.match(said, /nothing is updated for now: .*\[READ_ONLY\]/);
     await product.fact('versionBecameHealthy');
     assert.equal(product.apps().length, 1);

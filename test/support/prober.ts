@@ -51,6 +51,10 @@ export class Prober {
     await this.#done;
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
   async #loop(): Promise<void> {
     while (!this.#stop.signal.aborted) {
       const version = await ask(this.#port);
