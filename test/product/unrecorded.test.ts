@@ -44,6 +44,18 @@ describe('a journal that can not be opened', () => {
     assert.equal(product.apps().length, 1);
   });
 
+  it('on a read-only volume, by `run --once`: the app runs, though there is no place for its output (as root)', {
+    skip: !isRoot && 'mounting needs root',
+  }, async () => {
+    using volume = mounted();
+    volume.remount('ro');
+    await using product = await Product.create({ env: { UPDATE_DIR: path.join(volume.directory, 'data') } });
+    const { exitCode, stderr } = await product.command(['run', '--once']);
+    assert.equal(exitCode, 1);
+    assert.match(stderr, /the app's output is lost/);
+    assert.equal(product.apps().length, 1);
+  });
+
   it('held by another program: the installed version runs, it is said, and `run --once` fails', async () => {
     await using product = await Product.create();
     product.github.publish('v0.0.2', { 'app.tar.gz': await appArchive({ version: '0.0.2', port: product.port }) });

@@ -143,8 +143,8 @@ export class EmbeddedSupervisor implements Supervisor {
 
   async #spawn(tree: string, { file, args, cwd }: AppCommand): Promise<void> {
     const { directory, environment, output } = this.#options;
-    const log = output === 'file' ? await openLog(path.join(directory, 'app.log')) : null;
-    const stream = log ?? ('inherit' as const);
+    const log = output === 'file' ? await this.#openLog(path.join(directory, 'app.log')) : null;
+    const stream = output === 'inherit' ? 'inherit' : (log ?? 'ignore');
     const env = { ...environment, [MARKER]: `${directory}:${tree}` };
     const child = execa(file, args, {
       cwd,
@@ -168,6 +168,16 @@ export class EmbeddedSupervisor implements Supervisor {
     this.#writeRecord(running);
     const watch = this.#beginWatch();
     void child.then(({ exitCode, signal }) => this.#ended(tree, { exitCode: exitCode ?? null, signal: signal ?? null }, watch));
+  }
+
+  /** A disk that takes no log must not keep the app down. */
+  async #openLog(file: string): Promise<WriteStream | null> {
+    try {
+      return await openLog(file);
+    } catch (error) {
+      this.#options.log(`the app's output is lost until its next start: ${(error as Error).message}`);
+      return null;
+    }
   }
 
   /** The app runs by now: a full disk must not make that a failed start. */
