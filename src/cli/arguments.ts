@@ -7,13 +7,13 @@ export const EXIT = { done: 0, failed: 1, usage: 2, tryAgain: 75, configuration:
 export const COMMANDS = {
   run: 'keep the app up to date (--once: do what is due, say when to run next, end; --now: check even if none is due)',
   check: 'is there an update? exit 0: no, 100: yes',
-  update: 'check and update now',
-  install: 'install <tag|file>: this very version, also an older one; it is held',
+  update: 'check and update now (--force: whatever says "not now")',
+  install: 'install <tag|file>: this very version, also an older one; it is held (--force: also while the app is busy)',
   release: 'end a hold',
   restart: 'restart the app, no update',
   pause: 'no updates until resume',
   resume: 'end a pause',
-  approve: 'approve <version>',
+  approve: 'approve <version>: it may interrupt the app (UPDATE_APPROVAL)',
   deny: 'deny <version>: never run it',
   retry: 'retry <version>: give a denied version another chance',
   status: 'what runs, what is new, why not now',
@@ -29,6 +29,7 @@ export type Arguments = {
   operand: string | null;
   once: boolean;
   now: boolean;
+  force: boolean;
   json: boolean;
   follow: boolean;
   at: number | null;
@@ -57,6 +58,7 @@ export function parseArguments(argv: readonly string[]): Invocation {
     throw new UsageError(`${command} does not take ${JSON.stringify(rest[0] ?? operand)}`);
   if (operand === null && NEEDS_OPERAND.has(command)) throw new UsageError(`${command} needs ${command === 'install' ? 'a tag or a file' : 'a version'}`);
   for (const option of ['once', 'now'] as const) if (values[option] && command !== 'run') throw new UsageError(`--${option} belongs to run`);
+  if (values.force && command !== 'update' && command !== 'install') throw new UsageError('--force belongs to update and install');
   if (values.follow && command !== 'events') throw new UsageError('--follow belongs to events');
   if (values.at !== undefined && !(command === 'replay' && /^\d{1,15}$/.test(values.at)))
     throw new UsageError('--at belongs to replay and takes the number of a fact');
@@ -67,6 +69,7 @@ export function parseArguments(argv: readonly string[]): Invocation {
       operand,
       once: values.once ?? false,
       now: values.now ?? false,
+      force: values.force ?? false,
       json: values.json ?? false,
       follow: values.follow ?? false,
       at: values.at === undefined ? null : Number(values.at),
@@ -83,6 +86,7 @@ function parse(args: readonly string[]) {
       options: {
         once: { type: 'boolean' },
         now: { type: 'boolean' },
+        force: { type: 'boolean' },
         json: { type: 'boolean' },
         follow: { type: 'boolean', short: 'f' },
         at: { type: 'string' },

@@ -2,13 +2,14 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type Config, type Environment, mayBePlain } from '../config/config.ts';
+import { type BusyOptions, busySince } from '../effects/busy.ts';
 import { nextPollAt, type PollNote, pollNoteSchema } from '../effects/check.ts';
 import { STALL_WINDOW_MS } from '../effects/download.ts';
 import { type AppOptions, appCommand } from '../effects/entry-point.ts';
 import { type AnswerCache, GitHub } from '../effects/github/client.ts';
 import { Http } from '../effects/github/http.ts';
 import { createEffects, type EffectDependencies } from '../effects/index.ts';
-import { appUser, isInContainer, serviceCheck } from '../effects/supervisor/container.ts';
+import { appUser, isInContainer, keepGateShut, serviceCheck } from '../effects/supervisor/container.ts';
 import { EmbeddedSupervisor } from '../effects/supervisor/embedded.ts';
 import { RunitSupervisor } from '../effects/supervisor/runit.ts';
 import type { Supervisor } from '../effects/supervisor/supervisor.ts';
@@ -22,6 +23,9 @@ import { Fault } from '../support/fault.ts';
 import { hostPlatform, matchGlob } from './host.ts';
 import type { ImageInfo } from './report.ts';
 
+/** How often a busy app is looked at: by a resident updater, and by one that is started for it. The container's loop sees for itself when the file goes. */
+const BUSY_LOOK_MS = 1000;
+const BUSY_LOOK_ONCE_MS = 60_000;
 /** Tries at one release before it is given up. */
 const MAX_ATTEMPTS = 5;
 /** Baked with the image's tag, and rewritten where that is possible. */
@@ -32,6 +36,8 @@ declare const BUNDLED_VERSION: string | undefined;
 export type Parts = { config: Config; places: Places; policy: Policy; log: Log; environment: Environment };
 
 export type RunOptions = {
+  /** It ends when nothing is left to do, and is started again. */
+  once: boolean;
   appArgs: readonly string[];
   appOutput: 'inherit' | 'file';
   onProgress: (received: number, total: number) => void;
@@ -64,7 +70,23 @@ export function policyOf(config: Config): Policy {
     maxAttempts: MAX_ATTEMPTS,
     retryBaseMs: config.SLEEP,
     probationMs: config.UPDATE_PROBATION,
+    window: windowOf(config),
+    minAgeMs: config.UPDATE_MIN_AGE,
+    approval: config.UPDATE_APPROVAL,
+    urgentAllowed: config.UPDATE_URGENT,
+    denied: config.UPDATE_DENY.map((version) => version.replace(/^v(?=\d)/, '')),
+    hooks: {
+      preStop: config.UPDATE_PRE_STOP_CMD !== undefined,
+      preStart: config.UPDATE_PRE_START_CMD !== undefined,
+      postUpdate: config.UPDATE_POST_UPDATE_CMD !== undefined,
+    },
   };
+}
+
+function windowOf({ UPDATE_WINDOW, TZ }: Config): Policy['window'] {
+  if (UPDATE_WINDOW === undefined) return null;
+  const { text, spans } = UPDATE_WINDOW;
+  return { text, timeZone: TZ ?? Intl.DateTimeFormat().resolvedOptions().timeZone, spans };
 }
 
 /** What the app, its hooks and its checks are given: everything but ours, and never a secret of ours. */
@@ -155,6 +177,18 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
       retries: config.UPDATE_HEALTH_RETRIES,
     },
     environment: appEnv,
+    busy: busyOptions(config),
+    hooks: {
+      commands: {
+        preStop: config.UPDATE_PRE_STOP_CMD ?? null,
+        preStart: config.UPDATE_PRE_START_CMD ?? null,
+        postUpdate: config.UPDATE_POST_UPDATE_CMD ?? null,
+      },
+      timeoutMs: config.UPDATE_HOOK_TIMEOUT,
+      directory: places.root,
+      say: log.info,
+      keepAppDown: usesRunit(config) ? keepGateShut : () => {},
+    },
     stop: { signalName: config.UPDATE_STOP_SIGNAL, waitMs: config.SVWAIT },
     keptTrees: config.UPDATE_KEEP,
     versionFiles: usesRunit(config) ? [IMAGE_VERSION_FILE] : [],
@@ -171,12 +205,18 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     observeFloor: () => highestKept(places),
     observeApp: () => adoptApp(supervisor, app, log),
     exitAgesMs: () => supervisor.exitAgesMs(),
+    isBusy: () => busySince(busyOptions(config), Date.now()) !== null,
+    busyLookMs: options.once ? BUSY_LOOK_ONCE_MS : BUSY_LOOK_MS,
     now: Date.now,
     random: Math.random,
     log,
     onRecord: options.onRecord,
   });
   return { runtime, supervisor };
+}
+
+function busyOptions(config: Config): BusyOptions {
+  return { file: config.UPDATE_BUSY_FILE, maxAgeMs: config.UPDATE_BUSY_MAX_AGE };
 }
 
 /** `auto` is the container's runit where its init is at work. A second app in one container asks for `embedded`. */

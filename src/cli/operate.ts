@@ -14,7 +14,7 @@ import { acquireLock, isLocked, type Lock } from '../journal/lock.ts';
 import { initialContext } from '../machines/context.ts';
 import type { OperatorFact } from '../machines/facts.ts';
 import { isLimitInForce } from '../machines/pacing.ts';
-import { isNews, isWanted } from '../machines/rules.ts';
+import { fallback, isNews, isWanted } from '../machines/rules.ts';
 import { commandFile, isPending, remove, submit } from '../runtime/inbox.ts';
 import { Fault } from '../support/fault.ts';
 import { type Arguments, EXIT } from './arguments.ts';
@@ -23,6 +23,7 @@ import { openJournal } from './open-journal.ts';
 import { createProgress } from './progress.ts';
 import { eventLine, readState } from './read.ts';
 import { refuseBesideLoop } from './run.ts';
+import { waitingFor } from './waiting.ts';
 import { describeFact } from './words.ts';
 
 /** An updater that is awake takes a command within milliseconds. */
@@ -39,7 +40,10 @@ export async function checkOnly(args: Arguments, parts: Parts, signal: AbortSign
   const { note, cache } = journal === null ? empty : noteStore(journal, false);
   try {
     const { github } = createGitHub(parts, cache);
-    const fact = await check({ policy, request: null }, signal, {
+    const known = readState(parts).state?.snapshot.context ?? initialContext({ policy, world: await readWorld(places), floor: await highestKept(places) });
+    const context = { ...known, policy, current: known.current ?? known.baked };
+    const running = fallback(context)?.version ?? null;
+    const fact = await check({ policy, request: null, running }, signal, {
       github,
       places,
       note,
@@ -48,12 +52,10 @@ export async function checkOnly(args: Arguments, parts: Parts, signal: AbortSign
       random: Math.random,
       assetPattern: assetPatternOf(config),
     });
-    const known = readState(parts).state?.snapshot.context ?? initialContext({ policy, world: await readWorld(places), floor: await highestKept(places) });
-    const context = { ...known, policy, current: known.current ?? known.baked };
     const current = context.current?.version ?? null;
     if ('code' in fact && (fact.type === 'checkFailed' || ('tag' in fact && isNews(context, fact.version, fact.tag)))) throw new Fault(fact.code, fact.message);
     const release = fact.type === 'releaseFound' ? fact.release : null;
-    const available = release !== null && isWanted({ ...context, request: null, retryAt: null }, release, Date.now());
+    const available = release !== null && isWanted({ ...context, request: null, retryAt: null, candidate: null }, release, Date.now());
     if (available) wake(parts);
     const text = available
       ? `${current ?? 'nothing'} → ${release.version} (${release.tag}): ${release.asset.name}`
@@ -93,15 +95,16 @@ function tryLock(directory: string): Lock | null {
 }
 
 /** The command as a fact. */
-async function factOf({ command, operand }: Arguments): Promise<OperatorFact> {
+async function factOf({ command, operand, force }: Arguments): Promise<OperatorFact> {
   const value = operand ?? '';
+  const forced = force ? { force } : {};
   switch (command) {
     case 'update':
-      return { type: 'updateRequested' };
+      return { type: 'updateRequested', ...forced };
     case 'install':
       return (await exists(value)) && /[./]/.test(value) && !/^v?\d+(\.\d+)*$/.test(value)
-        ? { type: 'installRequested', tag: null, file: path.resolve(value) }
-        : { type: 'installRequested', tag: value, file: null };
+        ? { type: 'installRequested', tag: null, file: path.resolve(value), ...forced }
+        : { type: 'installRequested', tag: value, file: null, ...forced };
     case 'release':
       return { type: 'holdReleased' };
     case 'restart':
@@ -110,6 +113,8 @@ async function factOf({ command, operand }: Arguments): Promise<OperatorFact> {
       return { type: 'paused' };
     case 'resume':
       return { type: 'resumed' };
+    case 'approve':
+      return { type: 'versionApproved', version: value.replace(/^v(?=\d)/, '') };
     case 'deny':
       return { type: 'versionDenied', version: value.replace(/^v(?=\d)/, '') };
     case 'retry':
@@ -120,7 +125,6 @@ async function factOf({ command, operand }: Arguments): Promise<OperatorFact> {
 }
 
 export async function operate(args: Arguments, parts: Parts, signal: AbortSignal): Promise<number> {
-  if (args.command === 'approve') throw new Fault('NOT_YET', 'approve is not supported by this version yet: nothing waits for approval');
   const fact = await factOf(args);
   if (sleeps(parts.config)) return besideUpdater(fact, args, parts, signal);
   await refuseBesideLoop(parts);
@@ -135,6 +139,7 @@ async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, sign
   const progress = createProgress(process.stderr, log, config.UPDATE_LOG_FORMAT);
   try {
     const { runtime, supervisor } = await createRuntime(parts, journal, {
+      once: true,
       appArgs: args.appArgs,
       appOutput: 'file',
       onRecord: progress.onRecord,
@@ -223,17 +228,20 @@ function outcome(fact: OperatorFact, args: Arguments, parts: Parts, sinceMs: num
   const { current, hold, lastError } = state.snapshot.context;
   const version = current?.version ?? null;
   const troubles = QUICK.has(fact.type) ? [] : [lastError, note.lastError].filter((trouble) => trouble !== null).filter(({ at }) => at >= sinceMs);
+  const waiting = waitingFor(state, note, Date.now());
   const problem = troubles.sort((a, b) => b.at - a.at)[0] ?? null;
   const done = problem === null && !(fact.type === 'installRequested' && missed(fact.tag, hold));
   const text = problem
     ? `${problem.message} [${problem.code}]; version ${version ?? 'none'} runs`
-    : `${describeFact(fact)}: ${done ? 'done' : 'not done'}, version ${version ?? 'none'}`;
+    : `${describeFact(fact)}: ${done ? 'done' : 'not done'}, version ${version ?? 'none'}${waiting === null ? '' : `; ${waiting.message}`}`;
   if (args.json)
     process.stdout.write(
-      `${JSON.stringify({ ok: done, version, tag: current?.tag ?? null, error: problem && { code: problem.code, message: problem.message } })}\n`,
+      `${JSON.stringify({ ok: done, version, tag: current?.tag ?? null, waitingFor: waiting, error: problem && { code: problem.code, message: problem.message } })}\n`,
     );
   else (problem ? process.stderr : process.stdout).write(`${problem ? 'update: ' : ''}${text}\n`);
-  return done ? EXIT.done : EXIT.failed;
+  if (done) return EXIT.done;
+  // What was asked for is there, and runs as soon as it may.
+  return problem === null && state.snapshot.context.candidate?.byOperator ? EXIT.tryAgain : EXIT.failed;
 }
 
 /** Whether something else is held than what was asked for. */

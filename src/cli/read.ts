@@ -80,14 +80,17 @@ function statusText(status: Status, sleeps: boolean, now: number): string {
     ['latest', status.latest],
     ['coming', status.target],
     ['held', status.hold && `${status.hold.version}, until \`self-update release\``],
-    ['paused', status.paused ? 'until `self-update resume`' : null],
-    ['waiting for', status.waitingFor && `${status.waitingFor.message}${status.waitingFor.until === null ? '' : `, ${ahead(status.waitingFor.until)}`}`],
+    ['why not now', status.waitingFor && whyNotNow(status.waitingFor, ago, ahead)],
     ...status.denied.map((denial): [string, string] => ['denied', `${denial.version}: ${denial.reason}`]),
     ['last check', `${ago(status.lastCheck)}, next ${ahead(status.nextCheck)}`],
     ['last error', status.lastError && styleText('red', `${status.lastError.message} [${status.lastError.code}], ${ago(status.lastError.at)}`)],
     ['image', status.imageVersion && `${status.imageVersion}, made ${ago(status.imageCreated)}`],
   ];
   return rows.flatMap(([name, text]) => (text === null ? [] : [`${name.padEnd(13)}${text}`])).join('\n');
+}
+
+function whyNotNow({ message, since, until }: NonNullable<Status['waitingFor']>, ago: (time: string) => string, ahead: (time: string) => string): string {
+  return [message, since && `since ${ago(since)}`, until && `next chance ${ahead(until)}`].filter(Boolean).join('; ');
 }
 
 export function showHistory(args: Arguments, parts: Parts): number {

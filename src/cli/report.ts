@@ -2,10 +2,11 @@
 import { z } from 'zod';
 import type { PollNote } from '../effects/check.ts';
 import type { JournalRecord } from '../journal/record.ts';
+import type { Context } from '../machines/context.ts';
 import type { FactOf } from '../machines/facts.ts';
 import type { Problem } from '../machines/model.ts';
-import { isLimitInForce } from '../machines/pacing.ts';
 import { type State, stateName } from '../runtime/fold.ts';
+import { waitingFor, waitingForSchema } from './waiting.ts';
 import { formatTime } from './words.ts';
 
 export type ImageInfo = { version: string | null; created: string | null };
@@ -14,14 +15,6 @@ export type ImageInfo = { version: string | null; created: string | null };
 const time = z.string().meta({ format: 'date-time' }).nullable();
 /** Without `v`, as compared; the tag as published stands beside it. */
 const version = z.string().nullable();
-
-const waitingForSchema = z.object({
-  reason: z.enum(['assets', 'retry', 'firstVersion', 'rateLimit']),
-  message: z.string(),
-  since: time,
-  until: time,
-});
-type WaitingFor = z.infer<typeof waitingForSchema>;
 
 /** What `status --json` shows; docs/status.schema.json is made from it. */
 export const statusSchema = z.object({
@@ -76,7 +69,7 @@ export function statusOf(
     latest: note?.latest?.version ?? null,
     latestTag: note?.latest?.tag ?? null,
     target: context?.candidate?.release.version ?? null,
-    denied: (context?.denied ?? []).map(({ version, code, reason, at }) => ({ version, code, reason, at: formatTime(at) })),
+    denied: context === null ? [] : denials(context),
     hold: context?.hold ? { ...context.hold, since: formatTime(context.hold.since) } : null,
     paused: context?.paused ?? false,
     waitingFor: waitingFor(state, note, facts.now),
@@ -92,22 +85,15 @@ export function statusOf(
   };
 }
 
+/** The journal's, and those of the environment. */
+function denials({ denied, policy }: Context): Status['denied'] {
+  const byEnvironment = policy.denied.map((version) => ({ version, code: 'DENIED_BY_ENVIRONMENT', reason: 'denied by UPDATE_DENY', at: null }));
+  return [...byEnvironment, ...denied.map(({ version, code, reason, at }) => ({ version, code, reason, at: formatTime(at) }))];
+}
+
 function newest(a: Problem | null, b: Problem | null): Problem | null {
   if (a === null || b === null) return a ?? b;
   return a.at >= b.at ? a : b;
-}
-
-function waitingFor(state: State | null, note: PollNote | null, now: number): WaitingFor | null {
-  if (state === null) return null;
-  const { awaiting, candidate, retryAt, current } = state.snapshot.context;
-  if (awaiting) return { reason: 'assets', message: awaiting.message, since: formatTime(awaiting.since), until: null };
-  if (candidate && retryAt !== null)
-    return { reason: 'retry', message: `try ${candidate.attempt} at ${candidate.release.version}`, since: null, until: formatTime(retryAt) };
-  if (note && isLimitInForce(note.limitedUntilAt, now))
-    return { reason: 'rateLimit', message: "GitHub's limit", since: formatTime(note.lastCheckAt), until: formatTime(note.limitedUntilAt) };
-  if (current === null && stateName(state.snapshot) === 'waiting')
-    return { reason: 'firstVersion', message: 'no version is installed or part of the image yet', since: null, until: formatTime(note?.nextCheckAt) };
-  return null;
 }
 
 export type Update = {

@@ -1,5 +1,5 @@
 /** `run`: the updater itself, resident or once. */
-import { isLoopElsewhere } from '../effects/supervisor/container.ts';
+import { awaitFree, isLoopElsewhere } from '../effects/supervisor/container.ts';
 import type { Supervisor } from '../effects/supervisor/supervisor.ts';
 import { stateDir } from '../effects/trees.ts';
 import { acquireLock } from '../journal/lock.ts';
@@ -8,7 +8,7 @@ import type { State } from '../runtime/fold.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { Fault } from '../support/fault.ts';
 import { type Arguments, EXIT } from './arguments.ts';
-import { createRuntime, type Parts } from './compose.ts';
+import { createRuntime, type Parts, usesRunit } from './compose.ts';
 import { openJournal } from './open-journal.ts';
 import { createProgress } from './progress.ts';
 import { beginOrServe } from './unrecorded.ts';
@@ -35,6 +35,7 @@ export async function run(args: Arguments, parts: Parts, observe: Observe): Prom
     if (args.once) {
       const nextAt = await runtime.settle(stop.signal);
       supervisor.detach();
+      if (usesRunit(config)) awaitFree(runtime.waitsForBusyApp ? config.UPDATE_BUSY_FILE : null);
       sayNextRun(nextAt, args.json);
       return runtime.fault === null ? EXIT.done : EXIT.failed;
     }
@@ -44,6 +45,7 @@ export async function run(args: Arguments, parts: Parts, observe: Observe): Prom
     await supervisor.stop({ signalName: config.UPDATE_STOP_SIGNAL, waitMs: config.SVWAIT });
     return EXIT.done;
   } finally {
+    await runtime.ended();
     progress.end();
     end();
   }
@@ -58,7 +60,7 @@ async function begin(args: Arguments, parts: Parts, onRecord: Observe, onProgres
   undo.defer(() => lock.release());
   const journal = await openJournal(parts.places, parts.log);
   undo.defer(() => journal.close());
-  const options = { appArgs: args.appArgs, appOutput: args.once ? 'file' : 'inherit', onRecord, onProgress } as const;
+  const options = { once: args.once, appArgs: args.appArgs, appOutput: args.once ? 'file' : 'inherit', onRecord, onProgress } as const;
   const { runtime, supervisor } = await createRuntime(parts, journal, options);
   undo.defer(() => runtime.stop());
   await runtime.start({ poll: args.now });

@@ -1,5 +1,6 @@
 /** Facts and figures in plain words. */
 import type { Fact } from '../machines/facts.ts';
+import type { Conditions } from '../machines/model.ts';
 
 /** One line for a person. */
 export function describeFact(fact: Fact): string {
@@ -16,6 +17,10 @@ export function describeFact(fact: Fact): string {
       return `found ${fact.release.tag}: ${fact.release.asset.name}${fact.release.asset.sizeBytes > 0 ? `, ${formatBytes(fact.release.asset.sizeBytes)}` : ''}`;
     case 'nothingNewer':
       return 'nothing newer';
+    case 'conditionsObserved':
+      return `may the app be interrupted? ${describeConditions(fact)}`;
+    case 'hookSucceeded':
+      return `the ${HOOK_NAMES[fact.hook]} hook is done after ${formatDuration(fact.durationMs)}`;
     case 'downloaded':
       return `downloaded ${formatBytes(fact.sizeBytes)}, sha256 ${fact.sha256.slice(0, 12)}…`;
     case 'verified':
@@ -37,7 +42,7 @@ export function describeFact(fact: Fact): string {
     case 'retryDue':
       return 'trying again';
     case 'updateRequested':
-      return 'the operator asked for an update';
+      return `the operator asked for an update${fact.force ? ', whatever speaks against it now' : ''}`;
     case 'installRequested':
       return `the operator asked for ${fact.tag ?? fact.file}`;
     case 'holdReleased':
@@ -48,12 +53,16 @@ export function describeFact(fact: Fact): string {
       return 'the operator paused updates';
     case 'resumed':
       return 'the operator resumed updates';
+    case 'versionApproved':
+      return `the operator approved ${fact.version}`;
     case 'versionDenied':
       return `the operator denied ${fact.version}`;
     case 'versionRetried':
       return `the operator gave ${fact.version} another chance`;
     case 'workInterrupted':
       return `an updater was ended at \`${fact.effect}\`; it begins once more`;
+    case 'interruptionDeferred':
+    case 'hookFailed':
     case 'checkFailed':
     case 'assetsAwaited':
     case 'releaseRefused':
@@ -72,9 +81,19 @@ export function describeFact(fact: Fact): string {
   }
 }
 
-/** Whether a fact is trouble. */
+const HOOK_NAMES = { preStop: 'pre-stop', preStart: 'pre-start', postUpdate: 'post-update' } as const;
+
+function describeConditions({ window, busy }: Conditions): string {
+  const parts = [
+    busy === null ? 'it is not busy' : `it is busy, since ${formatTime(busy.since)}`,
+    window && `the window is ${window.isOpen ? 'open' : 'closed'}${window.changesAt === null ? '' : ` until ${formatTime(window.changesAt)}`}`,
+  ];
+  return parts.filter((part) => part !== null).join('; ');
+}
+
+/** Whether a fact is trouble; an app that says "not now" is none. */
 export function isTrouble(fact: Fact): boolean {
-  return 'code' in fact;
+  return 'code' in fact && fact.type !== 'interruptionDeferred';
 }
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'] as const;

@@ -1,5 +1,6 @@
 /** The kinds of value a setting can have: each parses a string and says what is wrong with it. */
 import { z } from 'zod';
+import { parseWindow } from './window.ts';
 
 const UNITS: Record<string, number> = { '': 1, s: 1, m: 60, h: 3600, d: 86_400 };
 
@@ -44,6 +45,14 @@ export function onOff() {
 
 export function oneOf<const T extends string>(...values: T[]) {
   return z.enum(values, { error: `is not one of ${values.join(', ')}` });
+}
+
+/** The text as given, and the spans it names. */
+export function timeWindow() {
+  return z.string().transform((text, context) => {
+    const spans = parseWindow(text);
+    return typeof spans === 'string' ? fail(context, spans) : { text: text.trim().replace(/\s+/g, ' '), spans };
+  });
 }
 
 /** Words between blanks or commas. */

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import semver from 'semver';
 import { z } from 'zod';
-import { bytes, checked, integer, matching, oneOf, onOff, seconds, words } from './kinds.ts';
+import { bytes, checked, integer, matching, oneOf, onOff, seconds, timeWindow, words } from './kinds.ts';
 
 export type SettingMeta = {
   meaning: string;
@@ -159,13 +159,66 @@ export const settings = z.object({
     meaning: '`manual`: a version that fails its probation only raises the alarm',
     example: 'manual',
   }),
-  UPDATE_PRE_STOP_CMD: later('hook before the app is stopped', 'none', '/data/app/drain.sh'),
-  UPDATE_PRE_START_CMD: later('hook before the new version is started', 'none', '/data/app/migrate.sh'),
-  UPDATE_POST_UPDATE_CMD: later('hook after the new version became healthy', 'none', '/data/app/announce.sh'),
-  UPDATE_WINDOW: later('when a running app may be interrupted', 'always', 'Mon-Fri 02:00-05:00'),
-  UPDATE_MIN_AGE: later('seconds that a release must have been out', '0', '86400'),
-  UPDATE_APPROVAL: later('wait for `approve` before a running app is interrupted', 'off', 'on'),
-  TZ: setting(checked(isTimeZone, 'is not a time zone').optional(), { standard: 'UTC', meaning: 'time zone', example: 'Europe/Berlin' }),
+  UPDATE_PRE_STOP_CMD: setting(z.string().optional(), {
+    standard: 'none',
+    meaning: 'shell command run while the app is still up, before it is stopped for an update; status 75 = not now, other non-zero = not at all this time',
+    example: '/opt/hooks/drain.sh',
+  }),
+  UPDATE_PRE_START_CMD: setting(z.string().optional(), {
+    standard: 'none',
+    meaning: 'shell command run with the app down, before another version is started; where it fails the old version is started',
+    example: '/opt/hooks/migrate.sh',
+  }),
+  UPDATE_POST_UPDATE_CMD: setting(z.string().optional(), {
+    standard: 'none',
+    meaning: 'shell command run once the new version is healthy, or the old one is back',
+    example: '/opt/hooks/announce.sh',
+  }),
+  UPDATE_HOOK_TIMEOUT: setting(seconds({ least: 1, most: 86_400 }).default(300_000), {
+    standard: '300',
+    meaning: 'seconds after which a hook has failed and is ended',
+    example: '60',
+  }),
+  UPDATE_BUSY_FILE: setting(checked((text) => text.startsWith('/'), 'is not an absolute path').default('/run/self-update/busy'), {
+    standard: '/run/self-update/busy',
+    meaning: 'while this file is there, or somebody holds a lock on it, a running app is not interrupted',
+    example: '/run/self-update/busy',
+  }),
+  UPDATE_BUSY_MAX_AGE: setting(seconds().default(86_400_000), {
+    standard: '86400',
+    meaning: 'seconds after which a busy file that nobody touched counts as forgotten; 0: never',
+    example: '3600',
+  }),
+  UPDATE_WINDOW: setting(timeWindow().optional(), {
+    standard: 'always',
+    meaning: 'when a running app may be interrupted: days and times, several, by the clock of `TZ`',
+    example: 'Mon-Fri 02:00-05:00; Sat,Sun 23:30-07:00',
+  }),
+  UPDATE_MIN_AGE: setting(seconds().default(0), {
+    standard: '0',
+    meaning: 'seconds that a release must have been out; one whose time is not known never has',
+    example: '3d',
+  }),
+  UPDATE_APPROVAL: setting(onOff().default(false), {
+    standard: 'off',
+    meaning: 'each version is downloaded and verified, then waits for `approve` before it interrupts a running app',
+    example: 'on',
+  }),
+  UPDATE_URGENT: setting(onOff().default(false), {
+    standard: 'off',
+    meaning: 'a release that calls itself urgent goes past window and minimum age',
+    example: 'on',
+  }),
+  UPDATE_DENY: setting(words().default([]), {
+    standard: 'none',
+    meaning: 'versions that are never run, as by `deny`; for when the volume may be lost',
+    example: '1.4.0 1.4.1',
+  }),
+  TZ: setting(checked(isTimeZone, 'is not a time zone').optional(), {
+    standard: "the system's; UTC in the image",
+    meaning: 'time zone of `UPDATE_WINDOW`',
+    example: 'Europe/Berlin',
+  }),
   UPDATE_APP_COMMAND: setting(z.string().optional(), {
     standard: "the tree's only executable, else the one named like the repository",
     meaning: 'how the app is started, as the shell reads it, in the tree',

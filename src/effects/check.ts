@@ -48,7 +48,7 @@ export type CheckDependencies = {
 };
 
 /** Never rejects for what a server does: every outcome is a fact. */
-export async function check({ policy, request }: EffectInputs['check'], signal: AbortSignal, deps: CheckDependencies): Promise<Fact> {
+export async function check({ policy, request, running }: EffectInputs['check'], signal: AbortSignal, deps: CheckDependencies): Promise<Fact> {
   if (request?.file) return { type: 'releaseFound', release: await localRelease(request.file, policy) };
   if (request?.tag) {
     const kept = await findLocally(request.tag, policy, deps.places);
@@ -65,7 +65,7 @@ export async function check({ policy, request }: EffectInputs['check'], signal: 
     return { ...before, lastCheckAt: endedAt, nextCheckAt: endedAt + pollPauseMs(deps.pollIntervalMs, deps.random()) };
   };
   try {
-    const choice = await look(policy, request?.tag ?? null, before.strikes, signal, deps);
+    const choice = await look({ policy, running, tag: request?.tag ?? null, strikes: before.strikes }, signal, deps);
     const problem = choice.kind === 'release' || choice.kind === 'none' ? null : { code: choice.code, message: choice.message, at: startedAt };
     const latest = request ? before.latest : latestOf(choice);
     deps.note.write({ ...learnt(), lastSuccessAt: startedAt, limitedUntilAt: null, strikes: 0, lastError: problem, latest });
@@ -85,17 +85,19 @@ export async function check({ policy, request }: EffectInputs['check'], signal: 
   }
 }
 
-async function look(policy: Policy, tag: string | null, strikes: number, signal: AbortSignal, deps: CheckDependencies): Promise<ReleaseChoice> {
+type Question = { policy: Policy; running: string | null; tag: string | null; strikes: number };
+
+async function look({ policy, running, tag, strikes }: Question, signal: AbortSignal, deps: CheckDependencies): Promise<ReleaseChoice> {
   const { github, assetPattern, now } = deps;
+  const choose = (releases: readonly PublishedRelease[]) => chooseRelease(releases, { policy, pattern: assetPattern, nowMs: now(), running });
   const where = tag === null ? whereToLook(policy) : ({ kind: 'tag', tag } as const);
   switch (where.kind) {
     case 'latest': {
       const latest = await github.latest(strikes, signal);
       if (latest === null) throw github.notFound();
-      return chooseRelease([latest], policy, assetPattern, now());
+      return choose([latest]);
     }
     case 'list': {
-      const choose = (releases: readonly PublishedRelease[]) => chooseRelease(releases, policy, assetPattern, now());
       return choose(await github.list(strikes, signal, (releases) => choose(releases).kind !== 'none'));
     }
     case 'tag': {
@@ -152,6 +154,7 @@ async function findLocally(tag: string, policy: Policy, places: Places): Promise
     prerelease: false,
     asset,
     checksums: null,
+    urgent: false,
     origin: 'baked',
   };
 }
@@ -167,5 +170,15 @@ async function localRelease(file: string, policy: Policy): Promise<Release> {
   const found = /(?:^|[^0-9A-Za-z])v?(\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+?)?)(?=[_-](?:linux|darwin|any|all)|\.(?:tar|tgz|zip|tzst)|_|$)/.exec(name)?.[1];
   const version = (found && versionFromTag(found, policy.versioning)) ?? `0.0.0-file.${digest.slice(0, 12)}`;
   const asset = { id: 0, name, url: file, browserUrl: '', sizeBytes: stats.size, digest };
-  return { repository: policy.repository, tag: `v${version}`, version, publishedAt: null, prerelease: false, asset, checksums: null, origin: 'file' };
+  return {
+    repository: policy.repository,
+    tag: `v${version}`,
+    version,
+    publishedAt: null,
+    prerelease: false,
+    asset,
+    checksums: null,
+    urgent: false,
+    origin: 'file',
+  };
 }

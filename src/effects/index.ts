@@ -5,10 +5,12 @@ import type { Effects } from '../machines/effects.ts';
 import type { InstalledVersion } from '../machines/model.ts';
 import { Fault } from '../support/fault.ts';
 import { type CheckDependencies, check } from './check.ts';
+import { type ConditionsDependencies, observeConditions } from './conditions.ts';
 import { type DownloadDependencies, download } from './download.ts';
 import { appCommand } from './entry-point.ts';
 import { type ExtractDependencies, extract } from './extract.ts';
 import { removeOldVersions } from './garbage.ts';
+import { type HookDependencies, runHook } from './hook.ts';
 import { prepareSwitch } from './prepare.ts';
 import { observeProbation, type ProbationDependencies } from './probation.ts';
 import { switchCurrent } from './switch.ts';
@@ -19,6 +21,8 @@ export type EffectDependencies = CheckDependencies &
   DownloadDependencies &
   VerifyDependencies &
   ExtractDependencies &
+  ConditionsDependencies &
+  HookDependencies &
   ProbationDependencies & {
     stop: { signalName: string; waitMs: number };
     keptTrees: number;
@@ -33,6 +37,8 @@ export function createEffects(deps: EffectDependencies): Effects {
     download: (input, signal) => download(input, signal, deps),
     verify: (input, signal) => verify(input, signal, deps),
     extract: (input, signal) => extract(input, signal, deps),
+    observeConditions: (input) => observeConditions(input, deps),
+    runHook: (input, signal) => runHook(input, signal, deps),
     prepareSwitch: (input) => prepareSwitch(input, deps),
     switchCurrent: (input) => switchCurrent(input, deps),
     observeProbation: (input, signal) => observeProbation(input, signal, deps),

@@ -13,7 +13,7 @@ import { findKept, type Places, readBaked, releasesDir, temporaryDir } from './t
 
 export type PrepareDependencies = { places: Places; app: AppOptions; supervisor: Supervisor; maxAssetBytes: number };
 
-export async function prepareSwitch({ release, from, attempt }: EffectInputs['prepareSwitch'], deps: PrepareDependencies): Promise<Fact> {
+export async function prepareSwitch({ release, from, attempt, installed }: EffectInputs['prepareSwitch'], deps: PrepareDependencies): Promise<Fact> {
   const { places, app, supervisor, maxAssetBytes } = deps;
   await supervisor.assertReachable();
   await ensureDirectory(places.root);
@@ -22,6 +22,9 @@ export async function prepareSwitch({ release, from, attempt }: EffectInputs['pr
   await access(releasesDir(places), constants.W_OK);
   await tryToWrite(places, app);
   const tree = release.origin === 'baked' ? await readBaked(places) : await findKept(places, release);
+  // An outage for nothing: a tree may have waited long, and somebody have removed it.
+  if (tree === null && installed)
+    throw new Fault('TREE_INCOMPLETE', `the tree of ${release.version} is gone: something removed files from UPDATE_DIR. It is fetched again`);
   if (tree !== null) await appCommand(tree.path, app);
   // The tree is complete where the download comes first; else there has to be room for it before the app is stopped.
   else if (release.origin === 'github') {

@@ -1,7 +1,18 @@
 /** What the machine remembers, and how each fact changes it. Pure functions of (context, fact). */
+import type { ChangeReason } from './effects.ts';
 import type { FactOf, StampedFact } from './facts.ts';
-import { type Denial, fingerprint, type InstalledVersion, type Policy, type Problem, type Release, type World } from './model.ts';
-import { backoffMs } from './pacing.ts';
+import {
+  type Approval,
+  type Denial,
+  fingerprint,
+  type Inhibitor,
+  type InstalledVersion,
+  type Policy,
+  type Problem,
+  type Release,
+  type World,
+} from './model.ts';
+import { backoffMs, isForceInForce } from './pacing.ts';
 import { compareVersions } from './version.ts';
 
 /** A release on its way in. `attempt` counts from 1. */
@@ -16,7 +27,16 @@ export type Candidate = {
   interruptions: number;
   /** Set once a stop-first attempt failed: a bad network costs one outage at most. */
   downloadFirst: boolean;
+  /** The operator said `--force`: no condition counts but a pause. */
+  forced: boolean;
+  /** Why the app was not interrupted for it when that was last asked; `times` counts how often its pre-stop hook said "not now". */
+  deferral: { since: number; inhibitors: Inhibitor[]; message: string | null; times: number } | null;
 };
+
+/** A change of the version from which the hooks have been told, or are to be told. */
+export type Change = { from: string | null; to: string; reason: ChangeReason };
+
+export type Request = { tag: string | null; file: string | null; force?: boolean | undefined };
 
 export type Context = {
   policy: Policy;
@@ -43,7 +63,17 @@ export type Context = {
   denied: Denial[];
   hold: { version: string; tag: string; since: number } | null;
   paused: boolean;
-  request: { tag: string | null; file: string | null } | null;
+  pausedAt: number | null;
+  approved: Approval[];
+  /** When the operator last said `--force`. */
+  forcedAt: number | null;
+  /** The tree that the app's data is prepared for: it ran last, or its pre-start hook was begun. */
+  prepared: { path: string; version: string } | null;
+  /** Null when all hooks have been told how it ended. */
+  change: Change | null;
+  /** No version could be started: what else might be had is not to wait. */
+  nothingStarts: boolean;
+  request: Request | null;
   retryAt: number | null;
   awaiting: { tag: string; version: string; since: number; message: string } | null;
   refused: { tag: string; code: string; message: string } | null;
@@ -70,6 +100,12 @@ export function initialContext({ policy, world, floor }: { policy: Policy; world
     denied: [],
     hold: null,
     paused: false,
+    pausedAt: null,
+    approved: [],
+    forcedAt: null,
+    prepared: null,
+    change: null,
+    nothingStarts: false,
     request: null,
     retryAt: null,
     awaiting: null,
@@ -95,7 +131,9 @@ const LOCAL = new Set([
   'NOT_EXECUTABLE',
   'SUPERVISOR_MISSING',
   'DOWNLOAD_LOST',
+  'TREE_INCOMPLETE',
   'INTERRUPTED',
+  'PRE_STOP_HOOK_FAILED',
 ]);
 /** A release in whose course the updater is killed again and again (no memory, most likely) is given up like any other. */
 export const MOST_INTERRUPTIONS = 10;
@@ -105,12 +143,18 @@ type Failure = Extract<StampedFact, { jitter: number }>;
 /** The candidate that follows from a release: the one at hand if it is the same bytes, else a fresh one. */
 export function candidateFor(context: Context, release: Release): Candidate {
   const same = context.candidate !== null && fingerprint(context.candidate.release) === fingerprint(release);
-  if (same && context.candidate) return { ...context.candidate, release };
-  return { release, attempt: 1, setbacks: 0, interruptions: 0, byOperator: context.request !== null, downloadFirst: false };
+  const byOperator = context.request !== null;
+  const forced = context.request?.force === true;
+  if (same && context.candidate) {
+    const { candidate } = context;
+    return { ...candidate, release, byOperator: candidate.byOperator || byOperator, forced: candidate.forced || forced };
+  }
+  return { release, attempt: 1, setbacks: 0, interruptions: 0, byOperator, downloadFirst: false, forced, deferral: null };
 }
 
-export function adoptRelease(context: Context, fact: FactOf<'releaseFound'>): Partial<Context> {
-  const candidate = candidateFor(context, fact.release);
+export function adoptRelease(context: Context, fact: FactOf<'releaseFound'> & { at: number }): Partial<Context> {
+  const fresh = candidateFor(context, fact.release);
+  const candidate = { ...fresh, forced: fresh.forced || isForceInForce(context.forcedAt, fact.at) };
   const denied = candidate.byOperator ? context.denied.filter((denial) => denial.version !== fact.release.version) : context.denied;
   return { candidate, denied, request: null, retryAt: null, awaiting: null, refused: null, download: null, installed: null, failedPaths: [] };
 }
@@ -197,7 +241,7 @@ export function recordCrashLoop(context: Context, fact: Failure): Partial<Contex
 /** Nothing could be started: after a pause everything gets another chance. */
 export function recordNothingStarts(context: Context, fact: Failure): Partial<Context> {
   const retryAt = fact.at + backoffMs(3, context.policy.retryBaseMs, fact.jitter);
-  return { failedPaths: [], appUp: false, booting: true, lastError: { code: fact.code, message: fact.message, at: fact.at }, retryAt };
+  return { failedPaths: [], appUp: false, booting: true, nothingStarts: true, lastError: { code: fact.code, message: fact.message, at: fact.at }, retryAt };
 }
 
 function giveUp(context: Context, problem: Problem): Partial<Context> {
@@ -215,6 +259,10 @@ export function deny(denied: readonly Denial[], denial: Denial): Denial[] {
 }
 
 /** Links and trees as they are on the disk; where they and memory disagree, the disk is right. */
+export function prepare(version: InstalledVersion | null): Context['prepared'] {
+  return version && { path: version.path, version: version.version };
+}
+
 export function seenOnDisk(context: Context, world: World): Partial<Context> {
   return { baked: world.baked, current: world.current, lastGood: world.lastGood ?? context.lastGood };
 }
@@ -226,7 +274,7 @@ export function recordSwitch(context: Context, fact: FactOf<'switched'>): Partia
 
 export function recordStart(context: Context, at: number): Partial<Context> {
   const { current, candidate, installed, lastGood } = context;
-  const started = { appUp: true, booting: false, startedAt: at };
+  const started = { appUp: true, booting: false, startedAt: at, nothingStarts: false, prepared: prepare(current) };
   if (candidate === null || current === null || current.path !== installed?.path) return started;
   const hold = candidate.byOperator ? holdOf(current, at) : context.hold;
   // What was healthy before needs no probation: the update ends here.
@@ -241,12 +289,14 @@ export function holdOf(version: InstalledVersion | null, at: number): Context['h
 
 export function recordHealthy(context: Context, fact: FactOf<'versionBecameHealthy'> & { at: number }): Partial<Context> {
   const { current, policy } = context;
-  const settled = { candidate: null, download: null, installed: null, failedPaths: [], retryAt: null };
+  // Another release may wait for its moment meanwhile.
+  const waits = context.candidate?.deferral != null;
+  const settled = waits ? { failedPaths: [] } : { candidate: null, download: null, installed: null, failedPaths: [], retryAt: null };
   return { lastGood: current, highestHealthy: higher(context.highestHealthy, fact.version, policy), ...settled, lastError: null };
 }
 
 /** A changed repository is the operator's word: what was learnt of the other one does not bind this one. */
 export function adoptPolicy(context: Context, policy: Policy): Partial<Context> {
   if (policy.repository === context.policy.repository) return { policy };
-  return { policy, highestHealthy: null, denied: [], candidate: null, retryAt: null, awaiting: null, refused: null, hold: null };
+  return { policy, highestHealthy: null, denied: [], approved: [], candidate: null, retryAt: null, awaiting: null, refused: null, hold: null };
 }

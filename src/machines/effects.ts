@@ -3,16 +3,20 @@
  * `src/effects` is typed by this table, so an effect without an implementation does not compile.
  */
 import type { Fact, FactType } from './facts.ts';
-import type { InstalledVersion, Policy, Release } from './model.ts';
+import type { HookName, InstalledVersion, Policy, Release, Window } from './model.ts';
 
 export type EffectInputs = {
   /** Looks for a release now: by the rules, or the very one that the operator named. */
-  check: { policy: Policy; request: { tag: string | null; file: string | null } | null };
+  check: { policy: Policy; request: { tag: string | null; file: string | null } | null; running: string | null };
   download: { release: Release };
   verify: { release: Release; path: string; sha256: string };
   extract: { release: Release; path: string; sha256: string };
-  /** Everything that can be checked before the app is stopped. */
-  prepareSwitch: { release: Release; from: string | null; attempt: number };
+  /** The clock and the app's busy lock, for the question whether the app may be interrupted. */
+  observeConditions: { window: Window | null };
+  /** The operator's command, to its end. `tree`: what is to run next, or runs by now. */
+  runHook: { hook: HookName; from: string | null; to: string; reason: ChangeReason; tree: string | null };
+  /** Everything that can be checked before the app is stopped. `installed`: whether the tree must be complete by now. */
+  prepareSwitch: { release: Release; from: string | null; attempt: number; installed: boolean };
   /** Stops the app and proves that it is gone. Safe when it does not run. */
   stop: Record<string, never>;
   /** `bestEffort`: something has to run, also where the disk can't make the link durable. */
@@ -25,6 +29,9 @@ export type EffectInputs = {
 };
 export type EffectName = keyof EffectInputs;
 
+/** Why another version is started: as hooks are told. */
+export type ChangeReason = 'update' | 'install' | 'boot' | 'rollback';
+
 /** One effect to perform, as data. */
 export type EffectRequest = { [N in EffectName]: { name: N; input: EffectInputs[N] } }[EffectName];
 
@@ -34,6 +41,8 @@ export const failureFacts = {
   download: 'downloadFailed',
   verify: 'verificationFailed',
   extract: 'extractionFailed',
+  observeConditions: 'preparationFailed',
+  runHook: 'hookFailed',
   prepareSwitch: 'preparationFailed',
   stop: 'stopFailed',
   switchCurrent: 'switchFailed',

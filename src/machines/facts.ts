@@ -3,7 +3,7 @@
  * optional fields; anything else is a new version with an upcast in `upcast`, because old journals replay forever.
  */
 import { z } from 'zod';
-import { installedVersionSchema, policySchema, releaseSchema, sha256Schema, worldSchema } from './model.ts';
+import { conditionsSchema, hookNameSchema, installedVersionSchema, policySchema, releaseSchema, sha256Schema, worldSchema } from './model.ts';
 
 const problem = {
   /** Stable and upper case, for machines. */
@@ -42,6 +42,12 @@ const schemas = {
   installed: z.object({ version: installedVersionSchema }),
   extractionFailed: z.object(failure),
 
+  // Asking first.
+  conditionsObserved: conditionsSchema,
+  interruptionDeferred: z.object(failure),
+  hookSucceeded: z.object({ hook: hookNameSchema, durationMs: z.number() }),
+  hookFailed: z.object(failure),
+
   // The switch.
   switchStarted: z.object({ from: z.string().nullable(), to: z.string(), attempt: z.number().int() }),
   preparationFailed: z.object(failure),
@@ -63,12 +69,13 @@ const schemas = {
   workInterrupted: z.object({ effect: z.string() }),
 
   // What the operator said.
-  updateRequested: z.object({}),
-  installRequested: z.object({ tag: z.string().nullable(), file: z.string().nullable() }),
+  updateRequested: z.object({ force: z.boolean().optional() }),
+  installRequested: z.object({ tag: z.string().nullable(), file: z.string().nullable(), force: z.boolean().optional() }),
   holdReleased: z.object({}),
   restartRequested: z.object({}),
   paused: z.object({}),
   resumed: z.object({}),
+  versionApproved: z.object({ version: z.string() }),
   versionDenied: z.object({ version: z.string() }),
   versionRetried: z.object({ version: z.string() }),
 } as const;
@@ -94,6 +101,7 @@ export const operatorFactTypes = [
   'restartRequested',
   'paused',
   'resumed',
+  'versionApproved',
   'versionDenied',
   'versionRetried',
 ] as const satisfies readonly FactType[];

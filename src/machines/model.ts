@@ -30,6 +30,8 @@ export const releaseSchema = z.object({
   asset: assetSchema,
   /** A `checksums.txt`, `SHA256SUMS` or `<asset>.sha256` of the same release. */
   checksums: assetSchema.nullable(),
+  /** Its maintainer says that it can't wait: a line `urgent` in its notes, or an asset of that name. */
+  urgent: z.boolean().default(false),
   /** `file`: the operator named a local archive; `baked`: the tree of the image. `asset.url` is then an absolute path. */
   origin: z.enum(['github', 'file', 'baked']),
 });
@@ -61,7 +63,20 @@ export const strategySchema = z.enum(['kill-then-download', 'download-then-kill'
 export const versioningSchema = z.enum(['semver', 'loose']);
 export type Versioning = z.infer<typeof versioningSchema>;
 
-/** The operator's rules, as far as the machine follows them. Part of the journal's first fact. */
+/** When a running app may be interrupted, by the clock on the wall. Minutes count from midnight; an end at or before its start is on the next day. */
+export const windowSchema = z.object({
+  /** As the operator wrote it. */
+  text: z.string(),
+  timeZone: z.string(),
+  /** 1 is Monday, 7 is Sunday. */
+  spans: z.array(z.object({ days: z.array(z.number().int().min(1).max(7)), startMinute: z.number().int(), endMinute: z.number().int() })),
+});
+export type Window = z.infer<typeof windowSchema>;
+
+export const hookNameSchema = z.enum(['preStop', 'preStart', 'postUpdate']);
+export type HookName = z.infer<typeof hookNameSchema>;
+
+/** The operator's rules, as far as the machine follows them. Part of the journal's first fact. What later versions added has a default. */
 export const policySchema = z.object({
   repository: z.string(),
   strategy: strategySchema,
@@ -80,6 +95,17 @@ export const policySchema = z.object({
   retryBaseMs: z.number().int().positive(),
   /** How long a version is watched after its start before it is trusted. */
   probationMs: z.number().int().nonnegative(),
+  /** Null: always. */
+  window: windowSchema.nullable().default(null),
+  /** A release that was published less than this ago is not run yet. */
+  minAgeMs: z.number().int().nonnegative().default(0),
+  /** Whether each version needs the operator's word. */
+  approval: z.boolean().default(false),
+  /** Whether a release may call itself urgent, and go past window and minimum age. */
+  urgentAllowed: z.boolean().default(false),
+  /** Versions that are not run, whatever the journal says. */
+  denied: z.array(z.string()).default([]),
+  hooks: z.object({ preStop: z.boolean(), preStart: z.boolean(), postUpdate: z.boolean() }).default({ preStop: false, preStart: false, postUpdate: false }),
 });
 export type Policy = z.infer<typeof policySchema>;
 
@@ -92,6 +118,24 @@ export const denialSchema = z.object({
   at: z.number(),
 });
 export type Denial = z.infer<typeof denialSchema>;
+
+/** The operator's word for a version: `fingerprint` null means whatever bytes it turns out to have. */
+export type Approval = { version: string; fingerprint: string | null };
+
+/** Why a running app is not interrupted now. `until`: when that is looked at again; null where nobody knows. */
+export type Inhibitor = {
+  reason: 'paused' | 'held' | 'approval' | 'minAge' | 'window' | 'busy' | 'hook';
+  until: number | null;
+};
+
+/** What the outside says about the moment: the calendar, and the app. */
+export const conditionsSchema = z.object({
+  /** Null where no window is set. `changesAt`: when it opens, or closes; null for never. */
+  window: z.object({ isOpen: z.boolean(), changesAt: z.number().nullable() }).nullable(),
+  /** Null: the app does not mind. `since`: the age of its lock. */
+  busy: z.object({ since: z.number() }).nullable(),
+});
+export type Conditions = z.infer<typeof conditionsSchema>;
 
 /** What is shown as `lastError`. */
 export type Problem = { code: string; message: string; at: number };

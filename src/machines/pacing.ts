@@ -18,6 +18,13 @@ export function isLimitInForce(limitedUntilAt: number | null, nowMs: number): li
   return limitedUntilAt !== null && limitedUntilAt > nowMs && limitedUntilAt - nowMs <= LONGEST_LIMIT_PAUSE_MS;
 }
 
+/** An operator's `--force` counts for what is found within this time, and for as long as that then takes. */
+const FORCE_HOLDS_MS = 5 * 60 * 1000;
+
+export function isForceInForce(forcedAt: number | null, nowMs: number): boolean {
+  return forcedAt !== null && Math.abs(nowMs - forcedAt) <= FORCE_HOLDS_MS;
+}
+
 /** The pause between two polls, up to 10 % longer than asked, so that containers behind one address don't ask at once. */
 export function pollPauseMs(intervalMs: number, jitter: number): number {
   return Math.round(intervalMs * (1 + jitter / 10));

@@ -1,4 +1,6 @@
 /** Which release to follow, out of what GitHub answered. Pure: the same answer and rules give the same choice. */
+
+import { isOldEnough, oldEnoughAt } from './age.ts';
 import { type AssetPattern, chooseAsset, chooseChecksums } from './asset.ts';
 import type { Asset, Policy, Release } from './model.ts';
 import { compareVersions, isPrerelease, satisfies, versionFromTag } from './version.ts';
@@ -12,6 +14,8 @@ export type PublishedRelease = {
   draft: boolean;
   prerelease: boolean;
   publishedAt: string | null;
+  /** A line of its notes says so. */
+  urgent: boolean;
   assets: (Asset & { uploaded: boolean })[];
 };
 
@@ -24,18 +28,45 @@ export type ReleaseChoice =
 /** Which address answers the question: `latest` leaves out drafts and prereleases, and follows the maintainer's word. */
 export function whereToLook(policy: Policy): { kind: 'latest' } | { kind: 'list' } | { kind: 'tag'; tag: string } {
   if (policy.tag !== null) return { kind: 'tag', tag: policy.tag };
-  return policy.tagPrefix !== '' || policy.prerelease || policy.range !== '*' ? { kind: 'list' } : { kind: 'latest' };
+  return policy.tagPrefix !== '' || policy.prerelease || policy.range !== '*' || policy.minAgeMs > 0 ? { kind: 'list' } : { kind: 'latest' };
 }
 
-/** The newest release that the rules allow, with its asset for this platform. `nowMs` decides how long assets are awaited. */
-export function chooseRelease(published: readonly PublishedRelease[], policy: Policy, pattern: AssetPattern | null, nowMs: number): ReleaseChoice {
+/** The asset by which a release calls itself urgent, where its notes don't. */
+const URGENT_ASSET = /^urgent(?:\.[a-z]{1,8})?$/i;
+
+export type ChoiceContext = { policy: Policy; pattern: AssetPattern | null; nowMs: number; running: string | null };
+
+/**
+ * The newest release that the rules allow, with its asset for this platform. `nowMs` decides how long assets are awaited,
+ * and with a minimum age which release is old enough. `running` is the version that one has to be newer than; null for none.
+ */
+export function chooseRelease(published: readonly PublishedRelease[], { policy, pattern, nowMs, running }: ChoiceContext): ReleaseChoice {
   const allowed = published
     .map((release) => ({ release, version: versionOf(release, policy) }))
     .filter((entry): entry is { release: PublishedRelease; version: string } => entry.version !== null)
     .sort((a, b) => compareVersions(b.version, a.version, policy.versioning));
-  const newest = allowed[0];
-  if (!newest) return { kind: 'none', message: nothingAllowed(published, policy) };
-  return withAsset(newest.release, newest.version, policy, pattern, nowMs);
+  const chosen = oldEnough(allowed, policy, nowMs, running) ?? allowed[0];
+  if (!chosen) return { kind: 'none', message: nothingAllowed(published, policy) };
+  return withAsset(chosen.release, chosen.version, policy, pattern, nowMs);
+}
+
+type Allowed = { release: PublishedRelease; version: string };
+
+/**
+ * Starvation: where every release is followed by the next before it is old enough, the newest would never be run. So it is the
+ * newest of those old enough, else the one that will be first.
+ */
+function oldEnough(allowed: readonly Allowed[], policy: Policy, nowMs: number, running: string | null): Allowed | null {
+  if (policy.minAgeMs === 0) return null;
+  const newer = allowed.filter(({ version }) => running === null || compareVersions(version, running, policy.versioning) > 0);
+  const hurries = ({ release }: Allowed) => policy.urgentAllowed && isUrgent(release);
+  const old = newer.find((entry) => hurries(entry) || isOldEnough(entry.release, policy, nowMs));
+  const [first] = newer.toSorted((a, b) => (oldEnoughAt(a.release, policy) ?? Infinity) - (oldEnoughAt(b.release, policy) ?? Infinity));
+  return old ?? first ?? null;
+}
+
+function isUrgent({ urgent, assets }: PublishedRelease): boolean {
+  return urgent || assets.some(({ name, uploaded }) => uploaded && URGENT_ASSET.test(name));
 }
 
 /** The operator named this very tag: rules about newness do not apply, those about the asset do. */
@@ -74,7 +105,8 @@ function withAsset(release: PublishedRelease, version: string, policy: Policy, p
         return { kind: 'refused', ...named, code: 'DIGEST_MISSING', message };
       }
       const { publishedAt, prerelease } = release;
-      return { kind: 'release', release: { repository: policy.repository, ...named, publishedAt, prerelease, asset, checksums, origin: 'github' } };
+      const urgent = isUrgent(release);
+      return { kind: 'release', release: { repository: policy.repository, ...named, publishedAt, prerelease, asset, checksums, urgent, origin: 'github' } };
     }
     case 'several': {
       const message = `release ${release.tag} has several assets for ${choice.wanted}: ${list(choice.names)}. Set UPDATE_ASSET to a pattern that fits exactly one`;

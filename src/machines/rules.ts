@@ -1,7 +1,7 @@
 /** The questions the machine asks before it moves. Pure predicates over (context, fact). */
 import { type Context, candidateFor, MOST_INTERRUPTIONS } from './context.ts';
 import type { StampedFact } from './facts.ts';
-import { type Denial, fingerprint, type InstalledVersion, type Release } from './model.ts';
+import { fingerprint, type InstalledVersion, type Release } from './model.ts';
 import { compareVersions } from './version.ts';
 
 /** Whether a version is one that may replace what runs: newer, and not below the highest that was ever healthy. */
@@ -15,7 +15,9 @@ export function isNews(context: Context, version: string, tag: string): boolean 
   return compareVersions(version, current.version, policy.versioning) > 0 && compareVersions(version, floor, policy.versioning) >= 0;
 }
 
-export function isDenied(denied: readonly Denial[], version: string, print: string | null): boolean {
+/** Denied in the journal, or by the environment: a lost volume loses only the former. */
+export function isDenied({ denied, policy }: Pick<Context, 'denied' | 'policy'>, version: string, print: string | null): boolean {
+  if (policy.denied.includes(version)) return true;
   return denied.some((denial) => denial.version === version && (denial.fingerprint === null || denial.fingerprint === print));
 }
 
@@ -23,10 +25,12 @@ export function isDenied(denied: readonly Denial[], version: string, print: stri
 export function isWanted(context: Context, release: Release, at: number): boolean {
   if (context.request !== null) return true;
   if (context.paused || context.hold !== null || context.candidate?.byOperator) return false;
-  if (isDenied(context.denied, release.version, fingerprint(release))) return false;
+  if (isDenied(context, release.version, fingerprint(release))) return false;
   const { candidate, current, policy, retryAt } = context;
   const isCandidate = candidate !== null && fingerprint(candidate.release) === fingerprint(release);
   if (isCandidate && retryAt !== null && at < retryAt) return false;
+  // It is asked about when its time comes; a boot is such a time.
+  if (isCandidate && candidate.deferral !== null && context.appUp) return false;
   const moved = policy.tag !== null && current !== null && current.fingerprint !== null && current.fingerprint !== fingerprint(release);
   return moved || isNews(context, release.version, release.tag);
 }
@@ -50,10 +54,10 @@ export function stopsFirst(context: Context, release: Release): boolean {
 
 /** What to run when nothing newer is to be had: see DESIGN "What `app/run` execs". */
 export function fallback(context: Context): InstalledVersion | null {
-  const { baked, current, lastGood, previous, denied, failedPaths } = context;
+  const { baked, current, lastGood, previous, failedPaths } = context;
   const order = bakedIsNewer(context) ? [baked, current, lastGood, previous] : [current, lastGood, previous, baked];
   const complete = order.filter((version) => version !== null).filter((version) => !failedPaths.includes(version.path));
-  return complete.find((version) => !isDenied(denied, version.version, version.fingerprint)) ?? complete[0] ?? null;
+  return complete.find((version) => !isDenied(context, version.version, version.fingerprint)) ?? complete[0] ?? null;
 }
 
 /** What a version that does not prove itself gives way to: never one that is denied, or two bad ones would take turns. */
@@ -61,7 +65,7 @@ export function rollbackTarget(context: Context): InstalledVersion | null {
   const bad = context.current?.path;
   if (bad === undefined) return null;
   const target = fallback({ ...context, failedPaths: [...context.failedPaths, bad] });
-  return target === null || isDenied(context.denied, target.version, target.fingerprint) ? null : target;
+  return target === null || isDenied(context, target.version, target.fingerprint) ? null : target;
 }
 
 /** So many ends within so long, that nobody asked for, are a crash loop, whenever it begins. */
@@ -74,9 +78,10 @@ export function isCrashLoop(exitAgesMs: readonly number[]): boolean {
 }
 
 /** A newer image over an older volume: its version wins, unless the operator holds one or it failed here before. */
-function bakedIsNewer({ baked, current, denied, hold, policy, booting }: Context): boolean {
+function bakedIsNewer(context: Context): boolean {
+  const { baked, current, hold, policy, booting } = context;
   if (!booting || baked === null || hold !== null || policy.tag !== null) return false;
-  if (isDenied(denied, baked.version, baked.fingerprint)) return false;
+  if (isDenied(context, baked.version, baked.fingerprint)) return false;
   return current === null || compareVersions(baked.version, current.version, policy.versioning) > 0;
 }
 
@@ -85,9 +90,10 @@ export function isInterruptedTooOften({ candidate }: Context): boolean {
 }
 
 /** Trees that may be needed again, and those that failed here: these go at once. What is linked stays whatever is said here. */
-export function sortTrees({ current, lastGood, previous, denied }: Context): { keep: string[]; reject: string[] } {
+export function sortTrees(context: Context): { keep: string[]; reject: string[] } {
+  const { current, lastGood, previous } = context;
   const known = [current, lastGood, previous].filter((version) => version !== null);
-  const failed = known.filter((version) => isDenied(denied, version.version, version.fingerprint));
+  const failed = known.filter((version) => isDenied(context, version.version, version.fingerprint));
   const paths = (versions: InstalledVersion[]) => [...new Set(versions.map(({ path }) => path))];
   return { keep: paths(known.filter((version) => !failed.includes(version))), reject: paths(failed) };
 }

@@ -1,5 +1,6 @@
 /** The machine's vocabulary: what it may ask for (effects), ask about (guards) and remember (actions). Pure. */
 import { assertEvent, assign, enqueueActions, fromPromise, setup } from 'xstate';
+import { aimChange, beginChange, beginPreparation, isBootWithHook, isChangeOver, isPreStartDue } from './change.ts';
 import {
   adoptPolicy,
   adoptRelease,
@@ -9,6 +10,7 @@ import {
   giveUpInterrupted,
   holdOf,
   isTroubleOfMachine,
+  prepare,
   recordBadVersion,
   recordCrashLoop,
   recordFailure,
@@ -21,9 +23,11 @@ import {
   recordWorkInterrupted,
   seenOnDisk,
 } from './context.ts';
+import { approve, isInhibited, isWithdrawn, recordDeferral, recordForce, recordHookDeferral, retryNow } from './deferral.ts';
 import type { EffectInputs, EffectName } from './effects.ts';
 import type { StampedFact } from './facts.ts';
 import type { Policy, Release, World } from './model.ts';
+import { hasConditions } from './permission.ts';
 import {
   fallback,
   isCandidateElsewhere,
@@ -58,6 +62,8 @@ export const updaterSetup = setup({
     download: performedByRuntime<'download'>(),
     verify: performedByRuntime<'verify'>(),
     extract: performedByRuntime<'extract'>(),
+    observeConditions: performedByRuntime<'observeConditions'>(),
+    runHook: performedByRuntime<'runHook'>(),
     prepareSwitch: performedByRuntime<'prepareSwitch'>(),
     stop: performedByRuntime<'stop'>(),
     switchCurrent: performedByRuntime<'switchCurrent'>(),
@@ -78,13 +84,27 @@ export const updaterSetup = setup({
     isCandidateElsewhere: ({ context, event }) => event.type === 'releaseFound' && isCandidateElsewhere(context, event.release),
     saysSomethingNew: ({ context, event }) => saysSomethingNew(context, event),
     hasCandidate: ({ context }) => context.candidate !== null,
+    hasConditions: ({ context }) => hasConditions(context),
+    isInhibited: ({ context, event }) => event.type === 'conditionsObserved' && isInhibited(context, event),
+    isDeferred: ({ context }) => context.candidate?.deferral != null,
+    isForced: ({ context }) => context.candidate?.forced === true,
+    isWithdrawn: ({ context, event }) => isWithdrawn(context, event.type === 'releaseFound' ? event.release : null),
+    forces: ({ event }) => event.type === 'updateRequested' && event.force === true,
+    hasPreStopHook: ({ context }) => context.policy.hooks.preStop,
+    hasPostUpdateHook: ({ context }) => context.policy.hooks.postUpdate,
+    isBootWithHook: ({ context, event }) => event.type === 'appFoundDown' && isBootWithHook(context, event.world),
+    isPreStartDue: ({ context }) => isPreStartDue(context),
+    isChangeOver: ({ context }) => isChangeOver(context),
+    isWayBack: ({ context }) => context.change?.reason === 'rollback',
+    treeIsThere: ({ context }) => context.installed !== null,
+    nothingStarts: ({ context }) => context.nothingStarts,
     candidateIsInstalled: ({ context }) => context.candidate !== null && context.installed !== null,
     stopsForUpdate: ({ context }) => context.stopReason === 'update',
     deniesCandidate: ({ context, event }) => event.type === 'versionDenied' && context.candidate?.release.version === event.version,
     appIsUp: ({ context }) => context.appUp,
     wasStoppedForUpdate: ({ context }) => !context.appUp && !context.booting,
     canBringUp: ({ context }) => !context.appUp && fallback(context) !== null,
-    mustWait: ({ context }) => !context.appUp || context.retryAt !== null || context.awaiting !== null,
+    mustWait: ({ context }) => !context.appUp || context.retryAt !== null || context.awaiting !== null || context.candidate?.deferral != null,
     awaitsAssets: ({ context }) => context.awaiting !== null,
     targetIsCandidate: ({ context }) => context.target !== null && context.target.path === context.installed?.path,
     hasOtherVersion: ({ context }) => context.target !== null && fallback({ ...context, failedPaths: [...context.failedPaths, context.target.path] }) !== null,
@@ -98,13 +118,15 @@ export const updaterSetup = setup({
     adoptRelease: assign(({ context, event }) => (assertEvent(event, 'releaseFound'), adoptRelease(context, event))),
     refreshCandidate: assign(({ context, event }) => (assertEvent(event, 'releaseFound'), { candidate: candidateFor(context, event.release) })),
     adoptPolicy: assign(({ context, event }) => (assertEvent(event, 'configurationChanged'), adoptPolicy(context, event.policy))),
-    adoptRequest: assign(({ event }) => (assertEvent(event, 'installRequested'), { request: { tag: event.tag, file: event.file } })),
+    adoptRequest: assign(({ event }) => (assertEvent(event, 'installRequested'), { request: { tag: event.tag, file: event.file, force: event.force } })),
     adoptDownload: assign(({ event }) => (assertEvent(event, 'downloaded'), { download: { path: event.path, sha256: event.sha256 } })),
     adoptTree: assign(({ event }) => (assertEvent(event, 'installed'), { installed: event.version })),
     seeDown: assign(({ context, event }) => (assertEvent(event, 'appFoundDown'), { ...seenOnDisk(context, event.world), appUp: false, booting: true })),
-    seeUp: assign(
-      ({ context, event }) => (assertEvent(event, 'appFoundUp'), { ...seenOnDisk(context, event.world), appUp: true, booting: false, startedAt: event.at }),
-    ),
+    seeUp: assign(({ context, event }) => {
+      assertEvent(event, 'appFoundUp');
+      const { world, at } = event;
+      return { ...seenOnDisk(context, world), appUp: true, booting: false, startedAt: at, nothingStarts: false, prepared: prepare(world.current) };
+    }),
     recordInterruption: assign(({ context, event }) => (assertEvent(event, 'appFoundDown'), recordInterruption(context, event))),
     recordFailure: assign(({ context, event }) => ('jitter' in event ? recordFailure(context, event) : {})),
     recordWorkInterrupted: assign(({ context }) => recordWorkInterrupted(context)),
@@ -127,15 +149,26 @@ export const updaterSetup = setup({
     holdCurrent: assign(({ context, event }) => ({ hold: holdOf(context.current, event.at), request: null, candidate: null, retryAt: null })),
     recordHealthy: assign(({ context, event }) => (assertEvent(event, 'versionBecameHealthy'), recordHealthy(context, event))),
     noteAppDown: assign({ appUp: false }),
-    stopForUpdate: assign({ stopReason: 'update' }),
+    stopForUpdate: assign(({ context }) => ({ stopReason: 'update', candidate: context.candidate && { ...context.candidate, deferral: null } })),
     stopForRestart: assign({ stopReason: 'restart' }),
     forgetRequest: assign({ request: null }),
     forgetWait: assign({ awaiting: null }),
     targetCandidate: assign(({ context }) => ({ target: context.installed })),
     targetFallback: assign(({ context }) => ({ target: fallback(context) })),
     targetCurrent: assign(({ context }) => ({ target: context.current })),
-    hold: assign({ paused: true }),
-    resume: assign({ paused: false }),
+    pause: assign(({ context, event }) => ({ paused: true, pausedAt: context.pausedAt ?? event.at })),
+    resume: assign({ paused: false, pausedAt: null }),
+    approve: assign(({ context, event }) => (assertEvent(event, 'versionApproved'), approve(context, event.version))),
+    recordForce: assign(({ context, event }) => (event.type === 'updateRequested' ? recordForce(context, event) : {})),
+    recordDeferral: assign(({ context, event }) => (assertEvent(event, 'conditionsObserved'), recordDeferral(context, event))),
+    recordHookDeferral: assign(({ context, event }) => (assertEvent(event, 'interruptionDeferred'), recordHookDeferral(context, event))),
+    retryNow: assign(({ context, event }) => retryNow(context, event.at)),
+    dropCandidate: assign({ candidate: null, download: null, installed: null, retryAt: null }),
+    beginChange: assign(({ context }) => beginChange(context)),
+    aimChange: assign(({ context }) => aimChange(context)),
+    beginPreparation: assign(({ context }) => beginPreparation(context)),
+    endChange: assign({ change: null }),
+    noteNothingStarts: assign({ nothingStarts: true, appUp: false, booting: true }),
     releaseHold: assign({ hold: null }),
     deny: assign(({ context, event }) => {
       assertEvent(event, 'versionDenied');

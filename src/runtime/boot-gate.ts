@@ -1,4 +1,5 @@
 /** At boot an old version does not run when a newer one can be had in time; but in time, something runs. */
+import { isPreStartDue } from '../machines/change.ts';
 import type { Context } from '../machines/context.ts';
 import type { World } from '../machines/model.ts';
 import { fallback } from '../machines/rules.ts';
@@ -28,7 +29,9 @@ export class BootGate {
   async linkFallback(): Promise<void> {
     const context = this.#context();
     const target = context?.booting ? fallback(context) : null;
-    if (target === null || target.path === context?.current?.path) return;
+    if (context === null || target === null || target.path === context.current?.path) return;
+    // What is linked may be started without us, and this has data to be prepared first.
+    if (isPreStartDue({ ...context, target })) return;
     try {
       await this.#options.effects.switchCurrent({ to: target, bestEffort: true }, AbortSignal.timeout(STEP_TIMEOUT_MS));
     } catch (error) {
@@ -45,6 +48,8 @@ export class BootGate {
     const context = this.#context();
     const target = context === null ? null : fallback(context);
     if (context === null || target === null || context.appUp || !context.booting) return;
+    // A hook prepares the data for another version right now: it has a time limit of its own.
+    if (context.policy.hooks.preStart && context.prepared !== null && context.prepared.path !== target.path) return this.arm();
     const { effects, log, firstCheckTimeoutMs, observeWorld } = this.#options;
     log.info(`the first check takes longer than ${firstCheckTimeoutMs / 1000} s: version ${target.version} is started meanwhile`);
     try {

@@ -11,7 +11,7 @@ import { type EffectName, type EffectRequest, type Effects, failureFacts } from 
 import type { Fact, FactType } from '../machines/facts.ts';
 import type { Policy, World } from '../machines/model.ts';
 import { remainingMs } from '../machines/pacing.ts';
-import { isCrashLoop } from '../machines/rules.ts';
+import { fallback, isCrashLoop } from '../machines/rules.ts';
 import { type Fault, toFault } from '../support/fault.ts';
 import { makePrivate } from '../support/private.ts';
 import { BootGate } from './boot-gate.ts';
@@ -36,6 +36,9 @@ export type RuntimeOptions = {
   observeApp: () => Promise<boolean>;
   /** How long ago the app ended by itself, ms, each time since its last start. */
   exitAgesMs: () => number[];
+  /** Whether the app's busy lock is there; looked at that often while an update waits for it. */
+  isBusy: () => boolean;
+  busyLookMs: number;
   now: () => number;
   random: () => number;
   log: Log;
@@ -48,7 +51,7 @@ export type Log = { info(message: string): void; warn(message: string): void; de
 /** These lie between stop and start: recovery sees them on the disk, so their sync waits for the next durable fact. */
 const SEEN_ON_DISK = new Set<FactType>(['appStopped', 'switched']);
 /** An updater that dies in these may die in them for ever. */
-const WORK_ON_A_RELEASE = new Set<EffectName>(['download', 'verify', 'extract', 'prepareSwitch']);
+const WORK_ON_A_RELEASE = new Set<EffectName>(['download', 'verify', 'extract', 'runHook', 'prepareSwitch']);
 /** A fold of so many facts takes about 20 ms; more than that starts from a checkpoint. */
 const CHECKPOINT_EVERY = 1000;
 /** Effects end soon after an abort; one that hangs in the kernel is not waited for for ever. */
@@ -178,10 +181,24 @@ export class Runtime {
   /** The next moment at which there is something to do, wall clock. */
   nextWakeAt(): number {
     const now = this.#options.now();
-    const waits = [...this.#state.timers.values()].map((timer) => remainingMs(timer.dueAt, now, timer.delayMs));
+    const waits = [...this.#state.timers.values()].map((timer) =>
+      this.waitsForBusyApp ? this.#options.busyLookMs : remainingMs(timer.dueAt, now, timer.delayMs),
+    );
     if (this.#isResting()) waits.push(this.#untilPollMs());
     // No sooner than that: a poll's jitter makes it later than the interval, and waking twice for it costs twice.
     return now + (waits.length > 0 ? Math.min(...waits) : this.#options.pollIntervalMs);
+  }
+
+  /** Whether an update waits for an app that still is busy. */
+  get waitsForBusyApp(): boolean {
+    const { snapshot } = this.#state;
+    const inhibitors = snapshot.context.candidate?.deferral?.inhibitors ?? [];
+    return snapshot.matches('waiting') && inhibitors.some(({ reason }) => reason === 'busy') && this.#options.isBusy();
+  }
+
+  /** Resolves when what `stop` aborted has ended. */
+  ended(): Promise<void> {
+    return this.#abortedHaveEnded();
   }
 
   /** Applies one fact: journaled if the machine handles it or it resolves an effect, else only said in the debug log. */
@@ -279,6 +296,8 @@ export class Runtime {
 
   #fireTimers(): void {
     const now = this.#options.now();
+    // Asked again and again, a game that goes on all night would fill the journal.
+    if (this.waitsForBusyApp) return;
     for (const timer of this.#state.timers.values()) {
       if (remainingMs(timer.dueAt, now, timer.delayMs) > 0 || this.dispatch({ type: timer.type } as Fact)) continue;
       // Nobody waits for it any more; left where it is, it would be due for ever.
@@ -308,7 +327,7 @@ export class Runtime {
   #noticeCrashLoop(): void {
     const { exitAgesMs, random } = this.#options;
     const { value, context } = this.#state.snapshot;
-    if (typeof value !== 'object' || !('running' in value)) return;
+    if (!context.appUp || !(value === 'waiting' || (typeof value === 'object' && 'running' in value))) return;
     const ages = exitAgesMs();
     if (!isCrashLoop(ages)) return;
     const version = context.current?.version ?? null;
@@ -334,8 +353,10 @@ export class Runtime {
 
   /** A poll is the machine's `check`, made from a resting state: what it finds is a fact only if it changes something. */
   async #performPoll(signal: AbortSignal): Promise<void> {
-    const { policy } = this.#state.snapshot.context;
-    const fact = await this.#outcome({ name: 'check', input: { policy, request: null } }, signal);
+    const { context } = this.#state.snapshot;
+    const { policy } = context;
+    const running = fallback(context)?.version ?? null;
+    const fact = await this.#outcome({ name: 'check', input: { policy, request: null, running } }, signal);
     this.#poll = null;
     if (this.#stopping) return;
     if (fact.type === 'checkFailed') this.#options.log.warn(`check failed: ${fact.message} [${fact.code}]`);

@@ -22,7 +22,7 @@ function at(root: string, command: string | null = null): PrepareDependencies {
 
 function input(sizeBytes = 9) {
   const found = release('2.0.0');
-  return { release: { ...found, asset: { ...found.asset, sizeBytes } }, from: '1.0.0', attempt: 1 };
+  return { release: { ...found, asset: { ...found.asset, sizeBytes } }, from: '1.0.0', attempt: 1, installed: false };
 }
 
 /** A file system of its own, by mount(8)'s options. */

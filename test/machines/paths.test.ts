@@ -6,7 +6,9 @@ import { getShortestPaths } from 'xstate/graph';
 import type { Fact, StampedFact } from '../../src/machines/facts.ts';
 import type { Policy } from '../../src/machines/model.ts';
 import { type UpdaterSnapshot, updaterMachine } from '../../src/machines/updater.ts';
+import { randomFrom } from '../support/chaos/cases.ts';
 import { facts, policy, world } from '../support/machine.ts';
+import { Life } from '../support/moves.ts';
 
 const CODE = { code: 'SOME_REASON', message: 'the reason' };
 const failed = (type: Parameters<typeof facts.failed>[0], code?: string) => facts.failed(type, code);
@@ -32,6 +34,11 @@ function possibleFacts({ context }: UpdaterSnapshot): Fact[] {
     failed('verificationFailed'),
     facts.installed('2.0.0'),
     failed('extractionFailed'),
+    facts.allowed(),
+    facts.busy(),
+    { type: 'hookSucceeded', hook: 'preStart', durationMs: 1 },
+    failed('hookFailed', 'PRE_START_HOOK_FAILED'),
+    failed('interruptionDeferred', 'HOOK_DEFERRED'),
     facts.switchStarted('2.0.0'),
     failed('preparationFailed'),
     facts.stopped(),
@@ -48,6 +55,8 @@ function possibleFacts({ context }: UpdaterSnapshot): Fact[] {
     { type: 'retryDue' },
     { type: 'workInterrupted', effect: 'download' },
     { type: 'updateRequested' },
+    { type: 'updateRequested', force: true },
+    { type: 'versionApproved', version: '2.0.0' },
     { type: 'installRequested', tag: 'v2.0.0', file: null },
     { type: 'holdReleased' },
     { type: 'restartRequested' },
@@ -107,12 +116,40 @@ function pathsUnder(strategy: Policy['strategy']): { state: UpdaterSnapshot }[] 
   } as never) as { state: UpdaterSnapshot }[];
 }
 
+/** With hooks and conditions a search would take minutes: these are the situations of random lives, each once. */
+function livedStates(): UpdaterSnapshot[] {
+  const hooks = { preStop: true, preStart: true, postUpdate: true };
+  const policies: Partial<Policy>[] = [{ hooks }, { hooks, strategy: 'download-then-kill' }, { hooks: { ...hooks, postUpdate: false }, approval: true }];
+  const found = new Map<string, UpdaterSnapshot>();
+  for (const [i, life] of Array.from({ length: LIVES }, (_, i) => [i, new Life(policies[i % policies.length])] as const)) {
+    const random = randomFrom('paths', i);
+    for (let step = 0; step < STEPS; step++) {
+      const { context } = life.state.snapshot;
+      const key = JSON.stringify([
+        situation(life.state.snapshot),
+        context.candidate?.deferral != null,
+        context.nothingStarts,
+        context.change?.reason,
+        context.prepared?.path === context.target?.path,
+      ]);
+      found.set(key, life.state.snapshot);
+      const moves = life.moves(Math.floor(random() * 60));
+      const move = moves[Math.floor(random() * moves.length)];
+      if (move) life.take(move);
+    }
+  }
+  return [...found.values()];
+}
+const LIVES = 600;
+const STEPS = 60;
+
 describe('paths through the machine', () => {
   it('cover every transition', () => {
     const missing = allTransitions();
-    const states = [...pathsUnder('kill-then-download'), ...pathsUnder('download-then-kill')].map(({ state }) => state);
-    for (const state of [...states, ...states.map(afterManyKills)]) {
-      for (const fact of possibleFacts(state).map(stamped)) {
+    const searched = [...pathsUnder('kill-then-download'), ...pathsUnder('download-then-kill')].map(({ state }) => state);
+    const states = [...searched, ...livedStates()];
+    for (const state of [...states, ...states.map(afterManyKills), ...states.map(forced)]) {
+      for (const fact of [...possibleFacts(state), facts.found('0.9.0')].map(stamped)) {
         for (const taken of updaterMachine.getTransitionData(state, fact)) missing.delete(taken);
         takeEventless(state, fact, missing);
       }
@@ -127,6 +164,14 @@ function afterManyKills(state: UpdaterSnapshot): UpdaterSnapshot {
   return candidate === null
     ? state
     : updaterMachine.resolveState({ value: state.value, context: { ...state.context, candidate: { ...candidate, interruptions: 10 } } });
+}
+
+/** Likewise the operator's `--force`. */
+function forced(state: UpdaterSnapshot): UpdaterSnapshot {
+  const { candidate } = state.context;
+  return candidate === null
+    ? state
+    : updaterMachine.resolveState({ value: state.value, context: { ...state.context, candidate: { ...candidate, forced: true } } });
 }
 
 /** Between two microsteps an eventless transition was taken: the first whose guard held. */

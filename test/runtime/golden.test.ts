@@ -26,7 +26,7 @@ describe('the golden journal', () => {
         assert.equal(records.length, expected.seq);
         assert.equal(stateName(state.snapshot), expected.state);
         // A newer program may remember more; what was known then is known now.
-        for (const [key, value] of Object.entries(expected.context)) assert.deepEqual(state.snapshot.context[key as 'current'], value, key);
+        assert.partialDeepStrictEqual(state.snapshot.context, expected.context);
         const outcomes = historyOf(records).map(({ to, outcome }) => `${to} ${outcome}`);
         assert.ok(outcomes.includes('0.0.2 updated'), outcomes.join());
         journal.close();

@@ -66,6 +66,8 @@ async function updater(overrides: Partial<Effects>): Promise<Runtime> {
     observeFloor: async () => null,
     observeApp: async () => true,
     exitAgesMs: () => [],
+    isBusy: () => false,
+    busyLookMs: 1000,
     now: Date.now,
     random: () => 0.5,
     log: { info: () => {}, warn: () => {}, debug: () => {} },

@@ -18,6 +18,12 @@ export const policy: Policy = {
   maxAttempts: 3,
   retryBaseMs: 1000,
   probationMs: 10_000,
+  window: null,
+  minAgeMs: 0,
+  approval: false,
+  urgentAllowed: false,
+  denied: [],
+  hooks: { preStop: false, preStart: false, postUpdate: false },
 };
 
 export function digestOf(version: string): string {
@@ -27,7 +33,18 @@ export function digestOf(version: string): string {
 export function release(version: string, overrides: Partial<Release> = {}): Release {
   const digest = digestOf(version);
   const asset = { id: 1, name: 'app.tar.gz', url: 'https://api.github.com/a/1', browserUrl: 'https://github.com/a/1', sizeBytes: 9, digest };
-  return { repository: 'acme/app', tag: `v${version}`, version, publishedAt: null, prerelease: false, asset, checksums: null, origin: 'github', ...overrides };
+  return {
+    repository: 'acme/app',
+    tag: `v${version}`,
+    version,
+    publishedAt: null,
+    prerelease: false,
+    asset,
+    checksums: null,
+    urgent: false,
+    origin: 'github',
+    ...overrides,
+  };
 }
 
 export function tree(version: string): InstalledVersion {
@@ -67,6 +84,10 @@ export class Story {
     return this;
   }
 
+  get at(): number {
+    return this.#at;
+  }
+
   get name(): string {
     return stateName(this.state.snapshot);
   }
@@ -88,7 +109,8 @@ export class Story {
   }
 }
 
-const SPONTANEOUS = /Requested$|Due$|CrashLooped$|^workInterrupted$|^appFound|^configuration|^paused$|^resumed$|^holdReleased$|^version(?:Denied|Retried)$/;
+const SPONTANEOUS =
+  /Requested$|Due$|CrashLooped$|^workInterrupted$|^appFound|^configuration|^paused$|^resumed$|^holdReleased$|^version(?:Approved|Denied|Retried)$/;
 
 function isSpontaneous(fact: Fact): boolean {
   return SPONTANEOUS.test(fact.type);
@@ -102,6 +124,8 @@ export const facts = {
   downloaded: (version: string): Fact => ({ type: 'downloaded', path: '/d/tmp/x.part', sizeBytes: 9, sha256: digestOf(version) }),
   verified: (): Fact => ({ type: 'verified', checks: ['digest'] }),
   installed: (version: string): Fact => ({ type: 'installed', version: tree(version) }),
+  allowed: (): Fact => ({ type: 'conditionsObserved', window: null, busy: null }),
+  busy: (since = 0): Fact => ({ type: 'conditionsObserved', window: null, busy: { since } }),
   switchStarted: (to: string): Fact => ({ type: 'switchStarted', from: null, to, attempt: 1 }),
   stopped: (): Fact => ({ type: 'appStopped', killed: false, durationMs: 5 }),
   switched: (to: InstalledVersion): Fact => ({ type: 'switched', to }),
@@ -117,6 +141,8 @@ export const facts = {
       | 'preparationFailed'
       | 'stopFailed'
       | 'switchFailed'
+      | 'hookFailed'
+      | 'interruptionDeferred'
       | 'startFailed'
       | 'probationFailed',
     code = 'NETWORK',
@@ -139,6 +165,7 @@ export function updatedTo(version: string, overrides: { policy?: Partial<Policy>
   const update = [
     facts.found(version),
     facts.installed(version),
+    facts.allowed(),
     facts.switchStarted(version),
     facts.stopped(),
     facts.switched(tree(version)),

@@ -27,6 +27,16 @@ function outcomes(name: EffectName, { snapshot: { context } }: State, dice: numb
       return [facts.verified(), facts.failed('verificationFailed', 'DIGEST_MISMATCH')];
     case 'extract':
       return [facts.installed(candidate), facts.failed('extractionFailed', code)];
+    case 'observeConditions': {
+      const window = { isOpen: dice % 2 === 0, changesAt: dice % 3 === 0 ? null : 1_000_000 + dice * 60_000 };
+      return [facts.allowed(), facts.busy(), { type: 'conditionsObserved', window, busy: null }, facts.failed('preparationFailed', code)];
+    }
+    case 'runHook':
+      return [
+        { type: 'hookSucceeded', hook: 'preStart', durationMs: 1 },
+        facts.failed('hookFailed', 'PRE_START_HOOK_FAILED'),
+        facts.failed('interruptionDeferred', 'HOOK_DEFERRED'),
+      ];
     case 'prepareSwitch':
       return [facts.switchStarted(candidate), facts.failed('preparationFailed', code)];
     case 'stop':
@@ -59,6 +69,8 @@ function fromOperator(version: string): Fact[] {
     { type: 'restartRequested' },
     { type: 'paused' },
     { type: 'resumed' },
+    { type: 'versionApproved', version },
+    { type: 'updateRequested', force: true },
     { type: 'versionDenied', version },
     { type: 'versionRetried', version },
   ];

@@ -23,6 +23,7 @@ const release = z.object({
   draft: z.boolean(),
   prerelease: z.boolean(),
   published_at: z.iso.datetime({ offset: true }).nullish(),
+  body: z.string().nullish(),
   // A release may carry a thousand assets; more is not a release.
   assets: z.array(asset).max(1000),
 });
@@ -32,12 +33,16 @@ function sha256Of(digest: string | null | undefined): string | null {
   return /^sha256:([0-9a-f]{64})$/i.exec(digest ?? '')?.[1]?.toLowerCase() ?? null;
 }
 
+/** A line of the notes that says nothing but `urgent`, or `Urgency: urgent`, be it set in bold or in a list. */
+const URGENT_LINE = /^[ \t>*_#-]*(?:(?:update[ -])?urgency:[ \t]*)?urgent[ \t*_.!]*\r?$/im;
+
 export const publishedRelease = release.transform(
   (parsed): PublishedRelease => ({
     tag: parsed.tag_name,
     draft: parsed.draft,
     prerelease: parsed.prerelease,
     publishedAt: parsed.published_at ?? null,
+    urgent: URGENT_LINE.test(parsed.body ?? ''),
     assets: parsed.assets.map(({ id, name, url, browser_download_url, size, state, digest }) => ({
       id,
       name,

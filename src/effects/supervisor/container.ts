@@ -2,7 +2,7 @@
  * The container around us, as `docker/init` lays it out: where its files are, and the shell loop that sleeps between two
  * runs of the updater. Names here are those of docker/lib.sh.
  */
-import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { execa } from 'execa';
 import { writeToFifo } from './runit-service.ts';
@@ -28,6 +28,20 @@ export function appUser(): { uid: number; gid: number } | null {
 export function serviceCheck(): string | null {
   const service = path.join(CONTAINER_DIR, 'service', 'app');
   return existsSync(path.join(service, 'check')) ? `cd ${service} && exec ./check` : null;
+}
+
+/** The gate is not opened by its timeout while a hook prepares the data: app/run looks for this file. */
+export function keepGateShut(shut: boolean): void {
+  const file = path.join(CONTAINER_DIR, 'migrating');
+  if (shut) writeFileSync(file, '');
+  else rmSync(file, { force: true });
+}
+
+/** Has the loop that sleeps between two runs look for the end of the app's busy file, or no longer. */
+export function awaitFree(file: string | null): void {
+  const note = path.join(CONTAINER_DIR, 'busy');
+  if (file === null) rmSync(note, { force: true });
+  else writeFileSync(note, `${file}\n`);
 }
 
 /** Wakes the loop that sleeps between two runs. False when none is there. */

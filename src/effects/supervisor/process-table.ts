@@ -6,6 +6,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 /** Set in the app's environment, inherited by everything it starts; names the updater's directory and the tree. */
 export const MARKER = 'SELF_UPDATE_APP';
+/** Likewise of hooks; names the hook instead of a tree. */
+export const HOOK_MARKER = 'SELF_UPDATE_HOOK';
 
 export type ProcessInfo = { pid: number; groupId: number; startTime: string; isZombie: boolean };
 
@@ -32,9 +34,9 @@ export function isAlive(pid: number, startTime: string): boolean {
 export type MarkedProcess = ProcessInfo & { marker: string };
 
 /** Every live process that carries the marker of `directory`: also daemons that left the group. Linux only; elsewhere empty. */
-export function markedProcesses(directory: string): MarkedProcess[] {
+export function markedProcesses(directory: string, name = MARKER): MarkedProcess[] {
   if (process.platform !== 'linux') return [];
-  const prefix = `${MARKER}=${directory}:`;
+  const prefix = `${name}=${directory}:`;
   return readdirSync('/proc').flatMap((name) => {
     if (!/^\d+$/.test(name)) return [];
     const entry = readOrNull(`/proc/${name}/environ`)

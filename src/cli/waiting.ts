@@ -1,0 +1,91 @@
+/** "Why not now", in one line: what waits, for what, since when, and when the next chance is. Pure. */
+import { z } from 'zod';
+import type { PollNote } from '../effects/check.ts';
+import type { Candidate, Context } from '../machines/context.ts';
+import type { Inhibitor, Policy } from '../machines/model.ts';
+import { isLimitInForce } from '../machines/pacing.ts';
+import { isDenied } from '../machines/rules.ts';
+import { compareVersions } from '../machines/version.ts';
+import { type State, stateName } from '../runtime/fold.ts';
+import { formatDuration, formatTime } from './words.ts';
+
+const time = z.string().meta({ format: 'date-time' }).nullable();
+const inhibitorReasons = ['paused', 'held', 'approval', 'minAge', 'window', 'busy', 'hook'] as const satisfies Inhibitor['reason'][];
+
+export const waitingForSchema = z.object({
+  reason: z
+    .enum(['assets', 'retry', 'firstVersion', 'rateLimit', 'denied', ...inhibitorReasons])
+    .describe('the first of them, where several things are waited for'),
+  message: z.string().describe('what waits, for what, and what would end it'),
+  since: time,
+  until: time.describe('the next chance; null when nobody knows'),
+});
+export type WaitingFor = z.infer<typeof waitingForSchema>;
+
+export function waitingFor(state: State | null, note: PollNote | null, now: number): WaitingFor | null {
+  if (state === null) return null;
+  const { context } = state.snapshot;
+  const { awaiting, candidate, retryAt, current, paused, pausedAt } = context;
+  if (candidate?.deferral && state.snapshot.matches('waiting')) return deferralOf(candidate, candidate.deferral, context.policy);
+  if (awaiting) return { reason: 'assets', message: awaiting.message, since: formatTime(awaiting.since), until: null };
+  if (paused) return { reason: 'paused', message: 'updates are paused until `self-update resume`', since: formatTime(pausedAt), until: null };
+  if (candidate && retryAt !== null)
+    return { reason: 'retry', message: `try ${candidate.attempt} at ${candidate.release.version}`, since: null, until: formatTime(retryAt) };
+  if (note && isLimitInForce(note.limitedUntilAt, now))
+    return { reason: 'rateLimit', message: "GitHub's limit", since: formatTime(note.lastCheckAt), until: formatTime(note.limitedUntilAt) };
+  const passedOver = note?.latest && latestPassedOver(context, note.latest.version);
+  if (passedOver) return passedOver;
+  if (current === null && stateName(state.snapshot) === 'waiting')
+    return { reason: 'firstVersion', message: 'no version is installed or part of the image yet', since: null, until: formatTime(note?.nextCheckAt) };
+  return null;
+}
+
+function deferralOf({ release }: Candidate, { inhibitors, since }: NonNullable<Candidate['deferral']>, policy: Policy): WaitingFor | null {
+  const [first] = inhibitors;
+  if (first === undefined) return null;
+  const untils = inhibitors.map(({ until }) => until);
+  const until = untils.every((known) => known !== null) ? Math.max(...untils) : null;
+  const message = `${release.version} waits for ${inhibitors.map((inhibitor) => describe(inhibitor, release.version, policy)).join('; for ')}`;
+  return { reason: first.reason, message, since: formatTime(since), until: formatTime(until) };
+}
+
+function describe({ reason, until }: Inhibitor, version: string, { window, minAgeMs }: Policy): string {
+  switch (reason) {
+    case 'paused':
+      return '`self-update resume`';
+    case 'held':
+      return '`self-update release`';
+    case 'approval':
+      return `\`self-update approve ${version}\``;
+    case 'minAge':
+      return until === null
+        ? 'its age, which is not known (`self-update update --force`)'
+        : `its age to be ${formatDuration(minAgeMs)}, at ${formatTime(until)}`;
+    case 'window':
+      return `the window ${window?.text ?? ''}${until === null ? ', which never opens' : `, which opens at ${formatTime(until)}`}`;
+    case 'busy':
+      return 'the app, which is busy (`self-update update --force` overrides)';
+    case 'hook':
+      return 'the pre-stop hook, which said "not now"';
+    default:
+      return reason satisfies never;
+  }
+}
+
+/** A newer release is known, and will not be run by itself. */
+function latestPassedOver(context: Context, latest: string): WaitingFor | null {
+  const { current, hold, policy, denied } = context;
+  if (current === null || compareVersions(latest, current.version, policy.versioning) <= 0) return null;
+  if (hold !== null)
+    return {
+      reason: 'held',
+      message: `${latest} is there, and ${hold.version} is held until \`self-update release\``,
+      since: formatTime(hold.since),
+      until: null,
+    };
+  const denial = denied.find(({ version }) => version === latest);
+  const byEnvironment = policy.denied.includes(latest);
+  if (!byEnvironment && (denial === undefined || !isDenied(context, latest, denial.fingerprint))) return null;
+  const end = byEnvironment ? 'until UPDATE_DENY no longer names it' : `until \`self-update retry ${latest}\`, or a newer one`;
+  return { reason: 'denied', message: `${latest} is there, and denied ${end}`, since: formatTime(denial?.at), until: null };
+}

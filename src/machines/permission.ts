@@ -1,0 +1,54 @@
+/** Whether a running app may be interrupted for the release at hand, and if not, why. Pure; the time is in the fact. */
+import { isOldEnough, oldEnoughAt } from './age.ts';
+import type { Context } from './context.ts';
+import { type Approval, type Conditions, fingerprint, type Inhibitor } from './model.ts';
+import { fallback } from './rules.ts';
+
+/** The app is asked again soon after it was busy; the runtime does not wake the machine while it still is. */
+export const BUSY_PAUSE_MS = 5000;
+
+/**
+ * Everything that speaks against stopping the app at `at`, in the order in which it is told; empty when nothing does. Where
+ * no app runs and none could, there is nobody to ask: the service comes first.
+ */
+export function inhibitors(context: Context, { window, busy }: Conditions, at: number): Inhibitor[] {
+  const { candidate, policy, paused, hold, appUp } = context;
+  if (candidate === null || !canKeepRunning(context)) return [];
+  const { release, byOperator, forced } = candidate;
+  const hurries = byOperator || forced || (policy.urgentAllowed && release.urgent);
+  const found: (Inhibitor | null)[] = [
+    paused && !byOperator ? { reason: 'paused', until: null } : null,
+    hold !== null && !byOperator ? { reason: 'held', until: null } : null,
+    needsApproval(context) ? { reason: 'approval', until: null } : null,
+    !hurries && !isOldEnough(release, policy, at) ? { reason: 'minAge', until: oldEnoughAt(release, policy) } : null,
+    !hurries && window?.isOpen === false ? { reason: 'window', until: window.changesAt } : null,
+    appUp && !forced && busy !== null ? { reason: 'busy', until: null } : null,
+  ];
+  return found.filter((inhibitor) => inhibitor !== null);
+}
+
+/** Whether the app runs, or an older version could be brought up at once. */
+function canKeepRunning(context: Context): boolean {
+  return context.appUp || (!context.nothingStarts && fallback(context) !== null);
+}
+
+function needsApproval({ candidate, policy, approved }: Context): boolean {
+  if (!policy.approval || candidate === null || candidate.byOperator || candidate.forced) return false;
+  const { release } = candidate;
+  // An asset that was replaced after the operator's word is another one.
+  const isApproval = (approval: Approval) =>
+    approval.version === release.version && (approval.fingerprint === null || approval.fingerprint === fingerprint(release));
+  return !approved.some(isApproval);
+}
+
+/** When to ask again; null when only somebody's word can change the answer. */
+export function askAgainAt(found: readonly Inhibitor[], at: number): number | null {
+  const known = found.map(({ until }) => until).filter((until) => until !== null);
+  if (known.length > 0) return Math.max(...known, at);
+  return found.some(({ reason }) => reason === 'busy') ? at + BUSY_PAUSE_MS : null;
+}
+
+/** Whether something besides the app itself could forbid an update already at boot. */
+export function hasConditions({ policy }: Context): boolean {
+  return policy.window !== null || policy.minAgeMs > 0 || policy.approval;
+}
