@@ -152,6 +152,11 @@ class History {
         if (this.#draft?.update.to === fact.version) this.#end('updated', at, null);
         this.#draft = null;
         break;
+      case 'hookFailed':
+        // After the pre-stop hook the app runs on; after the pre-start hook the old version comes back.
+        if (fact.code === 'PRE_STOP_HOOK_FAILED') this.#end('failed', at, fact.message);
+        if (fact.code === 'PRE_START_HOOK_FAILED') this.#end('rolledBack', at, fact.message);
+        break;
       case 'startFailed':
       case 'probationFailed':
       case 'appCrashLooped':

@@ -8,7 +8,7 @@ import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 
 export type StandInAsset = { id: number; name: string; content: Buffer; state: 'uploaded' | 'open'; digest: string | null; announcedBytes: number };
-export type StandInRelease = { id: number; tag: string; draft: boolean; prerelease: boolean; publishedAt: string; assets: StandInAsset[] };
+export type StandInRelease = { id: number; tag: string; draft: boolean; prerelease: boolean; publishedAt: string; body: string; assets: StandInAsset[] };
 
 /** What the next answers do; each field stays until it is changed. */
 export type Misbehaviour = {
@@ -85,7 +85,16 @@ export class StandIn {
 
   publish(tag: string, assets: Record<string, Buffer>, overrides: Partial<StandInRelease> & { digests?: boolean } = {}): StandInRelease {
     const { digests = true, ...rest } = overrides;
-    const release: StandInRelease = { id: this.#nextId++, tag, draft: false, prerelease: false, publishedAt: new Date().toISOString(), assets: [], ...rest };
+    const release: StandInRelease = {
+      id: this.#nextId++,
+      tag,
+      draft: false,
+      prerelease: false,
+      publishedAt: new Date().toISOString(),
+      body: '',
+      assets: [],
+      ...rest,
+    };
     this.releases.unshift(release);
     for (const [name, content] of Object.entries(assets)) this.attach(release, name, content, { digests });
     return release;
@@ -289,6 +298,7 @@ export class StandIn {
       created_at: release.publishedAt,
       published_at: release.publishedAt,
       updated_at: release.publishedAt,
+      body: release.body,
       assets: release.assets.map((asset) => ({
         url: `${api}/releases/assets/${asset.id}`,
         id: asset.id,
@@ -307,7 +317,6 @@ export class StandIn {
       })),
       tarball_url: `${api}/tarball/${release.tag}`,
       zipball_url: `${api}/zipball/${release.tag}`,
-      body: '',
     };
   }
 
