@@ -21,9 +21,9 @@ export function isDenied({ denied, policy }: Pick<Context, 'denied' | 'policy'>,
   return denied.some((denial) => denial.version === version && (denial.fingerprint === null || denial.fingerprint === print));
 }
 
-/** Whether a found release is to be fetched now. The operator's own request is never questioned. */
+/** Whether a found release is to be fetched now. The operator's own request is never questioned, but by his environment. */
 export function isWanted(context: Context, release: Release, at: number): boolean {
-  if (context.request !== null) return true;
+  if (context.request !== null) return !context.policy.denied.includes(release.version);
   if (context.paused || context.hold !== null || context.candidate?.byOperator) return false;
   if (isDenied(context, release.version, fingerprint(release))) return false;
   const { candidate, current, policy, retryAt } = context;

@@ -14,6 +14,8 @@ export class Prober {
   #version: string | null = null;
   #done: Promise<void> | null = null;
   readonly gaps: Gap[] = [];
+  /** Requests that nobody answered with 200. */
+  failures = 0;
   readonly versions: { version: string; atMs: number }[] = [];
 
   constructor(port: number, intervalMs = 5) {
@@ -59,7 +61,10 @@ export class Prober {
     while (!this.#stop.signal.aborted) {
       const version = await ask(this.#port);
       if (version !== null) this.#answered(version);
-      else this.#version = null;
+      else {
+        this.#version = null;
+        this.failures += 1;
+      }
       for (const resolve of this.#rounds.splice(0)) resolve();
       await sleep(this.#intervalMs, undefined, { signal: this.#stop.signal }).catch(() => {});
     }

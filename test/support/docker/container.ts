@@ -147,10 +147,10 @@ export class Container {
   }
 
   /** Looks until it is so: for what has no way of telling. */
-  async until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-    const deadline = performance.now() + PATIENCE_MS;
+  async until(what: string, isSo: () => Promise<boolean>, patienceMs = PATIENCE_MS): Promise<void> {
+    const deadline = performance.now() + patienceMs;
     while (!(await isSo())) {
-      if (performance.now() > deadline) throw new Error(`not within ${PATIENCE_MS} ms: ${what}; the log says:\n${await this.logs()}`);
+      if (performance.now() > deadline) throw new Error(`not within ${patienceMs} ms: ${what}; the log says:\n${await this.logs()}`);
       await sleep(LOOK_EVERY_MS);
     }
   }
