@@ -9,46 +9,15 @@
  * - A release is tried at most `policy.maxAttempts` times, then denied; only the operator or a newer release changes that.
  * - Every failure is a fact with a transition. None of them ends in a state without a way on.
  */
-import { and, cancel, not } from 'xstate';
+import { and, not } from 'xstate';
 import { hookInput } from './change.ts';
 import { initialContext } from './context.ts';
-import { fallback, sortTrees } from './rules.ts';
+import { preparing } from './preparing.ts';
+import { fallback } from './rules.ts';
+import { running } from './running.ts';
+import { abandonable, boot, whenFoundDown } from './transitions.ts';
 import { downloadAtHand, releaseAtHand, updaterSetup } from './vocabulary.ts';
-
-/**
- * While a release is on its way in, the operator's word can end that: a denial of this very version, or another
- * configuration. Meanwhile the gate may open: an old version is started when the first check takes too long. And whoever kills the
- * updater (no memory, most likely) must not do so for ever.
- */
-const abandonable = {
-  versionDenied: { guard: 'deniesCandidate', target: 'settling', actions: 'deny' },
-  configurationChanged: { target: 'settling', actions: 'adoptPolicy' },
-  appFoundUp: { guard: not('appIsUp'), actions: 'seeUp' },
-  workInterrupted: [{ guard: 'isInterruptedTooOften', target: 'settling', actions: 'giveUpInterrupted' }, { actions: 'recordWorkInterrupted' }],
-} as const;
-
-/**
- * A boot checks before it starts anything, so that an old version does not run when a newer one can be had. But data that has to be
- * prepared for what the image brings is not prepared while the gate's time runs out.
- */
-const boot = [
-  { guard: 'isBootWithHook', target: '#updater.settling', actions: 'seeDown' },
-  { target: '#updater.checking', actions: 'seeDown' },
-] as const;
-
-/** Back to a release that waits, as far as it had come. */
-const takeUp = [
-  { guard: and(['hasCandidate', 'treeIsThere']), target: 'preparing', actions: 'clearRetry' },
-  { guard: and(['hasCandidate', 'stopsFirst']), target: 'preparing', actions: 'clearRetry' },
-  { guard: 'hasCandidate', target: 'downloading', actions: 'clearRetry' },
-] as const;
-
-/** A download that only uses the time of a wait is no reason to keep a container's app from starting. */
-const whenFoundDown = [
-  { guard: 'wasStoppedForUpdate', target: 'settling', actions: 'recordInterruption' },
-  { guard: and(['appIsUp', 'isDeferred']), target: 'settling', actions: ['seeDown', 'retryNow'] },
-  { guard: 'appIsUp', actions: 'seeDown' },
-] as const;
+import { waiting } from './waiting.ts';
 
 export const updaterMachine = updaterSetup.createMachine({
   id: 'updater',
@@ -111,53 +80,7 @@ export const updaterMachine = updaterSetup.createMachine({
         { target: 'running' },
       ],
     },
-    waiting: {
-      description: 'Waits for its moment, for the time of the next try, for assets that are still uploading, or for a first version to run.',
-      tags: 'resting',
-      entry: 'scheduleRetry',
-      exit: cancel('retry'),
-      on: {
-        retryDue: [
-          ...takeUp,
-          { guard: 'canBringUp', target: 'readying', actions: ['clearRetry', 'targetFallback'] },
-          { guard: 'appIsUp', target: 'running', actions: 'clearRetry' },
-        ],
-        updateRequested: [
-          { guard: and(['hasCandidate', 'treeIsThere']), target: 'preparing', actions: ['clearRetry', 'recordForce'] },
-          { guard: and(['hasCandidate', 'stopsFirst']), target: 'preparing', actions: ['clearRetry', 'recordForce'] },
-          { guard: 'hasCandidate', target: 'downloading', actions: ['clearRetry', 'recordForce'] },
-          { guard: and(['appIsUp', 'isUnproven']), target: 'running', actions: 'clearRetry' },
-          { guard: 'forces', actions: 'recordForce' },
-        ],
-        versionApproved: [{ guard: 'isDeferred', target: 'settling', actions: ['approve', 'retryNow'] }, { actions: 'approve' }],
-        resumed: [{ guard: 'isDeferred', target: 'settling', actions: ['resume', 'retryNow'] }, { actions: 'resume' }],
-        holdReleased: [{ guard: 'isDeferred', target: 'settling', actions: ['releaseHold', 'retryNow'] }, { actions: 'releaseHold' }],
-        configurationChanged: [{ guard: 'isDeferred', target: 'settling', actions: ['adoptPolicy', 'retryNow'] }, { actions: 'adoptPolicy' }],
-        releaseFound: [
-          { guard: and(['isWanted', 'stopsFirst']), target: 'preparing', actions: 'adoptRelease' },
-          { guard: 'isWanted', target: 'downloading', actions: 'adoptRelease' },
-          { guard: 'isCandidateElsewhere', actions: 'refreshCandidate' },
-          { guard: 'isWithdrawn', target: 'settling', actions: 'dropCandidate' },
-        ],
-        nothingNewer: [
-          { guard: and(['awaitsAssets', 'appIsUp']), target: 'settling', actions: 'forgetWait' },
-          { guard: 'isWithdrawn', target: 'settling', actions: 'dropCandidate' },
-        ],
-        assetsAwaited: { guard: 'saysSomethingNew', actions: ['recordWait', 'recordProblem'] },
-        releaseRefused: { guard: 'saysSomethingNew', target: 'settling', actions: ['recordRefusal', 'recordProblem'] },
-        installRequested: { target: 'checking', actions: 'adoptRequest' },
-        restartRequested: { guard: 'appIsUp', target: 'stopping', actions: 'stopForRestart' },
-        versionDenied: { target: 'settling', actions: 'deny' },
-        appCrashLooped: [
-          { guard: and(['mayRollBack', not('isHeld')]), target: 'rollingBack', actions: 'recordCrashLoop' },
-          // What might help waits already: it need not ask an app that does not stay up.
-          { guard: and(['isDeferred', not('nothingStarts')]), target: 'preparing', actions: ['recordProblem', 'noteNothingStarts', 'clearRetry'] },
-          { guard: 'saysSomethingNew', actions: 'recordProblem' },
-        ],
-        appFoundDown: [...boot],
-        appFoundUp: { guard: not('appIsUp'), target: 'settling', actions: 'seeUp' },
-      },
-    },
+    waiting,
     downloading: {
       description: 'Fetches the asset into a part file, resuming where an earlier try ended. A tree still on disk is not fetched again.',
       invoke: { id: 'download', src: 'download', input: ({ context }) => ({ release: releaseAtHand(context) }) },
@@ -196,59 +119,7 @@ export const updaterMachine = updaterSetup.createMachine({
         ...abandonable,
       },
     },
-    preparing: {
-      description: 'Asks before it interrupts, and checks everything that can be checked while the app still runs.',
-      initial: 'asking',
-      on: {
-        switchStarted: { target: 'stopping', actions: 'stopForUpdate' },
-        preparationFailed: { target: 'settling', actions: 'recordFailure' },
-        paused: { target: 'preparing', reenter: true, actions: 'pause' },
-        // What was allowed while the app ran may not be so at the next boot.
-        appFoundDown: { guard: 'appIsUp', target: 'preparing', reenter: true, actions: 'seeDown' },
-        ...abandonable,
-      },
-      states: {
-        asking: {
-          description: 'May the app be interrupted now? The clock, the app and the operator can say "not now".',
-          invoke: { id: 'observeConditions', src: 'observeConditions', input: ({ context }) => ({ window: context.policy.window }) },
-          on: {
-            conditionsObserved: [
-              { guard: and(['isInhibited', 'appIsUp', not('treeIsThere')]), target: '#updater.downloading', actions: 'recordDeferral' },
-              { guard: 'isInhibited', target: '#updater.settling', actions: 'recordDeferral' },
-              { guard: and([not('appIsUp'), not('treeIsThere')]), target: '#updater.downloading' },
-              { guard: and(['appIsUp', 'hasPreStopHook']), target: 'draining' },
-              { target: 'checking' },
-            ],
-          },
-        },
-        draining: {
-          description: 'Runs the pre-stop hook while the app is still up. It may drain, announce, say "not now", or forbid this attempt.',
-          entry: 'beginChange',
-          invoke: { id: 'runHook', src: 'runHook', input: ({ context }) => hookInput(context, 'preStop') },
-          on: {
-            hookSucceeded: { target: 'checking' },
-            interruptionDeferred: [
-              { guard: 'isForced', target: 'checking' },
-              { target: '#updater.settling', actions: 'recordHookDeferral' },
-            ],
-            hookFailed: { target: '#updater.settling', actions: ['recordFailure', 'endChange'] },
-          },
-        },
-        checking: {
-          description: 'Checks disk, supervisor and entry point. Leaving it for `stopping` is the one durable step before the stop.',
-          invoke: {
-            id: 'prepareSwitch',
-            src: 'prepareSwitch',
-            input: ({ context }) => ({
-              release: releaseAtHand(context),
-              from: context.current?.version ?? null,
-              attempt: context.candidate?.attempt ?? 1,
-              installed: context.installed !== null,
-            }),
-          },
-        },
-      },
-    },
+    preparing,
     stopping: {
       description: 'Stops the app and waits until its whole process group is gone.',
       invoke: { id: 'stop', src: 'stop', input: () => ({}) },
@@ -317,60 +188,7 @@ export const updaterMachine = updaterSetup.createMachine({
         ],
       },
     },
-    running: {
-      description: 'The app runs. This is the resting state, also while a poll is made from it.',
-      initial: 'deciding',
-      on: {
-        installRequested: { target: 'checking', actions: 'adoptRequest' },
-        restartRequested: { target: 'stopping', actions: 'stopForRestart' },
-        appFoundDown: [...boot],
-        appCrashLooped: [
-          // An operator's choice stands, and is only reported.
-          { guard: and(['mayRollBack', not('isHeld')]), target: 'rollingBack', actions: 'recordCrashLoop' },
-          { guard: 'saysSomethingNew', actions: 'recordProblem' },
-        ],
-      },
-      states: {
-        deciding: {
-          description: 'A version that was healthy before needs no probation.',
-          always: [{ guard: 'isUnproven', target: 'probation' }, { target: 'settled' }],
-        },
-        probation: {
-          description: 'Started, not yet trusted: it has to stay up, and to answer where a health check is set.',
-          invoke: {
-            id: 'observeProbation',
-            src: 'observeProbation',
-            input: ({ context }) => ({ version: context.current?.version ?? '', startedAt: context.startedAt, probationMs: context.policy.probationMs }),
-          },
-          on: {
-            versionBecameHealthy: { target: '#updater.settling', actions: 'recordHealthy' },
-            probationFailed: [
-              { guard: 'isTroubleOfMachine', target: '#updater.waiting', actions: 'recordUnproven' },
-              { guard: 'mayRollBack', target: '#updater.rollingBack', actions: ['targetCurrent', 'recordBadVersion'] },
-              { target: 'settled', actions: 'recordProblem' },
-            ],
-          },
-        },
-        settled: {
-          description: 'Nothing is outstanding but the next poll.',
-          tags: 'resting',
-          invoke: {
-            id: 'removeOldVersions',
-            src: 'removeOldVersions',
-            input: ({ context }) => sortTrees(context),
-          },
-          on: {
-            oldVersionsRemoved: { actions: [] },
-            releaseFound: [
-              { guard: and(['isWanted', 'stopsFirst']), target: '#updater.preparing', actions: 'adoptRelease' },
-              { guard: 'isWanted', target: '#updater.downloading', actions: 'adoptRelease' },
-            ],
-            assetsAwaited: { guard: 'saysSomethingNew', target: '#updater.waiting', actions: ['recordWait', 'recordProblem'] },
-            releaseRefused: { guard: 'saysSomethingNew', actions: ['recordRefusal', 'recordProblem'] },
-          },
-        },
-      },
-    },
+    running,
     announcing: {
       description: 'Runs the post-update hook: the new version is healthy, or the old one is back.',
       invoke: { id: 'runHook', src: 'runHook', input: ({ context }) => hookInput(context, 'postUpdate') },

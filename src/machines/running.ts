@@ -1,0 +1,60 @@
+/** The app runs: on probation, or trusted. */
+import { and, not } from 'xstate';
+import { sortTrees } from './rules.ts';
+import { boot } from './transitions.ts';
+import { updaterSetup } from './vocabulary.ts';
+
+export const running = updaterSetup.createStateConfig({
+  description: 'The app runs. This is the resting state, also while a poll is made from it.',
+  initial: 'deciding',
+  on: {
+    installRequested: { target: 'checking', actions: 'adoptRequest' },
+    restartRequested: { target: 'stopping', actions: 'stopForRestart' },
+    appFoundDown: [...boot],
+    appCrashLooped: [
+      // An operator's choice stands, and is only reported.
+      { guard: and(['mayRollBack', not('isHeld')]), target: 'rollingBack', actions: 'recordCrashLoop' },
+      { guard: 'saysSomethingNew', actions: 'recordProblem' },
+    ],
+  },
+  states: {
+    deciding: {
+      description: 'A version that was healthy before needs no probation.',
+      always: [{ guard: 'isUnproven', target: 'probation' }, { target: 'settled' }],
+    },
+    probation: {
+      description: 'Started, not yet trusted: it has to stay up, and to answer where a health check is set.',
+      invoke: {
+        id: 'observeProbation',
+        src: 'observeProbation',
+        input: ({ context }) => ({ version: context.current?.version ?? '', startedAt: context.startedAt, probationMs: context.policy.probationMs }),
+      },
+      on: {
+        versionBecameHealthy: { target: '#updater.settling', actions: 'recordHealthy' },
+        probationFailed: [
+          { guard: 'isTroubleOfMachine', target: '#updater.waiting', actions: 'recordUnproven' },
+          { guard: 'mayRollBack', target: '#updater.rollingBack', actions: ['targetCurrent', 'recordBadVersion'] },
+          { target: 'settled', actions: 'recordProblem' },
+        ],
+      },
+    },
+    settled: {
+      description: 'Nothing is outstanding but the next poll.',
+      tags: 'resting',
+      invoke: {
+        id: 'removeOldVersions',
+        src: 'removeOldVersions',
+        input: ({ context }) => sortTrees(context),
+      },
+      on: {
+        oldVersionsRemoved: { actions: [] },
+        releaseFound: [
+          { guard: and(['isWanted', 'stopsFirst']), target: '#updater.preparing', actions: 'adoptRelease' },
+          { guard: 'isWanted', target: '#updater.downloading', actions: 'adoptRelease' },
+        ],
+        assetsAwaited: { guard: 'saysSomethingNew', target: '#updater.waiting', actions: ['recordWait', 'recordProblem'] },
+        releaseRefused: { guard: 'saysSomethingNew', actions: ['recordRefusal', 'recordProblem'] },
+      },
+    },
+  },
+});
