@@ -2,13 +2,18 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { killed, stepsOf } from '../support/kill-cases.ts';
 
-for (const strategy of ['kill-then-download', 'download-then-kill'] as const) {
-  describe(`SIGKILL around every fact of an update, ${strategy}, then a start`, { concurrency: 3 }, async () => {
-    const steps = await stepsOf({ strategy, steps: 'facts' });
+for (const [strategy, hooks] of [
+  ['kill-then-download', false],
+  ['download-then-kill', false],
+  ['download-then-kill', true],
+] as const) {
+  const kind = { strategy, hooks, steps: 'facts' as const };
+  describe(`SIGKILL around every fact of an update, ${strategy}${hooks ? ' with hooks' : ''}, then a start`, { concurrency: 3 }, async () => {
+    const steps = await stepsOf(kind);
     it('finds the facts of an update', () => assert.ok(steps.length >= 10, steps.join()));
     for (const [index] of steps.entries()) {
       for (const moment of ['before', 'after'] as const) {
-        it(`converges when killed ${moment} fact ${index + 1}`, () => killed({ strategy, steps: 'facts', at: index + 1, moment }));
+        it(`converges when killed ${moment} fact ${index + 1}`, () => killed({ ...kind, at: index + 1, moment }));
       }
     }
   });

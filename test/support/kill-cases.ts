@@ -6,20 +6,34 @@ import type { Status } from '../../src/cli/report.ts';
 import { appArchive } from './app.ts';
 import { Product } from './product.ts';
 
-export type KillCase = { strategy: 'kill-then-download' | 'download-then-kill'; steps: 'facts' | 'disk'; at: number; moment: 'before' | 'after' };
-type Kind = Pick<KillCase, 'strategy' | 'steps'>;
+export type KillCase = {
+  strategy: 'kill-then-download' | 'download-then-kill';
+  steps: 'facts' | 'disk';
+  hooks: boolean;
+  at: number;
+  moment: 'before' | 'after';
+};
+type Kind = Pick<KillCase, 'strategy' | 'steps' | 'hooks'>;
 
 const MORTAL = path.join(import.meta.dirname, 'mortal.ts');
 
 /** v0.0.1 runs and is trusted; v0.0.2 is out. */
-async function prepared({ strategy, steps }: Kind): Promise<Product> {
+async function prepared({ strategy, steps, hooks }: Kind): Promise<Product> {
   const env = { UPDATE_STRATEGY: strategy, UPDATE_PROBATION: '0', MORTAL_STEPS: steps, UPDATE_ASSET: '*.tar.gz' };
   const product = await Product.create({ entry: MORTAL, env });
+  if (hooks) Object.assign(product.env, hooksOf(dataOf(product)));
   product.github.publish('v0.0.1', { 'app.tar.gz': await appArchive({ version: '0.0.1', port: product.port }) });
   const first = await product.command(['run', '--once']);
   assert.equal(first.exitCode, 0, first.stderr);
   product.github.publish('v0.0.2', { 'app.tar.gz': await appArchive({ version: '0.0.2', port: product.port }) });
   return product;
+}
+
+const dataOf = (product: Product) => path.join(product.root, 'schema');
+
+/** The data is migrated to each version before that starts, and back. */
+function hooksOf(data: string): Record<string, string> {
+  return { UPDATE_PRE_STOP_CMD: 'true', UPDATE_PRE_START_CMD: `echo "$UPDATE_TO" > ${data}`, UPDATE_POST_UPDATE_CMD: 'true' };
 }
 
 /** How many steps an update has, by name. */
@@ -38,7 +52,8 @@ export async function killed(kill: KillCase): Promise<void> {
   assert.equal(exitCode, undefined, 'it was not killed');
   const recovery = await product.command(['run', '--once']);
   assert.equal(recovery.exitCode, 0, recovery.stderr);
-  await holds(product);
+  const { version } = await holds(product);
+  if (kill.hooks) assert.equal(readFileSync(dataOf(product), 'utf8').trim(), version, 'the data fits the version that runs');
 }
 
 /** One complete version runs, `current` names it, the journal replays, and nothing is left lying about. */
