@@ -3,8 +3,9 @@ import { type Arguments, EXIT, helpText, parseArguments, UsageError } from './cl
 import { type Parts, placesOf, policyOf, programVersion } from './cli/compose.ts';
 import { createLog } from './cli/log.ts';
 import { checkOnly, operate } from './cli/operate.ts';
-import { showEvents, showHistory, showReplay, showStatus, showVerify } from './cli/read.ts';
+import { showEvents, showHistory, showReplay, showStatus } from './cli/read.ts';
 import { type Observe, run } from './cli/run.ts';
+import { showVerify } from './cli/verify.ts';
 import { parseConfig } from './config/config.ts';
 import { toFault } from './support/fault.ts';
 
@@ -38,7 +39,7 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
   });
   if (args.command === 'run')
     for (const name of result.unknown) log.warn(`${name} is not a setting of this program: a slip of the pen? docs/settings.md lists them all`);
-  if (args.command === 'run' && config.UPDATE_VERIFY === 'none') log.warn('UPDATE_VERIFY=none: whatever is downloaded is run, unverified');
+  if (args.command === 'run' && config.UPDATE_VERIFY.length === 0) log.warn('UPDATE_VERIFY=none: whatever is downloaded is run, unverified');
   try {
     return await perform(args, { config, places: placesOf(config), policy: policyOf(config), log, environment }, observe);
   } catch (error) {
@@ -68,7 +69,7 @@ function perform(args: Arguments, parts: Parts, observe: Observe): Promise<numbe
     case 'replay':
       return showReplay(args, parts);
     case 'verify':
-      return showVerify(args, parts);
+      return showVerify(args, parts, signal);
     case 'update':
     case 'install':
     case 'release':

@@ -19,7 +19,7 @@ export const COMMANDS = {
   status: 'what runs, what is new, why not now',
   history: 'the updates so far',
   events: 'the journal (--follow: as it grows)',
-  verify: 'compare the installed trees with their manifests',
+  verify: 'compare the installed trees with their manifests; verify [file|tag]: which rules hold for it, and which do not',
   replay: 'fold the journal again (--at N: as it was at fact N)',
 } as const;
 export type CommandName = keyof typeof COMMANDS;

@@ -14,12 +14,14 @@ import { EmbeddedSupervisor } from '../effects/supervisor/embedded.ts';
 import { RunitSupervisor } from '../effects/supervisor/runit.ts';
 import type { Supervisor } from '../effects/supervisor/supervisor.ts';
 import { highestKept, inboxDir, type Places, readWorld } from '../effects/trees.ts';
+import type { TrustOptions } from '../effects/verify.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import type { Policy } from '../machines/model.ts';
 import type { State } from '../runtime/fold.ts';
 import { type Log, Runtime } from '../runtime/runtime.ts';
 import { Fault } from '../support/fault.ts';
+import { parseMinisignKey } from '../trust/minisign.ts';
 import { hostPlatform, matchGlob } from './host.ts';
 import type { ImageInfo } from './report.ts';
 
@@ -65,7 +67,7 @@ export function policyOf(config: Config): Policy {
     tag: config.UPDATE_TAG ?? null,
     assetGlob: config.UPDATE_ASSET ?? null,
     platform: hostPlatform(),
-    requireDigest: config.UPDATE_VERIFY === 'digest',
+    requireDigest: config.UPDATE_VERIFY.includes('digest'),
     rollback: config.UPDATE_ROLLBACK,
     maxAttempts: MAX_ATTEMPTS,
     retryBaseMs: config.SLEEP,
@@ -75,6 +77,7 @@ export function policyOf(config: Config): Policy {
     approval: config.UPDATE_APPROVAL,
     urgentAllowed: config.UPDATE_URGENT,
     denied: config.UPDATE_DENY.map((version) => version.replace(/^v(?=\d)/, '')),
+    requireMinisign: config.UPDATE_VERIFY.includes('minisign'),
     hooks: {
       preStop: config.UPDATE_PRE_STOP_CMD !== undefined,
       preStart: config.UPDATE_PRE_START_CMD !== undefined,
@@ -149,6 +152,9 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
   const appEnv = appEnvironment(environment);
   const supervisor = createSupervisor(parts, options.appOutput);
   const app = appOptionsOf(parts, options.appArgs);
+  const keepAppDown = (down: boolean): void => {
+    if (usesRunit(config)) keepGateShut(places.root, down);
+  };
   const effects = createEffects({
     github,
     http,
@@ -165,7 +171,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     maxUnpackedBytes: config.UPDATE_MAX_UNPACKED_BYTES,
     maxEntries: config.UPDATE_MAX_ENTRIES,
     onProgress: options.onProgress,
-    requireDigest: policy.requireDigest,
+    trust: trustOf(config),
     app,
     linked: { names: config.UPDATE_LINKED, directory: config.UPDATE_LINKED_DIR, owner: usesRunit(config) ? appUser() : null },
     health: {
@@ -187,7 +193,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
       timeoutMs: config.UPDATE_HOOK_TIMEOUT,
       directory: places.root,
       say: log.info,
-      keepAppDown: usesRunit(config) ? keepGateShut : () => {},
+      keepAppDown,
     },
     stop: { signalName: config.UPDATE_STOP_SIGNAL, waitMs: config.SVWAIT },
     keptTrees: config.UPDATE_KEEP,
@@ -212,11 +218,22 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     log,
     onRecord: options.onRecord,
   });
+  // Left by a crash after the hook was done.
+  if (!runtime.state.snapshot.matches('migrating')) keepAppDown(false);
   return { runtime, supervisor };
 }
 
 function busyOptions(config: Config): BusyOptions {
   return { file: config.UPDATE_BUSY_FILE, maxAgeMs: config.UPDATE_BUSY_MAX_AGE };
+}
+
+export function trustOf(config: Config): TrustOptions {
+  const { UPDATE_ATTESTATION_IDENTITY: identity, UPDATE_ATTESTATION_ROOT: file } = config;
+  const minisignKeys = config.UPDATE_MINISIGN_KEYS.flatMap((text) => parseMinisignKey(text) ?? []);
+  const trustedRoot = async (): Promise<unknown> =>
+    file === undefined ? (await import('../trust/roots.ts')).PUBLIC_GOOD_ROOT : JSON.parse(readFileSync(file, 'utf8'));
+  const { UPDATE_ATTESTATION_ISSUER: issuer, UPDATE_ATTESTATION_INSTANCE: instance } = config;
+  return { conditions: config.UPDATE_VERIFY, minisignKeys, attestation: identity === undefined ? null : { identity, issuer, instance, trustedRoot } };
 }
 
 /** `auto` is the container's runit where its init is at work. A second app in one container asks for `embedded`. */

@@ -29,7 +29,11 @@ export function createProgress(stream: NodeJS.WriteStream, log: Log, format: 'te
       const moved = name === before ? '' : `[${before === '' ? '' : `${before} → `}${name}] `;
       before = name;
       const line = `${live ? paint(moved, isTrouble(record.fact)) : moved}${describeFact(record.fact)}`;
-      if (isTrouble(record.fact)) log.warn(line);
+      const { lastError } = state.snapshot.context;
+      // Trouble that the machine saw in a fact which is none.
+      const seen = lastError?.at === record.at && !('code' in record.fact) ? `; ${lastError.message} [${lastError.code}]` : '';
+      if (seen !== '') log.warn(`${line}${seen}`);
+      else if (isTrouble(record.fact)) log.warn(line);
       else log.info(line);
       if (name === 'downloading') meter.restart();
     },

@@ -2,8 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
 import { type PollNote, pollNoteSchema } from '../effects/check.ts';
-import { problemsOf } from '../effects/integrity.ts';
-import { keptTrees, readWorld, stateDir } from '../effects/trees.ts';
+import { readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
 import { isLocked } from '../journal/lock.ts';
 import type { JournalRecord } from '../journal/record.ts';
@@ -164,21 +163,4 @@ export function showReplay(args: Arguments, parts: Parts): number {
   } finally {
     journal.close();
   }
-}
-
-/** Every tree against its manifest: what was changed, is missing, or does not belong. */
-export async function showVerify(args: Arguments, parts: Parts): Promise<number> {
-  // Names linked to the app's data replace what the archive brought, and lead out of the tree.
-  const linked = parts.config.UPDATE_LINKED.map((name) => name.replace(/\/+$/, ''));
-  const trees = await keptTrees(parts.places);
-  const results = await Promise.all(
-    trees.map(async ({ version }) => {
-      const problems = await problemsOf(version.path, linked);
-      return { version: version.version, tag: version.tag, path: version.path, ok: problems.length === 0, problems };
-    }),
-  );
-  if (args.json) print(JSON.stringify(results, null, 2));
-  else if (results.length === 0) print('nothing is installed yet');
-  else for (const { version, ok, problems } of results) print(`${version}: ${ok ? 'as its manifest says' : problems.slice(0, 10).join('; ')}`);
-  return results.every(({ ok }) => ok) ? EXIT.done : EXIT.failed;
 }

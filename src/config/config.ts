@@ -97,10 +97,32 @@ function contradictions(environment: Environment, raw: Record<string, string | u
   if (raw['UPDATE_HEALTH_URL'] !== undefined && raw['UPDATE_HEALTH_CMD'] !== undefined) {
     problems.push('UPDATE_HEALTH_CMD: is given beside UPDATE_HEALTH_URL. Keep one of them');
   }
+  problems.push(...verificationProblems(raw));
   const escaping = (raw['UPDATE_LINKED'] ?? '').split(/[\s,]+/).filter((name) => name.startsWith('/') || name.split('/').includes('..'));
   if (escaping.length > 0)
     problems.push(`UPDATE_LINKED: ${escaping.join(' ')} would leave the tree. Name files and directories inside it. Example: UPDATE_LINKED=world logs`);
   return problems;
+}
+
+/** A condition without what it is checked against would refuse every release. */
+function verificationProblems(raw: Record<string, string | undefined>): string[] {
+  const parsed = settings.shape.UPDATE_VERIFY.safeParse(raw['UPDATE_VERIFY']);
+  const conditions: readonly string[] = parsed.success ? parsed.data : [];
+  const problems: string[] = [];
+  const keys = (raw['UPDATE_MINISIGN_KEYS'] ?? '').split(/[\s,]+/).filter(Boolean);
+  const wrong = keys.filter((key) => !/^RW[A-Za-z0-9+/]{54}$/.test(key));
+  for (const key of wrong)
+    problems.push(`UPDATE_MINISIGN_KEYS: ${JSON.stringify(key)} is not a minisign public key (the 56 characters after the comment in minisign.pub)`);
+  if (conditions.includes('minisign') && keys.length === 0) problems.push(missing('UPDATE_MINISIGN_KEYS', 'minisign'));
+  if (conditions.includes('attestation') && raw['UPDATE_ATTESTATION_IDENTITY'] === undefined)
+    problems.push(missing('UPDATE_ATTESTATION_IDENTITY', 'attestation'));
+  if (conditions.includes('attestation') && raw['UPDATE_ATTESTATION_INSTANCE'] === 'github' && raw['UPDATE_ATTESTATION_ROOT'] === undefined)
+    problems.push(missing('UPDATE_ATTESTATION_ROOT', 'attestation with UPDATE_ATTESTATION_INSTANCE=github'));
+  return problems;
+}
+
+function missing(name: SettingName, condition: string): string {
+  return `${name}: is needed by UPDATE_VERIFY=${condition}. Example: ${name}=${metaOf(name).example}`;
 }
 
 /** Loopback can't be listened in on from outside; everything else needs the operator's word. */

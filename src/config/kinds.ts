@@ -55,6 +55,23 @@ export function timeWindow() {
   });
 }
 
+const CONDITIONS = ['digest', 'minisign', 'attestation'] as const;
+
+/** Conditions by their names, or `none` alone, which is the empty list. */
+export function conditions() {
+  return z.string().transform((text, context) => {
+    const names = text
+      .toLowerCase()
+      .split(/[\s,]+/)
+      .filter(Boolean);
+    if (names.length === 1 && names[0] === 'none') return [];
+    const known = CONDITIONS.filter((name) => names.includes(name));
+    const others = names.filter((name) => !CONDITIONS.some((condition) => condition === name));
+    if (others.includes('none')) return fail(context, 'names none beside others');
+    return others.length > 0 || known.length === 0 ? fail(context, `is not a list of ${CONDITIONS.join(', ')}, or none`) : known;
+  });
+}
+
 /** Words between blanks or commas. */
 export function words() {
   return z.string().transform((text) => text.split(/[\s,]+/).filter(Boolean));

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import semver from 'semver';
 import { z } from 'zod';
-import { bytes, checked, integer, matching, oneOf, onOff, seconds, timeWindow, words } from './kinds.ts';
+import { bytes, checked, conditions, integer, matching, oneOf, onOff, seconds, timeWindow, words } from './kinds.ts';
 
 export type SettingMeta = {
   meaning: string;
@@ -112,17 +112,36 @@ export const settings = z.object({
     meaning: 'exactly this tag: a pin, a downgrade, or a moving tag followed by digest',
     example: 'v1.4.2',
   }),
-  UPDATE_VERIFY: setting(oneOf('digest', 'none').default('digest'), {
+  UPDATE_VERIFY: setting(conditions().default(['digest']), {
     standard: 'digest',
-    meaning: '`digest`: what GitHub computed at upload and a checksums asset, whichever there are, must hold; `none`: nothing is checked',
-    example: 'digest',
+    meaning: 'conditions that must all hold before anything is unpacked: `digest`, `minisign`, `attestation`; or `none` alone (docs/security.md)',
+    example: 'digest,minisign',
   }),
-  UPDATE_MINISIGN_KEYS: later('minisign public keys that a release must be signed with', 'none', 'RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3'),
-  UPDATE_ATTESTATION_IDENTITY: later(
-    'workflow identity that an attestation must name',
-    'none',
-    'https://github.com/acme/app/.github/workflows/release.yml@refs/tags/*',
-  ),
+  UPDATE_MINISIGN_KEYS: setting(words().default([]), {
+    standard: 'none',
+    meaning: 'minisign public keys, one of which a release must be signed with; several while one replaces another',
+    example: 'RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3',
+  }),
+  UPDATE_ATTESTATION_IDENTITY: setting(checked((text) => /^https:\/\/\S+@\S+$/.test(text), 'is not a workflow and a ref').optional(), {
+    standard: 'none',
+    meaning: "the workflow that must have built a release, exactly; a `*` stands for the release's tag and nothing else",
+    example: 'https://github.com/acme/app/.github/workflows/release.yml@refs/tags/*',
+  }),
+  UPDATE_ATTESTATION_ISSUER: setting(checked(isUrl, 'is not an http(s) address').default('https://token.actions.githubusercontent.com'), {
+    standard: 'https://token.actions.githubusercontent.com',
+    meaning: "who vouches for the workflow's identity; another one with an Enterprise server",
+    example: 'https://token.actions.githubusercontent.com',
+  }),
+  UPDATE_ATTESTATION_INSTANCE: setting(oneOf('public-good', 'github').default('public-good'), {
+    standard: 'public-good',
+    meaning: "the Sigstore instance that attests: `public-good` for public repositories, `github` (GitHub's own) for private ones",
+    example: 'github',
+  }),
+  UPDATE_ATTESTATION_ROOT: setting(checked(isReadable, "names a file that can't be read").optional(), {
+    standard: "the public-good instance's, shipped",
+    meaning: 'file with a trusted root (`gh attestation trusted-root`), one JSON document; needed for `github`',
+    example: '/etc/self-update/trusted_root.json',
+  }),
   UPDATE_HEALTH_URL: setting(checked(isUrl, 'is not an http(s) address').optional(), {
     standard: 'none',
     meaning: 'a version on probation must answer 2xx here',

@@ -154,13 +154,14 @@ async function findLocally(tag: string, policy: Policy, places: Places): Promise
     prerelease: false,
     asset,
     checksums: null,
+    signatures: [],
     urgent: false,
     origin: 'baked',
   };
 }
 
 /** An archive on this machine, named by the operator: its version is in its name, else it is told apart by its digest. */
-async function localRelease(file: string, policy: Policy): Promise<Release> {
+export async function localRelease(file: string, policy: Policy): Promise<Release> {
   const stats = await stat(file).catch(() => null);
   if (!stats?.isFile()) throw new Fault('FILE_MISSING', `${file} is not a file that the updater can read: give the path as the updater sees it`);
   const hash = createHash('sha256');
@@ -178,6 +179,7 @@ async function localRelease(file: string, policy: Policy): Promise<Release> {
     prerelease: false,
     asset,
     checksums: null,
+    signatures: [],
     urgent: false,
     origin: 'file',
   };

@@ -134,6 +134,22 @@ function sameBuild<T extends { name: string }>(assets: readonly T[]): readonly T
   return assets;
 }
 
+export type Signature<T> = { kind: 'minisign' | 'attestation'; over: 'asset' | 'sums'; asset: T };
+
+/** Signatures of the asset and of its sums, by the endings that minisign, cosign, GitHub and the SLSA generators give them. */
+export function chooseSignatures<T extends { name: string }>(assets: readonly T[], assetName: string, sumsName: string | null): Signature<T>[] {
+  const endings = [
+    { ending: '.minisig', kind: 'minisign' },
+    { ending: '.sigstore.json', kind: 'attestation' },
+    { ending: '.sigstore', kind: 'attestation' },
+    { ending: '.intoto.jsonl', kind: 'attestation' },
+  ] as const;
+  const signed = [{ over: 'asset' as const, name: assetName }, ...(sumsName === null ? [] : [{ over: 'sums' as const, name: sumsName }])];
+  return signed.flatMap(({ over, name }) =>
+    endings.flatMap(({ ending, kind }) => assets.filter((asset) => asset.name === `${name}${ending}`).map((asset) => ({ kind, over, asset }))),
+  );
+}
+
 /** The asset that carries the sums for `assetName`: its own `.sha256`, else the release's checksums file. */
 export function chooseChecksums<T extends { name: string }>(assets: readonly T[], assetName: string): T | null {
   const own = assets.find(({ name }) => name === `${assetName}.sha256` || name === `${assetName}.sha256sum`);

@@ -73,6 +73,10 @@ export type Context = {
   change: Change | null;
   /** No version could be started: what else might be had is not to wait. */
   nothingStarts: boolean;
+  /** GitHub's id of the repository that is followed; null until it was told. */
+  repositoryId: number | null;
+  /** The fingerprint of an asset that took the place of what runs, under the same tag: told once. */
+  replacedBy: string | null;
   request: Request | null;
   retryAt: number | null;
   awaiting: { tag: string; version: string; since: number; message: string } | null;
@@ -106,6 +110,8 @@ export function initialContext({ policy, world, floor }: { policy: Policy; world
     prepared: null,
     change: null,
     nothingStarts: false,
+    repositoryId: null,
+    replacedBy: null,
     request: null,
     retryAt: null,
     awaiting: null,
@@ -157,6 +163,18 @@ export function adoptRelease(context: Context, fact: FactOf<'releaseFound'> & { 
   const candidate = { ...fresh, forced: fresh.forced || isForceInForce(context.forcedAt, fact.at) };
   const denied = candidate.byOperator ? context.denied.filter((denial) => denial.version !== fact.release.version) : context.denied;
   return { candidate, denied, request: null, retryAt: null, awaiting: null, refused: null, download: null, installed: null, failedPaths: [] };
+}
+
+/** The asset of the version that runs was replaced under its tag. That is said, and not followed. */
+export function recordReplacement({ release, at }: FactOf<'releaseFound'> & { at: number }): Partial<Context> {
+  const message = `${release.asset.name} of ${release.tag} is not the one that was installed: it was replaced under the same tag. What runs stays; \`self-update install ${release.tag}\` takes the new one`;
+  return { replacedBy: fingerprint(release), lastError: { code: 'ASSET_REPLACED', message, at } };
+}
+
+/** What was learnt while the bytes were checked. */
+export function recordVerified({ repositoryId, candidate }: Context, fact: FactOf<'verified'>): Partial<Context> {
+  const urgent = candidate?.release.urgent === true && fact.urgent !== false;
+  return { repositoryId: fact.repositoryId ?? repositoryId, candidate: candidate && { ...candidate, release: { ...candidate.release, urgent } } };
 }
 
 /** A try failed: paced again, or given up and denied. What was downloaded is looked at again from the disk. */
@@ -298,5 +316,16 @@ export function recordHealthy(context: Context, fact: FactOf<'versionBecameHealt
 /** A changed repository is the operator's word: what was learnt of the other one does not bind this one. */
 export function adoptPolicy(context: Context, policy: Policy): Partial<Context> {
   if (policy.repository === context.policy.repository) return { policy };
-  return { policy, highestHealthy: null, denied: [], approved: [], candidate: null, retryAt: null, awaiting: null, refused: null, hold: null };
+  return {
+    policy,
+    highestHealthy: null,
+    denied: [],
+    approved: [],
+    repositoryId: null,
+    candidate: null,
+    retryAt: null,
+    awaiting: null,
+    refused: null,
+    hold: null,
+  };
 }

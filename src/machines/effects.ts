@@ -9,7 +9,8 @@ export type EffectInputs = {
   /** Looks for a release now: by the rules, or the very one that the operator named. */
   check: { policy: Policy; request: { tag: string | null; file: string | null } | null; running: string | null };
   download: { release: Release };
-  verify: { release: Release; path: string; sha256: string };
+  /** `repositoryId`: what the repository's id has to be; null for whatever it is. */
+  verify: { release: Release; path: string; sha256: string; repositoryId: number | null };
   extract: { release: Release; path: string; sha256: string };
   /** The clock and the app's busy lock, for the question whether the app may be interrupted. */
   observeConditions: { window: Window | null };

@@ -37,7 +37,13 @@ const schemas = {
   // Getting it.
   downloaded: z.object({ path: z.string(), sizeBytes: z.number().int(), sha256: sha256Schema }),
   downloadFailed: z.object(failure),
-  verified: z.object({ checks: z.array(z.string()) }),
+  verified: z.object({
+    checks: z.array(z.string()),
+    /** GitHub's id of the repository, where it was told. */
+    repositoryId: z.number().int().nullable().optional(),
+    /** False where a release calls itself urgent and nothing that was verified says so. */
+    urgent: z.boolean().optional(),
+  }),
   verificationFailed: z.object(failure),
   installed: z.object({ version: installedVersionSchema }),
   extractionFailed: z.object(failure),

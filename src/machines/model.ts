@@ -30,6 +30,8 @@ export const releaseSchema = z.object({
   asset: assetSchema,
   /** A `checksums.txt`, `SHA256SUMS` or `<asset>.sha256` of the same release. */
   checksums: assetSchema.nullable(),
+  /** Signatures and attestations that came with it, each over the asset or over the file of sums. */
+  signatures: z.array(z.object({ kind: z.enum(['minisign', 'attestation']), over: z.enum(['asset', 'sums']), asset: assetSchema })).default([]),
   /** Its maintainer says that it can't wait: a line `urgent` in its notes, or an asset of that name. */
   urgent: z.boolean().default(false),
   /** `file`: the operator named a local archive; `baked`: the tree of the image. `asset.url` is then an absolute path. */
@@ -58,6 +60,10 @@ export const worldSchema = z.object({
   lastGood: installedVersionSchema.nullable(),
 });
 export type World = z.infer<typeof worldSchema>;
+
+/** What a download must show before it is unpacked. */
+export const verifyConditionSchema = z.enum(['digest', 'minisign', 'attestation']);
+export type VerifyCondition = z.infer<typeof verifyConditionSchema>;
 
 export const strategySchema = z.enum(['kill-then-download', 'download-then-kill']);
 export const versioningSchema = z.enum(['semver', 'loose']);
@@ -105,6 +111,8 @@ export const policySchema = z.object({
   urgentAllowed: z.boolean().default(false),
   /** Versions that are not run, whatever the journal says. */
   denied: z.array(z.string()).default([]),
+  /** Conditions beside the digest, so that a release whose signature is still being uploaded is waited for. */
+  requireMinisign: z.boolean().default(false),
   hooks: z.object({ preStop: z.boolean(), preStart: z.boolean(), postUpdate: z.boolean() }).default({ preStop: false, preStart: false, postUpdate: false }),
 });
 export type Policy = z.infer<typeof policySchema>;

@@ -1,7 +1,7 @@
 /** Which release to follow, out of what GitHub answered. Pure: the same answer and rules give the same choice. */
 
 import { isOldEnough, oldEnoughAt } from './age.ts';
-import { type AssetPattern, chooseAsset, chooseChecksums } from './asset.ts';
+import { type AssetPattern, chooseAsset, chooseChecksums, chooseSignatures } from './asset.ts';
 import type { Asset, Policy, Release } from './model.ts';
 import { compareVersions, isPrerelease, satisfies, versionFromTag } from './version.ts';
 
@@ -104,9 +104,20 @@ function withAsset(release: PublishedRelease, version: string, policy: Policy, p
         const message = `release ${release.tag} has no digest for ${asset.name} and no checksums file, so it can't be verified. Upload the asset again, add a checksums.txt, or set UPDATE_VERIFY=none`;
         return { kind: 'refused', ...named, code: 'DIGEST_MISSING', message };
       }
+      const signatures = chooseSignatures(uploaded, asset.name, checksums?.name ?? null).map(({ asset, ...rest }) => ({
+        ...rest,
+        asset: withoutUploaded(asset),
+      }));
+      if (policy.requireMinisign && !signatures.some(({ kind }) => kind === 'minisign')) {
+        const message = `release ${release.tag} has no minisign signature of ${asset.name} or its checksums file. ${isYoung(release, nowMs) ? 'It may still be uploading; else publish' : 'Publish'} ${asset.name}.minisig`;
+        return { kind: isYoung(release, nowMs) ? 'assetsAwaited' : 'refused', ...named, code: 'SIGNATURE_MISSING', message };
+      }
       const { publishedAt, prerelease } = release;
       const urgent = isUrgent(release);
-      return { kind: 'release', release: { repository: policy.repository, ...named, publishedAt, prerelease, asset, checksums, urgent, origin: 'github' } };
+      return {
+        kind: 'release',
+        release: { repository: policy.repository, ...named, publishedAt, prerelease, asset, checksums, signatures, urgent, origin: 'github' },
+      };
     }
     case 'several': {
       const message = `release ${release.tag} has several assets for ${choice.wanted}: ${list(choice.names)}. Set UPDATE_ASSET to a pattern that fits exactly one`;
@@ -114,13 +125,17 @@ function withAsset(release: PublishedRelease, version: string, policy: Policy, p
     }
     case 'none': {
       const has = choice.names.length === 0 ? 'it has none' : `it has ${list(choice.names)}`;
-      const young = release.publishedAt !== null && nowMs - Date.parse(release.publishedAt) < ASSETS_AWAITED_FOR_MS;
+      const young = isYoung(release, nowMs);
       const message = `release ${release.tag} has no asset for ${choice.wanted} (${has}). ${young ? 'It may still be uploading; else publish one or set UPDATE_ASSET' : 'Publish one or set UPDATE_ASSET'}`;
       return { kind: young ? 'assetsAwaited' : 'refused', ...named, code: 'ASSET_MISSING', message };
     }
     default:
       return choice satisfies never;
   }
+}
+
+function isYoung({ publishedAt }: PublishedRelease, nowMs: number): boolean {
+  return publishedAt !== null && nowMs - Date.parse(publishedAt) < ASSETS_AWAITED_FOR_MS;
 }
 
 function withoutUploaded({ id, name, url, browserUrl, sizeBytes, digest }: Asset): Asset {

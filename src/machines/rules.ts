@@ -35,6 +35,12 @@ export function isWanted(context: Context, release: Release, at: number): boolea
   return moved || isNews(context, release.version, release.tag);
 }
 
+/** Whether the version that runs has other bytes now under its very tag, and that was not told yet. A moving tag is followed instead. */
+export function isReplaced({ current, policy, hold, replacedBy }: Context, release: Release): boolean {
+  if (policy.tag !== null || hold !== null || current === null || current.fingerprint === null || current.repository !== release.repository) return false;
+  return current.tag === release.tag && current.fingerprint !== fingerprint(release) && replacedBy !== fingerprint(release);
+}
+
 /** Whether a found release is the one at hand with other addresses: uploaded anew, it is fetched from where it is now. */
 export function isCandidateElsewhere({ candidate }: Context, release: Release): boolean {
   if (candidate === null || fingerprint(candidate.release) !== fingerprint(release)) return false;

@@ -51,6 +51,7 @@ export const running = updaterSetup.createStateConfig({
         releaseFound: [
           { guard: and(['isWanted', 'stopsFirst']), target: '#updater.preparing', actions: 'adoptRelease' },
           { guard: 'isWanted', target: '#updater.downloading', actions: 'adoptRelease' },
+          { guard: 'isReplaced', actions: 'recordReplacement' },
         ],
         assetsAwaited: { guard: 'saysSomethingNew', target: '#updater.waiting', actions: ['recordWait', 'recordProblem'] },
         releaseRefused: { guard: 'saysSomethingNew', actions: ['recordRefusal', 'recordProblem'] },

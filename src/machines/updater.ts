@@ -55,12 +55,14 @@ export const updaterMachine = updaterSetup.createMachine({
           { guard: and(['isWanted', 'stopsFirst']), target: 'preparing', actions: 'adoptRelease' },
           { guard: and(['isWanted', not('appIsUp'), 'hasConditions']), target: 'preparing', actions: 'adoptRelease' },
           { guard: 'isWanted', target: 'downloading', actions: 'adoptRelease' },
+          { guard: 'isReplaced', target: 'settling', actions: ['recordReplacement', 'forgetRequest'] },
           { target: 'settling', actions: 'forgetRequest' },
         ],
         nothingNewer: { target: 'settling', actions: ['forgetRequest', 'forgetWait'] },
         checkFailed: { target: 'settling', actions: ['recordProblem', 'forgetRequest'] },
         assetsAwaited: [
           { guard: 'saysSomethingNew', target: 'settling', actions: ['recordWait', 'recordProblem', 'forgetRequest'] },
+          { guard: 'isReplaced', target: 'settling', actions: ['recordReplacement', 'forgetRequest'] },
           { target: 'settling', actions: 'forgetRequest' },
         ],
         releaseRefused: { target: 'settling', actions: ['recordRefusal', 'recordProblem', 'forgetRequest'] },
@@ -98,9 +100,14 @@ export const updaterMachine = updaterSetup.createMachine({
     },
     verifying: {
       description: 'Checks the downloaded bytes against what the release promises, before anything looks inside.',
-      invoke: { id: 'verify', src: 'verify', input: ({ context }) => downloadAtHand(context) },
+      invoke: {
+        id: 'verify',
+        src: 'verify',
+        // Who names a version by hand vouches for whose it is.
+        input: ({ context }) => ({ ...downloadAtHand(context), repositoryId: context.candidate?.byOperator ? null : context.repositoryId }),
+      },
       on: {
-        verified: { target: 'extracting' },
+        verified: { target: 'extracting', actions: 'recordVerified' },
         verificationFailed: { target: 'settling', actions: 'recordFailure' },
         appFoundDown: [...whenFoundDown],
         ...abandonable,

@@ -36,6 +36,7 @@ export const waiting = updaterSetup.createStateConfig({
       { guard: and(['isWanted', 'stopsFirst']), target: 'preparing', actions: 'adoptRelease' },
       { guard: 'isWanted', target: 'downloading', actions: 'adoptRelease' },
       { guard: 'isCandidateElsewhere', actions: 'refreshCandidate' },
+      { guard: 'isReplaced', actions: 'recordReplacement' },
       { guard: 'isWithdrawn', target: 'settling', actions: 'dropCandidate' },
     ],
     nothingNewer: [

@@ -127,8 +127,8 @@ describe('a migration', { concurrency: 2 }, () => {
 
   it('in which the whole container dies is run again at the next boot, and the gate stays shut for it', async () => {
     await using container = await begun({
-      UPDATE_PRE_START_CMD: HOOK('[ -e /data/app/go ] && sleep 3 || sleep 1000'),
-      UPDATE_FIRST_CHECK_TIMEOUT: '1',
+      UPDATE_PRE_START_CMD: HOOK('[ -e /data/app/go ] && sleep 8 || sleep 1000'),
+      UPDATE_FIRST_CHECK_TIMEOUT: '5',
     });
     await container.until('the hook runs', async () => (await container.processes()).some(({ command }) => command.includes('sleep 1000')));
     await container.exec(['touch', '/data/app/go']);

@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type DownloadDependencies, download, partFile } from '../../src/effects/download.ts';
+import { GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
 import { verify } from '../../src/effects/verify.ts';
 import type { Release } from '../../src/machines/model.ts';
@@ -41,6 +42,13 @@ afterEach(async () => {
   await github.close();
   rmSync(root, { recursive: true });
 });
+
+/** What `verify` needs besides; the digest is all that is asked for. */
+function trusting() {
+  const { http } = deps;
+  const github = new GitHub({ http, repository: 'acme/app', cache: { read: () => null, write: () => {} }, now: Date.now });
+  return { http, github, trust: { conditions: ['digest' as const], minisignKeys: [], attestation: null } };
+}
 
 const get = () => download({ release }, AbortSignal.timeout(20_000), deps);
 const code = (expected: string) => (error: Error) =>
@@ -160,16 +168,16 @@ describe('verification', () => {
     begun(Buffer.alloc(BYTES.length));
     const fact = await get();
     assert.ok(fact.type === 'downloaded');
-    const input = { release, path: fact.path, sha256: fact.sha256 };
-    await assert.rejects(verify(input, AbortSignal.timeout(5000), { http: deps.http, requireDigest: true, sealed: deps.sealed }), code('DIGEST_MISMATCH'));
+    const input = { release, path: fact.path, sha256: fact.sha256, repositoryId: null };
+    await assert.rejects(verify(input, AbortSignal.timeout(5000), { ...trusting(), sealed: deps.sealed }), code('DIGEST_MISMATCH'));
     assert.ok(!existsSync(part()));
   });
 
   it('takes the word of no earlier process for what is in the file', async () => {
     const fact = await get();
     assert.ok(fact.type === 'downloaded');
-    const input = { release, path: fact.path, sha256: fact.sha256 };
-    const later = { http: deps.http, requireDigest: true, sealed: new Map<string, string>() };
+    const input = { release, path: fact.path, sha256: fact.sha256, repositoryId: null };
+    const later = { ...trusting(), sealed: new Map<string, string>() };
     assert.equal((await verify(input, AbortSignal.timeout(5000), later)).type, 'verified');
     // As a power cut leaves it.
     writeFileSync(fact.path, Buffer.alloc(BYTES.length));

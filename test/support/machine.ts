@@ -23,6 +23,7 @@ export const policy: Policy = {
   approval: false,
   urgentAllowed: false,
   denied: [],
+  requireMinisign: false,
   hooks: { preStop: false, preStart: false, postUpdate: false },
 };
 
@@ -41,6 +42,7 @@ export function release(version: string, overrides: Partial<Release> = {}): Rele
     prerelease: false,
     asset,
     checksums: null,
+    signatures: [],
     urgent: false,
     origin: 'github',
     ...overrides,

@@ -5,7 +5,7 @@ import type { PublishedRelease } from '../../machines/release.ts';
 import { Fault } from '../../support/fault.ts';
 import { type Answer, type Http, hostOf, networkFault } from './http.ts';
 import { isLimit, limitedUntilMs } from './rate-limit.ts';
-import { publishedRelease, publishedReleases } from './schema.ts';
+import { attestations, publishedRelease, publishedReleases, repository } from './schema.ts';
 
 /** Endless data: an answer beyond this is not a release. Decoded bytes, so a compressed bomb counts in full. */
 const MOST_METADATA_BYTES = 1024 * 1024;
@@ -40,18 +40,29 @@ export class GitHub {
 
   /** What the maintainers mark as latest. Null if there is none. `strikes` counts limits in a row. */
   async latest(strikes: number, signal: AbortSignal): Promise<PublishedRelease | null> {
-    return this.#read('releases/latest', publishedRelease, strikes, signal);
+    return this.#read('/releases/latest', publishedRelease, strikes, signal);
   }
 
   async tagged(tag: string, strikes: number, signal: AbortSignal): Promise<PublishedRelease | null> {
-    return this.#read(`releases/tags/${encodeURIComponent(tag)}`, publishedRelease, strikes, signal);
+    return this.#read(`/releases/tags/${encodeURIComponent(tag)}`, publishedRelease, strikes, signal);
+  }
+
+  /** GitHub's numeric id, which a repository keeps when it is renamed, and which no other ever gets. Null if it is not told. */
+  async repositoryId(signal: AbortSignal): Promise<number | null> {
+    return (await this.#read('', repository, 0, signal))?.id ?? null;
+  }
+
+  /** Sigstore bundles that GitHub keeps for these bytes. See https://docs.github.com/en/rest/repos/attestations */
+  async attestations(sha256: string, signal: AbortSignal): Promise<unknown[]> {
+    const answer = await this.#read(`/attestations/sha256:${sha256}?per_page=30`, attestations, 0, signal);
+    return answer?.attestations.flatMap(({ bundle }) => (bundle == null ? [] : [bundle])) ?? [];
   }
 
   /** Page after page, newest first, until `enough`. */
   async list(strikes: number, signal: AbortSignal, enough: (releases: readonly PublishedRelease[]) => boolean): Promise<PublishedRelease[]> {
     const releases: PublishedRelease[] = [];
     for (let page = 1; page <= MOST_PAGES; page++) {
-      const answer = await this.#read(`releases?per_page=${RELEASES_A_PAGE}&page=${page}`, publishedReleases, strikes, signal);
+      const answer = await this.#read(`/releases?per_page=${RELEASES_A_PAGE}&page=${page}`, publishedReleases, strikes, signal);
       if (answer === null) throw this.#notFound();
       releases.push(...answer);
       if (answer.length < RELEASES_A_PAGE || enough(releases)) break;
@@ -61,7 +72,7 @@ export class GitHub {
 
   async #read<T>(resource: string, schema: z.ZodType<T>, strikes: number, outer: AbortSignal): Promise<T | null> {
     const { http, cache, repository } = this.#options;
-    const url = `${http.options.apiUrl}/repos/${repository}/${resource}`;
+    const url = `${http.options.apiUrl}/repos/${repository}${resource}`;
     // ETags differ from token to token, so the cache is keyed by both.
     const key = createHash('sha256')
       .update(JSON.stringify([url, http.options.token()]))

@@ -54,4 +54,9 @@ export const publishedRelease = release.transform(
     })),
   }),
 );
+export const repository = z.object({ id: z.number().int().positive() });
+
+/** Bundles are parsed where they are checked. */
+export const attestations = z.object({ attestations: z.array(z.object({ bundle: z.unknown() })).max(100) });
+
 export const publishedReleases = z.array(publishedRelease).max(100);

@@ -30,9 +30,12 @@ export function serviceCheck(): string | null {
   return existsSync(path.join(service, 'check')) ? `cd ${service} && exec ./check` : null;
 }
 
-/** The gate is not opened by its timeout while a hook prepares the data: app/run looks for this file. */
-export function keepGateShut(shut: boolean): void {
-  const file = path.join(CONTAINER_DIR, 'migrating');
+/**
+ * The gate is not opened by its timeout while a hook prepares the data: app/run looks for this file. It survives the container, so
+ * that the next boot waits for the hook to be run again. A loop whose updater fails opens the gate all the same.
+ */
+export function keepGateShut(updateDir: string, shut: boolean): void {
+  const file = path.join(updateDir, 'migrating');
   if (shut) writeFileSync(file, '');
   else rmSync(file, { force: true });
 }

@@ -48,6 +48,10 @@ export class StandIn {
   misbehave: Misbehaviour = {};
   rateLimit: { remaining: number; resetAt: number } | null = null;
   latestTag: string | null = null;
+  /** A repository keeps it for life; one that takes over a name has another. */
+  repositoryId = 4711;
+  /** Sigstore bundles by the sha256 of what they are about. */
+  readonly attestations = new Map<string, unknown[]>();
   readonly #token: string | null;
   readonly #server: http.Server;
   #nextId = 1000;
@@ -144,9 +148,12 @@ export class StandIn {
     if (this.rateLimit && this.rateLimit.remaining <= 0)
       return this.#json(response, 403, { message: 'API rate limit exceeded', documentation_url: 'https://docs.github.com/rest/rate-limit' });
     const hidden = this.#token !== null && authorization === undefined;
-    if (!url.pathname.startsWith(`${base}/`) || hidden) return this.#notFound(response);
+    if (!`${url.pathname}/`.startsWith(`${base}/`) || hidden) return this.#notFound(response);
     if (this.rateLimit) this.rateLimit.remaining -= 1;
     const resource = url.pathname.slice(base.length);
+    if (resource === '') return this.#json(response, 200, { id: this.repositoryId, name: this.repo, full_name: `${this.owner}/${this.repo}` }, request);
+    const attested = /^\/attestations\/sha256:([0-9a-f]{64})$/.exec(resource)?.[1];
+    if (attested !== undefined) return this.#attestations(attested, request, response);
     if (resource === '/releases/latest') return this.#release(this.#latest(), request, response);
     if (resource === '/releases') return this.#list(url, request, response);
     const tag = /^\/releases\/tags\/(.+)$/.exec(resource)?.[1];
@@ -195,6 +202,12 @@ export class StandIn {
   #release(release: StandInRelease | undefined, request: http.IncomingMessage, response: http.ServerResponse): void {
     if (!release) this.#notFound(response);
     else this.#json(response, 200, this.#described(release), request);
+  }
+
+  #attestations(sha256: string, request: http.IncomingMessage, response: http.ServerResponse): void {
+    const bundles = this.attestations.get(sha256);
+    if (bundles === undefined) this.#notFound(response);
+    else this.#json(response, 200, { attestations: bundles.map((bundle) => ({ bundle, repository_id: this.repositoryId })) }, request);
   }
 
   #notFound(response: http.ServerResponse): void {

@@ -1,0 +1,106 @@
+/** Gathers what a release has to show for its bytes: sums, signatures, attestations. Everything is capped; nothing is judged here. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
+import type { Asset, Release } from '../machines/model.ts';
+import { Fault } from '../support/fault.ts';
+import type { Evidence } from '../trust/judge.ts';
+import type { GitHub } from './github/client.ts';
+import { type Http, hostOf, networkFault } from './github/http.ts';
+
+/** Sums of a thousand assets fit, and a bundle with its logs' proofs. */
+const MOST_BYTES = { sums: 256 * 1024, minisign: 16 * 1024, attestation: 1024 * 1024 };
+/** Lines of a `.jsonl`. */
+const MOST_BUNDLES = 30;
+
+export type Wanted = { digest: boolean; minisign: boolean; attestation: boolean };
+
+export async function gatherEvidence(
+  release: Release,
+  file: { path: string; sha256: string; sizeBytes: number },
+  wanted: Wanted,
+  signal: AbortSignal,
+  deps: { http: Http; github: GitHub; readLocal?: ((asset: Asset) => Promise<Buffer>) | undefined },
+): Promise<Evidence> {
+  const { asset, checksums, signatures, tag } = release;
+  const read = (from: Asset, most: number) => deps.readLocal?.(from) ?? readCapped(from, tag, most, signal, deps.http);
+  const sums = checksums === null ? null : await read(checksums, MOST_BYTES.sums);
+  const evidence = {
+    sizeBytes: file.sizeBytes,
+    sha256: file.sha256,
+    blake2b512: wanted.minisign ? await blake2b512(file.path) : Buffer.alloc(0),
+    sums: sums && {
+      name: checksums?.name ?? '',
+      text: sums.toString('utf8'),
+      sha256: hash('sha256', sums).toString('hex'),
+      blake2b512: hash('blake2b512', sums),
+    },
+  };
+  const minisigs: Evidence['minisigs'][number][] = [];
+  const bundles: Evidence['bundles'][number][] = [];
+  for (const { kind, over, asset: signature } of signatures) {
+    if (kind === 'minisign' && wanted.minisign) minisigs.push({ over, text: (await read(signature, MOST_BYTES.minisign)).toString('utf8') });
+    if (kind === 'attestation' && wanted.attestation)
+      for (const json of parseBundles(await read(signature, MOST_BYTES.attestation))) bundles.push({ over, from: signature.name, json });
+  }
+  if (wanted.attestation) {
+    const subjects = [
+      { over: 'asset' as const, sha256: asset.digest ?? file.sha256 },
+      ...(evidence.sums ? [{ over: 'sums' as const, sha256: evidence.sums.sha256 }] : []),
+    ];
+    for (const { over, sha256 } of bundles.length > 0 ? [] : subjects)
+      for (const json of await deps.github.attestations(sha256, signal)) bundles.push({ over, from: 'GitHub', json });
+  }
+  return { ...evidence, minisigs, bundles };
+}
+
+/** One document, or one a line. What does not parse is handed on as it is, and refused where it is judged. */
+function parseBundles(bytes: Buffer): unknown[] {
+  const text = bytes.toString('utf8').trim();
+  const parse = (part: string): unknown => {
+    try {
+      return JSON.parse(part);
+    } catch {
+      return part;
+    }
+  };
+  const whole = parse(text);
+  if (typeof whole !== 'string') return [whole];
+  return text.split('\n').slice(0, MOST_BUNDLES).map(parse);
+}
+
+export async function blake2b512(path: string): Promise<Buffer> {
+  const hash = createHash('blake2b512');
+  await pipeline(createReadStream(path), hash);
+  return hash.digest();
+}
+
+function hash(algorithm: 'sha256' | 'blake2b512', bytes: Buffer): Buffer {
+  return createHash(algorithm).update(bytes).digest();
+}
+
+async function readCapped(asset: Asset, tag: string, most: number, signal: AbortSignal, http: Http): Promise<Buffer> {
+  const answer = await http.get(asset.url, { accept: 'application/octet-stream' }, signal, { decompress: true, sameHost: false });
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    if (answer.status !== 200)
+      throw new Fault(
+        'DOWNLOAD_REFUSED',
+        `${hostOf(answer.url)} answered ${answer.status} for ${asset.name} of ${tag}: it was removed or replaced, or the token may not read it`,
+      );
+    for await (const chunk of answer.stream) {
+      size += (chunk as Buffer).length;
+      // Endless data: decoded bytes count.
+      if (size > most)
+        throw new Fault('ANSWER_TOO_LARGE', `${asset.name} of ${tag} is larger than ${most} bytes: that is no file of sums, signature or attestation`);
+      chunks.push(chunk as Buffer);
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    throw networkFault(error, answer.url);
+  } finally {
+    answer.stream.destroy();
+  }
+  return Buffer.concat(chunks);
+}

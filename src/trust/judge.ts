@@ -1,0 +1,188 @@
+/**
+ * Whether downloaded bytes may be unpacked. Pure: the evidence was gathered elsewhere. Every rule stands beside the attack
+ * it stops; all that apply must hold, and what is missing is a refusal.
+ */
+import type { Release, VerifyCondition } from '../machines/model.ts';
+import { Fault } from '../support/fault.ts';
+import type { AttestationRules } from './attestation.ts';
+import { assertBound, type MinisignKey, verifyMinisign } from './minisign.ts';
+import { sumFor } from './sums.ts';
+
+export type Rules = {
+  /** Empty: whatever is downloaded is run. */
+  conditions: readonly VerifyCondition[];
+  minisignKeys: readonly MinisignKey[];
+  /** Checks one bundle against the operator's identity; loaded only where it is asked for. Throws `Fault`. */
+  verifyAttestation: ((json: unknown, sha256: string, rules: AttestationRules) => { identity: string }) | null;
+  attestation: AttestationRules | null;
+};
+
+/** Over what a signature or an attestation is: the asset itself, or the file of sums that lists it. */
+export type Over = 'asset' | 'sums';
+export type Evidence = {
+  sizeBytes: number;
+  sha256: string;
+  blake2b512: Buffer;
+  sums: { name: string; text: string; sha256: string; blake2b512: Buffer } | null;
+  minisigs: readonly { over: Over; text: string }[];
+  bundles: readonly { over: Over; from: string; json: unknown }[];
+};
+
+/** `text` says what was compared; null where a rule does not apply. */
+type Rule = { name: string; check: (release: Release, evidence: Evidence, rules: Rules) => string | null };
+export type Finding = { rule: string; ok: boolean; code: string | null; text: string };
+
+const RULES: readonly Rule[] = [
+  { name: 'size', check: checkSize },
+  { name: 'digest', check: checkDigest },
+  { name: 'checksums', check: checkSums },
+  { name: 'digest required', check: requireDigest },
+  { name: 'name', check: checkName },
+  { name: 'minisign', check: checkMinisign },
+  { name: 'attestation', check: checkAttestation },
+];
+
+/** The names of the rules that held. Throws the `Fault` of the first that did not. */
+export function judge(release: Release, evidence: Evidence, rules: Rules): string[] {
+  if (rules.conditions.length === 0) return [];
+  const held = RULES.filter(({ check }) => check(release, evidence, rules) !== null).map(({ name }) => name);
+  return held.filter((name) => name === 'digest' || name === 'checksums' || name === 'minisign' || name === 'attestation');
+}
+
+/** Every rule's finding, also after one that did not hold: for people. */
+export function explain(release: Release, evidence: Evidence, rules: Rules): Finding[] {
+  if (rules.conditions.length === 0)
+    return [{ rule: 'none', ok: true, code: null, text: 'UPDATE_VERIFY=none: nothing is checked, and whatever is downloaded is run' }];
+  return RULES.flatMap(({ name, check }): Finding[] => {
+    try {
+      const text = check(release, evidence, rules);
+      return text === null ? [] : [{ rule: name, ok: true, code: null, text }];
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      return [{ rule: name, ok: false, code: error.code, text: error.message }];
+    }
+  });
+}
+
+/** Endless data, truncation: what came is as long as announced. */
+function checkSize({ asset, tag, origin }: Release, { sizeBytes }: Evidence): string | null {
+  if (origin !== 'github') return null;
+  if (sizeBytes !== asset.sizeBytes)
+    throw new Fault(
+      'LENGTH_MISMATCH',
+      `${asset.name} of ${tag} has ${sizeBytes} bytes, and ${asset.sizeBytes} were announced: it was cut off, or replaced meanwhile`,
+    );
+  return `${sizeBytes} bytes, as announced`;
+}
+
+/** Mix-and-match: the bytes are those of the very answer that named the release. */
+function checkDigest({ asset, tag }: Release, { sha256 }: Evidence): string | null {
+  if (asset.digest === null) return null;
+  if (asset.digest !== sha256) throw mismatch(asset.name, tag, sha256, 'GitHub', asset.digest);
+  return `sha256 ${sha256}, as GitHub computed at the upload`;
+}
+
+/** Where there are two sums, they must agree. */
+function checkSums({ asset, tag }: Release, { sha256, sums }: Evidence): string | null {
+  const expected = sums && sumFor(sums.text, asset.name);
+  if (sums === null || expected === null) return null;
+  if (expected !== sha256) throw mismatch(asset.name, tag, sha256, sums.name, expected);
+  return `sha256 ${sha256}, as ${sums.name} says`;
+}
+
+/** Fail closed: no digest to be had under `digest` is a refusal. */
+function requireDigest({ asset, tag }: Release, { sums }: Evidence, { conditions }: Rules): string | null {
+  if (!conditions.includes('digest') || asset.digest !== null || (sums !== null && sumFor(sums.text, asset.name) !== null)) return null;
+  throw new Fault(
+    'DIGEST_MISSING',
+    sums === null
+      ? `${tag} offers no digest for ${asset.name}: upload the asset again, add a checksums.txt, or set UPDATE_VERIFY=none`
+      : `${sums.name} of ${tag} does not list ${asset.name}, so it can't be verified: publish its sum, or set UPDATE_VERIFY=none`,
+  );
+}
+
+/** Rollback, wrong software: signed bytes of an older release are signed for ever. A name that carries a version carries this one. */
+function checkName({ asset, version }: Release, _: Evidence, { conditions }: Rules): string | null {
+  if (!conditions.includes('minisign') && !conditions.includes('attestation')) return null;
+  const named: string[] = asset.name.match(/(?<![0-9.])\d{1,9}\.\d{1,9}\.\d{1,9}(?![0-9])/g) ?? [];
+  if (named.length === 0 || asset.name.includes(version) || named.includes(version.replace(/[-+].*$/, ''))) return null;
+  throw new Fault(
+    'VERSION_MISMATCH',
+    `${asset.name} is named after version ${named[0]}, and the release after ${version}: signed bytes of another release are not installed under this one`,
+  );
+}
+
+function checkMinisign({ asset, version, tag }: Release, { sha256, blake2b512, sums, minisigs }: Evidence, { conditions, minisignKeys }: Rules): string | null {
+  if (!conditions.includes('minisign')) return null;
+  const own = minisigs.find(({ over }) => over === 'asset');
+  if (own) {
+    const { keyId, trustedComment } = checkSignature(own.text, { name: asset.name, version, tag, blake2b512 }, minisignKeys);
+    return `signed with key ${keyId}; ${trustedComment}`;
+  }
+  const shared = minisigs.find(({ over }) => over === 'sums');
+  if (!shared || sums === null || sumFor(sums.text, asset.name) !== sha256)
+    throw new Fault(
+      'SIGNATURE_MISSING',
+      `${tag} has no minisign signature of ${asset.name}, nor of a checksums file that lists it: publish ${asset.name}.minisig`,
+    );
+  const { keyId, trustedComment } = checkSignature(shared.text, { name: sums.name, version, tag, blake2b512: sums.blake2b512 }, minisignKeys);
+  return `listed in ${sums.name}, which is signed with key ${keyId}; ${trustedComment}`;
+}
+
+function checkSignature(text: string, signed: { name: string; version: string; tag: string; blake2b512: Buffer }, keys: readonly MinisignKey[]) {
+  const found = verifyMinisign(text, signed, keys);
+  assertBound(found.trustedComment, signed);
+  return found;
+}
+
+/** Several may be there (of other kinds, of older builds): one that holds is enough, and it has to be about these bytes. */
+function checkAttestation({ asset, tag }: Release, { sha256, sums, bundles }: Evidence, { conditions, verifyAttestation, attestation }: Rules): string | null {
+  if (!conditions.includes('attestation')) return null;
+  if (verifyAttestation === null || attestation === null) throw new Error('invariant: an attestation is checked by rules');
+  const listed = sums !== null && sumFor(sums.text, asset.name) === sha256;
+  let failure: unknown = null;
+  for (const { over, from, json } of bundles) {
+    if (over === 'sums' && !listed) continue;
+    try {
+      const { identity } = verifyAttestation(json, over === 'sums' ? (sums?.sha256 ?? '') : sha256, attestation);
+      return `${over === 'sums' ? `listed in ${sums?.name}, which was ` : ''}built by ${identity}, as ${from} says`;
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  if (failure instanceof Fault) throw new Fault(failure.code, `${asset.name} of ${tag} is not installed: ${failure.message}`);
+  if (failure !== null) throw failure;
+  throw new Fault(
+    'ATTESTATION_MISSING',
+    `${tag} has no attestation of ${asset.name}, at GitHub or beside it: is it built by a workflow that attests, and may the token read it (Attestations: read)?`,
+  );
+}
+
+function mismatch(name: string, tag: string, sha256: string, source: string, expected: string): Fault {
+  return new Fault(
+    'DIGEST_MISMATCH',
+    `${name} of ${tag} has sha256 ${sha256}, and ${source} says ${expected}: the asset was damaged on the way, replaced, or tampered with`,
+  );
+}
+
+/** A release may say that it can't wait only as verifiably as the rest: where signatures are asked for, sums that are signed list the marker. */
+export function vouchesForUrgency({ urgent, version, tag }: Release, { sums, minisigs, bundles }: Evidence, rules: Rules): boolean {
+  const { conditions, minisignKeys, verifyAttestation, attestation } = rules;
+  if (!urgent || (!conditions.includes('minisign') && !conditions.includes('attestation'))) return urgent;
+  if (sums === null || !/^[0-9a-f]{64}[ \t]+[ *]?urgent(?:\.[a-z]{1,8})?\s*$/im.test(sums.text)) return false;
+  const holds = (check: () => void): boolean => {
+    try {
+      check();
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const isSigned = minisigs.some(
+    ({ over, text }) => over === 'sums' && holds(() => checkSignature(text, { name: sums.name, version, tag, blake2b512: sums.blake2b512 }, minisignKeys)),
+  );
+  const isAttested = bundles.some(
+    ({ over, json }) => over === 'sums' && holds(() => attestation !== null && verifyAttestation?.(json, sums.sha256, attestation)),
+  );
+  return (!conditions.includes('minisign') || isSigned) && (!conditions.includes('attestation') || isAttested);
+}

@@ -1,0 +1,237 @@
+/** Nothing runs that can't be trusted: a resident updater, real signatures and attestations, and every way in which a release is wrong. */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { execa } from 'execa';
+import { appArchive } from '../support/app.ts';
+import { Product } from '../support/product.ts';
+import { IDENTITY, Sigstore } from '../support/sigstore.ts';
+
+const NAME = 'app_linux.tar.gz';
+const hasMinisign = (await execa('minisign', ['-v'], { reject: false })).exitCode !== undefined;
+const needsMinisign = { skip: !hasMinisign && 'needs minisign' };
+
+/** A key pair, and what it signs. */
+class Signer {
+  readonly #directory: string;
+  readonly #name: string;
+
+  constructor(directory: string, name: string) {
+    this.#directory = directory;
+    this.#name = name;
+  }
+
+  async key(): Promise<string> {
+    await execa('minisign', ['-G', '-W', '-f', '-p', this.#file('pub'), '-s', this.#file('key')]);
+    return readFileSync(this.#file('pub'), 'utf8').split('\n')[1] ?? '';
+  }
+
+  async sign(name: string, content: Buffer): Promise<Buffer> {
+    const file = path.join(this.#directory, name);
+    writeFileSync(file, content);
+    await execa('minisign', ['-S', '-s', this.#file('key'), '-m', file, '-x', `${file}.minisig`]);
+    return readFileSync(`${file}.minisig`);
+  }
+
+  #file(ending: string): string {
+    return path.join(this.#directory, `${this.#name}.${ending}`);
+  }
+}
+
+async function signed(): Promise<{ product: Product; signer: Signer; content: Buffer }> {
+  const product = await Product.create();
+  const signer = new Signer(product.root, 'ours');
+  Object.assign(product.env, {
+    UPDATE_VERIFY: 'digest,minisign',
+    UPDATE_MINISIGN_KEYS: await signer.key(),
+    SLEEP: '3600',
+    UPDATE_STRATEGY: 'download-then-kill',
+  });
+  return { product, signer, content: await appArchive({ version: '2.0.0', port: product.port }) };
+}
+
+const updated = async (product: Product) => {
+  const { exitCode, stderr } = await product.command(['update']);
+  const { version, lastError, waitingFor } = await product.status();
+  return { exitCode, stderr, version, code: lastError?.code ?? null, waits: waitingFor?.reason ?? null };
+};
+
+describe('under minisign', { concurrency: 2 }, () => {
+  it('a signed asset is installed, and `verify` explains each rule', needsMinisign, async () => {
+    const { product, signer, content } = await signed();
+    await using _ = product;
+    product.github.publish('v2.0.0', { [NAME]: content, [`${NAME}.minisig`]: await signer.sign(NAME, content) });
+    product.start();
+    await product.fact('versionBecameHealthy', ({ version }) => version === '2.0.0');
+    const verified = (await product.events()).find(({ type }) => type === 'verified');
+    assert.deepEqual(verified?.type === 'verified' && verified.checks, ['digest', 'minisign']);
+    const { exitCode, stdout } = await product.command(['verify', 'v2.0.0']);
+    assert.equal(exitCode, 0, stdout);
+    assert.match(stdout, /holds {2}digest .*as GitHub computed at the upload\n/);
+    assert.match(stdout, /holds {2}minisign .*signed with key [0-9A-F]{16}; timestamp:/);
+  });
+
+  it('an asset in a signed checksums.txt is installed, as goreleaser users sign', needsMinisign, async () => {
+    const { product, signer, content } = await signed();
+    await using _ = product;
+    const sums = Buffer.from(`${createHash('sha256').update(content).digest('hex')}  ${NAME}\n`);
+    product.github.publish('v2.0.0', { [NAME]: content, 'checksums.txt': sums, 'checksums.txt.minisig': await signer.sign('checksums.txt', sums) });
+    product.start();
+    await product.fact('versionBecameHealthy', ({ version }) => version === '2.0.0');
+  });
+
+  it('a signature that is still to come is waited for', needsMinisign, async () => {
+    const { product, signer, content } = await signed();
+    await using _ = product;
+    const published = product.github.publish('v2.0.0', { [NAME]: content });
+    product.start();
+    await product.fact('appStarted');
+    assert.deepEqual((await updated(product)).waits, 'assets');
+    product.github.attach(published, `${NAME}.minisig`, await signer.sign(NAME, content));
+    assert.equal((await updated(product)).version, '2.0.0');
+  });
+
+  it('a foreign key, a tampered asset and a signature of another file are refused, the app untouched, in at most two lines', needsMinisign, async () => {
+    const { product, signer, content } = await signed();
+    await using _ = product;
+    const stranger = new Signer(product.root, 'theirs');
+    await stranger.key();
+    product.start();
+    await product.fact('versionBecameHealthy');
+    const wrong: Record<string, Buffer> = {
+      'v2.0.0': await stranger.sign(NAME, content),
+      'v2.0.1': await signer.sign(NAME, Buffer.concat([content, Buffer.from('x')])),
+      'v2.0.2': await signer.sign('app_windows.tar.gz', content),
+    };
+    for (const [tag, signature] of Object.entries(wrong)) {
+      product.github.publish(tag, { [NAME]: content, [`${NAME}.minisig`]: signature });
+      const { exitCode, version, code, stderr } = await updated(product);
+      assert.deepEqual([exitCode, version, code], [1, '0.0.1', 'SIGNATURE_INVALID'], tag);
+      const said =
+        stderr
+          .split('\n')
+          .filter((line) => line.includes('SIGNATURE_INVALID'))
+          .at(-1) ?? '';
+      assert.ok(said.length < 400, said);
+      const { exitCode: verified, stdout } = await product.command(['verify', tag]);
+      assert.equal(verified, 1);
+      assert.match(stdout, /holds {2}digest[^\n]*\nFAILS {2}minisign[^\n]*\[SIGNATURE_INVALID\]$/);
+    }
+    assert.ok(!(await product.events()).some(({ type }) => type === 'appStopped'));
+  });
+
+  it('a file is explained with what lies beside it', needsMinisign, async () => {
+    const { product, signer, content } = await signed();
+    await using _ = product;
+    const file = path.join(product.root, 'app_2.0.0_linux.tar.gz');
+    await signer.sign('app_2.0.0_linux.tar.gz', content);
+    assert.match((await product.command(['verify', file])).stdout, /FAILS {2}digest required/);
+    writeFileSync(path.join(product.root, 'checksums.txt'), `${createHash('sha256').update(content).digest('hex')}  app_2.0.0_linux.tar.gz\n`);
+    const { exitCode, stdout } = await product.command(['verify', file]);
+    assert.equal(exitCode, 0, stdout);
+    assert.match(stdout, /as checksums\.txt says\n(.*\n)*holds {2}minisign/);
+  });
+});
+
+describe('under attestation', { concurrency: 2 }, () => {
+  let sigstore: Sigstore;
+  before(async () => {
+    sigstore = await Sigstore.start();
+  });
+  after(() => sigstore[Symbol.asyncDispose]());
+
+  async function attested(): Promise<{ product: Product; content: Buffer; sha256: string }> {
+    const product = await Product.create();
+    const root = path.join(product.root, 'trusted_root.json');
+    writeFileSync(root, JSON.stringify(sigstore.trustedRoot));
+    Object.assign(product.env, {
+      UPDATE_VERIFY: 'attestation',
+      UPDATE_ATTESTATION_IDENTITY: IDENTITY.replace('v2.0.0', '*'),
+      UPDATE_ATTESTATION_ROOT: root,
+      SLEEP: '3600',
+    });
+    const content = await appArchive({ version: '2.0.0', port: product.port });
+    return { product, content, sha256: createHash('sha256').update(content).digest('hex') };
+  }
+
+  it("an asset with an attestation in GitHub's API is installed", async () => {
+    const { product, content, sha256 } = await attested();
+    await using _ = product;
+    product.github.publish('v2.0.0', { [NAME]: content });
+    product.github.attestations.set(sha256, [await sigstore.attest(sha256)]);
+    product.start();
+    const verified = await product.fact('verified');
+    assert.deepEqual(verified.checks, ['digest', 'attestation']);
+    await product.fact('versionBecameHealthy', ({ version }) => version === '2.0.0');
+  });
+
+  it('an asset with a bundle beside it, and one whose checksums are attested, are installed', async () => {
+    for (const over of ['asset', 'sums'] as const) {
+      const { product, content, sha256 } = await attested();
+      await using _ = product;
+      const sums = Buffer.from(`${sha256}  ${NAME}\n`);
+      const bundle =
+        over === 'asset'
+          ? await sigstore.attest(sha256)
+          : await sigstore.attest(createHash('sha256').update(sums).digest('hex'), { predicateType: 'https://slsa.dev/provenance/v1' });
+      const name = over === 'asset' ? `${NAME}.sigstore.json` : 'checksums.txt.intoto.jsonl';
+      product.github.publish('v2.0.0', { [NAME]: content, 'checksums.txt': sums, [name]: Buffer.from(`${JSON.stringify(bundle)}\n`) });
+      product.start();
+      await product.fact('versionBecameHealthy', ({ version }) => version === '2.0.0');
+      assert.ok(!product.github.requests.some((request) => request.path.includes('/attestations/')), 'nobody else was asked');
+    }
+  });
+
+  it('no attestation, one of another tag, and one of the repository that took over the name are refused', async () => {
+    const { product, content, sha256 } = await attested();
+    await using _ = product;
+    product.github.publish('v2.0.0', { [NAME]: content });
+    product.start();
+    await product.fact('appStarted');
+    assert.equal((await updated(product)).code, 'ATTESTATION_MISSING');
+    for (const claims of [{ sub: IDENTITY.replace('v2.0.0', 'v1.0.0') }, { repository_id: '9' }]) {
+      product.github.attestations.set(sha256, [await sigstore.attest(sha256, {}, claims)]);
+      assert.equal((await updated(product)).code, 'ATTESTATION_INVALID');
+    }
+    assert.equal((await product.status()).version, '0.0.1');
+    product.github.attestations.set(sha256, [await sigstore.attest(sha256, {}, { repository_id: '9' }), await sigstore.attest(sha256)]);
+    assert.equal((await updated(product)).version, '2.0.0');
+  });
+});
+
+describe('what a release is bound to', { concurrency: 2 }, () => {
+  it('is its repository by number: one that takes over the name is refused until the operator accepts it', async () => {
+    await using product = await Product.create({ env: { SLEEP: '3600' } });
+    const publish = async (version: string) => product.github.publish(`v${version}`, { [NAME]: await appArchive({ version, port: product.port }) });
+    await publish('0.0.2');
+    product.start();
+    await product.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
+    product.github.repositoryId = 666;
+    await publish('0.0.3');
+    const { version, code, stderr } = await updated(product);
+    assert.deepEqual([version, code], ['0.0.2', 'REPOSITORY_REPLACED']);
+    assert.match(stderr, /its id was 4711 and is 666/);
+    assert.equal((await product.command(['install', 'v0.0.3'])).exitCode, 0);
+    await product.command(['release']);
+    await publish('0.0.4');
+    assert.equal((await updated(product)).version, '0.0.4');
+  });
+
+  it('is its asset: one that is replaced under the same tag is reported once, and not followed', async () => {
+    await using product = await Product.create({ env: { SLEEP: '3600' } });
+    const published = product.github.publish('v0.0.2', { [NAME]: await appArchive({ version: '0.0.2', port: product.port }) });
+    product.start();
+    await product.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
+    published.assets.length = 0;
+    product.github.attach(published, NAME, await appArchive({ version: '0.0.2', port: product.port, files: { more: { content: 'x' } } }));
+    const { version, code } = await updated(product);
+    assert.deepEqual([version, code], ['0.0.2', 'ASSET_REPLACED']);
+    const facts = (await product.events()).length;
+    await product.command(['update']);
+    assert.equal((await product.events()).length, facts);
+    assert.equal((await product.command(['install', 'v0.0.2'])).exitCode, 0);
+    assert.match(product.log.join('\n'), /was replaced under the same tag\. What runs stays/);
+  });
+});
