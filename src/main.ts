@@ -8,6 +8,7 @@ import { type Observe, run } from './cli/run.ts';
 import { showVerify } from './cli/verify.ts';
 import { parseConfig } from './config/config.ts';
 import { toFault } from './support/fault.ts';
+import { redact } from './support/redact.ts';
 
 /** Runs one command line to its exit status. `observe` is told of every fact that `run` journals: the inspector's way in. */
 export async function main(argv: readonly string[], environment: NodeJS.ProcessEnv, observe: Observe = () => {}): Promise<number> {
@@ -34,7 +35,7 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
     format: config.UPDATE_LOG_FORMAT,
     verbose: config.VERBOSE !== '',
     now: Date.now,
-    secrets: () => [config.token(), config.HTTPS_PROXY].flatMap((secret) => secret ?? []),
+    secrets: config.secrets,
     write: (line) => process.stderr.write(`${line}\n`),
   });
   if (args.command === 'run')
@@ -43,12 +44,17 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
   try {
     return await perform(args, { config, places: placesOf(config), policy: policyOf(config), log, environment }, observe);
   } catch (error) {
-    const { code, message } = toFault(error, 'UNEXPECTED');
+    const { code, message } = redactFault(error, config.secrets());
     if (args.json) process.stdout.write(`${JSON.stringify({ ok: false, error: { code, message } })}\n`);
     log.warn(`${message} [${code}]`);
     if (code === 'UNEXPECTED') log.debug((error as Error).stack ?? '');
     return code === 'LOCKED' ? EXIT.tryAgain : EXIT.failed;
   }
+}
+
+function redactFault(error: unknown, secrets: readonly string[]): { code: string; message: string } {
+  const { code, message } = toFault(error, 'UNEXPECTED');
+  return { code, message: redact(message, secrets) };
 }
 
 function perform(args: Arguments, parts: Parts, observe: Observe): Promise<number> | number {

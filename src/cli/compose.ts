@@ -21,6 +21,7 @@ import type { Policy } from '../machines/model.ts';
 import type { State } from '../runtime/fold.ts';
 import { type Log, Runtime } from '../runtime/runtime.ts';
 import { Fault } from '../support/fault.ts';
+import { redactJson } from '../support/redact.ts';
 import { parseMinisignKey } from '../trust/minisign.ts';
 import { hostPlatform, matchGlob } from './host.ts';
 import type { ImageInfo } from './report.ts';
@@ -100,9 +101,9 @@ export function appEnvironment(environment: Environment): Record<string, string>
 }
 
 /** The poll note and the cached answers, in the journal's file but not among its facts. */
-export function noteStore(journal: Journal, writable: boolean): { note: EffectDependencies['note']; cache: AnswerCache } {
+export function noteStore(journal: Journal, writable: boolean, secrets: () => readonly string[]): { note: EffectDependencies['note']; cache: AnswerCache } {
   const write = (name: string, value: unknown): void => {
-    if (writable) journal.writeNote(name, JSON.stringify(value));
+    if (writable) journal.writeNote(name, JSON.stringify(redactJson(value, secrets())));
   };
   return {
     note: { read: () => readPollNote(journal), write: (note) => write('poll', note) },
@@ -147,7 +148,7 @@ export function appOptionsOf({ config, environment }: Parts, args: readonly stri
 
 export async function createRuntime(parts: Parts, journal: Journal, options: RunOptions): Promise<{ runtime: Runtime; supervisor: Supervisor }> {
   const { config, places, policy, log, environment } = parts;
-  const { note, cache } = noteStore(journal, true);
+  const { note, cache } = noteStore(journal, true, config.secrets);
   const { http, github } = createGitHub(parts, cache);
   const appEnv = appEnvironment(environment);
   const supervisor = createSupervisor(parts, options.appOutput);
@@ -217,6 +218,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     random: Math.random,
     log,
     onRecord: options.onRecord,
+    secrets: config.secrets,
   });
   // Left by a crash after the hook was done.
   if (!runtime.state.snapshot.matches('migrating')) keepAppDown(false);

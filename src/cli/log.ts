@@ -1,5 +1,6 @@
 /** The log: one line an event on standard error, prefixed, as text or JSON, with secrets blacked out. */
 import type { Log } from '../runtime/runtime.ts';
+import { redact } from '../support/redact.ts';
 
 export type LogOptions = { format: 'text' | 'json'; verbose: boolean; now: () => number; secrets: () => readonly string[]; write: (line: string) => void };
 
@@ -18,9 +19,4 @@ export function createLog({ format, verbose, now, secrets, write }: LogOptions):
     warn: (message) => emit('warn', message),
     debug: (message) => emit('debug', message),
   };
-}
-
-/** Token theft: no secret is ever written, whatever message it strayed into. */
-export function redact(text: string, secrets: readonly string[]): string {
-  return secrets.filter((secret) => secret.length >= 4).reduce((result, secret) => result.replaceAll(secret, '[secret]'), text);
 }

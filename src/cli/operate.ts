@@ -37,7 +37,7 @@ export async function checkOnly(args: Arguments, parts: Parts, signal: AbortSign
   const { places, policy, config } = parts;
   const journal = Journal.openForReading(stateDir(places));
   const empty = { note: { read: () => readState(parts).note, write: () => {} }, cache: { read: () => null, write: () => {} } };
-  const { note, cache } = journal === null ? empty : noteStore(journal, false);
+  const { note, cache } = journal === null ? empty : noteStore(journal, false, config.secrets);
   try {
     const { github } = createGitHub(parts, cache);
     const known = readState(parts).state?.snapshot.context ?? initialContext({ policy, world: await readWorld(places), floor: await highestKept(places) });

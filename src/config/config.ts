@@ -13,6 +13,8 @@ export type Config = Omit<Settings, 'UPDATE_GH_TOKEN'> & {
   assetHosts: string[];
   /** Read anew at each call, since mounted secrets rotate. Null where there is none. */
   token: () => string | null;
+  /** What must be shown to nobody, read anew likewise. */
+  secrets: () => string[];
 };
 
 /** Names that begin like ours and mean nothing: most likely a slip of the pen. */
@@ -55,6 +57,7 @@ export function parseConfig(environment: Environment): ConfigResult {
     apiUrl,
     assetHosts: [new URL(apiUrl).hostname, ...(rest.UPDATE_ASSET_HOSTS.length > 0 ? rest.UPDATE_ASSET_HOSTS : GITHUB_ASSET_HOSTS)],
     token: () => readSetting(environment, 'UPDATE_GH_TOKEN', []) ?? null,
+    secrets: () => settingNames.flatMap((name) => (metaOf(name).secret ? secretParts(readSetting(environment, name, [])) : [])),
   };
   return { ok: true, config, unknown: unknownNames(environment) };
 }
@@ -80,6 +83,14 @@ function complaint(name: SettingName, value: unknown, message: string): string {
   if (value === undefined) return `${name}: is required. Example: ${name}=${example}`;
   const shown = secret ? '' : ` ${JSON.stringify(value)}`;
   return `${name}:${shown} ${message}. Example: ${name}=${example}`;
+}
+
+/** A proxy's address is no secret but for its password. */
+function secretParts(value: string | undefined): string[] {
+  if (value === undefined) return [];
+  if (!URL.canParse(value) || !/^https?:/.test(value)) return [value];
+  const { password } = new URL(value);
+  return password === '' ? [] : [value, password, decodeURIComponent(password)];
 }
 
 /** What is wrong only together. */

@@ -14,6 +14,7 @@ import { remainingMs } from '../machines/pacing.ts';
 import { fallback, isCrashLoop } from '../machines/rules.ts';
 import { type Fault, toFault } from '../support/fault.ts';
 import { makePrivate } from '../support/private.ts';
+import { redactJson } from '../support/redact.ts';
 import { BootGate } from './boot-gate.ts';
 import { begin, evolve, type OutstandingEffect, type State, serializeState } from './fold.ts';
 import { pendingCommands, remove } from './inbox.ts';
@@ -44,6 +45,8 @@ export type RuntimeOptions = {
   log: Log;
   /** Told of every change, for progress, notifications, the inspector. */
   onRecord: (record: JournalRecord, state: State) => void;
+  /** What no fact may contain. */
+  secrets: () => readonly string[];
 };
 
 export type Log = { info(message: string): void; warn(message: string): void; debug(message: string): void };
@@ -202,8 +205,10 @@ export class Runtime {
   }
 
   /** Applies one fact: journaled if the machine handles it or it resolves an effect, else only said in the debug log. */
-  dispatch(fact: Fact, meta: { effect?: string; command?: string } = {}): boolean {
-    const { journal, now, log, onRecord } = this.#options;
+  dispatch(said: Fact, meta: { effect?: string; command?: string } = {}): boolean {
+    const { journal, now, log, onRecord, secrets } = this.#options;
+    // A server may say our token back to us.
+    const fact = redactJson(said, secrets());
     const at = now();
     const draft: JournalRecord = { seq: journal.lastSeq() + 1, at, fact, effect: meta.effect ?? null, command: meta.command ?? null };
     const next = evolve(this.#state, draft);

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseArguments, UsageError } from '../../src/cli/arguments.ts';
-import { createLog, redact } from '../../src/cli/log.ts';
+import { createLog } from '../../src/cli/log.ts';
 import { formatBytes, formatDuration } from '../../src/cli/words.ts';
+import { redact } from '../../src/support/redact.ts';
 
 describe('the command line', () => {
   it('runs when nothing is said, and passes on what follows --', () => {

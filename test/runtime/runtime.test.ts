@@ -72,6 +72,7 @@ async function updater(overrides: Partial<Effects>): Promise<Runtime> {
     random: () => 0.5,
     log: { info: () => {}, warn: () => {}, debug: () => {} },
     onRecord: () => {},
+    secrets: () => [],
   });
 }
 

@@ -37,18 +37,27 @@ export class Gate {
     // Devices, FIFOs and sockets are no part of an app, and opening one can hang or worse.
     if (entry.type === 'other') throw refused(`${name} is neither a file nor a directory nor a link`);
     checkName(entry.path, name);
-    this.#checkUnique(entry, name);
+    const key = normalise(entry.path);
+    this.#checkUnique(entry, key, name);
+    this.#checkParents(key, name);
     if (entry.type === 'link') checkLink(entry, name);
     if (entry.type === 'hardlink') this.#checkHardLink(entry, name);
+    this.#seen.set(key, entry.type);
   }
 
   /** Duplicates: what was checked and what is run could be two different files, also where a file system folds names. */
-  #checkUnique(entry: Entry, name: string): void {
-    const key = normalise(entry.path);
+  #checkUnique(entry: Entry, key: string, name: string): void {
     const before = this.#seen.get(key);
     if (before !== undefined && !(before === 'directory' && entry.type === 'directory'))
       throw refused(`${name} is in it twice, or differs from another name only by case or encoding`);
-    this.#seen.set(key, entry.type);
+  }
+
+  /** A link, and then a file through it: what lies below something lies below a directory. */
+  #checkParents(key: string, name: string): void {
+    for (let end = key.indexOf('/'); end > 0; end = key.indexOf('/', end + 1)) {
+      const type = this.#seen.get(key.slice(0, end));
+      if (type !== undefined && type !== 'directory') throw refused(`${name} lies below ${type === 'link' ? 'a link' : 'something that is no directory'}`);
+    }
   }
 
   /** A hard link is another name of a file that this archive brought, and of nothing else. */
@@ -68,8 +77,8 @@ function checkName(name: string, shown: string): void {
   // Archive escape: upwards, absolute, or as Windows writes it.
   if (name.startsWith('/') || parts.includes('..')) throw refused(`${shown} leads out of the tree`);
   if (name.includes('\\') || /^[A-Za-z]:/.test(name)) throw refused(`${shown} is a Windows path`);
-  // Control characters and line breaks forge lines in logs and lists.
-  if (/\p{Cc}/u.test(name) || name.includes('\uFFFD')) throw refused(`${shown} has control characters, or is not UTF-8`);
+  // Control characters and line breaks forge lines in logs and lists; so do those that turn the direction of writing.
+  if (/[\p{Cc}\u202A-\u202E\u2066-\u2069]/u.test(name) || name.includes('\uFFFD')) throw refused(`${shown} has control characters, or is not UTF-8`);
   if (parts.length > MOST_DEPTH) throw refused(`${shown}… is nested deeper than ${MOST_DEPTH}`);
   if (parts.some((part) => Buffer.byteLength(part) > MOST_NAME_BYTES) || Buffer.byteLength(name) > MOST_PATH_BYTES)
     throw refused(`${shown}… is too long a name`);

@@ -16,6 +16,9 @@ const OVERHEAD_BYTES_AN_ENTRY = 4096;
 const MOST_RATIO = 250;
 const RATIO_MATTERS_ABOVE_BYTES = 64 * 1024 * 1024;
 
+/** What gzip and zstd begin with. */
+const COMPRESSED = [Buffer.from('1f8b', 'hex'), Buffer.from('28b52ffd', 'hex')];
+
 const TYPES: Partial<Record<string, Entry['type']>> = {
   File: 'file',
   OldFile: 'file',
@@ -55,7 +58,14 @@ export async function unpackTar(file: string, compression: Compression, into: st
     processUmask: 0,
     filter: (_path, entry) => admit(entry as ReadEntry),
   });
-  const counted = countBytes((bytes) => {
+  // Complete versions only: what node-tar passes over in silence (sparse files, kinds it does not know) is missing afterwards.
+  unpack.on('ignoredEntry', (entry: ReadEntry) => {
+    fault ??= refused(`${JSON.stringify(entry.path.slice(0, 100))} is of a kind that can't be unpacked (${entry.type})`);
+    failing.abort(fault);
+  });
+  const counted = countBytes((bytes, first) => {
+    // Decompression bomb: node-tar would unpack a second layer by itself, behind the back of this count.
+    if (first && COMPRESSED.some((magic) => first.subarray(0, magic.length).equals(magic))) throw corrupt('it is compressed twice');
     // What really comes out, whatever the headers claim.
     if (bytes > limits.maxUnpackedBytes + OVERHEAD_BYTES_AN_ENTRY * (gate.entries + 1))
       throw tooLarge(`more than ${limits.maxUnpackedBytes} bytes unpacked`, 'UPDATE_MAX_UNPACKED_BYTES');
@@ -88,16 +98,21 @@ function decompressor(compression: Compression): Transform[] {
 
 function describe(entry: ReadEntry): Entry {
   const type = TYPES[entry.type] ?? 'other';
+  // A size that is no number would count as none, and what follows as the next header.
+  if (type === 'file' && !(Number.isSafeInteger(entry.header.size) && (entry.header.size ?? -1) >= 0))
+    throw corrupt(`the size of ${JSON.stringify(entry.path.slice(0, 100))} is none`);
   return { path: entry.path, type, mode: entry.mode ?? 0, sizeBytes: type === 'file' ? entry.size : 0, linkTarget: entry.linkpath ?? '' };
 }
 
-function countBytes(check: (total: number) => void): Transform {
+/** `check` is told the total, and the first bytes once. */
+function countBytes(check: (total: number, first: Buffer | null) => void): Transform {
   let total = 0;
   return new Transform({
     transform(chunk: Buffer, _encoding, callback) {
+      const first = total === 0 ? chunk : null;
       total += chunk.length;
       try {
-        check(total);
+        check(total, first);
         callback(null, chunk);
       } catch (error) {
         callback(error as Error);
