@@ -36,6 +36,13 @@ function seal(header: Buffer): void {
   header.write(`${sum.toString(8).padStart(6, '0')}\0 `, CHECKSUM_AT, 'latin1');
 }
 
+/** Gives every block that looks like a header a sum that fits. */
+export function reseal(bytes: Buffer): Buffer {
+  const copy = Buffer.from(bytes);
+  for (let at = 0; at + BLOCK <= copy.length; at += BLOCK) if (copy.toString('latin1', at + 257, at + 262) === 'ustar') seal(copy.subarray(at, at + BLOCK));
+  return copy;
+}
+
 export const END = Buffer.alloc(2 * BLOCK);
 
 export function tar(...entries: TarEntry[]): Buffer {

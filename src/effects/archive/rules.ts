@@ -55,7 +55,10 @@ export class Gate {
   /** A link, and then a file through it: what lies below something lies below a directory. */
   #checkParents(key: string, name: string): void {
     for (let end = key.indexOf('/'); end > 0; end = key.indexOf('/', end + 1)) {
-      const type = this.#seen.get(key.slice(0, end));
+      const parent = key.slice(0, end);
+      const type = this.#seen.get(parent);
+      // Named or not, it is a directory from here on: nothing else may take its place.
+      if (type === undefined) this.#seen.set(parent, 'directory');
       if (type !== undefined && type !== 'directory') throw refused(`${name} lies below ${type === 'link' ? 'a link' : 'something that is no directory'}`);
     }
   }

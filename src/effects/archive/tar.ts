@@ -5,7 +5,7 @@ import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { type ReadEntry, Unpack } from 'tar';
-import { Fault, toFault } from '../../support/fault.ts';
+import { Fault, isErrno, toFault } from '../../support/fault.ts';
 import { corrupt, type Entry, Gate, installedMode, type Limits, refused, tooLarge } from './rules.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd';
@@ -58,6 +58,8 @@ export async function unpackTar(file: string, compression: Compression, into: st
     processUmask: 0,
     filter: (_path, entry) => admit(entry as ReadEntry),
   });
+  // It goes on for a moment after it was stopped, and what it then meets (its directory is gone) is nobody's: unheard, it would end us.
+  unpack.on('error', () => {});
   // Complete versions only: what node-tar passes over in silence (sparse files, kinds it does not know) is missing afterwards.
   unpack.on('ignoredEntry', (entry: ReadEntry) => {
     fault ??= refused(`${JSON.stringify(entry.path.slice(0, 100))} is of a kind that can't be unpacked (${entry.type})`);
@@ -126,6 +128,8 @@ function explain(error: unknown): Fault {
   if (error instanceof Fault) return error;
   const { syscall, code } = error as NodeJS.ErrnoException;
   if (code === 'TAR_SYMLINK_ERROR') return refused('it unpacks a file through a link');
+  // In an empty directory of our own that is no trouble of the disk's.
+  if (isErrno(error, 'EEXIST', 'EISDIR', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG')) return refused("some of its entries are in each other's way");
   const known = toFault(error, 'ARCHIVE_CORRUPT');
   if (known.code !== 'ARCHIVE_CORRUPT') return known;
   if (syscall !== undefined) return new Fault('DISK_ERROR', known.message, { cause: error });

@@ -6,8 +6,8 @@ import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { crc32 } from 'node:zlib';
 import * as yauzl from 'yauzl';
-import { Fault, toFault } from '../../support/fault.ts';
-import { corrupt, type Entry, Gate, installedMode, type Limits } from './rules.ts';
+import { Fault, isErrno, toFault } from '../../support/fault.ts';
+import { corrupt, type Entry, Gate, installedMode, type Limits, refused } from './rules.ts';
 
 /** st_mode's file type, in the upper half of the external attributes where Unix made the archive. */
 const S_IFMT = 0o170000;
@@ -31,6 +31,8 @@ export async function unpackZip(file: string, into: string, limits: Limits, sign
     }
   } catch (error) {
     signal.throwIfAborted();
+    // In an empty directory of our own that is no trouble of the disk's.
+    if (isErrno(error, 'EEXIST', 'EISDIR', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG')) throw refused("some of its entries are in each other's way");
     const fault = toFault(error, 'ARCHIVE_CORRUPT');
     throw fault.code === 'ARCHIVE_CORRUPT' && !(error instanceof Fault) ? corrupt(fault.message, error) : fault;
   }
@@ -47,9 +49,11 @@ async function unpackEntry(zip: yauzl.ZipFile, entry: yauzl.Entry, into: string,
   await mkdir(described.type === 'directory' ? target : path.dirname(target), { recursive: true, mode: 0o755 });
   if (described.type === 'link') await symlink(described.linkTarget, target);
   if (described.type !== 'file') return;
+  // Before the file is opened: an entry that can't be read would leave that open, and its error to nobody.
+  const content = await openEntry(zip, entry);
   // "wx": what is there already was not brought by this entry.
   const output = createWriteStream(target, { flags: 'wx', mode: installedMode('file', described.mode) | 0o200 });
-  await pipeline(await openEntry(zip, entry), checkSum(entry), output, { signal });
+  await pipeline(content, checkSum(entry), output, { signal });
 }
 
 function describe(entry: yauzl.Entry): Entry {

@@ -135,6 +135,7 @@ const REFUSED: Record<string, Make> = {
   'a file, then a directory of its name': withApp({ path: 'd' }, directory('d/')),
   'a directory, then a file of its name': withApp(directory('d/'), { path: 'd' }),
   'a file, then a file below it': withApp({ path: 'd', body: 'x' }, { path: 'd/e', body: 'x' }),
+  'a file below a directory, then a link in its place': withApp({ path: 'd/e', body: 'x' }, symlink('d', 'app')),
   'names equal after case folding': withApp({ path: 'README' }, { path: 'readme' }),
   'names equal after case folding beyond ASCII': withApp({ path: '\u212A' }, { path: 'k' }),
   'names equal after normalisation': withApp({ path: 'caf\u00e9' }, { path: 'cafe\u0301' }),
