@@ -1,5 +1,5 @@
 /**
- * Makes a release in dist/release: the sample app's archives, checksums.txt and its signature. With --image NAME also the image.
+ * Makes a release in dist/release: the sample app's archives, a bill of material, checksums.txt and its signature. With --image NAME also the image.
  * With --publish everything goes out: the files to GitHub by `gh`, the image, for both architectures, to its registry by buildx.
  *
  * MINISIGN_KEY holds the secret key (unencrypted, as `minisign -G -W` makes it). Without it a key is made for this run alone, and
@@ -43,6 +43,14 @@ async function archives(version: string): Promise<string[]> {
   }
 }
 
+/** What the product is made of, as CycloneDX: from the lockfile, without what only tests and builds use. */
+async function bill(): Promise<string> {
+  const { stdout } = await execa('npm', ['sbom', '--sbom-format', 'cyclonedx', '--omit', 'dev', '--omit', 'optional'], { cwd: ROOT });
+  const name = 'sbom.cdx.json';
+  writeFileSync(path.join(OUT, name), `${stdout}\n`);
+  return name;
+}
+
 /** goreleaser's form: `<sha256>  <name>` a line. */
 function writeChecksums(names: readonly string[]): void {
   const lines = names.map(
@@ -66,7 +74,7 @@ async function sign(tag: string): Promise<void> {
       say('MINISIGN_KEY is not set: signed with a key that was made for this run alone');
     }
     const file = path.join(OUT, 'checksums.txt');
-    await execa('minisign', ['-S', '-s', secret, '-m', file, '-t', `self-updating-container ${tag} checksums.txt`]);
+    await execa('minisign', ['-S', '-s', secret, '-m', file, '-t', `file:checksums.txt tag:${tag} self-updating-container`]);
   } finally {
     rmSync(keys, { recursive: true, force: true });
   }
@@ -93,7 +101,7 @@ async function main(): Promise<void> {
   if (publish && !process.env['MINISIGN_KEY']) throw new Error('MINISIGN_KEY is not set: what is published is signed. Make one with `minisign -G -W`');
   rmSync(OUT, { recursive: true, force: true });
   await mkdir(OUT, { recursive: true });
-  const names = await archives(tag.slice(1));
+  const names = [...(await archives(tag.slice(1))), await bill()];
   writeChecksums(names);
   await sign(tag);
   const files = [...names, 'checksums.txt', 'checksums.txt.minisig'];

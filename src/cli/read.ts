@@ -48,6 +48,7 @@ export async function currentStatus(parts: Parts): Promise<Status> {
     updaterRunning: isLocked(stateDir(parts.places)),
     seq,
     repository: parts.policy.repository,
+    verify: parts.config.UPDATE_VERIFY,
     now: Date.now(),
   });
   if (state !== null) return status;
@@ -83,9 +84,18 @@ function statusText(status: Status, sleeps: boolean, now: number): string {
     ...status.denied.map((denial): [string, string] => ['denied', `${denial.version}: ${denial.reason}`]),
     ['last check', `${ago(status.lastCheck)}, next ${ahead(status.nextCheck)}`],
     ['last error', status.lastError && styleText('red', `${status.lastError.message} [${status.lastError.code}], ${ago(status.lastError.at)}`)],
-    ['image', status.imageVersion && `${status.imageVersion}, made ${ago(status.imageCreated)}`],
+    ['image', status.imageVersion && `${status.imageVersion}, made ${ago(status.imageCreated)}${isOld(status.imageCreated, now) ? OLD_IMAGE : ''}`],
+    ['verifying', status.verify.length === 0 ? styleText('red', 'NOTHING (UPDATE_VERIFY=none): whatever is downloaded is run') : status.verify.join(', ')],
   ];
   return rows.flatMap(([name, text]) => (text === null ? [] : [`${name.padEnd(13)}${text}`])).join('\n');
+}
+
+/** The app is kept up to date; Node, runit and the rest of the image are not. */
+const OLD_IMAGE_MS = 90 * 86_400_000;
+const OLD_IMAGE = '; old: pull a newer one and start the container anew, its volume keeps everything';
+
+function isOld(created: string | null, now: number): boolean {
+  return created !== null && now - Date.parse(created) > OLD_IMAGE_MS;
 }
 
 function whyNotNow({ message, since, until }: NonNullable<Status['waitingFor']>, ago: (time: string) => string, ahead: (time: string) => string): string {

@@ -4,7 +4,7 @@ import type { PollNote } from '../effects/check.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import type { Context } from '../machines/context.ts';
 import type { FactOf } from '../machines/facts.ts';
-import type { Problem } from '../machines/model.ts';
+import { type Problem, type VerifyCondition, verifyConditionSchema } from '../machines/model.ts';
 import { type State, stateName } from '../runtime/fold.ts';
 import { waitingFor, waitingForSchema } from './waiting.ts';
 import { formatTime } from './words.ts';
@@ -39,6 +39,7 @@ export const statusSchema = z.object({
   lastSuccessfulCheck: time,
   nextCheck: time,
   lastError: z.object({ code: z.string(), message: z.string(), at: time }).nullable(),
+  verify: z.array(verifyConditionSchema).describe('what a download must show; empty: nothing is checked'),
   imageVersion: z.string().nullable(),
   imageCreated: time,
   updaterRunning: z.boolean().describe('whether an updater is at work now; between two wake-ups none is'),
@@ -50,7 +51,7 @@ export function statusOf(
   state: State | null,
   note: PollNote | null,
   image: ImageInfo,
-  facts: { updaterRunning: boolean; seq: number; repository: string | null; now: number },
+  facts: { updaterRunning: boolean; seq: number; repository: string | null; verify: readonly VerifyCondition[]; now: number },
 ): Status {
   const context = state?.snapshot.context ?? null;
   const value = state?.snapshot.value;
@@ -78,6 +79,7 @@ export function statusOf(
     // A clock that was set back since the last check makes the next one due.
     nextCheck: formatTime(note?.lastCheckAt != null && note.lastCheckAt > facts.now ? facts.now : note?.nextCheckAt),
     lastError: error && { ...error, at: formatTime(error.at) },
+    verify: [...facts.verify],
     imageVersion: image.version,
     imageCreated: image.created,
     updaterRunning: facts.updaterRunning,
