@@ -62,7 +62,6 @@ export const updaterMachine = updaterSetup.createMachine({
         checkFailed: { target: 'settling', actions: ['recordProblem', 'forgetRequest'] },
         assetsAwaited: [
           { guard: 'saysSomethingNew', target: 'settling', actions: ['recordWait', 'recordProblem', 'forgetRequest'] },
-          { guard: 'isReplaced', target: 'settling', actions: ['recordReplacement', 'forgetRequest'] },
           { target: 'settling', actions: 'forgetRequest' },
         ],
         releaseRefused: { target: 'settling', actions: ['recordRefusal', 'recordProblem', 'forgetRequest'] },
