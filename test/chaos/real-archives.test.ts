@@ -27,7 +27,7 @@ const NPM = [
 ];
 const DEBIAN = ['hello', 'sed', 'grep', 'tree', 'jq', 'less', 'gzip', 'tzdata', 'libjq1', 'python3-minimal'];
 /** Debian packages hold links to absolute paths, which no app's archive may. */
-const HAVE_ABSOLUTE_LINKS = new Set(['python3-minimal']);
+const HAVE_ABSOLUTE_LINKS = new Set(['tzdata']);
 
 type Source = { title: string; fetch: (into: string) => Promise<string> };
 

@@ -1,6 +1,7 @@
 /** Unpacks tar archives by `tar`, strictly, behind the gate. */
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { mkdir, stat, symlink } from 'node:fs/promises';
+import path from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
@@ -35,11 +36,18 @@ export async function unpackTar(file: string, compression: Compression, into: st
   const { size: packedBytes } = await stat(file);
   const failing = new AbortController();
   let fault: Fault | null = null;
+  const links: { file: string; target: string }[] = [];
   const admit = (entry: ReadEntry): boolean => {
     try {
       gate.admit(describe(entry));
       // node-tar keeps setuid even with preserveOwner: false.
       const type = TYPES[entry.type];
+      // node-tar refuses a link to a link, which real trees have (libx.so → libx.so.1 → libx.so.1.2). Made last, none is there to be
+      // followed while files are written.
+      if (type === 'link') {
+        links.push({ file: path.join(into, entry.path), target: entry.linkpath ?? '' });
+        return false;
+      }
       if (type === 'file' || type === 'directory') entry.mode = installedMode(type, entry.mode ?? 0o644) | 0o200;
       return true;
     } catch (error) {
@@ -62,6 +70,7 @@ export async function unpackTar(file: string, compression: Compression, into: st
   unpack.on('error', () => {});
   // Complete versions only: what node-tar passes over in silence (sparse files, kinds it does not know) is missing afterwards.
   unpack.on('ignoredEntry', (entry: ReadEntry) => {
+    if (TYPES[entry.type] === 'link') return;
     fault ??= refused(`${JSON.stringify(entry.path.slice(0, 100))} is of a kind that can't be unpacked (${entry.type})`);
     failing.abort(fault);
   });
@@ -77,12 +86,16 @@ export async function unpackTar(file: string, compression: Compression, into: st
   const stages = [createReadStream(file, { highWaterMark: 256 * 1024 }), ...decompressor(compression), counted, unpack];
   try {
     await pipeline(stages as never, { signal: AbortSignal.any([signal, failing.signal]) });
+    if (fault) throw fault;
+    for (const { file: link, target } of links) {
+      await mkdir(path.dirname(link), { recursive: true, mode: 0o755 });
+      await symlink(target, link);
+    }
   } catch (error) {
     signal.throwIfAborted();
     if (fault) throw fault;
     throw explain(error);
   }
-  if (fault) throw fault;
 }
 
 function decompressor(compression: Compression): Transform[] {
