@@ -1,7 +1,8 @@
 /** The composition root: the one place where configuration, effects, journal and runtime meet. */
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { type Config, type Environment, mayBePlain } from '../config/config.ts';
+import { type Config, type Environment, mayBePlain, zoneOf } from '../config/config.ts';
 import { type BusyOptions, busySince } from '../effects/busy.ts';
 import { nextPollAt, type PollNote, pollNoteSchema } from '../effects/check.ts';
 import { STALL_WINDOW_MS } from '../effects/download.ts';
@@ -54,7 +55,21 @@ export function placesOf(config: Config): Places {
     repository: `${config.GH_USER}/${config.GH_REPO}`,
     versioning: config.UPDATE_VERSIONING,
     tagPrefix: config.UPDATE_TAG_PREFIX,
+    rules: rulesOf(config),
   };
+}
+
+/** Stands for everything that a download is checked against: conditions, keys, identity, trust root. */
+function rulesOf(config: Config): string {
+  const { UPDATE_VERIFY, UPDATE_MINISIGN_KEYS, UPDATE_ATTESTATION_IDENTITY, UPDATE_ATTESTATION_ISSUER, UPDATE_ATTESTATION_INSTANCE, UPDATE_ATTESTATION_ROOT } =
+    config;
+  const keys = UPDATE_VERIFY.includes('minisign') ? [...UPDATE_MINISIGN_KEYS].sort() : [];
+  const root = UPDATE_ATTESTATION_ROOT === undefined ? null : readFileSync(UPDATE_ATTESTATION_ROOT, 'utf8');
+  const attestation = UPDATE_VERIFY.includes('attestation') ? [UPDATE_ATTESTATION_IDENTITY, UPDATE_ATTESTATION_ISSUER, UPDATE_ATTESTATION_INSTANCE, root] : [];
+  return createHash('sha256')
+    .update(JSON.stringify([UPDATE_VERIFY, keys, attestation]))
+    .digest('hex')
+    .slice(0, 32);
 }
 
 export function policyOf(config: Config): Policy {
@@ -77,6 +92,7 @@ export function policyOf(config: Config): Policy {
     minAgeMs: config.UPDATE_MIN_AGE,
     approval: config.UPDATE_APPROVAL,
     urgentAllowed: config.UPDATE_URGENT,
+    urgentNeedsProof: config.UPDATE_VERIFY.some((condition) => condition !== 'digest'),
     denied: config.UPDATE_DENY.map((version) => version.replace(/^v(?=\d)/, '')),
     requireMinisign: config.UPDATE_VERIFY.includes('minisign'),
     hooks: {
@@ -90,7 +106,7 @@ export function policyOf(config: Config): Policy {
 function windowOf({ UPDATE_WINDOW, TZ }: Config): Policy['window'] {
   if (UPDATE_WINDOW === undefined) return null;
   const { text, spans } = UPDATE_WINDOW;
-  return { text, timeZone: TZ ?? Intl.DateTimeFormat().resolvedOptions().timeZone, spans };
+  return { text, timeZone: zoneOf(TZ) ?? Intl.DateTimeFormat().resolvedOptions().timeZone, spans };
 }
 
 /** What the app, its hooks and its checks are given: everything but ours, and never a secret of ours. */

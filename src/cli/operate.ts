@@ -17,6 +17,7 @@ import { isLimitInForce } from '../machines/pacing.ts';
 import { fallback, isNews, isWanted } from '../machines/rules.ts';
 import { commandFile, isPending, remove, submit } from '../runtime/inbox.ts';
 import { Fault } from '../support/fault.ts';
+import { redact } from '../support/redact.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { assetPatternOf, createGitHub, createRuntime, noteStore, type Parts, usesRunit } from './compose.ts';
 import { openJournal } from './open-journal.ts';
@@ -43,7 +44,7 @@ export async function checkOnly(args: Arguments, parts: Parts, signal: AbortSign
     const known = readState(parts).state?.snapshot.context ?? initialContext({ policy, world: await readWorld(places), floor: await highestKept(places) });
     const context = { ...known, policy, current: known.current ?? known.baked };
     const running = fallback(context)?.version ?? null;
-    const fact = await check({ policy, request: null, running }, signal, {
+    const fact = await check({ policy, request: null, running, fresh: false }, signal, {
       github,
       places,
       note,
@@ -60,11 +61,8 @@ export async function checkOnly(args: Arguments, parts: Parts, signal: AbortSign
     const text = available
       ? `${current ?? 'nothing'} → ${release.version} (${release.tag}): ${release.asset.name}`
       : `up to date: ${current ?? 'nothing is installed'}${release ? `, latest ${release.version}` : ''}`;
-    process.stdout.write(
-      args.json
-        ? `${JSON.stringify({ updateAvailable: available, version: current, latest: release?.version ?? null, latestTag: release?.tag ?? null })}\n`
-        : `${text}\n`,
-    );
+    const answer = { updateAvailable: available, version: current, latest: release?.version ?? null, latestTag: release?.tag ?? null };
+    process.stdout.write(redact(args.json ? `${JSON.stringify(answer)}\n` : `${text}\n`, config.secrets()));
     return available ? EXIT.updateAvailable : EXIT.done;
   } finally {
     journal?.close();

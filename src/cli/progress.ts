@@ -3,6 +3,7 @@ import { styleText } from 'node:util';
 import type { JournalRecord } from '../journal/record.ts';
 import { type State, stateName } from '../runtime/fold.ts';
 import type { Log } from '../runtime/runtime.ts';
+import { waitingFor } from './waiting.ts';
 import { describeFact, formatBytes, formatDuration, isTrouble } from './words.ts';
 
 const BAR_WIDTH = 24;
@@ -29,6 +30,11 @@ export function createProgress(stream: NodeJS.WriteStream, log: Log, format: 'te
       const moved = name === before ? '' : `[${before === '' ? '' : `${before} → `}${name}] `;
       before = name;
       const line = `${live ? paint(moved, isTrouble(record.fact)) : moved}${describeFact(record.fact)}`;
+      const deferral = record.fact.type === 'conditionsObserved' ? waitingFor(state, null, record.at) : null;
+      if (deferral !== null) {
+        log.info(`${line}: ${deferral.message}`);
+        return;
+      }
       const { lastError } = state.snapshot.context;
       // Trouble that the machine saw in a fact which is none.
       const seen = lastError?.at === record.at && !('code' in record.fact) ? `; ${lastError.message} [${lastError.code}]` : '';

@@ -11,6 +11,7 @@ import { gather } from '../effects/verify.ts';
 import { chooseChecksums, chooseSignatures } from '../machines/asset.ts';
 import type { Asset, Release } from '../machines/model.ts';
 import { Fault } from '../support/fault.ts';
+import { redactJson } from '../support/redact.ts';
 import { explain, type Finding } from '../trust/judge.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { assetPatternOf, createGitHub, type Parts, trustOf } from './compose.ts';
@@ -21,7 +22,8 @@ const NO_CACHE = { read: () => null, write: () => {} };
 export async function showVerify(args: Arguments, parts: Parts, signal: AbortSignal): Promise<number> {
   if (args.operand === null) return showTrees(args, parts);
   const isFile = (await stat(args.operand).catch(() => null))?.isFile() === true;
-  const { title, findings } = isFile ? await explainFile(path.resolve(args.operand), parts, signal) : await explainTag(args.operand, parts, signal);
+  const explained = isFile ? await explainFile(path.resolve(args.operand), parts, signal) : await explainTag(args.operand, parts, signal);
+  const { title, findings } = redactJson(explained, parts.config.secrets());
   if (args.json) process.stdout.write(`${JSON.stringify(findings, null, 2)}\n`);
   else {
     process.stdout.write(`${title}\n`);
@@ -40,7 +42,7 @@ async function explainTag(tag: string, parts: Parts, signal: AbortSignal): Promi
   const root = await mkdtemp(path.join(os.tmpdir(), 'self-update-verify-'));
   // A place of its own: what is installed already is looked at like anything else.
   const elsewhere = { ...places, root };
-  const fact = await check({ policy, request: { tag, file: null }, running: null }, signal, {
+  const fact = await check({ policy, request: { tag, file: null }, running: null, fresh: false }, signal, {
     github,
     places: elsewhere,
     note: NO_NOTE,

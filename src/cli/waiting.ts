@@ -10,12 +10,10 @@ import { type State, stateName } from '../runtime/fold.ts';
 import { formatDuration, formatTime } from './words.ts';
 
 const time = z.string().meta({ format: 'date-time' }).nullable();
-const inhibitorReasons = ['paused', 'held', 'approval', 'minAge', 'window', 'busy', 'hook'] as const satisfies Inhibitor['reason'][];
+const inhibitorReasons = ['denied', 'paused', 'held', 'approval', 'minAge', 'window', 'busy', 'hook'] as const satisfies Inhibitor['reason'][];
 
 export const waitingForSchema = z.object({
-  reason: z
-    .enum(['assets', 'retry', 'firstVersion', 'rateLimit', 'denied', ...inhibitorReasons])
-    .describe('the first of them, where several things are waited for'),
+  reason: z.enum(['assets', 'retry', 'firstVersion', 'rateLimit', ...inhibitorReasons]).describe('the first of them, where several things are waited for'),
   message: z.string().describe('what waits, for what, and what would end it'),
   since: time,
   until: time.describe('the next chance; null when nobody knows'),
@@ -51,6 +49,8 @@ function deferralOf({ release }: Candidate, { inhibitors, since }: NonNullable<C
 
 function describe({ reason, until }: Inhibitor, version: string, { window, minAgeMs }: Policy): string {
   switch (reason) {
+    case 'denied':
+      return `\`self-update retry ${version}\`, or UPDATE_DENY without it`;
     case 'paused':
       return '`self-update resume`';
     case 'held':

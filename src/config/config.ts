@@ -85,12 +85,20 @@ function complaint(name: SettingName, value: unknown, message: string): string {
   return `${name}:${shown} ${message}. Example: ${name}=${example}`;
 }
 
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 /** A proxy's address is no secret but for its password. */
 function secretParts(value: string | undefined): string[] {
   if (value === undefined) return [];
   if (!URL.canParse(value) || !/^https?:/.test(value)) return [value];
   const { password } = new URL(value);
-  return password === '' ? [] : [value, password, decodeURIComponent(password)];
+  return password === '' ? [] : [value, password, decoded(password)];
 }
 
 /** What is wrong only together. */
@@ -108,6 +116,8 @@ function contradictions(environment: Environment, raw: Record<string, string | u
   if (raw['UPDATE_HEALTH_URL'] !== undefined && raw['UPDATE_HEALTH_CMD'] !== undefined) {
     problems.push('UPDATE_HEALTH_CMD: is given beside UPDATE_HEALTH_URL. Keep one of them');
   }
+  if (raw['UPDATE_WINDOW'] !== undefined && raw['TZ'] !== undefined && zoneOf(raw['TZ']) === null)
+    problems.push(`TZ: ${JSON.stringify(raw['TZ'])} is not a time zone by its name, and UPDATE_WINDOW needs one. Example: TZ=${metaOf('TZ').example}`);
   problems.push(...verificationProblems(raw));
   const escaping = (raw['UPDATE_LINKED'] ?? '').split(/[\s,]+/).filter((name) => name.startsWith('/') || name.split('/').includes('..'));
   if (escaping.length > 0)
@@ -134,6 +144,16 @@ function verificationProblems(raw: Record<string, string | undefined>): string[]
 
 function missing(name: SettingName, condition: string): string {
   return `${name}: is needed by UPDATE_VERIFY=${condition}. Example: ${name}=${metaOf(name).example}`;
+}
+
+/** A zone by its name in the tz database; a leading colon is POSIX's. Null for anything else, and for none. */
+export function zoneOf(text: string | undefined): string | null {
+  const name = text?.replace(/^:/, '') ?? '';
+  try {
+    return name === '' ? null : new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone;
+  } catch {
+    return null;
+  }
 }
 
 /** Loopback can't be listened in on from outside; everything else needs the operator's word. */

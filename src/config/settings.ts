@@ -38,14 +38,6 @@ function isUrl(text: string): boolean {
   return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
 }
 
-function isTimeZone(text: string): boolean {
-  try {
-    return new Intl.DateTimeFormat('en', { timeZone: text }).resolvedOptions().timeZone !== '';
-  } catch {
-    return false;
-  }
-}
-
 function isReadable(file: string): boolean {
   try {
     readFileSync(file);
@@ -233,7 +225,8 @@ export const settings = z.object({
     meaning: 'versions that are never run, as by `deny`; for when the volume may be lost',
     example: '1.4.0 1.4.1',
   }),
-  TZ: setting(checked(isTimeZone, 'is not a time zone').optional(), {
+  // It is the app's too, and may be anything that POSIX allows: judged only where a window needs it.
+  TZ: setting(z.string().optional(), {
     standard: "the system's; UTC in the image",
     meaning: 'time zone of `UPDATE_WINDOW`',
     example: 'Europe/Berlin',

@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
+import { isOldEnough } from '../machines/age.ts';
 import type { AssetPattern } from '../machines/asset.ts';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
@@ -48,9 +49,9 @@ export type CheckDependencies = {
 };
 
 /** Never rejects for what a server does: every outcome is a fact. */
-export async function check({ policy, request, running }: EffectInputs['check'], signal: AbortSignal, deps: CheckDependencies): Promise<Fact> {
+export async function check({ policy, request, running, fresh }: EffectInputs['check'], signal: AbortSignal, deps: CheckDependencies): Promise<Fact> {
   if (request?.file) return { type: 'releaseFound', release: await localRelease(request.file, policy) };
-  if (request?.tag) {
+  if (request?.tag && !fresh) {
     const kept = await findLocally(request.tag, policy, deps.places);
     if (kept) return { type: 'releaseFound', release: kept };
   }
@@ -98,7 +99,7 @@ async function look({ policy, running, tag, strikes }: Question, signal: AbortSi
       return choose([latest]);
     }
     case 'list': {
-      return choose(await github.list(strikes, signal, (releases) => choose(releases).kind !== 'none'));
+      return choose(await github.list(strikes, signal, (releases) => isEnough(choose(releases), policy, now())));
     }
     case 'tag': {
       const release = await github.tagged(where.tag, strikes, signal);
@@ -107,11 +108,20 @@ async function look({ policy, running, tag, strikes }: Question, signal: AbortSi
           'NOT_FOUND',
           `${policy.repository} has no release ${where.tag}, or does not exist, or is private: check the tag, GH_USER, GH_REPO and UPDATE_GH_TOKEN`,
         );
+      // Rollback: another release's answer, however well signed, is not the one that was asked for.
+      if (release.tag !== where.tag)
+        throw new Fault('ANSWER_UNEXPECTED', `asked for ${where.tag}, the server answered ${release.tag}: that is not GitHub; check UPDATE_GH_API_URL`);
       return chooseTagged(release, policy, assetPattern, now());
     }
     default:
       return where satisfies never;
   }
+}
+
+/** Whether no later page can hold a better choice: with a minimum age, one that is old enough may come on the next. */
+function isEnough(choice: ReleaseChoice, policy: Policy, nowMs: number): boolean {
+  if (choice.kind === 'none') return false;
+  return choice.kind !== 'release' || isOldEnough(choice.release, policy, nowMs) || (policy.urgentAllowed && choice.release.urgent);
 }
 
 function latestOf(choice: ReleaseChoice): PollNote['latest'] {
@@ -141,7 +151,9 @@ function factOf(choice: ReleaseChoice): Fact {
 async function findLocally(tag: string, policy: Policy, places: Places): Promise<Release | null> {
   const version = versionFromTag(tag, policy.versioning, policy.tagPrefix) ?? versionFromTag(tag, policy.versioning);
   const fits = (candidate: InstalledVersion) => candidate.tag === tag || (version !== null && candidate.version === version);
-  const kept = (await keptTrees(places)).find((tree) => tree.version.repository === policy.repository && fits(tree.version));
+  const kept = (await keptTrees(places)).find(
+    (tree) => tree.version.repository === policy.repository && tree.verifiedUnder === (places.rules ?? '') && fits(tree.version),
+  );
   if (kept) return kept.release;
   const baked = await readBaked(places);
   if (!baked || !fits(baked)) return null;

@@ -15,6 +15,9 @@ import { findKept, type Places, readBaked, temporaryDir } from './trees.ts';
 /** Slow retrieval: less than this in a window is a stall, however steady. */
 const LEAST_BYTES_A_WINDOW = 16 * 1024;
 export const STALL_WINDOW_MS = 20_000;
+/** 32 kB a second, and ten minutes. */
+const LEAST_DEADLINE_MS = 600_000;
+const LEAST_BYTES_A_MS = 32;
 
 export type DownloadDependencies = {
   http: Http;
@@ -116,6 +119,8 @@ async function receive(answer: Answer, handle: FileHandle, { received, release, 
     'DOWNLOAD_STALLED',
     `${hostOf(answer.url)} sent less than ${LEAST_BYTES_A_WINDOW} bytes in ${deps.stallWindowMs / 1000} s: the connection is too slow or stands still`,
   );
+  // A steady trickle would take days: a total deadline, which grows with the size. What has come by then is resumed.
+  const late = setTimeout(() => answer.stream.destroy(stall), LEAST_DEADLINE_MS + asset.sizeBytes / LEAST_BYTES_A_MS);
   let inWindow = 0;
   const watch = setInterval(() => {
     if (inWindow < LEAST_BYTES_A_WINDOW) answer.stream.destroy(stall);
@@ -139,6 +144,7 @@ async function receive(answer: Answer, handle: FileHandle, { received, release, 
     throw fault instanceof Fault && fault.code === 'NETWORK_FAILED' ? cut(answer.url, received, asset) : fault;
   } finally {
     clearInterval(watch);
+    clearTimeout(late);
     answer.stream.destroy();
   }
   if (received < asset.sizeBytes) throw cut(answer.url, received, asset);

@@ -95,7 +95,13 @@ export async function readLink(link: string): Promise<string | null> {
 /** Syncs the file system that holds a tree: one call for thousands of files, where fsync(2) would need one each. */
 export async function syncTree(directory: string): Promise<void> {
   const args = process.platform === 'linux' ? ['-f', directory] : [];
-  const { failed, shortMessage } = await execa('sync', args, { reject: false, timeout: 300_000, stdin: 'ignore', env: { LC_ALL: 'C' } });
+  const { failed, shortMessage } = await execa('sync', args, {
+    reject: false,
+    timeout: 300_000,
+    stdin: 'ignore',
+    env: { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' },
+    extendEnv: false,
+  });
   if (failed) throw new Fault('DISK_ERROR', `${directory} can't be made durable (${shortMessage}): check the volume`);
 }
 

@@ -10,6 +10,7 @@ import { type Http, hostOf, networkFault } from './github/http.ts';
 
 /** Sums of a thousand assets fit, and a bundle with its logs' proofs. */
 const MOST_BYTES = { sums: 256 * 1024, minisign: 16 * 1024, attestation: 1024 * 1024 };
+const READ_WITHIN_MS = 60_000;
 /** Lines of a `.jsonl`. */
 const MOST_BUNDLES = 30;
 
@@ -80,7 +81,9 @@ function hash(algorithm: 'sha256' | 'blake2b512', bytes: Buffer): Buffer {
 }
 
 async function readCapped(asset: Asset, tag: string, most: number, signal: AbortSignal, http: Http): Promise<Buffer> {
-  const answer = await http.get(asset.url, { accept: 'application/octet-stream' }, signal, { decompress: true, sameHost: false });
+  // Slow retrieval: a byte now and then would keep every shorter timeout from its end.
+  const bounded = AbortSignal.any([signal, AbortSignal.timeout(READ_WITHIN_MS)]);
+  const answer = await http.get(asset.url, { accept: 'application/octet-stream' }, bounded, { decompress: true, sameHost: false });
   const chunks: Buffer[] = [];
   let size = 0;
   try {

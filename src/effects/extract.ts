@@ -31,7 +31,11 @@ export async function extract({ release, path: archive, sha256 }: EffectInputs['
     fingerprint: fingerprint(release),
     path: target,
   };
-  if ((await readManifest(target)) === null) {
+  const known = await readManifest(target);
+  // The name holds 48 bits of the digest; the manifest holds all of it.
+  if (known !== null && known.version.digest !== sha256) throw refused(`another archive lies at ${name} already, by chance or by design`);
+  if (known !== null && known.verifiedUnder !== (places.rules ?? '')) await noteRules(target, { ...known, verifiedUnder: places.rules ?? '' });
+  if (known === null) {
     await assertSealed(archive, sha256, deps.sealed);
     const work = path.join(temporaryDir(places), `tree-${sha256.slice(0, 12)}`);
     await removeTree(work);
@@ -61,6 +65,13 @@ async function removeWhatIsStillWritten(work: string): Promise<void> {
   }
 }
 
+/** The same bytes were verified anew. */
+async function noteRules(tree: string, manifest: Manifest): Promise<void> {
+  await chmod(tree, 0o755);
+  await writeFileDurably(path.join(tree, MANIFEST_NAME), JSON.stringify(manifest), 0o444);
+  await chmod(tree, 0o555);
+}
+
 async function build(
   archive: string,
   work: string,
@@ -68,18 +79,19 @@ async function build(
   signal: AbortSignal,
   deps: ExtractDependencies,
 ): Promise<string> {
-  const { app, linked, maxEntries, maxUnpackedBytes } = deps;
+  const { app, linked, maxEntries, maxUnpackedBytes, places } = deps;
   await unpack(archive, work, app.repositoryName, { maxEntries, maxUnpackedBytes }, signal);
   if ((await readdir(work)).length === 0) throw refused('it is empty');
   const tree = await unwrap(work, app.command);
-  if (await exists(path.join(tree, MANIFEST_NAME))) throw refused(`it brings a ${MANIFEST_NAME}, which is ours`);
+  // Also the name under which it is written first: a link there would be followed.
+  if ((await readdir(tree)).some((file) => file.startsWith(MANIFEST_NAME))) throw refused(`it brings a ${MANIFEST_NAME}, which is ours`);
   const entries = await walk(tree);
   await appCommand(tree, app);
   const asInstalled = await makeReadOnly(tree, entries);
   await chmod(tree, 0o755);
   await ensureLinked(tree, linked);
   const { path: _, ...described } = version;
-  const manifest: Manifest = { schema: 1, version: described, release, entries: asInstalled };
+  const manifest: Manifest = { schema: 1, version: described, release, verifiedUnder: places.rules ?? '', entries: asInstalled };
   await syncTree(work);
   signal.throwIfAborted();
   await writeFileDurably(path.join(tree, MANIFEST_NAME), JSON.stringify(manifest), 0o444);

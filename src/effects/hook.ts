@@ -7,6 +7,7 @@ import type { HookName } from '../machines/model.ts';
 import { Fault } from '../support/fault.ts';
 import { LineReader } from './lines.ts';
 import { HOOK_MARKER, markedProcesses, sendSignal } from './supervisor/process-table.ts';
+import type { StopRequest, Supervisor } from './supervisor/supervisor.ts';
 
 /** sysexits(3) EX_TEMPFAIL: from a pre-stop hook, "not now". */
 const NOT_NOW = 75;
@@ -27,6 +28,8 @@ export type HookDependencies = {
     /** Told before a pre-start hook begins: nobody else is to start the app meanwhile. And after it ended. */
     keepAppDown: (down: boolean) => void;
   };
+  supervisor: Pick<Supervisor, 'stop'>;
+  stop: StopRequest;
   environment: Readonly<Record<string, string>>;
   random: () => number;
 };
@@ -43,6 +46,8 @@ export async function runHook(input: EffectInputs['runHook'], signal: AbortSigna
   try {
     // Never two: the updater that began it may have been killed, and it lived on.
     await endHook(deps.hooks.directory, hook);
+    // An updater that failed in the middle may have had the app started again meanwhile: its data is not changed under it.
+    if (hook === 'preStart') await deps.supervisor.stop(deps.stop);
     const status = await perform(command, input, signal, deps);
     if (status === NOT_NOW && hook === 'preStop')
       return { type: 'interruptionDeferred', code: 'HOOK_DEFERRED', message: 'the pre-stop hook said "not now" (status 75)', jitter: deps.random() };

@@ -25,6 +25,8 @@ export const manifestSchema = z.object({
   schema: z.literal(1),
   version: installedVersionSchema.omit({ path: true }),
   release: releaseSchema,
+  /** The rules under which it was verified, as `Places.rules`. */
+  verifiedUnder: z.string().default(''),
   entries: z.array(entrySchema),
 });
 export type Manifest = z.infer<typeof manifestSchema>;
@@ -36,6 +38,8 @@ export type Places = {
   repository: string;
   versioning: Versioning;
   tagPrefix: string;
+  /** Stands for what a download must show. A tree that was verified under other rules (another key, fewer conditions) is no kept one. */
+  rules?: string;
 };
 
 export const releasesDir = (places: Places): string => path.join(places.root, 'releases');
@@ -60,7 +64,7 @@ export async function readManifest(directory: string): Promise<Manifest | null> 
   }
 }
 
-export type KeptTree = { version: InstalledVersion; release: Release };
+export type KeptTree = { version: InstalledVersion; release: Release; verifiedUnder: string };
 
 /** Every complete tree in `releases/`. */
 export async function keptTrees(places: Places): Promise<KeptTree[]> {
@@ -71,7 +75,7 @@ export async function keptTrees(places: Places): Promise<KeptTree[]> {
 
 async function keptTree(directory: string): Promise<KeptTree | null> {
   const manifest = await readManifest(directory);
-  return manifest && { version: { ...manifest.version, path: directory }, release: manifest.release };
+  return manifest && { version: { ...manifest.version, path: directory }, release: manifest.release, verifiedUnder: manifest.verifiedUnder };
 }
 
 /** The highest version among the complete trees of this repository; null if there is none. */
@@ -80,10 +84,18 @@ export async function highestKept(places: Places): Promise<string | null> {
   return versions.sort((a, b) => compareVersions(b, a, places.versioning))[0] ?? null;
 }
 
-/** The tree of a release, if it is still on disk. */
+/**
+ * The tree of a release, if it is still on disk. Rollback: old bytes under a new tag are not that release, and are looked at like
+ * any other; and so is what was verified by rules that hold no longer.
+ */
 export async function findKept(places: Places, release: Release): Promise<InstalledVersion | null> {
-  const trees = await keptTrees(places);
-  return trees.find(({ version }) => version.repository === release.repository && version.fingerprint === fingerprint(release))?.version ?? null;
+  const trees = (await keptTrees(places)).filter(({ verifiedUnder }) => verifiedUnder === (places.rules ?? ''));
+  const isIt = ({ version }: KeptTree) =>
+    version.repository === release.repository &&
+    version.version === release.version &&
+    version.tag === release.tag &&
+    version.fingerprint === fingerprint(release);
+  return trees.find(isIt)?.version ?? null;
 }
 
 /** An image can say whose app it brings: for another repository it then brings none. */

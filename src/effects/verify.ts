@@ -12,6 +12,9 @@ import type { GitHub } from './github/client.ts';
 import type { Http } from './github/http.ts';
 import { assertSealed, type Sealed } from './seal.ts';
 
+/** What the bytes, and not the network, are to blame for. */
+const ABOUT_THE_BYTES = new Set(['LENGTH_MISMATCH', 'DIGEST_MISMATCH', 'SIGNATURE_INVALID', 'SIGNATURE_MISSING', 'ATTESTATION_INVALID', 'ATTESTATION_MISSING']);
+
 export type TrustOptions = {
   /** Empty: nothing is checked. */
   conditions: readonly VerifyCondition[];
@@ -31,7 +34,10 @@ export type VerifyDependencies = { http: Http; github: GitHub; trust: TrustOptio
 export async function verify({ release, path, sha256, repositoryId }: EffectInputs['verify'], signal: AbortSignal, deps: VerifyDependencies): Promise<Fact> {
   await assertSealed(path, sha256, deps.sealed);
   // The operator named the file: these are the bytes that were meant.
-  if (release.origin !== 'github') return { type: 'verified', checks: ['file'] };
+  if (release.origin !== 'github') {
+    if (release.asset.digest !== sha256) throw new Fault('DIGEST_MISMATCH', `${release.asset.name} was changed after it was named: name it again`);
+    return { type: 'verified', checks: ['file'] };
+  }
   if (deps.trust.conditions.length === 0) return { type: 'verified', checks: [] };
   const id = await knownRepository(release.repository, repositoryId, signal, deps.github);
   try {
@@ -39,8 +45,8 @@ export async function verify({ release, path, sha256, repositoryId }: EffectInpu
     const checks = judge(release, evidence, rules);
     return { type: 'verified', checks, repositoryId: id, urgent: vouchesForUrgency(release, evidence, rules) };
   } catch (error) {
-    // A mismatch may have come from the wire: the next try starts from nothing.
-    if (error instanceof Fault && (error.code === 'DIGEST_MISMATCH' || error.code === 'SIGNATURE_INVALID')) await rm(path, { force: true });
+    // It may have come from the wire: unless GitHub's own digest says that these are the bytes, the next try starts from nothing.
+    if (error instanceof Fault && ABOUT_THE_BYTES.has(error.code) && release.asset.digest !== sha256) await rm(path, { force: true });
     throw error;
   }
 }
@@ -67,7 +73,7 @@ async function attestationRules({ repository, tag }: Release, repositoryId: numb
   const { verifyAttestation } = await import('../trust/attestation.ts');
   const { issuer, instance } = attestation;
   // The tag and nothing else: an attestation of another release is for another identity.
-  const identity = attestation.identity.replaceAll('*', tag);
+  const identity = attestation.identity.replaceAll('*', () => tag);
   const sourceRepository = `${new URL(identity).origin}/${repository}`;
   return { verifyAttestation, attestation: { identity, issuer, sourceRepository, repositoryId, trustedRoot: await attestation.trustedRoot(), instance } };
 }

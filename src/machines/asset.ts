@@ -146,7 +146,15 @@ export function chooseSignatures<T extends { name: string }>(assets: readonly T[
   ] as const;
   const signed = [{ over: 'asset' as const, name: assetName }, ...(sumsName === null ? [] : [{ over: 'sums' as const, name: sumsName }])];
   return signed.flatMap(({ over, name }) =>
-    endings.flatMap(({ ending, kind }) => assets.filter((asset) => asset.name === `${name}${ending}`).map((asset) => ({ kind, over, asset }))),
+    endings.flatMap(
+      (
+        { ending, kind }, // One of each: GitHub allows no two of a name, and a thousand would have to be held.
+      ) =>
+        assets
+          .filter((asset) => asset.name === `${name}${ending}`)
+          .slice(0, 1)
+          .map((asset) => ({ kind, over, asset })),
+    ),
   );
 }
 

@@ -3,6 +3,7 @@ import { type Change, type Context, prepare, seenOnDisk } from './context.ts';
 import type { EffectInputs } from './effects.ts';
 import type { HookName, World } from './model.ts';
 import { fallback, isUnproven } from './rules.ts';
+import { compareVersions } from './version.ts';
 
 /** The app is about to be asked to go: hooks may act from here on, so all of them hear how it ends. */
 export function beginChange({ candidate, prepared, current }: Context): Partial<Context> {
@@ -16,14 +17,15 @@ export function aimChange(context: Context): Partial<Context> {
   return { change: changeTo(context) };
 }
 
-function changeTo({ target, prepared, change, candidate, installed, booting }: Context): Change | null {
+function changeTo({ target, prepared, change, candidate, installed, booting, nothingStarts, policy }: Context): Change | null {
   if (target === null || change?.to === target.version) return change;
-  if (change !== null) return { from: change.to, to: target.version, reason: 'rollback' };
+  // A newer one is no way back, though the change before it has not been told to its end.
+  if (change !== null && compareVersions(target.version, change.to, policy.versioning) < 0) return { from: change.to, to: target.version, reason: 'rollback' };
   if (prepared?.path === target.path) return null;
   const from = prepared?.version ?? null;
   const isCandidate = candidate !== null && target.path === installed?.path;
   if (isCandidate && candidate.byOperator) return { from, to: target.version, reason: 'install' };
-  if (booting) return { from, to: target.version, reason: 'boot' };
+  if (booting && !nothingStarts) return { from, to: target.version, reason: 'boot' };
   return { from, to: target.version, reason: isCandidate ? 'update' : 'rollback' };
 }
 

@@ -29,6 +29,8 @@ export type Candidate = {
   downloadFirst: boolean;
   /** The operator said `--force`: no condition counts but a pause. */
   forced: boolean;
+  /** Whether what was verified says that it is urgent; null while nothing was verified. */
+  vouched: boolean | null;
   /** Why the app was not interrupted for it when that was last asked; `times` counts how often its pre-stop hook said "not now". */
   deferral: { since: number; inhibitors: Inhibitor[]; message: string | null; times: number } | null;
 };
@@ -153,9 +155,11 @@ export function candidateFor(context: Context, release: Release): Candidate {
   const forced = context.request?.force === true;
   if (same && context.candidate) {
     const { candidate } = context;
-    return { ...candidate, release, byOperator: candidate.byOperator || byOperator, forced: candidate.forced || forced };
+    // Its notes may say so again at every poll: only what was verified counts.
+    const urgent = release.urgent && candidate.vouched !== false;
+    return { ...candidate, release: { ...release, urgent }, byOperator: candidate.byOperator || byOperator, forced: candidate.forced || forced };
   }
-  return { release, attempt: 1, setbacks: 0, interruptions: 0, byOperator, downloadFirst: false, forced, deferral: null };
+  return { release, attempt: 1, setbacks: 0, interruptions: 0, byOperator, downloadFirst: false, forced, vouched: null, deferral: null };
 }
 
 export function adoptRelease(context: Context, fact: FactOf<'releaseFound'> & { at: number }): Partial<Context> {
@@ -173,8 +177,9 @@ export function recordReplacement({ release, at }: FactOf<'releaseFound'> & { at
 
 /** What was learnt while the bytes were checked. */
 export function recordVerified({ repositoryId, candidate }: Context, fact: FactOf<'verified'>): Partial<Context> {
-  const urgent = candidate?.release.urgent === true && fact.urgent !== false;
-  return { repositoryId: fact.repositoryId ?? repositoryId, candidate: candidate && { ...candidate, release: { ...candidate.release, urgent } } };
+  const vouched = fact.urgent !== false;
+  const urgent = candidate?.release.urgent === true && vouched;
+  return { repositoryId: fact.repositoryId ?? repositoryId, candidate: candidate && { ...candidate, vouched, release: { ...candidate.release, urgent } } };
 }
 
 /** A try failed: paced again, or given up and denied. What was downloaded is looked at again from the disk. */
@@ -194,7 +199,7 @@ export function recordFailure(context: Context, fact: Failure): Partial<Context>
   const attempt = isTroubleOfMachine(fact.code) ? candidate.attempt : candidate.attempt + 1;
   return {
     ...undone,
-    candidate: { ...candidate, attempt, setbacks: candidate.setbacks + 1, downloadFirst: candidate.downloadFirst || stoppedFirst },
+    candidate: { ...candidate, attempt, deferral: null, setbacks: candidate.setbacks + 1, downloadFirst: candidate.downloadFirst || stoppedFirst },
     retryAt: fact.at + backoffMs(candidate.setbacks + 1, policy.retryBaseMs, fact.jitter),
   };
 }
@@ -273,7 +278,9 @@ function giveUp(context: Context, problem: Problem): Partial<Context> {
 const MOST_DENIALS = 100;
 export function deny(denied: readonly Denial[], denial: Denial): Denial[] {
   const others = denied.filter((other) => other.version !== denial.version || (denial.fingerprint !== null && other.fingerprint !== denial.fingerprint));
-  return [...others, denial].slice(-MOST_DENIALS);
+  // The operator's word is not pushed out by a hundred releases that fail.
+  const dropped = others.length < MOST_DENIALS ? null : (others.find(({ code }) => code !== 'DENIED_BY_OPERATOR') ?? others[0]);
+  return [...others.filter((other) => other !== dropped), denial];
 }
 
 /** Links and trees as they are on the disk; where they and memory disagree, the disk is right. */
@@ -313,9 +320,18 @@ export function recordHealthy(context: Context, fact: FactOf<'versionBecameHealt
   return { lastGood: current, highestHealthy: higher(context.highestHealthy, fact.version, policy), ...settled, lastError: null };
 }
 
+/** Whether a release on its way in would be chosen under other rules too: one that is denied now, or beside the pinned tag, is not run. */
+function isChosenStill({ candidate, policy: before }: Context, policy: Policy): boolean {
+  if (candidate === null) return true;
+  if (policy.denied.includes(candidate.release.version)) return false;
+  const same = (['tag', 'range', 'prerelease', 'tagPrefix', 'versioning', 'assetGlob'] as const).every((rule) => policy[rule] === before[rule]);
+  return candidate.byOperator || same;
+}
+
 /** A changed repository is the operator's word: what was learnt of the other one does not bind this one. */
 export function adoptPolicy(context: Context, policy: Policy): Partial<Context> {
-  if (policy.repository === context.policy.repository) return { policy };
+  if (policy.repository === context.policy.repository)
+    return { policy, ...(isChosenStill(context, policy) ? {} : { candidate: null, download: null, installed: null, retryAt: null }) };
   return {
     policy,
     highestHealthy: null,

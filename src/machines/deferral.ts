@@ -52,8 +52,8 @@ export function recordForce({ candidate }: Context, fact: FactOf<'updateRequeste
 }
 
 /** A release that waited is gone, or its maintainer went back to an older one: it is not run after all. */
-export function isWithdrawn({ candidate, policy }: Context, found: Release | null): boolean {
-  if (candidate === null || candidate.byOperator || candidate.deferral === null) return false;
+export function isWithdrawn({ candidate, policy, request }: Context, found: Release | null): boolean {
+  if (candidate === null || candidate.byOperator || candidate.deferral === null || request !== null) return false;
   if (found === null) return true;
   return policy.tag === null && compareVersions(found.version, candidate.release.version, policy.versioning) < 0;
 }

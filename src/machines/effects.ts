@@ -6,8 +6,8 @@ import type { Fact, FactType } from './facts.ts';
 import type { HookName, InstalledVersion, Policy, Release, Window } from './model.ts';
 
 export type EffectInputs = {
-  /** Looks for a release now: by the rules, or the very one that the operator named. */
-  check: { policy: Policy; request: { tag: string | null; file: string | null } | null; running: string | null };
+  /** `fresh`: what is on disk under that tag was replaced since, and does not count. Looks for a release now: by the rules, or the very one that the operator named. */
+  check: { policy: Policy; request: { tag: string | null; file: string | null } | null; running: string | null; fresh: boolean };
   download: { release: Release };
   /** `repositoryId`: what the repository's id has to be; null for whatever it is. */
   verify: { release: Release; path: string; sha256: string; repositoryId: number | null };

@@ -109,6 +109,8 @@ export const policySchema = z.object({
   approval: z.boolean().default(false),
   /** Whether a release may call itself urgent, and go past window and minimum age. */
   urgentAllowed: z.boolean().default(false),
+  /** Whether its word for that has to be signed like the rest. */
+  urgentNeedsProof: z.boolean().default(false),
   /** Versions that are not run, whatever the journal says. */
   denied: z.array(z.string()).default([]),
   /** Conditions beside the digest, so that a release whose signature is still being uploaded is waited for. */
@@ -132,7 +134,7 @@ export type Approval = { version: string; fingerprint: string | null };
 
 /** Why a running app is not interrupted now. `until`: when that is looked at again; null where nobody knows. */
 export type Inhibitor = {
-  reason: 'paused' | 'held' | 'approval' | 'minAge' | 'window' | 'busy' | 'hook';
+  reason: 'denied' | 'paused' | 'held' | 'approval' | 'minAge' | 'window' | 'busy' | 'hook';
   until: number | null;
 };
 

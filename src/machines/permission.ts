@@ -2,7 +2,7 @@
 import { isOldEnough, oldEnoughAt } from './age.ts';
 import type { Context } from './context.ts';
 import { type Approval, type Conditions, fingerprint, type Inhibitor } from './model.ts';
-import { fallback } from './rules.ts';
+import { fallback, isDenied } from './rules.ts';
 
 /** The app is asked again soon after it was busy; the runtime does not wake the machine while it still is. */
 export const BUSY_PAUSE_MS = 5000;
@@ -13,9 +13,13 @@ export const BUSY_PAUSE_MS = 5000;
  */
 export function inhibitors(context: Context, { window, busy }: Conditions, at: number): Inhibitor[] {
   const { candidate, policy, paused, hold, appUp } = context;
-  if (candidate === null || !canKeepRunning(context)) return [];
-  const { release, byOperator, forced } = candidate;
-  const hurries = byOperator || forced || (policy.urgentAllowed && release.urgent);
+  if (candidate === null) return [];
+  const { release, byOperator, forced, vouched } = candidate;
+  // Whatever else runs or does not: this was said while it waited, or before.
+  if (!byOperator && isDenied(context, release.version, fingerprint(release))) return [{ reason: 'denied', until: null }];
+  if (!canKeepRunning(context)) return [];
+  const isUrgent = release.urgent && (vouched === true || !policy.urgentNeedsProof);
+  const hurries = byOperator || forced || (policy.urgentAllowed && isUrgent);
   const found: (Inhibitor | null)[] = [
     paused && !byOperator ? { reason: 'paused', until: null } : null,
     hold !== null && !byOperator ? { reason: 'held', until: null } : null,
@@ -39,6 +43,14 @@ function needsApproval({ candidate, policy, approved }: Context): boolean {
   const isApproval = (approval: Approval) =>
     approval.version === release.version && (approval.fingerprint === null || approval.fingerprint === fingerprint(release));
   return !approved.some(isApproval);
+}
+
+/** Whether what was waited for was the operator's word alone, and he has given it, be it while something else was going on. */
+export function isWordGiven(context: Context): boolean {
+  const { candidate, retryAt, paused, hold } = context;
+  const words = candidate?.deferral?.inhibitors.filter(({ reason }) => reason === 'paused' || reason === 'held' || reason === 'approval') ?? [];
+  if (words.length === 0 || retryAt !== null) return false;
+  return !words.some(({ reason }) => (reason === 'paused' ? paused : reason === 'held' ? hold !== null : needsApproval(context)));
 }
 
 /** When to ask again; null when only somebody's word can change the answer. */

@@ -39,7 +39,7 @@ export const preparing = updaterSetup.createStateConfig({
           { guard: 'isForced', target: 'checking' },
           { target: '#updater.settling', actions: 'recordHookDeferral' },
         ],
-        hookFailed: { target: '#updater.settling', actions: ['recordFailure', 'endChange'] },
+        hookFailed: { target: '#updater.settling', actions: 'recordFailure' },
       },
     },
     checking: {

@@ -28,7 +28,9 @@ export function isWanted(context: Context, release: Release, at: number): boolea
   if (isDenied(context, release.version, fingerprint(release))) return false;
   const { candidate, current, policy, retryAt } = context;
   const isCandidate = candidate !== null && fingerprint(candidate.release) === fingerprint(release);
-  if (isCandidate && retryAt !== null && at < retryAt) return false;
+  // A boot asks anew: what it waited for may be long over, or have been noted while the clock was wrong.
+  const isAskedAnew = candidate?.deferral != null && !context.appUp;
+  if (isCandidate && retryAt !== null && at < retryAt && !isAskedAnew) return false;
   // It is asked about when its time comes; a boot is such a time.
   if (isCandidate && candidate.deferral !== null && context.appUp) return false;
   const moved = policy.tag !== null && current !== null && current.fingerprint !== null && current.fingerprint !== fingerprint(release);

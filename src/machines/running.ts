@@ -34,6 +34,7 @@ export const running = updaterSetup.createStateConfig({
         probationFailed: [
           { guard: 'isTroubleOfMachine', target: '#updater.waiting', actions: 'recordUnproven' },
           { guard: 'mayRollBack', target: '#updater.rollingBack', actions: ['targetCurrent', 'recordBadVersion'] },
+          { guard: 'isDeferred', target: '#updater.waiting', actions: 'recordProblem' },
           { target: 'settled', actions: 'recordProblem' },
         ],
       },

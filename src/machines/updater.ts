@@ -47,7 +47,12 @@ export const updaterMachine = updaterSetup.createMachine({
       invoke: {
         id: 'check',
         src: 'check',
-        input: ({ context }) => ({ policy: context.policy, request: context.request, running: fallback(context)?.version ?? null }),
+        input: ({ context }) => ({
+          policy: context.policy,
+          request: context.request,
+          running: fallback(context)?.version ?? null,
+          fresh: context.replacedBy !== null,
+        }),
       },
       on: {
         releaseFound: [
@@ -56,9 +61,13 @@ export const updaterMachine = updaterSetup.createMachine({
           { guard: and(['isWanted', not('appIsUp'), 'hasConditions']), target: 'preparing', actions: 'adoptRelease' },
           { guard: 'isWanted', target: 'downloading', actions: 'adoptRelease' },
           { guard: 'isReplaced', target: 'settling', actions: ['recordReplacement', 'forgetRequest'] },
+          { guard: 'isWithdrawn', target: 'settling', actions: ['dropCandidate', 'forgetRequest'] },
           { target: 'settling', actions: 'forgetRequest' },
         ],
-        nothingNewer: { target: 'settling', actions: ['forgetRequest', 'forgetWait'] },
+        nothingNewer: [
+          { guard: 'isWithdrawn', target: 'settling', actions: ['dropCandidate', 'forgetRequest', 'forgetWait'] },
+          { target: 'settling', actions: ['forgetRequest', 'forgetWait'] },
+        ],
         checkFailed: { target: 'settling', actions: ['recordProblem', 'forgetRequest'] },
         assetsAwaited: [
           { guard: 'saysSomethingNew', target: 'settling', actions: ['recordWait', 'recordProblem', 'forgetRequest'] },
@@ -77,6 +86,8 @@ export const updaterMachine = updaterSetup.createMachine({
         { guard: 'isChangeOver', target: 'settling', actions: 'endChange' },
         // What was started has to prove itself before anything takes its place.
         { guard: and(['isDeferred', 'appIsUp', 'isUnproven']), target: 'running' },
+        { guard: and(['isWordGiven', 'treeIsThere']), target: 'preparing' },
+        { guard: 'isWordGiven', target: 'downloading' },
         { guard: 'mustWait', target: 'waiting' },
         { target: 'running' },
       ],
@@ -158,6 +169,7 @@ export const updaterMachine = updaterSetup.createMachine({
           // The service comes first: there is nothing else to run.
           { target: 'switching', actions: 'recordProblem' },
         ],
+        versionDenied: { guard: and(['deniesCandidate', 'hasOtherVersion']), target: 'settling', actions: 'deny' },
         workInterrupted: [
           { guard: and(['isInterruptedTooOften', 'hasOtherVersion']), target: 'settling', actions: 'giveUpInterrupted' },
           { actions: 'recordWorkInterrupted' },

@@ -29,7 +29,7 @@ import { approve, isInhibited, isWithdrawn, recordDeferral, recordForce, recordH
 import type { EffectInputs, EffectName } from './effects.ts';
 import type { StampedFact } from './facts.ts';
 import type { Policy, Release, World } from './model.ts';
-import { hasConditions } from './permission.ts';
+import { hasConditions, isWordGiven } from './permission.ts';
 import {
   fallback,
   isCandidateElsewhere,
@@ -90,6 +90,8 @@ export const updaterSetup = setup({
     hasConditions: ({ context }) => hasConditions(context),
     isInhibited: ({ context, event }) => event.type === 'conditionsObserved' && isInhibited(context, event),
     isDeferred: ({ context }) => context.candidate?.deferral != null,
+    isWordGiven: ({ context }) => isWordGiven(context),
+    isRefusedNow: ({ context, event }) => 'version' in event && context.candidate?.deferral != null && context.candidate.release.version === event.version,
     isForced: ({ context }) => context.candidate?.forced === true,
     isReplaced: ({ context, event }) => event.type === 'releaseFound' && isReplaced(context, event.release),
     isWithdrawn: ({ context, event }) => isWithdrawn(context, event.type === 'releaseFound' ? event.release : null),
@@ -155,7 +157,13 @@ export const updaterSetup = setup({
     holdCurrent: assign(({ context, event }) => ({ hold: holdOf(context.current, event.at), request: null, candidate: null, retryAt: null })),
     recordHealthy: assign(({ context, event }) => (assertEvent(event, 'versionBecameHealthy'), recordHealthy(context, event))),
     noteAppDown: assign({ appUp: false }),
-    stopForUpdate: assign(({ context }) => ({ stopReason: 'update', candidate: context.candidate && { ...context.candidate, deferral: null } })),
+    // What was noted for the wait is over with it.
+    stopForUpdate: assign(({ context }) => ({
+      stopReason: 'update',
+      retryAt: null,
+      awaiting: null,
+      candidate: context.candidate && { ...context.candidate, deferral: null },
+    })),
     stopForRestart: assign({ stopReason: 'restart' }),
     forgetRequest: assign({ request: null }),
     forgetWait: assign({ awaiting: null }),

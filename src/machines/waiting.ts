@@ -43,8 +43,15 @@ export const waiting = updaterSetup.createStateConfig({
       { guard: and(['awaitsAssets', 'appIsUp']), target: 'settling', actions: 'forgetWait' },
       { guard: 'isWithdrawn', target: 'settling', actions: 'dropCandidate' },
     ],
-    assetsAwaited: { guard: 'saysSomethingNew', actions: ['recordWait', 'recordProblem'] },
-    releaseRefused: { guard: 'saysSomethingNew', target: 'settling', actions: ['recordRefusal', 'recordProblem'] },
+    // Its maintainers took its assets away while it waited.
+    assetsAwaited: [
+      { guard: and(['isRefusedNow', 'appIsUp']), target: 'settling', actions: ['dropCandidate', 'recordWait', 'recordProblem'] },
+      { guard: 'saysSomethingNew', actions: ['recordWait', 'recordProblem'] },
+    ],
+    releaseRefused: [
+      { guard: and(['isRefusedNow', 'appIsUp']), target: 'settling', actions: ['dropCandidate', 'recordRefusal', 'recordProblem'] },
+      { guard: 'saysSomethingNew', target: 'settling', actions: ['recordRefusal', 'recordProblem'] },
+    ],
     installRequested: { target: 'checking', actions: 'adoptRequest' },
     restartRequested: { guard: 'appIsUp', target: 'stopping', actions: 'stopForRestart' },
     versionDenied: { target: 'settling', actions: 'deny' },

@@ -16,7 +16,7 @@ import { type Fault, toFault } from '../support/fault.ts';
 import { makePrivate } from '../support/private.ts';
 import { redactJson } from '../support/redact.ts';
 import { BootGate } from './boot-gate.ts';
-import { begin, evolve, type OutstandingEffect, type State, serializeState } from './fold.ts';
+import { begin, evolve, type OutstandingEffect, type State, serializeState, type Timer } from './fold.ts';
 import { pendingCommands, remove } from './inbox.ts';
 import { restore } from './restore.ts';
 
@@ -61,8 +61,15 @@ const CHECKPOINT_EVERY = 1000;
 const ABORT_PATIENCE_MS = 10_000;
 /** After the journal could not be written, or something unexpected happened: when to look again. */
 const RETRY_AFTER_FAULT_MS = 10_000;
+/** Clocks are corrected by seconds all the time. */
+const CLOCK_SLACK_MS = 60_000;
 /** setTimeout takes 32 bits. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** A clock that was set back since a timer was set says nothing about what is left of it: it is due. */
+function untilDueMs({ dueAt, delayMs }: Timer, now: number): number {
+  return now < dueAt - delayMs - CLOCK_SLACK_MS ? 0 : remainingMs(dueAt, now, delayMs);
+}
 
 /** `done` resolves when it has really ended, also after an abort. */
 type Running = { effect: OutstandingEffect; abort: AbortController; done: Promise<void> };
@@ -125,6 +132,7 @@ export class Runtime {
       gate.arm();
     }
     this.#noteInterruption();
+    if (poll) this.#askNow();
     this.#advance();
   }
 
@@ -177,16 +185,20 @@ export class Runtime {
 
   /** Asks for a poll now. */
   checkNow(): void {
+    this.#askNow();
     this.#pollNow = true;
     this.#advance();
+  }
+
+  /** Who asks for a check also wants to know whether what waits may be run by now. */
+  #askNow(): void {
+    if (this.#state.snapshot.matches('waiting') && this.#state.snapshot.context.candidate?.deferral) this.dispatch({ type: 'updateRequested' });
   }
 
   /** The next moment at which there is something to do, wall clock. */
   nextWakeAt(): number {
     const now = this.#options.now();
-    const waits = [...this.#state.timers.values()].map((timer) =>
-      this.waitsForBusyApp ? this.#options.busyLookMs : remainingMs(timer.dueAt, now, timer.delayMs),
-    );
+    const waits = [...this.#state.timers.values()].map((timer) => (this.waitsForBusyApp ? this.#options.busyLookMs : untilDueMs(timer, now)));
     if (this.#isResting()) waits.push(this.#untilPollMs());
     // No sooner than that: a poll's jitter makes it later than the interval, and waking twice for it costs twice.
     return now + (waits.length > 0 ? Math.min(...waits) : this.#options.pollIntervalMs);
@@ -304,7 +316,7 @@ export class Runtime {
     // Asked again and again, a game that goes on all night would fill the journal.
     if (this.waitsForBusyApp) return;
     for (const timer of this.#state.timers.values()) {
-      if (remainingMs(timer.dueAt, now, timer.delayMs) > 0 || this.dispatch({ type: timer.type } as Fact)) continue;
+      if (untilDueMs(timer, now) > 0 || this.dispatch({ type: timer.type } as Fact)) continue;
       // Nobody waits for it any more; left where it is, it would be due for ever.
       this.#state = { ...this.#state, timers: new Map([...this.#state.timers].filter(([id]) => id !== timer.id)) };
     }
@@ -316,6 +328,7 @@ export class Runtime {
     for (const command of pendingCommands(inboxDir, (file, reason) => log.warn(`${file} is no command (${reason}); it was removed`))) {
       // Taken in before a crash that left the file.
       const known = journal.hasCommand(command.id);
+      if (!known && command.fact === null) this.#askNow();
       const taken = known || (command.fact !== null && this.dispatch(command.fact, { command: command.id }));
       const pokes =
         command.fact === null ||
@@ -361,7 +374,7 @@ export class Runtime {
     const { context } = this.#state.snapshot;
     const { policy } = context;
     const running = fallback(context)?.version ?? null;
-    const fact = await this.#outcome({ name: 'check', input: { policy, request: null, running } }, signal);
+    const fact = await this.#outcome({ name: 'check', input: { policy, request: null, running, fresh: false } }, signal);
     this.#poll = null;
     if (this.#stopping) return;
     if (fact.type === 'checkFailed') this.#options.log.warn(`check failed: ${fact.message} [${fact.code}]`);

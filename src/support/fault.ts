@@ -6,7 +6,8 @@ export class Fault extends Error {
   readonly code: string;
 
   constructor(code: string, message: string, options?: { cause?: unknown }) {
-    super(message, options);
+    // Terminal escapes: what a server or a bundle said is quoted in messages, and ends up on screens.
+    super(message.replace(/\p{Cc}+/gu, ' '), options);
     this.name = 'Fault';
     this.code = code;
   }

@@ -41,8 +41,11 @@ const statementSchema = z.object({
   predicateType: z.string(),
 });
 
+/** What it has to be about: a file by its name and its lower-case hex sha256. */
+export type Subject = { sha256: string; name: string };
+
 /** The identity that signed. Throws `Fault` `ATTESTATION_INVALID` with what is wrong. */
-export function verifyAttestation(json: unknown, sha256: string, rules: AttestationRules): { identity: string } {
+export function verifyAttestation(json: unknown, { sha256, name }: Subject, rules: AttestationRules): { identity: string } {
   const bundle = attempt(() => bundleFromJSON(json), 'is no Sigstore bundle');
   // A bare signature over bytes says nothing about where they were built.
   if (!isBundleWithDsseEnvelope(bundle)) throw invalid('is a signature, and no attestation');
@@ -56,7 +59,11 @@ export function verifyAttestation(json: unknown, sha256: string, rules: Attestat
   const statement = attempt(() => statementSchema.parse(JSON.parse(payload.toString('utf8'))), 'is no in-toto statement');
   if (!PREDICATE_TYPES.includes(statement.predicateType)) throw invalid(`says something else (${statement.predicateType}) than how it was built`);
   // The library does not look at what an envelope is about: this is what binds it to these bytes.
-  if (!statement.subject.some(({ digest }) => digest['sha256'] === sha256)) throw invalid(`is about other bytes than sha256 ${sha256}`);
+  const about = statement.subject.filter(({ digest }) => digest['sha256'] === sha256);
+  if (about.length === 0) throw invalid(`is about other bytes than sha256 ${sha256}`);
+  // Wrong software: another output of the same build, under this name.
+  if (!about.some((subject) => subject.name?.split('/').at(-1) === name))
+    throw invalid(`is about ${about[0]?.name ?? 'something without a name'}, and not about ${name}`);
   return { identity: signer.identity?.subjectAlternativeName ?? '' };
 }
 

@@ -4,16 +4,16 @@
  */
 import type { Release, VerifyCondition } from '../machines/model.ts';
 import { Fault } from '../support/fault.ts';
-import type { AttestationRules } from './attestation.ts';
+import type { AttestationRules, Subject } from './attestation.ts';
 import { assertBound, type MinisignKey, verifyMinisign } from './minisign.ts';
-import { sumFor } from './sums.ts';
+import { sumsFor } from './sums.ts';
 
 export type Rules = {
   /** Empty: whatever is downloaded is run. */
   conditions: readonly VerifyCondition[];
   minisignKeys: readonly MinisignKey[];
   /** Checks one bundle against the operator's identity; loaded only where it is asked for. Throws `Fault`. */
-  verifyAttestation: ((json: unknown, sha256: string, rules: AttestationRules) => { identity: string }) | null;
+  verifyAttestation: ((json: unknown, subject: Subject, rules: AttestationRules) => { identity: string }) | null;
   attestation: AttestationRules | null;
 };
 
@@ -83,16 +83,20 @@ function checkDigest({ asset, tag }: Release, { sha256 }: Evidence): string | nu
 }
 
 /** Where there are two sums, they must agree. */
-function checkSums({ asset, tag }: Release, { sha256, sums }: Evidence): string | null {
-  const expected = sums && sumFor(sums.text, asset.name);
-  if (sums === null || expected === null) return null;
-  if (expected !== sha256) throw mismatch(asset.name, tag, sha256, sums.name, expected);
+function checkSums({ asset, checksums, tag }: Release, { sha256, sums }: Evidence): string | null {
+  if (sums === null) return null;
+  if (checksums?.digest != null && checksums.digest !== sums.sha256) throw mismatch(sums.name, tag, sums.sha256, 'GitHub', checksums.digest);
+  const listed = sumsFor(sums.text, asset.name);
+  if (listed.length === 0) return null;
+  // Two different ones for one name can't both be right.
+  const wrong = listed.find((sum) => sum !== sha256);
+  if (wrong !== undefined) throw mismatch(asset.name, tag, sha256, sums.name, wrong);
   return `sha256 ${sha256}, as ${sums.name} says`;
 }
 
 /** Fail closed: no digest to be had under `digest` is a refusal. */
 function requireDigest({ asset, tag }: Release, { sums }: Evidence, { conditions }: Rules): string | null {
-  if (!conditions.includes('digest') || asset.digest !== null || (sums !== null && sumFor(sums.text, asset.name) !== null)) return null;
+  if (!conditions.includes('digest') || asset.digest !== null || (sums !== null && sumsFor(sums.text, asset.name).length > 0)) return null;
   throw new Fault(
     'DIGEST_MISSING',
     sums === null
@@ -104,8 +108,9 @@ function requireDigest({ asset, tag }: Release, { sums }: Evidence, { conditions
 /** Rollback, wrong software: signed bytes of an older release are signed for ever. A name that carries a version carries this one. */
 function checkName({ asset, version }: Release, _: Evidence, { conditions }: Rules): string | null {
   if (!conditions.includes('minisign') && !conditions.includes('attestation')) return null;
-  const named: string[] = asset.name.match(/(?<![0-9.])\d{1,9}\.\d{1,9}\.\d{1,9}(?![0-9])/g) ?? [];
-  if (named.length === 0 || asset.name.includes(version) || named.includes(version.replace(/[-+].*$/, ''))) return null;
+  // Numbers with dots that stand for themselves, not behind a letter (`node20.1.0`) or within a longer number.
+  const named = [...asset.name.matchAll(/(?<![0-9A-Za-z.])v?(\d{1,9}(?:\.\d{1,9}){1,3})(?![0-9]|\.[0-9])/g)].map(([, core]) => core);
+  if (named.length === 0 || named.includes(version.replace(/[-+].*$/, ''))) return null;
   throw new Fault(
     'VERSION_MISMATCH',
     `${asset.name} is named after version ${named[0]}, and the release after ${version}: signed bytes of another release are not installed under this one`,
@@ -120,7 +125,7 @@ function checkMinisign({ asset, version, tag }: Release, { sha256, blake2b512, s
     return `signed with key ${keyId}; ${trustedComment}`;
   }
   const shared = minisigs.find(({ over }) => over === 'sums');
-  if (!shared || sums === null || sumFor(sums.text, asset.name) !== sha256)
+  if (!shared || sums === null || !sumsFor(sums.text, asset.name).includes(sha256))
     throw new Fault(
       'SIGNATURE_MISSING',
       `${tag} has no minisign signature of ${asset.name}, nor of a checksums file that lists it: publish ${asset.name}.minisig`,
@@ -139,12 +144,12 @@ function checkSignature(text: string, signed: { name: string; version: string; t
 function checkAttestation({ asset, tag }: Release, { sha256, sums, bundles }: Evidence, { conditions, verifyAttestation, attestation }: Rules): string | null {
   if (!conditions.includes('attestation')) return null;
   if (verifyAttestation === null || attestation === null) throw new Error('invariant: an attestation is checked by rules');
-  const listed = sums !== null && sumFor(sums.text, asset.name) === sha256;
+  const listed = sums !== null && sumsFor(sums.text, asset.name).includes(sha256);
   let failure: unknown = null;
   for (const { over, from, json } of bundles) {
     if (over === 'sums' && !listed) continue;
     try {
-      const { identity } = verifyAttestation(json, over === 'sums' ? (sums?.sha256 ?? '') : sha256, attestation);
+      const { identity } = verifyAttestation(json, over === 'sums' && sums !== null ? sums : { sha256, name: asset.name }, attestation);
       return `${over === 'sums' ? `listed in ${sums?.name}, which was ` : ''}built by ${identity}, as ${from} says`;
     } catch (error) {
       failure ??= error;
@@ -181,8 +186,6 @@ export function vouchesForUrgency({ urgent, version, tag }: Release, { sums, min
   const isSigned = minisigs.some(
     ({ over, text }) => over === 'sums' && holds(() => checkSignature(text, { name: sums.name, version, tag, blake2b512: sums.blake2b512 }, minisignKeys)),
   );
-  const isAttested = bundles.some(
-    ({ over, json }) => over === 'sums' && holds(() => attestation !== null && verifyAttestation?.(json, sums.sha256, attestation)),
-  );
+  const isAttested = bundles.some(({ over, json }) => over === 'sums' && holds(() => attestation !== null && verifyAttestation?.(json, sums, attestation)));
   return (!conditions.includes('minisign') || isSigned) && (!conditions.includes('attestation') || isAttested);
 }

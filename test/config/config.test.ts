@@ -56,7 +56,7 @@ describe('the configuration', () => {
     ['a linked name that leaves the tree', { UPDATE_LINKED: 'world ../etc' }, /^UPDATE_LINKED: \.\.\/etc would leave the tree/],
     ['a relative directory', { UPDATE_DIR: 'data' }, /is not an absolute path/],
     ['bytes in words', { UPDATE_MAX_ASSET_BYTES: 'lots' }, /is not a number of bytes/],
-    ['a time zone that is none', { TZ: 'Mars/Olympus' }, /is not a time zone/],
+    ['a time zone that is none', { TZ: 'Mars/Olympus', UPDATE_WINDOW: '02:00-05:00' }, /is not a time zone/],
     ['a secret file that is not there', { UPDATE_GH_TOKEN_FILE: '/nowhere/token' }, /^UPDATE_GH_TOKEN_FILE: \/nowhere\/token can't be read \(ENOENT\)/],
   ];
   for (const [title, environment, message] of wrong) {

@@ -39,7 +39,7 @@ describe('the image', () => {
       assert.equal((await container.command('update')).exitCode, 1);
       assert.equal((await container.status()).lastError?.code, 'ATTESTATION_MISSING');
       assert.equal(await container.ask(), '0.0.1');
-      container.github.attestations.set(sha256, [await sigstore.attest(sha256)]);
+      container.github.attestations.set(sha256, [await sigstore.attest(sha256, { name: NAME })]);
       const { stdout, exitCode } = await container.command('verify', 'v2.0.0');
       assert.equal(exitCode, 0, stdout);
       assert.match(stdout, /holds {2}minisign.*\nholds {2}attestation {6}built by https:\/\/github\.com\/acme\/app/);

@@ -53,7 +53,7 @@ function dependencies(): CheckDependencies {
 
 function look(overrides: Partial<Policy> = {}, tag: string | null = null) {
   const request = tag === null ? null : { tag, file: null };
-  return check({ policy: { ...policy, ...overrides }, request, running: null }, AbortSignal.timeout(10_000), dependencies());
+  return check({ policy: { ...policy, ...overrides }, request, running: null, fresh: false }, AbortSignal.timeout(10_000), dependencies());
 }
 
 const tagOf = (fact: Awaited<ReturnType<typeof look>>) => (fact.type === 'releaseFound' ? fact.release.tag : fact.type);

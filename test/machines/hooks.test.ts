@@ -99,6 +99,9 @@ describe('a pre-stop hook', () => {
     const story = asked(settled());
     for (let i = 0; i < 20; i++) {
       story.when(facts.failed('hookFailed', 'PRE_STOP_HOOK_FAILED'));
+      // It may have drained already.
+      assert.equal(told(story), 'postUpdate 2.0.0 → 1.0.0, rollback, /baked/1.0.0');
+      story.when(done('postUpdate'));
       assert.deepEqual([story.name, story.context.appUp, story.context.denied.length], ['waiting', true, 0]);
       story.when({ type: 'retryDue' }).when(facts.installed('2.0.0')).when(facts.allowed());
       assert.match(told(story), /^preStop/);

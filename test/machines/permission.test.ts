@@ -239,9 +239,8 @@ describe('a boot', () => {
   });
 
   it('in the middle of a download that only used the time of a wait does not wait for it', () => {
-    const moment = new Moment(['window']);
-    const story = moment.story.when(facts.found('2.0.0')).when(facts.installed('2.0.0')).when(closed);
-    story.when({ type: 'retryDue' }).when(facts.failed('preparationFailed', 'TREE_INCOMPLETE')).when({ type: 'retryDue' });
+    const { story } = new Moment(['window'], { strategy: 'kill-then-download' });
+    story.when(facts.found('2.0.0')).when(closed);
     assert.equal(story.name, 'downloading');
     story.when(facts.foundDown(world({ current: baked('1.0.0') })));
     assert.equal(story.name, 'switching');
@@ -265,10 +264,97 @@ describe('the wait for a busy app', () => {
       .when(facts.installed('2.0.0'))
       .when(facts.busy());
     assert.equal(story.name, 'waiting');
-    story.when(facts.foundDown(world({ current: tree('1.5.0'), lastGood: baked('1.0.0') }))).when({ type: 'nothingNewer' });
+    story
+      .when(facts.foundDown(world({ current: tree('1.5.0'), lastGood: baked('1.0.0') })))
+      .when({ type: 'checkFailed', code: 'NETWORK_FAILED', message: 'reason' });
     story.when(facts.switched(tree('1.5.0'))).when(facts.started('1.5.0'));
     assert.deepEqual([story.name, story.effects], ['running', ['observeProbation']]);
     story.when(facts.healthy('1.5.0'));
     assert.deepEqual([story.name, story.context.candidate?.release.version], ['waiting', '2.0.0']);
+  });
+});
+
+describe('a release that waits', () => {
+  const closed = { type: 'conditionsObserved', window: { isOpen: false, changesAt: 9_000_000 }, busy: null } as const;
+  const seen = world({ current: baked('1.0.0'), lastGood: baked('1.0.0') });
+
+  for (const [what, change] of [
+    ['denied by the environment', { denied: ['2.0.0'] as string[] }],
+    ['beside the pinned tag', { tag: 'v1.0.0' }],
+    ['out of the range', { range: '<2' }],
+  ] as const)
+    it(`is dropped when a new configuration has it ${what}`, () => {
+      const moment = new Moment(['window']).find();
+      moment.story.when({ type: 'configurationChanged', policy: { ...moment.story.context.policy, ...change } });
+      moment.forbidding.clear();
+      assert.equal(moment.story.context.candidate, null);
+      assert.deepEqual(moment.drive().tick().interruptions, []);
+    });
+
+  it('is not run though it was denied while its data was being prepared', () => {
+    const story = new Story({ policy: { strategy: 'download-then-kill', hooks: { preStop: false, preStart: true, postUpdate: false } } });
+    story.when(facts.foundDown()).when({ type: 'hookSucceeded', hook: 'preStart', durationMs: 1 });
+    story
+      .when(facts.switched(baked('1.0.0')))
+      .when(facts.started('1.0.0'))
+      .when(facts.healthy('1.0.0'))
+      .when(facts.tidied());
+    story.when(facts.found('2.0.0')).when(facts.installed('2.0.0')).when(facts.allowed()).when(facts.switchStarted('2.0.0')).when(facts.stopped());
+    assert.equal(story.name, 'migrating');
+    story.when({ type: 'versionDenied', version: '2.0.0' });
+    assert.deepEqual([story.name, story.context.target?.version, story.context.change?.reason], ['migrating', '1.0.0', 'rollback']);
+  });
+
+  it('and is taken back is not run after a boot either, nor when its assets are gone', () => {
+    for (const gone of [facts.found('1.0.0'), { type: 'nothingNewer' }] as const) {
+      const { story } = new Moment(['window']).find();
+      story.when(facts.foundDown(seen)).when(gone);
+      assert.equal(story.context.candidate, null);
+    }
+    const refused = new Moment(['window']).find().story;
+    refused.when({ type: 'releaseRefused', tag: 'v2.0.0', version: '2.0.0', code: 'ASSET_MISSING', message: 'reason' });
+    assert.equal(refused.context.candidate, null);
+  });
+
+  it('leaves nothing behind that would stop it again once it runs', () => {
+    const story = running().when(facts.found('2.0.0')).when(facts.busy());
+    assert.equal(story.name, 'downloading');
+    story.when(facts.installed('2.0.0')).when(facts.allowed()).when({ type: 'hookSucceeded', hook: 'preStop', durationMs: 1 });
+    story
+      .when(facts.switchStarted('2.0.0'))
+      .when(facts.stopped())
+      .when(facts.switched(tree('2.0.0')))
+      .when(facts.started('2.0.0'));
+    assert.deepEqual([story.name, story.effects], ['running', ['observeProbation']]);
+  });
+
+  it('goes on when the operator gives his word while something else is going on', () => {
+    const moment = new Moment(['approval']).find();
+    moment.story
+      .when(facts.foundDown(seen))
+      .when({ type: 'versionApproved', version: '2.0.0' })
+      .when({ type: 'checkFailed', code: 'NETWORK_FAILED', message: 'reason' });
+    moment.forbidding.clear();
+    assert.equal(moment.drive().story.context.current?.version, '2.0.0');
+  });
+
+  it('still has its time when the version that runs fails its probation and there is no other', () => {
+    const story = new Story({ policy: { strategy: 'download-then-kill', window: { text: '02:00-05:00', timeZone: 'UTC', spans: [] } } });
+    story.when(facts.foundDown()).when(facts.found('2.0.0')).when(closed);
+    story
+      .when(facts.switched(baked('1.0.0')))
+      .when(facts.started('1.0.0'))
+      .when(facts.failed('probationFailed', 'APP_EXITED'));
+    assert.deepEqual([story.name, story.timers.length], ['waiting', 1]);
+  });
+
+  it('tells after a failure what it waits for then, and fails no faster for a crash loop', () => {
+    const { story } = new Moment(['window']).find();
+    story.when({ type: 'retryDue' }).when(facts.allowed()).when({ type: 'hookSucceeded', hook: 'preStop', durationMs: 1 });
+    story.when(facts.failed('preparationFailed', 'NO_SPACE'));
+    assert.equal(story.context.candidate?.deferral, null);
+    const before = story.context.retryAt;
+    story.when(facts.crashLooped('1.0.0'));
+    assert.deepEqual([story.name, story.context.retryAt], ['waiting', before]);
   });
 });

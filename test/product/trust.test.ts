@@ -1,7 +1,7 @@
 /** Nothing runs that can't be trusted: a resident updater, real signatures and attestations, and every way in which a release is wrong. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { execa } from 'execa';
@@ -160,7 +160,7 @@ describe('under attestation', { concurrency: 2 }, () => {
     const { product, content, sha256 } = await attested();
     await using _ = product;
     product.github.publish('v2.0.0', { [NAME]: content });
-    product.github.attestations.set(sha256, [await sigstore.attest(sha256)]);
+    product.github.attestations.set(sha256, [await sigstore.attest(sha256, { name: NAME })]);
     product.start();
     const verified = await product.fact('verified');
     assert.deepEqual(verified.checks, ['digest', 'attestation']);
@@ -174,8 +174,8 @@ describe('under attestation', { concurrency: 2 }, () => {
       const sums = Buffer.from(`${sha256}  ${NAME}\n`);
       const bundle =
         over === 'asset'
-          ? await sigstore.attest(sha256)
-          : await sigstore.attest(createHash('sha256').update(sums).digest('hex'), { predicateType: 'https://slsa.dev/provenance/v1' });
+          ? await sigstore.attest(sha256, { name: NAME })
+          : await sigstore.attest(createHash('sha256').update(sums).digest('hex'), { name: 'checksums.txt' });
       const name = over === 'asset' ? `${NAME}.sigstore.json` : 'checksums.txt.intoto.jsonl';
       product.github.publish('v2.0.0', { [NAME]: content, 'checksums.txt': sums, [name]: Buffer.from(`${JSON.stringify(bundle)}\n`) });
       product.start();
@@ -192,11 +192,14 @@ describe('under attestation', { concurrency: 2 }, () => {
     await product.fact('appStarted');
     assert.equal((await updated(product)).code, 'ATTESTATION_MISSING');
     for (const claims of [{ sub: IDENTITY.replace('v2.0.0', 'v1.0.0') }, { repository_id: '9' }]) {
-      product.github.attestations.set(sha256, [await sigstore.attest(sha256, {}, claims)]);
+      product.github.attestations.set(sha256, [await sigstore.attest(sha256, { name: NAME }, claims)]);
       assert.equal((await updated(product)).code, 'ATTESTATION_INVALID');
     }
     assert.equal((await product.status()).version, '0.0.1');
-    product.github.attestations.set(sha256, [await sigstore.attest(sha256, {}, { repository_id: '9' }), await sigstore.attest(sha256)]);
+    product.github.attestations.set(sha256, [
+      await sigstore.attest(sha256, { name: NAME }, { repository_id: '9' }),
+      await sigstore.attest(sha256, { name: NAME }),
+    ]);
     assert.equal((await updated(product)).version, '2.0.0');
   });
 });
@@ -232,6 +235,57 @@ describe('what a release is bound to', { concurrency: 2 }, () => {
     await product.command(['update']);
     assert.equal((await product.events()).length, facts);
     assert.equal((await product.command(['install', 'v0.0.2'])).exitCode, 0);
+    assert.ok(existsSync(path.join(product.dir, 'current', 'more')), 'the new bytes');
     assert.match(product.log.join('\n'), /was replaced under the same tag\. What runs stays/);
+  });
+});
+
+describe('what is on disk already', { concurrency: 2 }, () => {
+  it('does not vouch for itself under a new tag: rollback by a kept tree', needsMinisign, async () => {
+    const { product, signer } = await signed();
+    await using _ = product;
+    const publish = async (version: string, content: Buffer, signature: Buffer) =>
+      product.github.publish(`v${version}`, { [NAME]: content, [`${NAME}.minisig`]: signature });
+    const old = await appArchive({ version: '1.0.0', port: product.port });
+    const next = await appArchive({ version: '1.1.0', port: product.port });
+    await publish('1.0.0', old, await signer.sign(NAME, old));
+    product.start();
+    await product.fact('versionBecameHealthy', ({ version }) => version === '1.0.0');
+    await publish('1.1.0', next, await signer.sign(NAME, next));
+    assert.equal((await updated(product)).version, '1.1.0');
+    await publish('9.9.9', old, Buffer.from('rubbish'));
+    const { version, code } = await updated(product);
+    assert.deepEqual([version, code], ['1.1.0', 'SIGNATURE_INVALID']);
+  });
+
+  it('does not outlive the rules under which it was verified: a condition is added, a key is withdrawn', needsMinisign, async () => {
+    await using product = await Product.create({ env: { SLEEP: '3600', UPDATE_APPROVAL: '1', UPDATE_STRATEGY: 'download-then-kill' } });
+    product.start();
+    await product.fact('versionBecameHealthy');
+    product.github.publish('v6.6.6', { [NAME]: await appArchive({ version: '6.6.6', port: product.port }) });
+    assert.equal((await updated(product)).waits, 'approval');
+    await product.killUpdater();
+    const signer = new Signer(product.root, 'ours');
+    Object.assign(product.env, { UPDATE_VERIFY: 'digest,minisign', UPDATE_MINISIGN_KEYS: await signer.key() });
+    product.start();
+    const { stderr } = await product.command(['approve', '6.6.6']);
+    const { version, lastError } = await product.status();
+    assert.equal(version, '0.0.1', stderr);
+    assert.match(lastError?.code ?? '', /SIGNATURE_MISSING|TREE_INCOMPLETE/);
+    await product.command(['update']);
+    assert.equal((await product.status()).version, '0.0.1');
+  });
+
+  it('does not help a server that answers another tag than the one that was asked for', async () => {
+    await using product = await Product.create({ env: { SLEEP: '3600', UPDATE_TAG: 'v1.4.2', UPDATE_STRATEGY: 'download-then-kill' } });
+    product.github.publish('v1.4.2', { [NAME]: await appArchive({ version: '1.4.2', port: product.port }) });
+    product.start();
+    await product.fact('versionBecameHealthy', ({ version }) => version === '1.4.2');
+    const old = product.github.publish('v1.0.0', { [NAME]: await appArchive({ version: '1.0.0', port: product.port }) });
+    product.github.misbehave = {
+      spoil: (told) => ({ ...told, tag_name: 'v1.0.0', assets: (told['assets'] as { id: number }[]).map((asset) => ({ ...asset, id: old.assets[0]?.id })) }),
+    };
+    const { version, code } = await updated(product);
+    assert.deepEqual([version, code], ['1.4.2', 'ANSWER_UNEXPECTED']);
   });
 });

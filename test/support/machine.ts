@@ -22,6 +22,7 @@ export const policy: Policy = {
   minAgeMs: 0,
   approval: false,
   urgentAllowed: false,
+  urgentNeedsProof: false,
   denied: [],
   requireMinisign: false,
   hooks: { preStop: false, preStart: false, postUpdate: false },

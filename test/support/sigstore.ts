@@ -13,7 +13,7 @@ import { DSSEBundleBuilder, FulcioSigner, MessageSignatureBundleBuilder, RekorWi
 
 /** What a workflow's token says of it; the defaults are those of acme/app's release workflow on v2.0.0. */
 export type Claims = { sub?: string; iss?: string; repository?: string; repository_id?: string };
-export type Statement = { subjects?: { name: string; sha256: string }[]; predicateType?: string; type?: string; payloadType?: string };
+export type Statement = { name?: string; subjects?: { name: string; sha256: string }[]; predicateType?: string; type?: string; payloadType?: string };
 // biome-ignore lint/suspicious/noExplicitAny: bundles are taken apart in every way here
 export type BundleJson = any;
 
@@ -77,11 +77,12 @@ export class Sigstore implements AsyncDisposable {
   /** A build provenance for these bytes, as JSON. */
   async attest(sha256: string, statement: Statement = {}, claims: Claims = {}): Promise<BundleJson> {
     const {
-      subjects = [{ name: 'app.tar.gz', sha256 }],
+      name: named = 'app.tar.gz',
+      subjects = [{ name: named, sha256 }],
       predicateType = 'https://slsa.dev/provenance/v1',
       type = 'https://in-toto.io/Statement/v1',
     } = statement;
-    const subject = subjects.map(({ name, sha256: digest }) => ({ name, digest: { sha256: digest } }));
+    const subject = subjects.map(({ name: file, sha256: digest }) => ({ name: file, digest: { sha256: digest } }));
     const data = Buffer.from(JSON.stringify({ _type: type, subject, predicateType, predicate: {} }));
     const builder = new DSSEBundleBuilder(this.#options(claims));
     return bundleToJSON(await builder.create({ data, type: statement.payloadType ?? 'application/vnd.in-toto+json' }));

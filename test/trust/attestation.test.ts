@@ -8,6 +8,8 @@ import { type AttestationRules, verifyAttestation } from '../../src/trust/attest
 import { PUBLIC_GOOD_ROOT } from '../../src/trust/roots.ts';
 import { type BundleJson, IDENTITY, ISSUER, Sigstore } from '../support/sigstore.ts';
 
+const NAME = 'app.tar.gz';
+const about = (sha256: string, name = NAME) => ({ sha256, name });
 const SHA = createHash('sha256').update('the app').digest('hex');
 const OTHER = createHash('sha256').update('something else').digest('hex');
 /** Of malancas/attest-demo, by a workflow that github/artifact-attestations-workflows shares. */
@@ -49,7 +51,7 @@ function rules(overrides: Partial<AttestationRules> = {}): AttestationRules {
 
 function refused(json: unknown, pattern: RegExp, overrides: Partial<AttestationRules> = {}, sha256 = SHA): void {
   assert.throws(
-    () => verifyAttestation(json, sha256, rules(overrides)),
+    () => verifyAttestation(json, about(sha256), rules(overrides)),
     (error: Error & { code?: string }) => error.code === 'ATTESTATION_INVALID' && pattern.test(error.message) && !error.message.includes('\n'),
   );
 }
@@ -70,8 +72,8 @@ function flipped(text: string, at = 20): string {
 
 describe('an attestation', () => {
   it('that holds names who built', () => {
-    assert.equal(verifyAttestation(good, SHA, rules()).identity, IDENTITY);
-    assert.equal(verifyAttestation(good, SHA, rules({ repositoryId: null })).identity, IDENTITY);
+    assert.equal(verifyAttestation(good, about(SHA), rules()).identity, IDENTITY);
+    assert.equal(verifyAttestation(good, about(SHA), rules({ repositoryId: null })).identity, IDENTITY);
   });
 
   it('of several files holds for each of them', async () => {
@@ -81,7 +83,7 @@ describe('an attestation', () => {
         { name: 'b', sha256: SHA },
       ],
     });
-    assert.equal(verifyAttestation(both, SHA, rules()).identity, IDENTITY);
+    assert.equal(verifyAttestation(both, about(SHA, 'b'), rules()).identity, IDENTITY);
   });
 });
 
@@ -116,6 +118,8 @@ describe('an attestation is refused', () => {
   });
   it('by another issuer', async () => refused(await sigstore.attest(SHA, {}, { iss: 'https://accounts.example' }), /issuer https:\/\/accounts\.example/));
   it('of other bytes', () => refused(good, /other bytes/, {}, OTHER));
+  it('of another file of the same build', async () =>
+    refused(await sigstore.attest(SHA, { subjects: [{ name: 'debug_windows.zip', sha256: SHA }] }), /about debug_windows\.zip/));
   it('that says something else than how it was built', async () => {
     refused(await sigstore.attest(SHA, { predicateType: 'https://spdx.dev/Document/v2.3' }), /says something else/);
   });
@@ -237,21 +241,27 @@ describe('what GitHub really makes', () => {
   const real = (name: string) => JSON.parse(readFileSync(path.join(import.meta.dirname, 'bundles', name), 'utf8'));
 
   it('holds under the shipped public-good root: a reusable workflow, known by its own identity and the repository that ran it', () => {
-    const { identity } = verifyAttestation(real('reusable-workflow.sigstore.json'), REUSABLE.sha256, {
+    const { identity } = verifyAttestation(real('reusable-workflow.sigstore.json'), about(REUSABLE.sha256, 'github_provenance_demo-0.0.0-py3-none-any.whl'), {
       ...rules(),
       ...REUSABLE.rules,
       trustedRoot: PUBLIC_GOOD_ROOT,
     });
     assert.equal(identity, REUSABLE.rules.identity);
     assert.throws(
-      () => verifyAttestation(real('reusable-workflow.sigstore.json'), SHA, { ...rules(), ...REUSABLE.rules, trustedRoot: PUBLIC_GOOD_ROOT }),
+      () => verifyAttestation(real('reusable-workflow.sigstore.json'), about(SHA), { ...rules(), ...REUSABLE.rules, trustedRoot: PUBLIC_GOOD_ROOT }),
       /other bytes/,
     );
   });
 
   it('with the issuer of an enterprise holds for that issuer only', () => {
     const enterprise = { ...rules(), ...CUSTOM_ISSUER.rules, trustedRoot: PUBLIC_GOOD_ROOT };
-    assert.equal(verifyAttestation(real('custom-issuer.sigstore.json'), CUSTOM_ISSUER.sha256, enterprise).identity, CUSTOM_ISSUER.rules.identity);
-    assert.throws(() => verifyAttestation(real('custom-issuer.sigstore.json'), CUSTOM_ISSUER.sha256, { ...enterprise, issuer: ISSUER }), /issuer/);
+    assert.equal(
+      verifyAttestation(real('custom-issuer.sigstore.json'), about(CUSTOM_ISSUER.sha256, 'artifact'), enterprise).identity,
+      CUSTOM_ISSUER.rules.identity,
+    );
+    assert.throws(
+      () => verifyAttestation(real('custom-issuer.sigstore.json'), about(CUSTOM_ISSUER.sha256, 'artifact'), { ...enterprise, issuer: ISSUER }),
+      /issuer/,
+    );
   });
 });

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import type { Release } from '../../src/machines/model.ts';
 import { Fault } from '../../src/support/fault.ts';
 import { type Evidence, explain, judge, type Rules, vouchesForUrgency } from '../../src/trust/judge.ts';
-import { sumFor } from '../../src/trust/sums.ts';
+import { sumsFor } from '../../src/trust/sums.ts';
 import { release } from '../support/machine.ts';
 
 const [right, wrong] = ['a'.repeat(64), 'b'.repeat(64)];
@@ -97,7 +97,9 @@ describe('a condition that was asked for', () => {
   it('is not met by signed bytes of another release under this one: rollback by a renamed release', () => {
     const named = (name: string) => ({ ...offering(right), asset: { ...offering(right).asset, name } });
     code(() => judge(named('app_1.0.0_linux_amd64.tar.gz'), evidence({ bundles: [bundle('good')] }), failing), 'VERSION_MISMATCH');
-    for (const name of ['app_2.0.0_linux_amd64.tar.gz', 'app-linux.tar.gz', 'app-2.0.0-node20.1.0.tar.gz', 'app-v2.tar.gz'])
+    for (const name of ['app_1.2.0_linux.tar.gz', 'app_2.0.01.tar.gz', 'app_12.0.0.tar.gz', 'app-1.0.0-node2.0.0.tar.gz', 'app_1.9_linux.tar.gz'])
+      code(() => judge(named(name), evidence({ bundles: [bundle('good')] }), failing), 'VERSION_MISMATCH');
+    for (const name of ['app_2.0.0_linux_amd64.tar.gz', 'app-linux.tar.gz', 'app-2.0.0-node20.1.0.tar.gz', 'app-v2.tar.gz', 'app-v2.0.0.tar.gz'])
       assert.ok(judge(named(name), evidence({ bundles: [bundle('good')] }), failing).includes('attestation'), name);
   });
 
@@ -123,14 +125,23 @@ describe('a condition that was asked for', () => {
 
 describe('a file of sums', () => {
   it('is read as sha256sum writes it, or as one bare sum', () => {
-    assert.equal(sumFor(`${right} *app.tar.gz\r\n`, 'app.tar.gz'), right);
-    assert.equal(sumFor(`${right.toUpperCase()}  ./app.tar.gz\n`, 'app.tar.gz'), right);
-    assert.equal(sumFor(`${right}\n`, 'app.tar.gz'), right);
-    assert.equal(sumFor(`${right}  app.tar.gz.sig\n`, 'app.tar.gz'), null);
+    assert.deepEqual(sumsFor(`${right} *app.tar.gz\r\n`, 'app.tar.gz'), [right]);
+    assert.deepEqual(sumsFor(`${right.toUpperCase()}  ./app.tar.gz\n`, 'app.tar.gz'), [right]);
+    assert.deepEqual(sumsFor(`${right}\n`, 'app.tar.gz'), [right]);
+    assert.deepEqual(sumsFor(`${right}  app.tar.gz.sig\n`, 'app.tar.gz'), []);
   });
 
-  it('with two sums for one name says nothing of it: mix-and-match', () => {
-    assert.equal(sumFor(`${right}  app.tar.gz\n${wrong}  app.tar.gz\n`, 'app.tar.gz'), null);
-    assert.equal(sumFor(`${right}  app.tar.gz\n${right}  app.tar.gz\n`, 'app.tar.gz'), right);
+  it('with two sums for one name is refused: mix-and-match', () => {
+    assert.deepEqual(sumsFor(`${right}  app.tar.gz\n${right}  app.tar.gz\n`, 'app.tar.gz'), [right]);
+    code(() => judge(offering(right), evidence({ sumsText: `${right}  app.tar.gz\n${wrong}  app.tar.gz\n` }), digest), 'DIGEST_MISMATCH');
+  });
+
+  it('that GitHub computed another digest of is refused', () => {
+    const checksums = { ...found.asset, name: 'checksums.txt', digest: wrong };
+    code(() => judge({ ...offering(right), checksums }, evidence({ sumsText: listing(right) }), digest), 'DIGEST_MISMATCH');
+  });
+
+  it('of a quarter of a megabyte of blanks is read at once', () => {
+    assert.deepEqual(sumsFor(`${right}  x${' '.repeat(256 * 1024)}y\n${right}  app.tar.gz\n`, 'app.tar.gz'), [right]);
   });
 });

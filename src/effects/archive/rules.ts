@@ -58,7 +58,11 @@ export class Gate {
       const parent = key.slice(0, end);
       const type = this.#seen.get(parent);
       // Named or not, it is a directory from here on: nothing else may take its place.
-      if (type === undefined) this.#seen.set(parent, 'directory');
+      if (type === undefined) {
+        this.#seen.set(parent, 'directory');
+        // Each takes an inode, like one that is named.
+        this.#entries += 1;
+      }
       if (type !== undefined && type !== 'directory') throw refused(`${name} lies below ${type === 'link' ? 'a link' : 'something that is no directory'}`);
     }
   }
@@ -100,6 +104,16 @@ function checkLink(entry: Entry, name: string): void {
 export function installedMode(type: 'file' | 'directory', mode: number): number {
   if (type === 'directory') return 0o755;
   return (mode & 0o111) !== 0 ? 0o555 : 0o444;
+}
+
+/** Deflate reaches 1032 on zeros; apps reach 10. Small archives may be as dense as they like. */
+const MOST_RATIO = 250;
+const RATIO_MATTERS_ABOVE_BYTES = 64 * 1024 * 1024;
+
+/** Decompression bomb. Throws `Fault` `ARCHIVE_TOO_LARGE`. */
+export function checkRatio(bytes: number, packedBytes: number): void {
+  if (bytes > RATIO_MATTERS_ABOVE_BYTES && bytes > packedBytes * MOST_RATIO)
+    throw tooLarge(`it unpacks to more than ${MOST_RATIO} times its size`, 'nothing: that is a decompression bomb');
 }
 
 export function refused(what: string): Fault {

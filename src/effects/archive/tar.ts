@@ -7,15 +7,12 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { type ReadEntry, Unpack } from 'tar';
 import { Fault, isErrno, toFault } from '../../support/fault.ts';
-import { corrupt, type Entry, Gate, installedMode, type Limits, refused, tooLarge } from './rules.ts';
+import { checkRatio, corrupt, type Entry, Gate, installedMode, type Limits, refused, tooLarge } from './rules.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd';
 
 /** Headers, padding and PAX records come on top of what is unpacked. */
 const OVERHEAD_BYTES_AN_ENTRY = 4096;
-/** Deflate reaches 1032 on zeros; apps reach 10. Small archives may be as dense as they like. */
-const MOST_RATIO = 250;
-const RATIO_MATTERS_ABOVE_BYTES = 64 * 1024 * 1024;
 
 /** What gzip and zstd begin with. */
 const COMPRESSED = [Buffer.from('1f8b', 'hex'), Buffer.from('28b52ffd', 'hex')];
@@ -80,8 +77,7 @@ export async function unpackTar(file: string, compression: Compression, into: st
     // What really comes out, whatever the headers claim.
     if (bytes > limits.maxUnpackedBytes + OVERHEAD_BYTES_AN_ENTRY * (gate.entries + 1))
       throw tooLarge(`more than ${limits.maxUnpackedBytes} bytes unpacked`, 'UPDATE_MAX_UNPACKED_BYTES');
-    if (bytes > RATIO_MATTERS_ABOVE_BYTES && bytes > packedBytes * MOST_RATIO)
-      throw tooLarge(`it unpacks to more than ${MOST_RATIO} times its size`, 'nothing: that is a decompression bomb');
+    checkRatio(bytes, packedBytes);
   });
   const stages = [createReadStream(file, { highWaterMark: 256 * 1024 }), ...decompressor(compression), counted, unpack];
   try {

@@ -46,6 +46,9 @@ async function checkLink(root: string, file: string, name: string): Promise<void
     if (target !== root && !target.startsWith(`${root}${path.sep}`)) throw refused(`the link ${JSON.stringify(name)} leads out of the tree`);
   } catch (error) {
     if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) throw error;
+    // Nothing is there now; something may be, beside this tree, once that has its place among others.
+    const lexical = path.resolve(path.dirname(path.join(root, name)), await readlink(file));
+    if (lexical !== root && !lexical.startsWith(`${root}${path.sep}`)) throw refused(`the link ${JSON.stringify(name)} leads out of the tree`);
     // `a/../../x` climbs from wherever `a` leads once something is there; only leading `..` mean what they seem to.
     if (/(?:^|\/)(?!\.\.\/)[^/]+\/(?:.*\/)?\.\.(?:\/|$)/.test(await readlink(file)))
       throw refused(`the link ${JSON.stringify(name)} leads nowhere, by a way that can't be checked`);

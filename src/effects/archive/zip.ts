@@ -1,13 +1,13 @@
 /** Unpacks zip archives by `yauzl`, behind the gate. Sums are compared, since yauzl leaves that to its caller. */
 import { createWriteStream } from 'node:fs';
-import { mkdir, symlink } from 'node:fs/promises';
+import { mkdir, stat, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { crc32 } from 'node:zlib';
 import * as yauzl from 'yauzl';
 import { Fault, isErrno, toFault } from '../../support/fault.ts';
-import { corrupt, type Entry, Gate, installedMode, type Limits, refused } from './rules.ts';
+import { checkRatio, corrupt, type Entry, Gate, installedMode, type Limits, refused } from './rules.ts';
 
 /** st_mode's file type, in the upper half of the external attributes where Unix made the archive. */
 const S_IFMT = 0o170000;
@@ -19,11 +19,15 @@ const MOST_LINK_BYTES = 4096;
 
 export async function unpackZip(file: string, into: string, limits: Limits, signal: AbortSignal): Promise<void> {
   const gate = new Gate(limits);
+  const { size: packedBytes } = await stat(file);
+  let announced = 0;
   try {
     const zip = await open(file);
     try {
       for await (const entry of entriesOf(zip)) {
         signal.throwIfAborted();
+        announced += entry.uncompressedSize;
+        checkRatio(announced, packedBytes);
         await unpackEntry(zip, entry, into, gate, signal);
       }
     } finally {

@@ -62,7 +62,7 @@ export async function isLoopElsewhere(stateDir: string): Promise<boolean> {
   const lock = realpathSync(file);
   const isOurs = readdirSync('/proc/self/fd').some((fd) => linkOr(`/proc/self/fd/${fd}`, '') === lock);
   if (isOurs) return false;
-  const { stderr } = await execa(CHPST, ['-L', lock, 'true'], { reject: false, stdin: 'ignore' });
+  const { stderr } = await execa(CHPST, ['-L', lock, 'true'], { reject: false, stdin: 'ignore', env: { PATH: process.env['PATH'] ?? '' }, extendEnv: false });
   // Its status is 111 whatever is wrong.
   return stderr.includes('unable to lock');
 }

@@ -9,7 +9,7 @@ import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, 
 import os from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
+import { constants, deflateRawSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { removeTree } from '../../../src/effects/durable.ts';
 import { extract } from '../../../src/effects/extract.ts';
 import { bomb, END, entry, longLink, longName, pax, paxHeader, type TarEntry, tar, zip } from '../../support/hostile.ts';
@@ -154,6 +154,9 @@ const REFUSED: Record<string, Make> = {
   'a link, then a directory through it': withApp(symlink('l', '.'), directory('l/d/')),
   'a link, then a directory in its place': withApp(symlink('d', '.'), directory('d/'), { path: 'd/x', body: 'x' }),
   'a link, then a file in its place': withApp(symlink('f', 'app'), { path: 'f', body: 'x' }),
+  'a link out of the tree once its wrapping is taken off': (victim) => tar({ ...victim.app, path: 'w/app' }, symlink('w/out', '../1.0.0-0123456789ab')),
+  'more directories than entries are allowed, none of them named': withApp(...Array.from({ length: 30 }, (_, i) => ({ path: `${i}/${'d/'.repeat(100)}x` }))),
+  'our own manifest under the name by which it is written first': withApp(symlink('.self-update-manifest.json.1.tmp', 'app')),
   'a hard link upwards': withApp(hardlink('l', '../outside')),
   'an absolute hard link': withApp(hardlink('l', '/etc/passwd')),
   'a hard link to what is no part of it': withApp(hardlink('l', 'nothing')),
@@ -230,6 +233,11 @@ const REFUSED: Record<string, Make> = {
     const big = Buffer.alloc(100_000, 'x');
     return zip([{ name: 'kernel', body: big }, ...Array.from({ length: 200 }, (_, i) => ({ name: `k${i}`, body: big, offset: 0 })), appOf(victim)]);
   },
+  'a zip of zeros': () =>
+    zip([
+      { name: 'app', body: 'x', mode: 0o100755 },
+      { name: 'bomb', method: 8, body: deflateRawSync(Buffer.alloc(80 * MIB)), size: 80 * MIB, crc: 0 },
+    ]),
   'a zip that ends early': (victim) => zip([appOf(victim)]).subarray(0, -30),
   'a zip with nothing in it': () => zip([]),
 };
