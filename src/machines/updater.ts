@@ -87,7 +87,6 @@ export const updaterMachine = updaterSetup.createMachine({
         // What was started has to prove itself before anything takes its place.
         { guard: and(['isDeferred', 'appIsUp', 'isUnproven']), target: 'running' },
         { guard: and(['isWordGiven', 'treeIsThere']), target: 'preparing' },
-        { guard: 'isWordGiven', target: 'downloading' },
         { guard: 'mustWait', target: 'waiting' },
         { target: 'running' },
       ],

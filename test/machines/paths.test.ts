@@ -7,7 +7,7 @@ import type { Fact, StampedFact } from '../../src/machines/facts.ts';
 import type { Policy } from '../../src/machines/model.ts';
 import { type UpdaterSnapshot, updaterMachine } from '../../src/machines/updater.ts';
 import { randomFrom } from '../support/chaos/cases.ts';
-import { facts, policy, release, world } from '../support/machine.ts';
+import { baked, facts, policy, release, Story, updatedTo, world } from '../support/machine.ts';
 import { Life } from '../support/moves.ts';
 
 const CODE = { code: 'SOME_REASON', message: 'the reason' };
@@ -147,7 +147,7 @@ describe('paths through the machine', () => {
   it('cover every transition', () => {
     const missing = allTransitions();
     const searched = [...pathsUnder('kill-then-download'), ...pathsUnder('download-then-kill')].map(({ state }) => state);
-    const states = [...searched, ...livedStates()];
+    const states = [...searched, ...livedStates(), ...toldStates()];
     for (const state of [...states, ...states.map(afterManyKills), ...states.map(forced)]) {
       for (const fact of [...possibleFacts(state), ...oldNews(state)].map(stamped)) {
         for (const taken of updaterMachine.getTransitionData(state, fact)) missing.delete(taken);
@@ -157,6 +157,21 @@ describe('paths through the machine', () => {
     assert.deepEqual([...missing.values()], []);
   });
 });
+
+/** Situations that a random life seldom comes to, told on purpose. */
+function toldStates(): UpdaterSnapshot[] {
+  const hooks = { preStop: false, preStart: true, postUpdate: false };
+  const migrating = new Story({ policy: { strategy: 'download-then-kill', hooks } }).when(facts.foundDown());
+  migrating
+    .when({ type: 'hookSucceeded', hook: 'preStart', durationMs: 1 })
+    .when(facts.switched(baked('1.0.0')))
+    .when(facts.started('1.0.0'));
+  migrating.when(facts.healthy('1.0.0')).when(facts.tidied());
+  migrating.when(facts.found('2.0.0')).when(facts.installed('2.0.0')).when(facts.allowed()).when(facts.switchStarted('2.0.0')).when(facts.stopped());
+  const updated = updatedTo('2.0.0');
+  const waiting = updatedTo('2.0.0').when(facts.found('3.0.0')).when(facts.installed('3.0.0')).when(facts.busy());
+  return [migrating, updated, waiting].map(({ state }) => state.snapshot);
+}
 
 /** An older release, one that has no assets, and what runs with other bytes than those that were installed. */
 function oldNews({ context: { current } }: UpdaterSnapshot): Fact[] {
