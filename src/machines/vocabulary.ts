@@ -90,6 +90,7 @@ export const updaterSetup = setup({
     hasConditions: ({ context }) => hasConditions(context),
     isInhibited: ({ context, event }) => event.type === 'conditionsObserved' && isInhibited(context, event),
     isDeferred: ({ context }) => context.candidate?.deferral != null,
+    isGone: ({ context, event }) => event.type === 'checkFailed' && event.code === 'NOT_FOUND' && isWithdrawn(context, null),
     isWordGiven: ({ context }) => isWordGiven(context),
     isRefusedNow: ({ context, event }) => 'version' in event && context.candidate?.deferral != null && context.candidate.release.version === event.version,
     isForced: ({ context }) => context.candidate?.forced === true,

@@ -43,6 +43,8 @@ export const waiting = updaterSetup.createStateConfig({
       { guard: and(['awaitsAssets', 'appIsUp']), target: 'settling', actions: 'forgetWait' },
       { guard: 'isWithdrawn', target: 'settling', actions: 'dropCandidate' },
     ],
+    // The only release was taken away, or the pinned tag: nothing is there any more, or not for us.
+    checkFailed: { guard: 'isGone', target: 'settling', actions: ['dropCandidate', 'recordProblem'] },
     // Its maintainers took its assets away while it waited.
     assetsAwaited: [
       { guard: and(['isRefusedNow', 'appIsUp']), target: 'settling', actions: ['dropCandidate', 'recordWait', 'recordProblem'] },

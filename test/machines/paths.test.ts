@@ -175,7 +175,11 @@ function toldStates(): UpdaterSnapshot[] {
 
 /** An older release, one that has no assets, and what runs with other bytes than those that were installed. */
 function oldNews({ context: { current } }: UpdaterSnapshot): Fact[] {
-  const old: Fact[] = [facts.found('0.9.0'), { type: 'assetsAwaited', tag: 'v0.9.0', version: '0.9.0', ...CODE }];
+  const old: Fact[] = [
+    facts.found('0.9.0'),
+    { type: 'assetsAwaited', tag: 'v0.9.0', version: '0.9.0', ...CODE },
+    { type: 'checkFailed', code: 'NOT_FOUND', message: 'gone' },
+  ];
   if (current === null) return old;
   const { asset } = release(current.version);
   return [...old, facts.found(current.version, { asset: { ...asset, digest: 'f'.repeat(64) } })];

@@ -311,6 +311,14 @@ describe('a release that waits', () => {
       story.when(facts.foundDown(seen)).when(gone);
       assert.equal(story.context.candidate, null);
     }
+    for (const [code, candidate] of [
+      ['NOT_FOUND', null],
+      ['NETWORK_FAILED', '2.0.0'],
+    ] as const) {
+      const { story } = new Moment(['window']).find();
+      story.when({ type: 'checkFailed', code, message: 'reason' }, null);
+      assert.equal(story.context.candidate?.release.version ?? null, candidate);
+    }
     const refused = new Moment(['window']).find().story;
     refused.when({ type: 'releaseRefused', tag: 'v2.0.0', version: '2.0.0', code: 'ASSET_MISSING', message: 'reason' });
     assert.equal(refused.context.candidate, null);
