@@ -12,7 +12,8 @@ import { randomFrom, shuffled } from '../test/support/chaos/cases.ts';
 const ROOT = path.join(import.meta.dirname, '..');
 const POWER_CUT = ['test/chaos/power-cut.test.ts'];
 const JOURNAL = ['test/journal/journal.test.ts', 'test/chaos/power-cut.test.ts'];
-const DOWNLOADS = ['test/effects/download.test.ts', 'test/effects/verify.test.ts', 'test/chaos/bad-servers.test.ts'];
+const DOWNLOADS = ['test/effects/download.test.ts', 'test/chaos/bad-servers.test.ts'];
+const JUDGEMENT = ['test/trust/judge.test.ts', 'test/trust/minisign.test.ts', 'test/trust/attestation.test.ts'];
 const TREES = ['test/effects/switch.test.ts'];
 
 /** `scale`: how many more cases than usual it takes to meet the moment that counts. */
@@ -50,9 +51,27 @@ const MUTANTS: readonly Mutant[] = [
   removed('src/runtime/runtime.ts', 'durable: !SEEN_ON_DISK.has(fact.type)', POWER_CUT, 'durable: false'),
   removed('src/effects/probation.ts', '  await markLastGood(places);\n', POWER_CUT),
   // What is checked before it is believed.
-  removed('src/effects/verify.ts', "    if (asset.digest !== sha256) throw mismatch('GitHub', asset.digest);\n", DOWNLOADS),
-  removed('src/effects/verify.ts', '    if (expected !== null && expected !== sha256) throw mismatch(checksums.name, expected);\n', DOWNLOADS),
-  removed('src/effects/verify.ts', '  if (checks.length === 0)\n', DOWNLOADS, '  if (checks.length > 9)\n'),
+  removed('src/trust/judge.ts', "  if (asset.digest !== sha256) throw mismatch(asset.name, tag, sha256, 'GitHub', asset.digest);\n", JUDGEMENT),
+  removed(
+    'src/trust/judge.ts',
+    "  if (checksums?.digest != null && checksums.digest !== sums.sha256) throw mismatch(sums.name, tag, sums.sha256, 'GitHub', checksums.digest);\n",
+    JUDGEMENT,
+  ),
+  removed('src/trust/judge.ts', '  if (wrong !== undefined) throw mismatch(asset.name, tag, sha256, sums.name, wrong);\n', JUDGEMENT),
+  removed('src/trust/judge.ts', '  if (sizeBytes !== asset.sizeBytes)', JUDGEMENT, '  if (sizeBytes < 0)'),
+  removed('src/trust/judge.ts', "  { name: 'digest required', check: requireDigest },\n", JUDGEMENT),
+  removed('src/trust/judge.ts', "  { name: 'name', check: checkName },\n", JUDGEMENT),
+  removed('src/trust/judge.ts', "  { name: 'minisign', check: checkMinisign },\n", JUDGEMENT),
+  removed('src/trust/judge.ts', "  { name: 'attestation', check: checkAttestation },\n", JUDGEMENT),
+  removed('src/trust/minisign.ts', '  if (!verify(null, signed.blake2b512, known.key, signature))', JUDGEMENT, '  if (false)'),
+  removed(
+    'src/trust/minisign.ts',
+    '  if (!verify(null, Buffer.concat([signature, Buffer.from(trustedComment)]), known.key, globalSignature))',
+    JUDGEMENT,
+    '  if (false)',
+  ),
+  removed('src/trust/attestation.ts', '  assertIdentity(signer.identity, rules);\n', JUDGEMENT),
+  removed('src/trust/attestation.ts', '  if (about.length === 0)', JUDGEMENT, '  if (false)'),
   removed('src/effects/verify.ts', '  await assertSealed(path, sha256, deps.sealed);\n', DOWNLOADS),
   removed('src/effects/extract.ts', '    await assertSealed(archive, sha256, deps.sealed);\n', ['test/effects/extract.test.ts']),
   removed('src/effects/download.ts', '      if (received > asset.sizeBytes)', DOWNLOADS, '      if (received < 0)'),
@@ -72,10 +91,10 @@ const MUTANTS: readonly Mutant[] = [
 
 /** So that a new one does not stay without its mutant. */
 function assertAllListed(): void {
-  const sites = /handle\.sync\(\)|await syncDirectory\(|await syncTree\(|journal\.append\(|await assertSealed\(|throw mismatch\(/g;
+  const sites = /handle\.sync\(\)|await syncDirectory\(|await syncTree\(|journal\.append\(|await assertSealed\(|\) throw mismatch\(/g;
   for (const file of ['durable', 'extract', 'linked', 'seal', 'switch', 'verify', 'download', 'probation']
     .map((name) => `src/effects/${name}.ts`)
-    .concat('src/runtime/runtime.ts')) {
+    .concat('src/runtime/runtime.ts', 'src/trust/judge.ts')) {
     const found = readFileSync(path.join(ROOT, file), 'utf8').match(sites)?.length ?? 0;
     const listed = MUTANTS.filter((mutant) => mutant.file === file).reduce((sum, { find }) => sum + (find.match(sites)?.length ?? 0), 0);
     if (found !== listed)
