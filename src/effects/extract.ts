@@ -34,7 +34,7 @@ export async function extract({ release, path: archive, sha256 }: EffectInputs['
   const known = await readManifest(target);
   // The name holds 48 bits of the digest; the manifest holds all of it.
   if (known !== null && known.version.digest !== sha256) throw refused(`another archive lies at ${name} already, by chance or by design`);
-  if (known !== null && known.verifiedUnder !== (places.rules ?? '')) await noteRules(target, { ...known, verifiedUnder: places.rules ?? '' });
+  if (known !== null) await describeAnew(target, known, { ...known, version: descriptionOf(version), release, verifiedUnder: places.rules ?? '' });
   if (known === null) {
     await assertSealed(archive, sha256, deps.sealed);
     const work = path.join(temporaryDir(places), `tree-${sha256.slice(0, 12)}`);
@@ -65,8 +65,13 @@ async function removeWhatIsStillWritten(work: string): Promise<void> {
   }
 }
 
-/** The same bytes were verified anew. */
-async function noteRules(tree: string, manifest: Manifest): Promise<void> {
+function descriptionOf({ path: _, ...described }: InstalledVersion): Manifest['version'] {
+  return described;
+}
+
+/** The same bytes were verified anew: by other rules, or as an asset that was uploaded again. Undescribed, they would not be found as that release. */
+async function describeAnew(tree: string, known: Manifest, manifest: Manifest): Promise<void> {
+  if (JSON.stringify(known) === JSON.stringify(manifest)) return;
   await chmod(tree, 0o755);
   await writeFileDurably(path.join(tree, MANIFEST_NAME), JSON.stringify(manifest), 0o444);
   await chmod(tree, 0o555);
@@ -90,8 +95,7 @@ async function build(
   const asInstalled = await makeReadOnly(tree, entries);
   await chmod(tree, 0o755);
   await ensureLinked(tree, linked);
-  const { path: _, ...described } = version;
-  const manifest: Manifest = { schema: 1, version: described, release, verifiedUnder: places.rules ?? '', entries: asInstalled };
+  const manifest: Manifest = { schema: 1, version: descriptionOf(version), release, verifiedUnder: places.rules ?? '', entries: asInstalled };
   await syncTree(work);
   signal.throwIfAborted();
   await writeFileDurably(path.join(tree, MANIFEST_NAME), JSON.stringify(manifest), 0o444);

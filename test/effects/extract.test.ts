@@ -8,6 +8,7 @@ import { execaSync } from 'execa';
 import { removeTree } from '../../src/effects/durable.ts';
 import { type ExtractDependencies, extract } from '../../src/effects/extract.ts';
 import { problemsOf } from '../../src/effects/integrity.ts';
+import { findKept } from '../../src/effects/trees.ts';
 import { appArchive } from '../support/app.ts';
 import { release } from '../support/machine.ts';
 
@@ -64,6 +65,25 @@ describe('extraction', () => {
     } finally {
       execaSync('umount', [path.join(root, 'tmp')]);
     }
+  });
+
+  it('is found again as what it was asked for: the same bytes uploaded anew, or verified by other rules', async () => {
+    const input = await downloaded();
+    const uploaded = (id: number) => ({ ...input.release, asset: { ...input.release.asset, id, digest: null } });
+    for (const { id, rules } of [
+      { id: 1, rules: 'some' },
+      { id: 2, rules: 'some' },
+      { id: 2, rules: 'others' },
+    ]) {
+      writeFileSync(input.path, await appArchive({ version: '2.0.0' }));
+      const places = { ...deps.places, rules };
+      const fact = await extract({ ...input, release: uploaded(id) }, AbortSignal.timeout(20_000), { ...deps, places });
+      assert.ok(fact.type === 'installed');
+      assert.deepEqual(await findKept(places, uploaded(id)), fact.version);
+      assert.equal(await findKept({ ...places, rules: 'none of them' }, uploaded(id)), null);
+      assert.deepEqual(await problemsOf(fact.version.path, []), []);
+    }
+    assert.equal(readdirSync(path.join(root, 'releases')).length, 1);
   });
 
   it('does its work once, however often it is asked', async () => {
