@@ -1,4 +1,5 @@
 /** `runHook`: the operator's command in a process group of its own, bounded in time, its output in the log, nothing of ours in its environment. */
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import type { EffectInputs } from '../machines/effects.ts';
@@ -14,6 +15,8 @@ const NOT_NOW = 75;
 /** After TERM a hook may clean up for so long, then its whole group is killed. */
 const GRACE_MS = 2000;
 const LOOK_EVERY_MS = 20;
+/** What was left in the background may hold the streams open. */
+const LAST_LINES_WITHIN_MS = 250;
 
 const NAMES: Record<HookName, string> = { preStop: 'pre-stop', preStart: 'pre-start', postUpdate: 'post-update' };
 const CODES: Record<HookName, string> = { preStop: 'PRE_STOP_HOOK_FAILED', preStart: 'PRE_START_HOOK_FAILED', postUpdate: 'POST_UPDATE_HOOK_FAILED' };
@@ -79,9 +82,13 @@ async function perform(command: string, { hook, from, to, reason, tree }: Effect
     child.nodeChildProcess.once('exit', (code: number | null) => resolve(code));
     child.nodeChildProcess.once('error', () => resolve(127));
   });
+  const closed = once(child.nodeChildProcess, 'close');
+  closed.catch(() => {});
   const aborted = new Promise<'aborted'>((resolve) => bounded.addEventListener('abort', () => resolve('aborted'), { once: true }));
   const outcome = await Promise.race([exited, aborted]);
   if (outcome === 'aborted') await endHook(directory, hook, child.pid);
+  // Its last lines may still be on their way when it has ended.
+  else await Promise.race([closed, sleep(LAST_LINES_WITHIN_MS)]);
   lines.end();
   signal.throwIfAborted();
   if (outcome === 'aborted') throw failed(hook, `took longer than ${timeoutMs / 1000} s and was ended (UPDATE_HOOK_TIMEOUT)`);

@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type HookDependencies, runHook } from '../../src/effects/hook.ts';
+
+const INPUT = { hook: 'postUpdate', from: '1.0.0', to: '2.0.0', reason: 'update', tree: null } as const;
+
+function saying(command: string): { deps: HookDependencies; said: string[] } {
+  const said: string[] = [];
+  const hooks = {
+    commands: { preStop: null, preStart: null, postUpdate: command },
+    timeoutMs: 20_000,
+    directory: '/nonexistent',
+    say: (line: string) => void said.push(line),
+    keepAppDown: () => {},
+  };
+  const supervisor = { stop: () => Promise.reject(new Error('the app runs on under this hook')) };
+  const environment = { PATH: process.env['PATH'] ?? '' };
+  return { said, deps: { hooks, supervisor, stop: { signalName: 'TERM', waitMs: 0 }, environment, random: () => 0.5 } };
+}
+
+describe('what a hook says', () => {
+  it('is heard to its last word, though it ends with it', async () => {
+    for (let i = 0; i < 20; i++) {
+      const { deps, said } = saying('seq 1 900; printf "the last word"');
+      await runHook(INPUT, AbortSignal.timeout(20_000), deps);
+      assert.deepEqual([said.length, said.at(-1)], [901, 'post-update hook: the last word']);
+    }
+  });
+
+  it('is not waited for when somebody else holds its output open', async () => {
+    const { deps, said } = saying('echo done; sleep 5 &');
+    const fact = await runHook(INPUT, AbortSignal.timeout(4000), deps);
+    assert.deepEqual([fact.type, said], ['hookSucceeded', ['post-update hook: done']]);
+  });
+});
