@@ -19,12 +19,10 @@ function saying(command: string): { deps: HookDependencies; said: string[] } {
 }
 
 describe('what a hook says', () => {
-  it('is heard to its last word, though it ends with it', async () => {
-    for (let i = 0; i < 20; i++) {
-      const { deps, said } = saying('seq 1 900; printf "the last word"');
-      await runHook(INPUT, AbortSignal.timeout(20_000), deps);
-      assert.deepEqual([said.length, said.at(-1)], [901, 'post-update hook: the last word']);
-    }
+  it('is heard to its last word, also from a child that outlives it for a moment', async () => {
+    const { deps, said } = saying('(sleep 0.05; printf "the last word") & echo first');
+    await runHook(INPUT, AbortSignal.timeout(20_000), deps);
+    assert.deepEqual(said, ['post-update hook: first', 'post-update hook: the last word']);
   });
 
   it('is not waited for when somebody else holds its output open', async () => {
