@@ -145,16 +145,13 @@ export function chooseSignatures<T extends { name: string }>(assets: readonly T[
     { ending: '.intoto.jsonl', kind: 'attestation' },
   ] as const;
   const signed = [{ over: 'asset' as const, name: assetName }, ...(sumsName === null ? [] : [{ over: 'sums' as const, name: sumsName }])];
+  // One of each: GitHub allows no two of a name, and a thousand would have to be held.
+  const named = (name: string) => assets.find((asset) => asset.name === name);
   return signed.flatMap(({ over, name }) =>
-    endings.flatMap(
-      (
-        { ending, kind }, // One of each: GitHub allows no two of a name, and a thousand would have to be held.
-      ) =>
-        assets
-          .filter((asset) => asset.name === `${name}${ending}`)
-          .slice(0, 1)
-          .map((asset) => ({ kind, over, asset })),
-    ),
+    endings.flatMap(({ ending, kind }) => {
+      const asset = named(`${name}${ending}`);
+      return asset === undefined ? [] : [{ kind, over, asset }];
+    }),
   );
 }
 

@@ -6,7 +6,10 @@ import type { Fact, FactType } from './facts.ts';
 import type { HookName, InstalledVersion, Policy, Release, Window } from './model.ts';
 
 export type EffectInputs = {
-  /** `fresh`: what is on disk under that tag was replaced since, and does not count. Looks for a release now: by the rules, or the very one that the operator named. */
+  /**
+   * Looks for a release now: by the rules, or the very one that the operator named. `running`: the version that one has to be newer than.
+   * `fresh`: what is on disk under the tag was replaced since, and does not count.
+   */
   check: { policy: Policy; request: { tag: string | null; file: string | null } | null; running: string | null; fresh: boolean };
   download: { release: Release };
   /** `repositoryId`: what the repository's id has to be; null for whatever it is. */
