@@ -166,7 +166,7 @@ export function adoptRelease(context: Context, fact: FactOf<'releaseFound'> & { 
   const fresh = candidateFor(context, fact.release);
   const candidate = { ...fresh, forced: fresh.forced || isForceInForce(context.forcedAt, fact.at) };
   const denied = candidate.byOperator ? context.denied.filter((denial) => denial.version !== fact.release.version) : context.denied;
-  return { candidate, denied, request: null, retryAt: null, awaiting: null, refused: null, download: null, installed: null, failedPaths: [] };
+  return { candidate, denied, request: null, replacedBy: null, retryAt: null, awaiting: null, refused: null, download: null, installed: null, failedPaths: [] };
 }
 
 /** The asset of the version that runs was replaced under its tag. That is said, and not followed. */
