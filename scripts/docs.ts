@@ -3,9 +3,9 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { AnyStateNode } from 'xstate';
 import { z } from 'zod';
-import { statusSchema } from '../src/cli/report.ts';
 import { settingsTable } from '../src/config/table.ts';
 import { updaterMachine } from '../src/machines/updater.ts';
+import { statusSchema } from '../src/report/status.ts';
 
 const DOCS = path.join(import.meta.dirname, '..', 'docs');
 

@@ -19,13 +19,13 @@ import type { TrustOptions } from '../effects/verify.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import type { Policy } from '../machines/model.ts';
+import type { ImageInfo } from '../report/status.ts';
 import type { State } from '../runtime/fold.ts';
 import { type Log, Runtime } from '../runtime/runtime.ts';
 import { Fault } from '../support/fault.ts';
 import { redactJson } from '../support/redact.ts';
 import { parseMinisignKey } from '../trust/minisign.ts';
 import { hostPlatform, matchGlob } from './host.ts';
-import type { ImageInfo } from './report.ts';
 
 /** How often a busy app is looked at: by a resident updater, and by one that is started for it. The container's loop sees for itself when the file goes. */
 const BUSY_LOOK_MS = 1000;
@@ -46,6 +46,8 @@ export type RunOptions = {
   appOutput: 'inherit' | 'file';
   onProgress: (received: number, total: number) => void;
   onRecord: (record: JournalRecord, state: State) => void;
+  /** GitHub was asked, and what it said is noted. */
+  onPolled: () => void;
 };
 
 export function placesOf(config: Config): Places {
@@ -164,7 +166,14 @@ export function appOptionsOf({ config, environment }: Parts, args: readonly stri
 
 export async function createRuntime(parts: Parts, journal: Journal, options: RunOptions): Promise<{ runtime: Runtime; supervisor: Supervisor }> {
   const { config, places, policy, log, environment } = parts;
-  const { note, cache } = noteStore(journal, true, config.secrets);
+  const { note: store, cache } = noteStore(journal, true, config.secrets);
+  const note: typeof store = {
+    read: store.read,
+    write: (learnt) => {
+      store.write(learnt);
+      options.onPolled();
+    },
+  };
   const { http, github } = createGitHub(parts, cache);
   const appEnv = appEnvironment(environment);
   const supervisor = createSupervisor(parts, options.appOutput);

@@ -15,17 +15,19 @@ import { initialContext } from '../machines/context.ts';
 import type { OperatorFact } from '../machines/facts.ts';
 import { isLimitInForce } from '../machines/pacing.ts';
 import { fallback, isNews, isWanted } from '../machines/rules.ts';
+import { eventLine } from '../report/event.ts';
+import { waitingFor } from '../report/waiting.ts';
+import { describeFact } from '../report/words.ts';
 import { commandFile, isPending, remove, submit } from '../runtime/inbox.ts';
 import { Fault } from '../support/fault.ts';
 import { redact } from '../support/redact.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { assetPatternOf, createGitHub, createRuntime, noteStore, type Parts, usesRunit } from './compose.ts';
+import { createNotifier, TELL_WITHIN_MS } from './notify.ts';
 import { openJournal } from './open-journal.ts';
 import { createProgress } from './progress.ts';
-import { eventLine, readState } from './read.ts';
+import { readState } from './read.ts';
 import { refuseBesideLoop } from './run.ts';
-import { waitingFor } from './waiting.ts';
-import { describeFact } from './words.ts';
 
 /** An updater that is awake takes a command within milliseconds. */
 const TAKEN_WITHIN_MS = 10_000;
@@ -136,13 +138,19 @@ async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, sign
   const journal = await openJournal(places, log);
   const progress = createProgress(process.stderr, log, config.UPDATE_LOG_FORMAT);
   try {
+    const notifier = await createNotifier(parts, journal);
     const { runtime, supervisor } = await createRuntime(parts, journal, {
       once: true,
       appArgs: args.appArgs,
       appOutput: 'file',
-      onRecord: progress.onRecord,
+      onRecord: (record, state) => {
+        progress.onRecord(record, state);
+        notifier?.observe(record, state);
+      },
       onProgress: progress.onProgress,
+      onPolled: () => notifier?.look(),
     });
+    notifier?.begin(runtime.state);
     if (QUICK.has(fact.type)) {
       runtime.dispatch(fact);
       runtime.stop();
@@ -152,6 +160,7 @@ async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, sign
     await runtime.start();
     await runtime.settle(signal);
     supervisor.detach();
+    await notifier?.end(TELL_WITHIN_MS);
     if (runtime.fault) throw runtime.fault;
   } finally {
     progress.end();
@@ -208,10 +217,11 @@ async function followUntilResting(parts: Parts, from: number, checkedBefore: num
     // While a limit is in force nobody is asked.
     const isLimited = isLimitInForce(note.limitedUntilAt, Date.now());
     const checked = checkedBefore === undefined || note.lastCheckAt !== checkedBefore || isLimited || isAlone(parts);
-    // What polling learnt is noted a moment before what it found is a fact. The container's updater ends when it has nothing left to do;
-    // a resident one is looked at twice.
+    // What polling learnt is noted a moment before what it found is a fact. The container's updater ends when it has nothing left to do,
+    // unless it serves HTTP; a resident one is looked at twice.
     const rests = checked && state?.snapshot.hasTag('resting') && readState(parts).seq === seq;
-    restingLooks = rests && !(usesRunit(parts.config) && isLocked(stateDir(parts.places))) ? restingLooks + 1 : 0;
+    const endsSoon = usesRunit(parts.config) && parts.config.UPDATE_HTTP_ADDR === undefined && isLocked(stateDir(parts.places));
+    restingLooks = rests && !endsSoon ? restingLooks + 1 : 0;
     if (restingLooks >= 2) return;
     if (isAlone(parts) && !state?.snapshot.hasTag('resting') && readState(parts).seq === seq)
       throw new Fault('UPDATER_GONE', 'the updater ended in the middle of it: start it again, and it goes on from there');

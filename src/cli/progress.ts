@@ -1,10 +1,10 @@
 /** Progress for people: states as they change, a bar while bytes arrive. A pipe gets plain lines. */
 import { styleText } from 'node:util';
 import type { JournalRecord } from '../journal/record.ts';
+import { waitingFor } from '../report/waiting.ts';
+import { describeFact, formatBytes, formatDuration, isTrouble } from '../report/words.ts';
 import { type State, stateName } from '../runtime/fold.ts';
 import type { Log } from '../runtime/runtime.ts';
-import { waitingFor } from './waiting.ts';
-import { describeFact, formatBytes, formatDuration, isTrouble } from './words.ts';
 
 const BAR_WIDTH = 24;
 /** A terminal is redrawn ten times a second; a log gets a line every few. */

@@ -2,17 +2,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
 import { type PollNote, pollNoteSchema } from '../effects/check.ts';
+import { partFile, sizeOf } from '../effects/download.ts';
 import { readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
 import { isLocked } from '../journal/lock.ts';
 import type { JournalRecord } from '../journal/record.ts';
-import { replay, type State, stateName } from '../runtime/fold.ts';
+import { eventLine, replaySummary } from '../report/event.ts';
+import { historyOf } from '../report/history.ts';
+import { type Status, statusOf } from '../report/status.ts';
+import { formatDuration } from '../report/words.ts';
+import { replay, type State } from '../runtime/fold.ts';
 import { restore, restoreFrom } from '../runtime/restore.ts';
 import { Fault } from '../support/fault.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { imageInfo, type Parts, readPollNote, usesRunit } from './compose.ts';
-import { historyOf, type Status, statusOf } from './report.ts';
-import { describeFact, formatDuration, formatTime } from './words.ts';
 
 const FOLLOW_INTERVAL_MS = 200;
 
@@ -42,17 +45,24 @@ function readRecords(parts: Parts, after = 0): JournalRecord[] {
   }
 }
 
-export async function currentStatus(parts: Parts): Promise<Status> {
-  const { state, note, seq } = readState(parts);
+export function currentStatus(parts: Parts): Promise<Status> {
+  return statusFrom(parts, readState(parts), isLocked(stateDir(parts.places)));
+}
+
+/** What `status` says of a journal that was just read, or of one that is open here. */
+export async function statusFrom(parts: Parts, { state, note, seq }: Reading, updaterRunning: boolean): Promise<Status> {
+  const { places, policy, config } = parts;
+  const release = state?.snapshot.matches('downloading') ? state.snapshot.context.candidate?.release : undefined;
   const status = statusOf(state, note, imageInfo(), {
-    updaterRunning: isLocked(stateDir(parts.places)),
+    updaterRunning,
     seq,
-    repository: parts.policy.repository,
-    verify: parts.config.UPDATE_VERIFY,
+    repository: policy.repository,
+    verify: config.UPDATE_VERIFY,
     now: Date.now(),
+    receivedBytes: release === undefined ? null : await sizeOf(partFile(places, release)),
   });
   if (state !== null) return status;
-  const { current, baked } = await readWorld(parts.places);
+  const { current, baked } = await readWorld(places);
   const version = current ?? baked;
   return { ...status, version: version?.version ?? null, tag: version?.tag ?? null };
 }
@@ -131,12 +141,6 @@ export async function showEvents(args: Arguments, parts: Parts, signal: AbortSig
   }
 }
 
-export function eventLine({ seq, at, fact }: JournalRecord, json: boolean): string {
-  const { type, ...body } = fact;
-  if (json) return JSON.stringify({ seq, at: formatTime(at), type, ...body });
-  return `${String(seq).padStart(5)}  ${formatTime(at)}  ${type.padEnd(20)}  ${describeFact(fact)}`;
-}
-
 /** Folds from the first fact, checking the chain, and compares with what the checkpoint leads to. */
 export function showReplay(args: Arguments, parts: Parts): number {
   const journal = Journal.openForReading(stateDir(parts.places));
@@ -157,13 +161,7 @@ export function showReplay(args: Arguments, parts: Parts): number {
     ) {
       throw new Fault('CHECKPOINT_WRONG', 'the checkpoint leads to another state than the facts: it was written by another version; report this');
     }
-    const summary = {
-      seq: records.length,
-      state: stateName(state.snapshot),
-      value: state.snapshot.value,
-      outstanding: [...state.effects.keys()],
-      context: state.snapshot.context,
-    };
+    const summary = replaySummary(records.length, state);
     print(
       args.json
         ? JSON.stringify(summary, null, 2)

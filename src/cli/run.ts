@@ -1,20 +1,31 @@
 /** `run`: the updater itself, resident or once. */
+import { createInterface } from 'node:readline';
 import { awaitFree, isLoopElsewhere } from '../effects/supervisor/container.ts';
 import type { Supervisor } from '../effects/supervisor/supervisor.ts';
 import { stateDir } from '../effects/trees.ts';
+import type { Journal } from '../journal/journal.ts';
 import { acquireLock } from '../journal/lock.ts';
 import type { JournalRecord } from '../journal/record.ts';
+import type { Notifier } from '../notify/notifier.ts';
+import { formatDuration, formatTime } from '../report/words.ts';
 import type { State } from '../runtime/fold.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { Fault } from '../support/fault.ts';
+import type { Web } from '../web/server.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { createRuntime, type Parts, usesRunit } from './compose.ts';
+import { createNotifier, TELL_WITHIN_MS } from './notify.ts';
 import { openJournal } from './open-journal.ts';
 import { createProgress } from './progress.ts';
 import { beginOrServe } from './unrecorded.ts';
-import { formatDuration, formatTime } from './words.ts';
+import { sightFor, startWebIfAsked } from './web.ts';
 
 export type Observe = (record: JournalRecord, state: State) => void;
+
+/** Who is told of what the updater does. */
+type Watchers = { onRecord: Observe; onProgress: (received: number, total: number) => void; web: Web | null };
+
+type Updater = { runtime: Runtime; supervisor: Supervisor; journal: Journal; notifier: Notifier | null; end: () => void };
 
 export async function run(args: Arguments, parts: Parts, observe: Observe): Promise<number> {
   const { log, config } = parts;
@@ -22,50 +33,87 @@ export async function run(args: Arguments, parts: Parts, observe: Observe): Prom
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
   const progress = createProgress(process.stderr, log, config.UPDATE_LOG_FORMAT);
-  const onRecord: Observe = (record, state) => {
-    progress.onRecord(record, state);
-    observe(record, state);
+  const web = args.once ? null : await startWebIfAsked(parts);
+  const watchers: Watchers = {
+    web,
+    onRecord: (record, state) => {
+      progress.onRecord(record, state);
+      observe(record, state);
+      web?.changed();
+    },
+    onProgress: (received, total) => {
+      progress.onProgress(received, total);
+      web?.progressed(received, total);
+    },
   };
   let updater: Updater | null = null;
   process.on('SIGHUP', () => updater?.runtime.checkNow());
-  updater = await beginOrServe(args, parts, stop.signal, () => begin(args, parts, onRecord, progress.onProgress));
-  if (updater === null) return EXIT.done;
-  const { runtime, supervisor, end } = updater;
   try {
-    if (args.once) {
-      const nextAt = await runtime.settle(stop.signal);
-      supervisor.detach();
-      if (usesRunit(config)) awaitFree(runtime.waitsForBusyApp ? config.UPDATE_BUSY_FILE : null);
-      sayNextRun(nextAt, args.json);
-      return runtime.fault === null ? EXIT.done : EXIT.failed;
-    }
-    await runtime.runUntil(stop.signal);
-    if (!supervisor.endsWithUpdater) return EXIT.done;
-    log.info('stopping the app');
-    await supervisor.stop({ signalName: config.UPDATE_STOP_SIGNAL, waitMs: config.SVWAIT });
-    return EXIT.done;
+    updater = await beginOrServe(args, parts, stop.signal, () => begin(args, parts, watchers));
+    if (updater === null) return EXIT.done;
+    return args.once ? await runOnce(updater, args, parts, stop.signal) : await stayResident(updater, parts, stop.signal);
   } finally {
-    await runtime.ended();
+    web?.close();
+    await updater?.runtime.ended();
     progress.end();
-    end();
+    updater?.end();
   }
 }
 
-type Updater = { runtime: Runtime; supervisor: Supervisor; end: () => void };
+async function runOnce({ runtime, supervisor, notifier }: Updater, args: Arguments, { config }: Parts, stop: AbortSignal): Promise<number> {
+  const dueAt = await runtime.settle(stop);
+  supervisor.detach();
+  await notifier?.end(TELL_WITHIN_MS);
+  if (usesRunit(config)) awaitFree(runtime.waitsForBusyApp ? config.UPDATE_BUSY_FILE : null);
+  sayNextRun(Math.min(dueAt, notifier?.nextAt() ?? dueAt), args.json);
+  return runtime.fault === null ? EXIT.done : EXIT.failed;
+}
+
+async function stayResident({ runtime, supervisor, notifier }: Updater, parts: Parts, stop: AbortSignal): Promise<number> {
+  const { log, config } = parts;
+  if (usesRunit(config)) heedWords(runtime);
+  await runtime.runUntil(stop);
+  // Whoever ends us has little patience; what is not told now is told by the next one.
+  await notifier?.end(0);
+  if (!supervisor.endsWithUpdater) return EXIT.done;
+  log.info('stopping the app');
+  await supervisor.stop({ signalName: config.UPDATE_STOP_SIGNAL, waitMs: config.SVWAIT });
+  return EXIT.done;
+}
+
+/** The words by which the container wakes its loop come to a resident updater on standard input (docker/service/update/run). */
+function heedWords(runtime: Runtime): void {
+  createInterface({ input: process.stdin }).on('line', (word) => (word === 'check' ? runtime.checkNow() : runtime.wake()));
+}
 
 /** Lock, journal, first facts. When any of it fails nothing of it stays. */
-async function begin(args: Arguments, parts: Parts, onRecord: Observe, onProgress: (received: number, total: number) => void): Promise<Updater> {
+async function begin(args: Arguments, parts: Parts, { onRecord, onProgress, web }: Watchers): Promise<Updater> {
   using undo = new DisposableStack();
   const lock = acquireLock(stateDir(parts.places));
   undo.defer(() => lock.release());
   const journal = await openJournal(parts.places, parts.log);
   undo.defer(() => journal.close());
-  const options = { once: args.once, appArgs: args.appArgs, appOutput: args.once ? 'file' : 'inherit', onRecord, onProgress } as const;
-  const { runtime, supervisor } = await createRuntime(parts, journal, options);
+  const notifier = await createNotifier(parts, journal);
+  const { runtime, supervisor } = await createRuntime(parts, journal, {
+    once: args.once,
+    appArgs: args.appArgs,
+    appOutput: args.once ? 'file' : 'inherit',
+    onProgress,
+    onRecord: (record, state) => {
+      onRecord(record, state);
+      notifier?.observe(record, state);
+    },
+    onPolled: () => {
+      notifier?.look();
+      web?.changed();
+    },
+  });
   undo.defer(() => runtime.stop());
+  notifier?.begin(runtime.state);
+  web?.attach(sightFor(parts, journal, runtime, supervisor));
   await runtime.start({ poll: args.now });
   const kept = undo.move();
-  return { runtime, supervisor, end: () => kept.dispose() };
+  return { runtime, supervisor, journal, notifier, end: () => kept.dispose() };
 }
 
 /** A loop that sleeps between two runs holds the directory all the same. */

@@ -6,13 +6,16 @@ import { metaOf, type SettingName, type Settings, settingNames, settings } from 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** A parsed configuration: the settings by their names, and what follows from several of them. */
-export type Config = Omit<Settings, 'UPDATE_GH_TOKEN'> & {
+export type Config = Omit<Settings, 'UPDATE_GH_TOKEN' | 'UPDATE_HTTP_TOKEN' | 'UPDATE_WEBHOOK_SECRET' | 'UPDATE_NOTIFY_URL'> & {
   updateDir: string;
   /** The API's address without a trailing slash. */
   apiUrl: string;
   assetHosts: string[];
   /** Read anew at each call, since mounted secrets rotate. Null where there is none. */
   token: () => string | null;
+  httpToken: () => string | null;
+  webhookSecret: () => string | null;
+  notifyUrl: () => string | null;
   /** What must be shown to nobody, read anew likewise. */
   secrets: () => string[];
 };
@@ -49,15 +52,19 @@ export function parseConfig(environment: Environment): ConfigResult {
   }
   problems.push(...contradictions(environment, raw));
   if (!parsed.success || problems.length > 0) return { ok: false, problems };
-  const { UPDATE_GH_TOKEN: _, ...rest } = parsed.data;
+  const { UPDATE_GH_TOKEN: _token, UPDATE_HTTP_TOKEN: _http, UPDATE_WEBHOOK_SECRET: _secret, UPDATE_NOTIFY_URL: _url, ...rest } = parsed.data;
+  const anew = (name: SettingName) => () => readSetting(environment, name, []) ?? null;
   const apiUrl = rest.UPDATE_GH_API_URL.replace(/\/+$/, '');
   const config: Config = {
     ...rest,
     updateDir: rest.UPDATE_DIR ?? standardUpdateDir(environment),
     apiUrl,
     assetHosts: [new URL(apiUrl).hostname, ...(rest.UPDATE_ASSET_HOSTS.length > 0 ? rest.UPDATE_ASSET_HOSTS : GITHUB_ASSET_HOSTS)],
-    token: () => readSetting(environment, 'UPDATE_GH_TOKEN', []) ?? null,
-    secrets: () => settingNames.flatMap((name) => (metaOf(name).secret ? secretParts(readSetting(environment, name, [])) : [])),
+    token: anew('UPDATE_GH_TOKEN'),
+    httpToken: anew('UPDATE_HTTP_TOKEN'),
+    webhookSecret: anew('UPDATE_WEBHOOK_SECRET'),
+    notifyUrl: anew('UPDATE_NOTIFY_URL'),
+    secrets: () => settingNames.flatMap((name) => (metaOf(name).secret ? secretParts(name, readSetting(environment, name, [])) : [])),
   };
   return { ok: true, config, unknown: unknownNames(environment) };
 }
@@ -93,12 +100,13 @@ function decoded(text: string): string {
   }
 }
 
-/** A proxy's address is no secret but for its password. */
-function secretParts(value: string | undefined): string[] {
+/** A proxy's address is no secret but for its password; that of a notification is one whole. */
+function secretParts(name: SettingName, value: string | undefined): string[] {
   if (value === undefined) return [];
   if (!URL.canParse(value) || !/^https?:/.test(value)) return [value];
-  const { password } = new URL(value);
-  return password === '' ? [] : [value, password, decoded(password)];
+  const { password, pathname, search } = new URL(value);
+  const passwords = password === '' ? [] : [value, password, decoded(password)];
+  return metaOf(name).secretAddress ? [value, `${pathname}${search}`, ...passwords] : passwords;
 }
 
 /** What is wrong only together. */

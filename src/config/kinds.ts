@@ -55,6 +55,16 @@ export function timeWindow() {
   });
 }
 
+/** Where to listen: `host:port`, `:port` for every interface, `[::1]:port`. */
+export function listenAddress() {
+  return z.string().transform((text, context) => {
+    const match = /^(?:(?<host>[A-Za-z0-9.-]+)|\[(?<six>[0-9A-Fa-f:.]+)\])?:(?<port>\d{1,5})$/.exec(text);
+    const port = Number(match?.groups?.['port'] ?? Number.NaN);
+    // Without a host: also on IPv4, where the system has both.
+    return port <= 65_535 ? { host: match?.groups?.['host'] ?? match?.groups?.['six'] ?? null, port } : fail(context, 'is not host:port');
+  });
+}
+
 const CONDITIONS = ['digest', 'minisign', 'attestation'] as const;
 
 /** Conditions by their names, or `none` alone, which is the empty list. */

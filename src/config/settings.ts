@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import semver from 'semver';
 import { z } from 'zod';
-import { bytes, checked, conditions, integer, matching, oneOf, onOff, seconds, timeWindow, words } from './kinds.ts';
+import { bytes, checked, conditions, integer, listenAddress, matching, oneOf, onOff, seconds, timeWindow, words } from './kinds.ts';
 
 export type SettingMeta = {
   meaning: string;
@@ -12,8 +12,8 @@ export type SettingMeta = {
   standard: string;
   /** May also be given as NAME_FILE, and is never shown. */
   secret?: true;
-  /** Part of a later version: anything but unset is refused, rather than quietly ignored. */
-  later?: true;
+  /** An address that lets whoever knows it in: all of it is secret, not only a password. */
+  secretAddress?: true;
 };
 
 /** GitHub's own rules: https://docs.github.com/en/get-started/learning-about-github/types-of-github-accounts */
@@ -23,11 +23,6 @@ const SIGNALS = ['HUP', 'INT', 'QUIT', 'TERM', 'USR1', 'USR2', 'KILL', 'WINCH'] 
 
 function setting<S extends z.ZodType>(schema: S, meta: SettingMeta): S {
   return schema.meta(meta);
-}
-
-function later(meaning: string, standard: string, example: string) {
-  const refused = z.string().refine(() => false, { error: 'is not supported by this version yet' });
-  return setting(refused.optional(), { meaning, standard, example, later: true });
 }
 
 function secret(meaning: string, standard: string, example: string) {
@@ -285,11 +280,35 @@ export const settings = z.object({
     meaning: '`runit` in the container, `embedded` elsewhere',
     example: 'embedded',
   }),
-  UPDATE_HTTP_ADDR: later('address for status, metrics and dashboard', 'off', '127.0.0.1:9090'),
-  UPDATE_HTTP_TOKEN: later('token for actions over HTTP', 'off', 'a long random string'),
-  UPDATE_WEBHOOK_SECRET: later("secret of GitHub's webhook", 'off', 'a long random string'),
-  UPDATE_NOTIFY_URL: later('address told of what matters', 'none', 'https://ntfy.example.com/app'),
-  UPDATE_NOTIFY_CMD: later('command told of what matters', 'none', '/data/app/notify.sh'),
+  UPDATE_HTTP_ADDR: setting(listenAddress().optional(), {
+    standard: 'off',
+    meaning: 'address for dashboard, status, metrics and actions (docs/sight.md); `:9090` is every interface',
+    example: '127.0.0.1:9090',
+  }),
+  UPDATE_HTTP_TOKEN: secret('token for actions over HTTP; without it there are none', 'none', 'a long random string'),
+  UPDATE_HTTP_HOSTS: setting(words().default([]), {
+    standard: 'addresses, `localhost` and names without a dot',
+    meaning: 'further names under which it may be asked; others are refused, as a guard against DNS rebinding',
+    example: 'updates.example.com',
+  }),
+  UPDATE_WEBHOOK_SECRET: secret("secret of GitHub's webhook, which is then taken at `/hooks/github`", 'off', 'a long random string'),
+  UPDATE_NOTIFY_URL: setting(checked(isUrl, 'is not an http(s) address').optional(), {
+    standard: 'none',
+    meaning: 'address that is told of what matters, as JSON (docs/notifications.md)',
+    example: 'https://hooks.example.com/services/T000',
+    secret: true,
+    secretAddress: true,
+  }),
+  UPDATE_NOTIFY_CMD: setting(z.string().optional(), {
+    standard: 'none',
+    meaning: 'shell command that is told the same on its standard input',
+    example: '/opt/notify.sh',
+  }),
+  UPDATE_NOTIFY_FAILING_AFTER: setting(seconds().default(6 * 3_600_000), {
+    standard: '21600',
+    meaning: 'seconds without a successful check after which that is told; 0: never',
+    example: '1h',
+  }),
   UPDATE_LOG_FORMAT: setting(oneOf('text', 'json').default('text'), { standard: 'text', meaning: 'format of the log', example: 'json' }),
   HTTPS_PROXY: setting(checked(isUrl, 'is not an http(s) address').optional(), {
     standard: 'unset',

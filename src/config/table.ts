@@ -3,8 +3,8 @@ import { metaOf, settingNames } from './settings.ts';
 
 export function settingsTable(): string {
   const rows = settingNames.map((name) => {
-    const { standard, meaning, example, secret, later } = metaOf(name);
-    const notes = [secret && name.startsWith('UPDATE_') ? `also as \`${name}_FILE\`` : '', later ? '*not in this version yet*' : ''].filter(Boolean);
+    const { standard, meaning, example, secret } = metaOf(name);
+    const notes = [secret && name.startsWith('UPDATE_') ? `also as \`${name}_FILE\`` : ''].filter(Boolean);
     const words = [meaning, ...notes].join('; ').replaceAll('|', '\\|');
     return `| \`${name}\` | ${standard} | ${words} | \`${example}\` |`;
   });

@@ -24,6 +24,8 @@ export const pollNoteSchema = z.object({
   limitedUntilAt: z.number().nullable().default(null),
   /** Limits met in a row. */
   strikes: z.number().int().default(0),
+  /** What the newest answer left of GitHub's quota. */
+  quota: z.object({ remaining: z.number().int(), resetAt: z.number() }).nullable().default(null),
   latest: z.object({ version: z.string(), tag: z.string(), publishedAt: z.string().nullable() }).nullable().default(null),
   lastError: z.object({ code: z.string(), message: z.string(), at: z.number() }).nullable().default(null),
 });
@@ -63,7 +65,12 @@ export async function check({ policy, request, running, fresh }: EffectInputs['c
   // From the end on: a check that hung longer than the pause between two would be followed by the next at once, for ever.
   const learnt = () => {
     const endedAt = deps.now();
-    return { ...before, lastCheckAt: endedAt, nextCheckAt: endedAt + pollPauseMs(deps.pollIntervalMs, deps.random()) };
+    return {
+      ...before,
+      quota: deps.github.quota ?? before.quota,
+      lastCheckAt: endedAt,
+      nextCheckAt: endedAt + pollPauseMs(deps.pollIntervalMs, deps.random()),
+    };
   };
   try {
     const choice = await look({ policy, running, tag: request?.tag ?? null, strikes: before.strikes }, signal, deps);

@@ -159,7 +159,8 @@ function isLocal(error: unknown): boolean {
   return error instanceof Fault || (error as NodeJS.ErrnoException).syscall === 'write';
 }
 
-async function sizeOf(file: string): Promise<number> {
+/** In bytes; 0 for a file that is not there. */
+export async function sizeOf(file: string): Promise<number> {
   return stat(file).then(
     (stats) => stats.size,
     () => 0,

@@ -110,7 +110,7 @@ export class Runtime {
     return this.#state;
   }
 
-  /** The fault that stopped a `once` run, if one did. */
+  /** The fault that stopped a `once` run, or that a resident one has not got over yet. */
   get fault(): Fault | null {
     return this.#fault;
   }
@@ -181,6 +181,11 @@ export class Runtime {
     clearTimeout(this.#wakeTimer);
     this.#poll?.abort();
     for (const running of this.#running.values()) this.#abort(running);
+  }
+
+  /** Looks whether something is due: the app died, a command came. */
+  wake(): void {
+    this.#advance();
   }
 
   /** Asks for a poll now. */
@@ -391,6 +396,7 @@ export class Runtime {
   #rest(): void {
     clearTimeout(this.#wakeTimer);
     const busy = this.#running.size > 0 || this.#poll !== null;
+    if (!busy && this.#settled === null) this.#fault = null;
     if (!busy && this.#settled !== null) {
       this.#settled();
       return;

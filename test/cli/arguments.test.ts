@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseArguments, UsageError } from '../../src/cli/arguments.ts';
 import { createLog } from '../../src/cli/log.ts';
-import { formatBytes, formatDuration } from '../../src/cli/words.ts';
+import { formatBytes, formatDuration } from '../../src/report/words.ts';
 import { redact } from '../../src/support/redact.ts';
 
 describe('the command line', () => {

@@ -4,8 +4,8 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import os from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { historyOf } from '../../src/cli/report.ts';
 import { Journal } from '../../src/journal/journal.ts';
+import { historyOf } from '../../src/report/history.ts';
 import { deserializeState, replay, serializeState, stateName } from '../../src/runtime/fold.ts';
 import { restore } from '../../src/runtime/restore.ts';
 

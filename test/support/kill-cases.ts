@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Status } from '../../src/cli/report.ts';
+import type { Status } from '../../src/report/status.ts';
 import { appArchive } from './app.ts';
 import { Product } from './product.ts';
 

@@ -7,9 +7,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
-import type { Status } from '../../src/cli/report.ts';
 import { MARKER, markedProcesses, sendSignal } from '../../src/effects/supervisor/process-table.ts';
 import type { Fact, FactOf, FactType } from '../../src/machines/facts.ts';
+import type { Status } from '../../src/report/status.ts';
 import { appSource } from './app.ts';
 import { StandIn } from './github/server.ts';
 

@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import type { PublishedRelease } from '../../machines/release.ts';
 import { Fault } from '../../support/fault.ts';
 import { type Answer, type Http, hostOf, networkFault } from './http.ts';
-import { isLimit, limitedUntilMs } from './rate-limit.ts';
+import { isLimit, limitedUntilMs, type Quota, quotaOf } from './rate-limit.ts';
 import { attestations, publishedRelease, publishedReleases, repository } from './schema.ts';
 
 /** Endless data: an answer beyond this is not a release. Decoded bytes, so a compressed bomb counts in full. */
@@ -33,6 +33,8 @@ export type GitHubOptions = { http: Http; repository: string; cache: AnswerCache
 
 export class GitHub {
   readonly #options: GitHubOptions;
+  /** As the newest answer said. */
+  quota: Quota | null = null;
 
   constructor(options: GitHubOptions) {
     this.#options = options;
@@ -82,6 +84,7 @@ export class GitHub {
     const headers: Record<string, string> = { accept: 'application/vnd.github+json', 'x-github-api-version': API_VERSION };
     if (cached) headers['if-none-match'] = cached.etag;
     const answer = await http.get(url, headers, signal, { decompress: true, sameHost: true });
+    this.quota = quotaOf(answer.headers) ?? this.quota;
     if (answer.status === 304 && cached) {
       answer.stream.destroy();
       return parse(cached.body, schema, url);

@@ -16,8 +16,10 @@ export type HttpOptions = {
   /** Whether plain http is fine for this address. */
   mayBePlain: (url: string) => boolean;
   token: () => string | null;
-  proxyEnvironment: { HTTPS_PROXY?: string | undefined; NO_PROXY?: string | undefined };
+  proxyEnvironment: ProxyEnvironment;
 };
+
+export type ProxyEnvironment = { HTTPS_PROXY?: string | undefined; NO_PROXY?: string | undefined };
 
 /** got would follow ten; GitHub needs one or two. */
 const MOST_REDIRECTS = 5;
@@ -32,9 +34,7 @@ export class Http {
 
   constructor(options: HttpOptions) {
     this.options = options;
-    const { HTTPS_PROXY, NO_PROXY } = options.proxyEnvironment;
-    const proxyEnv = HTTPS_PROXY === undefined ? {} : { HTTPS_PROXY, ...(NO_PROXY === undefined ? {} : { NO_PROXY }) };
-    this.#agents = { http: new http.Agent({ keepAlive: false }), https: new https.Agent({ keepAlive: false, proxyEnv }) };
+    this.#agents = agentsFor(options.proxyEnvironment);
   }
 
   /** Asks, follows redirects to allowed hosts, and hands out the body as a stream. Throws `Fault`. */
@@ -100,6 +100,12 @@ export class Http {
     }
     return url;
   }
+}
+
+/** Connections that end with their request, through the proxy that the environment names. */
+export function agentsFor({ HTTPS_PROXY, NO_PROXY }: ProxyEnvironment): { http: http.Agent; https: https.Agent } {
+  const proxyEnv = HTTPS_PROXY === undefined ? {} : { HTTPS_PROXY, ...(NO_PROXY === undefined ? {} : { NO_PROXY }) };
+  return { http: new http.Agent({ keepAlive: false }), https: new https.Agent({ keepAlive: false, proxyEnv }) };
 }
 
 function hostFits(hostname: string, pattern: string): boolean {

@@ -24,6 +24,15 @@ export function limitedUntilMs(headers: Headers, nowMs: number, strikes: number)
   return Math.min(nowMs + SHORTEST_LIMIT_PAUSE_MS * 2 ** Math.min(strikes, 10), longest);
 }
 
+/** What is left of the quota until `resetAt` (wall clock, ms); null where the server does not say (Enterprise without limits). */
+export type Quota = { remaining: number; resetAt: number };
+
+export function quotaOf(headers: Headers): Quota | null {
+  const remaining = number(headers['x-ratelimit-remaining']);
+  const reset = number(headers['x-ratelimit-reset']);
+  return remaining === null || reset === null ? null : { remaining, resetAt: reset * 1000 };
+}
+
 function number(value: string | string[] | undefined): number | null {
   return typeof value === 'string' && /^\d{1,12}$/.test(value) ? Number(value) : null;
 }

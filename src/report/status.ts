@@ -1,9 +1,7 @@
-/** What `status` and `history` say, derived from the state and the facts. Pure. */
+/** What `status` says, derived from the state and what polling learnt. Pure. */
 import { z } from 'zod';
 import type { PollNote } from '../effects/check.ts';
-import type { JournalRecord } from '../journal/record.ts';
 import type { Context } from '../machines/context.ts';
-import type { FactOf } from '../machines/facts.ts';
 import { type Problem, type VerifyCondition, verifyConditionSchema } from '../machines/model.ts';
 import { type State, stateName } from '../runtime/fold.ts';
 import { waitingFor, waitingForSchema } from './waiting.ts';
@@ -31,6 +29,7 @@ export const statusSchema = z.object({
   latest: version.describe('the newest that the last check found'),
   latestTag: z.string().nullable(),
   target: version.describe('on its way in'),
+  download: z.object({ receivedBytes: z.number().int(), totalBytes: z.number().int() }).nullable().describe('how far the download that runs has come'),
   denied: z.array(z.object({ version: z.string(), code: z.string(), reason: z.string(), at: time })),
   hold: z.object({ version: z.string(), tag: z.string(), since: time }).nullable(),
   paused: z.boolean(),
@@ -51,7 +50,7 @@ export function statusOf(
   state: State | null,
   note: PollNote | null,
   image: ImageInfo,
-  facts: { updaterRunning: boolean; seq: number; repository: string | null; verify: readonly VerifyCondition[]; now: number },
+  facts: { updaterRunning: boolean; seq: number; repository: string | null; verify: readonly VerifyCondition[]; now: number; receivedBytes: number | null },
 ): Status {
   const context = state?.snapshot.context ?? null;
   const value = state?.snapshot.value;
@@ -70,6 +69,7 @@ export function statusOf(
     latest: note?.latest?.version ?? null,
     latestTag: note?.latest?.tag ?? null,
     target: context?.candidate?.release.version ?? null,
+    download: downloadOf(state, facts.receivedBytes),
     denied: context === null ? [] : denials(context),
     hold: context?.hold ? { ...context.hold, since: formatTime(context.hold.since) } : null,
     paused: context?.paused ?? false,
@@ -87,6 +87,11 @@ export function statusOf(
   };
 }
 
+function downloadOf(state: State | null, receivedBytes: number | null): Status['download'] {
+  const release = state?.snapshot.matches('downloading') ? state.snapshot.context.candidate?.release : undefined;
+  return release === undefined || receivedBytes === null ? null : { receivedBytes, totalBytes: release.asset.sizeBytes };
+}
+
 /** The journal's, and those of the environment. */
 function denials({ denied, policy }: Context): Status['denied'] {
   const byEnvironment = policy.denied.map((version) => ({ version, code: 'DENIED_BY_ENVIRONMENT', reason: 'denied by UPDATE_DENY', at: null }));
@@ -96,105 +101,4 @@ function denials({ denied, policy }: Context): Status['denied'] {
 function newest(a: Problem | null, b: Problem | null): Problem | null {
   if (a === null || b === null) return a ?? b;
   return a.at >= b.at ? a : b;
-}
-
-export type Update = {
-  from: string | null;
-  to: string;
-  tag: string | null;
-  startedAt: string | null;
-  finishedAt: string | null;
-  outcome: 'updated' | 'rolledBack' | 'failed' | 'inProgress';
-  durationMs: number | null;
-  downtimeMs: number | null;
-  reason: string | null;
-};
-
-type Draft = { update: Update; startedAt: number; stoppedAt: number | null };
-
-/** One entry for each try to change the version, oldest first. */
-export function historyOf(records: readonly JournalRecord[]): Update[] {
-  const history = new History();
-  for (const record of records) history.add(record);
-  return history.updates;
-}
-
-class History {
-  readonly updates: Update[] = [];
-  #found: { fact: FactOf<'releaseFound'>; at: number } | null = null;
-  #draft: Draft | null = null;
-  #running: string | null = null;
-
-  add({ fact, at }: JournalRecord): void {
-    switch (fact.type) {
-      case 'releaseFound':
-        this.#found = { fact, at };
-        break;
-      case 'downloaded':
-      case 'installed':
-        this.#begin();
-        break;
-      case 'switchStarted':
-        this.#begin().stoppedAt ??= at;
-        break;
-      case 'downloadFailed':
-      case 'verificationFailed':
-      case 'extractionFailed':
-      case 'preparationFailed':
-      case 'stopFailed':
-      case 'switchFailed':
-        this.#begin();
-        this.#end('failed', at, fact.message);
-        break;
-      case 'appStarted':
-        this.#running = fact.version;
-        if (this.#draft?.stoppedAt != null) this.#draft.update.downtimeMs ??= at - this.#draft.stoppedAt;
-        break;
-      case 'versionBecameHealthy':
-        if (this.#draft?.update.to === fact.version) this.#end('updated', at, null);
-        this.#draft = null;
-        break;
-      case 'hookFailed':
-        // After the pre-stop hook the app runs on; after the pre-start hook the old version comes back.
-        if (fact.code === 'PRE_STOP_HOOK_FAILED') this.#end('failed', at, fact.message);
-        if (fact.code === 'PRE_START_HOOK_FAILED') this.#end('rolledBack', at, fact.message);
-        break;
-      case 'startFailed':
-      case 'probationFailed':
-      case 'appCrashLooped':
-        this.#end('rolledBack', at, fact.message);
-        this.#draft = null;
-        break;
-      default:
-    }
-  }
-
-  /** A release that was found becomes an entry once something is done about it. */
-  #begin(): Draft {
-    if (this.#draft !== null && this.#found === null) return this.#draft;
-    const { release } = this.#found?.fact ?? { release: null };
-    const startedAt = this.#found?.at ?? 0;
-    this.#found = null;
-    const update: Update = {
-      from: this.#running,
-      to: release?.version ?? '',
-      tag: release?.tag ?? null,
-      startedAt: formatTime(startedAt),
-      finishedAt: null,
-      outcome: 'inProgress',
-      durationMs: null,
-      downtimeMs: null,
-      reason: null,
-    };
-    this.updates.push(update);
-    this.#draft = { update, startedAt, stoppedAt: null };
-    return this.#draft;
-  }
-
-  /** An entry that failed is taken up again by the next try at it. */
-  #end(outcome: Update['outcome'], at: number, reason: string | null): void {
-    if (this.#draft === null) return;
-    const { update, startedAt } = this.#draft;
-    Object.assign(update, { outcome, reason, finishedAt: formatTime(at), durationMs: at - startedAt });
-  }
 }

@@ -1,0 +1,37 @@
+/** Notifications, put together; nothing of them is loaded where nobody is to be told. */
+import type { Journal } from '../journal/journal.ts';
+import type { Notifier } from '../notify/notifier.ts';
+import type { Channel } from '../notify/outbox.ts';
+import { appEnvironment, type Parts, programVersion, readPollNote } from './compose.ts';
+
+const NOTE = 'notices';
+/** How long an updater that has nothing else left to do waits for receivers. */
+export const TELL_WITHIN_MS = 15_000;
+
+export async function createNotifier({ config, policy, log, environment }: Parts, journal: Journal): Promise<Notifier | null> {
+  const channels: Channel[] = [
+    ...(config.notifyUrl() === null ? [] : (['url'] as const)),
+    ...(config.UPDATE_NOTIFY_CMD === undefined ? [] : (['command'] as const)),
+  ];
+  if (channels.length === 0) return null;
+  const [{ Notifier }, { post, runCommand }] = await Promise.all([import('../notify/notifier.ts'), import('../notify/deliver.ts')]);
+  const proxy = { HTTPS_PROXY: config.HTTPS_PROXY, NO_PROXY: config.NO_PROXY };
+  return new Notifier({
+    channels,
+    deliver: async (channel, notice) => {
+      const [url, command] = [config.notifyUrl(), config.UPDATE_NOTIFY_CMD];
+      // Whoever is no longer set has nothing to be told.
+      if (channel === 'url' && url !== null) await post(url, notice, proxy, `self-update/${programVersion()}`);
+      if (channel === 'command' && command !== undefined) await runCommand(command, notice, appEnvironment(environment), log.info);
+    },
+    store: { read: () => journal.readNote(NOTE), write: (text) => journal.writeNote(NOTE, text) },
+    readFacts: (after, limit) => journal.read(after, limit),
+    lastSeq: () => journal.lastSeq(),
+    pollNote: () => readPollNote(journal),
+    repository: policy.repository,
+    failingAfterMs: config.UPDATE_NOTIFY_FAILING_AFTER,
+    secrets: config.secrets,
+    now: Date.now,
+    log,
+  });
+}

@@ -1,0 +1,60 @@
+/** The server, put together; nothing of it is loaded unless it is asked for. */
+import { z } from 'zod';
+import type { Supervisor } from '../effects/supervisor/supervisor.ts';
+import { inboxDir } from '../effects/trees.ts';
+import type { Journal } from '../journal/journal.ts';
+import { Timeline } from '../report/timeline.ts';
+import { submit } from '../runtime/inbox.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import type { Web } from '../web/server.ts';
+import type { Sight } from '../web/sight.ts';
+import { type Parts, programVersion, readPollNote } from './compose.ts';
+import { statusFrom } from './read.ts';
+
+const NOTE = 'webhooks';
+/** GitHub sends a handful for a release. */
+const MOST_REMEMBERED = 500;
+
+export async function startWebIfAsked({ config, policy, log }: Parts): Promise<Web | null> {
+  const address = config.UPDATE_HTTP_ADDR;
+  if (address === undefined) return null;
+  const { startWeb } = await import('../web/server.ts');
+  return startWeb({
+    address,
+    token: config.httpToken,
+    webhookSecret: config.webhookSecret,
+    hosts: config.UPDATE_HTTP_HOSTS,
+    repository: policy.repository,
+    programVersion: programVersion(),
+    log,
+    now: Date.now,
+  });
+}
+
+export function sightFor(parts: Parts, journal: Journal, runtime: Runtime, supervisor: Supervisor): Sight {
+  const read = (after: number, limit: number) => journal.read(after, limit);
+  const note = () => readPollNote(journal);
+  return {
+    timeline: new Timeline(read),
+    read,
+    note,
+    state: () => runtime.state,
+    status: () => statusFrom(parts, { state: runtime.state, note: note(), seq: journal.lastSeq() }, true),
+    isAppUp: async () => (await supervisor.observe()) !== null,
+    fault: () => runtime.fault,
+    submit: (command) => submit(inboxDir(parts.places), command),
+    deliveries: deliveriesOf(journal),
+  };
+}
+
+function deliveriesOf(journal: Journal): Sight['deliveries'] {
+  const read = (): string[] =>
+    z
+      .array(z.string())
+      .catch([])
+      .parse(JSON.parse(journal.readNote(NOTE) ?? '[]'));
+  return {
+    has: (digest) => read().includes(digest),
+    add: (digest) => journal.writeNote(NOTE, JSON.stringify([...read(), digest].slice(-MOST_REMEMBERED))),
+  };
+}

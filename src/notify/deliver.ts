@@ -1,0 +1,56 @@
+/** Tells one notice to an address or a command. Every wait is bounded; an address is a secret, so no error names more than its host. */
+import { execa } from 'execa';
+import got from 'got';
+import { agentsFor, hostOf, type ProxyEnvironment } from '../effects/github/http.ts';
+import { LineReader } from '../effects/lines.ts';
+import { Fault } from '../support/fault.ts';
+import type { Notice } from './notice.ts';
+
+const ANSWER_TIMEOUT_MS = 10_000;
+const COMMAND_TIMEOUT_MS = 30_000;
+
+export async function post(url: string, notice: Notice, proxy: ProxyEnvironment, userAgent: string): Promise<void> {
+  const request = got.stream.post(url, {
+    json: notice,
+    headers: { 'user-agent': userAgent },
+    retry: { limit: 0 },
+    followRedirect: false,
+    throwHttpErrors: false,
+    timeout: { request: ANSWER_TIMEOUT_MS },
+    agent: agentsFor(proxy),
+  });
+  try {
+    const status = await new Promise<number>((resolve, reject) => {
+      request.once('response', (response: { statusCode: number }) => resolve(response.statusCode));
+      request.once('error', reject);
+    });
+    if (status < 200 || status > 299) throw new Fault('NOTIFY_FAILED', `${hostOf(url)} answered ${status} to a notification: check UPDATE_NOTIFY_URL`);
+  } catch (error) {
+    if (error instanceof Fault) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    throw new Fault('NOTIFY_FAILED', `${hostOf(url)} could not be notified (${code ?? 'no answer'}): check UPDATE_NOTIFY_URL and the network`);
+  } finally {
+    // Its answer is of no interest, and may have no end.
+    request.on('error', () => {});
+    request.destroy();
+  }
+}
+
+/** The notice as JSON on standard input, its event in `UPDATE_NOTICE`; nothing else of ours in its environment. */
+export async function runCommand(command: string, notice: Notice, environment: Readonly<Record<string, string>>, say: (line: string) => void): Promise<void> {
+  const lines = new LineReader((line) => say(`notify command: ${line}`));
+  const child = execa('/bin/sh', ['-c', command], {
+    env: { ...environment, UPDATE_NOTICE: notice.event },
+    extendEnv: false,
+    reject: false,
+    buffer: false,
+    input: `${JSON.stringify(notice)}\n`,
+    timeout: COMMAND_TIMEOUT_MS,
+    forceKillAfterDelay: 1000,
+  });
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => lines.push(chunk));
+  const { exitCode, timedOut } = await child;
+  lines.end();
+  if (timedOut) throw new Fault('NOTIFY_FAILED', `UPDATE_NOTIFY_CMD took longer than ${COMMAND_TIMEOUT_MS / 1000} s and was ended`);
+  if (exitCode !== 0) throw new Fault('NOTIFY_FAILED', `UPDATE_NOTIFY_CMD ended with status ${exitCode ?? 'unknown'}: see its output in the log`);
+}

@@ -1,0 +1,190 @@
+/**
+ * Notifications: what matters is put into the outbox beside the facts, told from there, and tried again when that fails, also
+ * by the next updater. Nothing of it waits for an answer while there is something to do for the app.
+ */
+import type { PollNote } from '../effects/check.ts';
+import type { JournalRecord } from '../journal/record.ts';
+import { evolve, replay, type State } from '../runtime/fold.ts';
+import type { Log } from '../runtime/runtime.ts';
+import { redactJson } from '../support/redact.ts';
+import { type Notice, notice, noticeOf } from './notice.ts';
+import { type Channel, dueAt, enqueue, type Outbox, outboxSchema, type Pending, postponed, replaced } from './outbox.ts';
+
+export type NotifierOptions = {
+  channels: readonly Channel[];
+  deliver: (channel: Channel, notice: Notice) => Promise<void>;
+  store: { read(): string | null; write(text: string): void };
+  readFacts: (after: number, limit?: number) => JournalRecord[];
+  lastSeq: () => number;
+  pollNote: () => PollNote;
+  repository: string;
+  /** Without a successful check for so long, somebody is told; 0: never. */
+  failingAfterMs: number;
+  secrets: () => readonly string[];
+  now: () => number;
+  log: Log;
+};
+
+/** setTimeout takes 32 bits; looking once more costs nothing. */
+const LONGEST_TIMER_MS = 3_600_000;
+
+export class Notifier {
+  readonly #options: NotifierOptions;
+  #outbox: Outbox;
+  #state: State | null = null;
+  #seq = 0;
+  #delivering: Promise<void> | null = null;
+  #timer: NodeJS.Timeout | undefined;
+  #ended = false;
+
+  /** Takes in what an updater that was killed journaled and did not tell. */
+  constructor(options: NotifierOptions) {
+    this.#options = options;
+    const { store, lastSeq, readFacts } = options;
+    this.#outbox = parsed(store.read());
+    const { seq } = this.#outbox;
+    this.#seq = lastSeq();
+    // Where notifications are new, what was before is no news.
+    if (seq === null || seq >= this.#seq) return;
+    const facts = readFacts(0);
+    this.#state = replay(facts.slice(0, seq));
+    for (const record of facts.slice(seq)) this.#take(record, this.#state === null ? replay([record]) : evolve(this.#state, record));
+  }
+
+  /** The state that the next fact is compared with. */
+  begin(state: State): void {
+    this.#state ??= state;
+  }
+
+  /** A fact was journaled. */
+  observe(record: JournalRecord, state: State): void {
+    this.#take(record, state);
+    this.#start();
+  }
+
+  /** Something was learnt by a poll. */
+  look(): void {
+    this.#noticeChecks();
+    this.#start();
+  }
+
+  /** When something is to be tried again, wall clock; null when nothing is. */
+  nextAt(): number | null {
+    const { pending } = this.#outbox;
+    const now = this.#options.now();
+    return pending.length === 0 ? null : Math.min(...pending.map((one) => dueAt(one, now)));
+  }
+
+  /** Tells what is due now, for at most `patienceMs`; what is left is the next updater's. */
+  async end(patienceMs: number): Promise<void> {
+    this.#ended = true;
+    clearTimeout(this.#timer);
+    this.#noticeChecks();
+    this.#start();
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, patienceMs);
+    });
+    await Promise.race([this.#delivering, patience]);
+    clearTimeout(timer);
+    this.#save();
+  }
+
+  #take(record: JournalRecord, state: State | null): void {
+    const before = this.#state;
+    this.#state = state;
+    this.#seq = record.seq;
+    if (before === null || state === null) return;
+    const found = noticeOf(before, state, record);
+    if (found !== null) this.#put(found);
+  }
+
+  #put(found: Notice): void {
+    const { channels, secrets, now } = this.#options;
+    this.#outbox = enqueue(this.#outbox, redactJson(found, secrets()), channels, now());
+    this.#save();
+  }
+
+  #noticeChecks(): void {
+    const { pollNote, failingAfterMs, now, repository } = this.#options;
+    const { lastError, lastSuccessAt, lastCheckAt } = pollNote();
+    if (failingAfterMs === 0 || lastCheckAt === null) return;
+    const fails = lastError !== null && (lastSuccessAt === null || lastError.at > lastSuccessAt);
+    const version = this.#state?.snapshot.context.current?.version ?? null;
+    const { failingTold } = this.#outbox;
+    if (!fails) {
+      if (failingTold)
+        this.#put(notice({ event: 'checksRecovered', from: version, to: version, code: null, reason: null }, repository, `recovered-${now()}`, now()));
+      if (failingTold || this.#outbox.failingSince !== null) this.#keep({ failingSince: null, failingTold: false });
+      return;
+    }
+    const since = this.#outbox.failingSince ?? lastSuccessAt ?? lastError.at;
+    if (this.#outbox.failingSince === null) this.#keep({ failingSince: since });
+    if (failingTold || now() - since < failingAfterMs) return;
+    this.#keep({ failingTold: true });
+    this.#put(
+      notice({ event: 'checksFailing', from: version, to: version, code: lastError.code, reason: lastError.message }, repository, `failing-${since}`, now()),
+    );
+  }
+
+  #keep(changes: Partial<Outbox>): void {
+    this.#outbox = { ...this.#outbox, ...changes };
+    this.#save();
+  }
+
+  /** A full disk keeps nobody from the app: what is not kept is told by this updater, or not at all. */
+  #save(): void {
+    try {
+      this.#outbox = { ...this.#outbox, seq: this.#seq };
+      this.#options.store.write(JSON.stringify(this.#outbox));
+    } catch (error) {
+      this.#options.log.debug(`what is to be told could not be noted: ${(error as Error).message}`);
+    }
+  }
+
+  #start(): void {
+    if (this.#delivering !== null) return;
+    if (this.#due() === undefined) {
+      this.#sleep();
+      return;
+    }
+    this.#delivering = this.#deliverAll().finally(() => {
+      this.#delivering = null;
+      this.#sleep();
+    });
+  }
+
+  #due(): Pending | undefined {
+    const now = this.#options.now();
+    return this.#outbox.pending.find((one) => dueAt(one, now) <= now);
+  }
+
+  /** One after the other, so that they arrive in order. */
+  async #deliverAll(): Promise<void> {
+    const { deliver, log, now } = this.#options;
+    for (let one = this.#due(); one !== undefined; one = this.#due()) {
+      try {
+        await deliver(one.channel, one.notice);
+        this.#outbox = replaced(this.#outbox, one, null);
+      } catch (error) {
+        const again = postponed(one, now());
+        log.warn(`${(error as Error).message}; ${again === null ? `"${one.notice.text}" is told to nobody` : 'it is tried again'} [NOTIFY_FAILED]`);
+        this.#outbox = replaced(this.#outbox, one, again);
+      }
+      this.#save();
+    }
+  }
+
+  #sleep(): void {
+    clearTimeout(this.#timer);
+    const at = this.nextAt();
+    if (at === null || this.#ended) return;
+    this.#timer = setTimeout(() => this.#start(), Math.min(Math.max(at - this.#options.now(), 1), LONGEST_TIMER_MS));
+    this.#timer.unref();
+  }
+}
+
+function parsed(text: string | null): Outbox {
+  const result = outboxSchema.safeParse(JSON.parse(text ?? '{}'));
+  return result.success ? result.data : outboxSchema.parse({});
+}

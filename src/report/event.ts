@@ -1,0 +1,29 @@
+/** A fact as `events` and the API tell it. Pure. */
+import type { JournalRecord } from '../journal/record.ts';
+import type { UpdaterSnapshot } from '../machines/updater.ts';
+import type { State } from '../runtime/fold.ts';
+import { stateName } from '../runtime/fold.ts';
+import { describeFact, formatTime } from './words.ts';
+
+export type Event = { seq: number; at: string | null; type: string };
+
+export function eventOf({ seq, at, fact }: JournalRecord): Event {
+  const { type, ...body } = fact;
+  return { seq, at: formatTime(at), type, ...body };
+}
+
+export function eventLine(record: JournalRecord, json: boolean): string {
+  if (json) return JSON.stringify(eventOf(record));
+  const { seq, at, fact } = record;
+  return `${String(seq).padStart(5)}  ${formatTime(at)}  ${fact.type.padEnd(20)}  ${describeFact(fact)}`;
+}
+
+/** A state with the one inside it: `running.settled`. */
+export function statePath({ value }: UpdaterSnapshot): string {
+  return typeof value === 'string' ? value : Object.entries(value).flat().join('.');
+}
+
+/** What `replay` leads to. */
+export function replaySummary(seq: number, { snapshot, effects }: State) {
+  return { seq, state: stateName(snapshot), value: snapshot.value, outstanding: [...effects.keys()], context: snapshot.context };
+}

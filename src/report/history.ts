@@ -1,0 +1,106 @@
+/** The updates so far, derived from the facts. Pure. */
+import type { JournalRecord } from '../journal/record.ts';
+import type { FactOf } from '../machines/facts.ts';
+import { formatTime } from './words.ts';
+
+export type Update = {
+  from: string | null;
+  to: string;
+  tag: string | null;
+  startedAt: string | null;
+  finishedAt: string | null;
+  outcome: 'updated' | 'rolledBack' | 'failed' | 'inProgress';
+  durationMs: number | null;
+  downtimeMs: number | null;
+  reason: string | null;
+};
+
+type Draft = { update: Update; startedAt: number; stoppedAt: number | null };
+
+/** One entry for each try to change the version, oldest first. */
+export function historyOf(records: readonly JournalRecord[]): Update[] {
+  const history = new History();
+  for (const record of records) history.add(record);
+  return history.updates;
+}
+
+/** The same, one fact at a time. */
+export class History {
+  readonly updates: Update[] = [];
+  #found: { fact: FactOf<'releaseFound'>; at: number } | null = null;
+  #draft: Draft | null = null;
+  #running: string | null = null;
+
+  add({ fact, at }: JournalRecord): void {
+    switch (fact.type) {
+      case 'releaseFound':
+        this.#found = { fact, at };
+        break;
+      case 'downloaded':
+      case 'installed':
+        this.#begin();
+        break;
+      case 'switchStarted':
+        this.#begin().stoppedAt ??= at;
+        break;
+      case 'downloadFailed':
+      case 'verificationFailed':
+      case 'extractionFailed':
+      case 'preparationFailed':
+      case 'stopFailed':
+      case 'switchFailed':
+        this.#begin();
+        this.#end('failed', at, fact.message);
+        break;
+      case 'appStarted':
+        this.#running = fact.version;
+        if (this.#draft?.stoppedAt != null) this.#draft.update.downtimeMs ??= at - this.#draft.stoppedAt;
+        break;
+      case 'versionBecameHealthy':
+        if (this.#draft?.update.to === fact.version) this.#end('updated', at, null);
+        this.#draft = null;
+        break;
+      case 'hookFailed':
+        // After the pre-stop hook the app runs on; after the pre-start hook the old version comes back.
+        if (fact.code === 'PRE_STOP_HOOK_FAILED') this.#end('failed', at, fact.message);
+        if (fact.code === 'PRE_START_HOOK_FAILED') this.#end('rolledBack', at, fact.message);
+        break;
+      case 'startFailed':
+      case 'probationFailed':
+      case 'appCrashLooped':
+        this.#end('rolledBack', at, fact.message);
+        this.#draft = null;
+        break;
+      default:
+    }
+  }
+
+  /** A release that was found becomes an entry once something is done about it. */
+  #begin(): Draft {
+    if (this.#draft !== null && this.#found === null) return this.#draft;
+    const { release } = this.#found?.fact ?? { release: null };
+    const startedAt = this.#found?.at ?? 0;
+    this.#found = null;
+    const update: Update = {
+      from: this.#running,
+      to: release?.version ?? '',
+      tag: release?.tag ?? null,
+      startedAt: formatTime(startedAt),
+      finishedAt: null,
+      outcome: 'inProgress',
+      durationMs: null,
+      downtimeMs: null,
+      reason: null,
+    };
+    this.updates.push(update);
+    this.#draft = { update, startedAt, stoppedAt: null };
+    return this.#draft;
+  }
+
+  /** An entry that failed is taken up again by the next try at it. */
+  #end(outcome: Update['outcome'], at: number, reason: string | null): void {
+    if (this.#draft === null) return;
+    const { update, startedAt } = this.#draft;
+    Object.assign(update, { outcome, reason, finishedAt: formatTime(at), durationMs: at - startedAt });
+  }
+}

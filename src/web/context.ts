@@ -1,0 +1,30 @@
+/** What every route is given. */
+import type { Log } from '../runtime/runtime.ts';
+import { Fault } from '../support/fault.ts';
+import type { Changes, Sight } from './sight.ts';
+
+export type Progress = { receivedBytes: number; totalBytes: number };
+
+export type WebContext = {
+  /** Null until the journal is open. */
+  sight: () => Sight | null;
+  changes: Changes;
+  /** Of the download that runs; null when none does. */
+  progress: () => Progress | null;
+  repository: string;
+  programVersion: string;
+  token: () => string | null;
+  webhookSecret: () => string | null;
+  hosts: readonly string[];
+  log: Log;
+  now: () => number;
+  /** Aborts when the server ends. */
+  ending: AbortSignal;
+};
+
+/** The updater, or a fault that becomes 503: its journal can't be opened, or is being opened. */
+export function sightOf({ sight }: WebContext): Sight {
+  const found = sight();
+  if (found === null) throw new Fault('STARTING', 'the updater has not opened its journal yet: the log says why if this stays so');
+  return found;
+}

@@ -1,0 +1,54 @@
+/** The dashboard. */
+import { render } from 'preact';
+import { useState } from 'preact/hooks';
+import { Actions } from './actions.tsx';
+import { Journal, useReplay } from './journal.tsx';
+import { useLive } from './live.ts';
+import { Overview } from './overview.tsx';
+import { Statechart } from './statechart.tsx';
+import { Updates } from './updates.tsx';
+
+function App() {
+  const { isLive, status, history, events, progress, loadOlder } = useLive();
+  const [at, setAt] = useState<number | null>(null);
+  const { replay, problem } = useReplay(at);
+  if (status === null) return <p class="loading">{isLive ? 'Loading …' : 'The updater does not answer yet …'}</p>;
+  const now = events.at(-1)?.state ?? status.state;
+  const then = replay === null ? null : pathOf(replay.value);
+  return (
+    <>
+      <header>
+        <h1>{status.repository ?? 'self-update'}</h1>
+        <p>
+          kept up to date, {status.strategy}; verified by {status.verify.length === 0 ? 'NOTHING' : status.verify.join(', ')}
+        </p>
+      </header>
+      <main>
+        <Overview status={status} progress={progress} isLive={isLive} />
+        <Statechart state={then ?? now} way={history.way} isThen={then !== null} />
+        <div class="column">
+          <Updates updates={history.updates} />
+          <Actions status={status} />
+        </div>
+        <Journal events={events} at={at} replay={replay} problem={problem} onChoose={setAt} onOlder={loadOlder} />
+      </main>
+      <footer>
+        <p>
+          {status.imageVersion === null ? 'not in a container' : `image ${status.imageVersion}`} · <a href="api/openapi.json">API</a> ·{' '}
+          <a href="metrics">metrics</a>
+        </p>
+      </footer>
+    </>
+  );
+}
+
+function pathOf(value: unknown): string {
+  return typeof value === 'string'
+    ? value
+    : Object.entries(value as object)
+        .flat()
+        .join('.');
+}
+
+const root = document.getElementById('app');
+if (root !== null) render(<App />, root);

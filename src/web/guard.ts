@@ -1,0 +1,65 @@
+/** Who may ask, and from where. */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { isIP } from 'node:net';
+import type { MiddlewareHandler } from 'hono';
+import { bearerAuth } from 'hono/bearer-auth';
+import { failure } from './failure.ts';
+
+/**
+ * DNS rebinding: a page of anybody's can have its own name point here, and then reads as if it were ours. Such a name has a
+ * dot; addresses, `localhost` and the short names of a private network can't be had by a stranger. Others have to be listed.
+ */
+export function knownHosts(listed: readonly string[]): MiddlewareHandler {
+  return async (c, next) => {
+    const host = c.req.header('host') ?? '';
+    if (!isKnownHost(host, listed))
+      return failure(c, 403, 'HOST_REFUSED', `${JSON.stringify(host.slice(0, 100))} is not a name of this server: if it is, add it to UPDATE_HTTP_HOSTS`);
+    return next();
+  };
+}
+
+function isKnownHost(header: string, listed: readonly string[]): boolean {
+  if (!URL.canParse(`http://${header}/`)) return false;
+  const { hostname, host } = new URL(`http://${header}/`);
+  if (hostname.startsWith('[') || isIP(hostname) !== 0) return true;
+  if (hostname.endsWith('.localhost') || !hostname.includes('.')) return true;
+  return listed.some((name) => name.toLowerCase() === hostname || name.toLowerCase() === host);
+}
+
+/** Cross-site requests: what a browser sends on behalf of another site's page says so. */
+export const sameOrigin: MiddlewareHandler = async (c, next) => {
+  const site = c.req.header('sec-fetch-site');
+  const origin = c.req.header('origin');
+  const elsewhere = origin !== undefined && !(URL.canParse(origin) && new URL(origin).host === c.req.header('host')?.toLowerCase());
+  if (elsewhere || (site !== undefined && site !== 'same-origin' && site !== 'none'))
+    return failure(c, 403, 'CROSS_SITE', 'actions are taken from this server’s own page and from programs, not from pages of other sites');
+  return next();
+};
+
+/** The operator's token, in the Authorization header alone: no cookie that a browser would send by itself. */
+export function operatorOnly(token: () => string | null): MiddlewareHandler {
+  const check = bearerAuth({
+    realm: 'self-update',
+    verifyToken: (given) => {
+      const wanted = token();
+      return wanted !== null && isSame(given, wanted);
+    },
+    noAuthenticationHeader: { message: problem('TOKEN_MISSING', 'send the token: Authorization: Bearer …') },
+    invalidAuthenticationHeader: { message: problem('TOKEN_MISSING', 'send the token: Authorization: Bearer …') },
+    invalidToken: { message: problem('TOKEN_REJECTED', 'that is not the token of UPDATE_HTTP_TOKEN') },
+  });
+  return (c, next) =>
+    token() === null
+      ? Promise.resolve(failure(c, 403, 'ACTIONS_OFF', 'there are no actions without UPDATE_HTTP_TOKEN: set it, or use `self-update` in the container'))
+      : check(c, next);
+}
+
+function problem(code: string, message: string) {
+  return { ok: false, error: { code, message } };
+}
+
+/** Timing: digests are compared, so neither length nor content shows in the time it takes. */
+function isSame(given: string, wanted: string): boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(given), digest(wanted));
+}

@@ -1,0 +1,95 @@
+/**
+ * `/metrics`, derived from the journal at each scrape. Names follow https://prometheus.io/docs/practices/naming/
+ */
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import { Counter, Gauge, Histogram, type Metric, Registry } from 'prom-client';
+import type { PollNote } from '../effects/check.ts';
+import type { Context } from '../machines/context.ts';
+import { updaterMachine } from '../machines/updater.ts';
+import { compareVersions } from '../machines/version.ts';
+import type { Update } from '../report/history.ts';
+import { sightOf, type WebContext } from './context.ts';
+
+const OUTCOMES = { updated: 'updated', rolledBack: 'rolled_back', failed: 'failed' } as const satisfies Record<
+  Exclude<Update['outcome'], 'inProgress'>,
+  string
+>;
+const DOWNTIME_BUCKETS_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+const DOWNLOAD_BUCKETS_SECONDS = [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600];
+
+export function addMetrics(app: OpenAPIHono, context: WebContext): void {
+  app.openAPIRegistry.registerPath({
+    method: 'get',
+    path: '/metrics',
+    summary: 'Metrics for Prometheus',
+    responses: {
+      200: { description: 'text format', content: { 'text/plain': { schema: { type: 'string' } } } },
+      503: { description: 'the updater is not there yet' },
+    },
+  });
+  app.get('/metrics', async (c) => c.text(await measure(context), 200, { 'content-type': Registry.PROMETHEUS_CONTENT_TYPE }));
+}
+
+/** Made anew each time: figures that are derived need no state beside the journal. */
+async function measure(context: WebContext): Promise<string> {
+  const { timeline, note, status, isAppUp, state } = sightOf(context);
+  await timeline.catchUp();
+  const registry = new Registry();
+  const gauge = (name: string, help: string, value: number | null): void => {
+    if (value !== null) add(registry, new Gauge({ name: `self_update_${name}`, help, registers: [] })).set(value);
+  };
+  const info = (name: string, help: string, labels: Record<string, string>): void => {
+    add(registry, new Gauge({ name: `self_update_${name}`, help, labelNames: Object.keys(labels), registers: [] })).set(labels, 1);
+  };
+  const now = await status();
+  const learnt = note();
+  info('build_info', 'The updater itself.', { version: context.programVersion });
+  info('app_info', 'The version that is current.', { version: now.version ?? '', tag: now.tag ?? '', repository: now.repository ?? '' });
+  gauge('app_up', 'Whether the app runs.', (await isAppUp()) ? 1 : 0);
+  gauge('update_available', 'Whether a newer version is known than the one that is current.', isNewerKnown(state().snapshot.context, learnt.latest) ? 1 : 0);
+  gauge('last_check_timestamp_seconds', 'When GitHub was asked last.', seconds(learnt.lastCheckAt));
+  gauge('last_successful_check_timestamp_seconds', 'When it answered last.', seconds(learnt.lastSuccessAt));
+  gauge('next_check_timestamp_seconds', 'When it is asked next.', seconds(learnt.nextCheckAt));
+  gauge('rate_limit_remaining', "Requests left of GitHub's quota.", learnt.quota?.remaining ?? null);
+  gauge('rate_limit_reset_timestamp_seconds', 'When the quota is whole again.', seconds(learnt.quota?.resetAt ?? null));
+  gauge('denied_versions', 'Versions that are not run by themselves.', now.denied.length);
+  gauge('paused', 'Whether the operator paused updates.', now.paused ? 1 : 0);
+  const states = add(
+    registry,
+    new Gauge({ name: 'self_update_state', help: 'The state of the machine: 1 for the one it is in.', labelNames: ['state'], registers: [] }),
+  );
+  for (const state of Object.keys(updaterMachine.states)) states.set({ state }, state === now.state ? 1 : 0);
+  add(registry, new Counter({ name: 'self_update_facts_total', help: 'Facts in the journal.', registers: [] })).inc(timeline.seq);
+  const updates = add(registry, new Counter({ name: 'self_update_updates_total', help: 'Updates by outcome.', labelNames: ['outcome'], registers: [] }));
+  for (const outcome of Object.values(OUTCOMES)) updates.inc({ outcome }, 0);
+  const downtime = histogram(registry, 'app_downtime_seconds', 'How long the app was down for an update.', DOWNTIME_BUCKETS_SECONDS);
+  for (const { outcome, downtimeMs } of timeline.updates) {
+    if (outcome !== 'inProgress') updates.inc({ outcome: OUTCOMES[outcome] });
+    if (downtimeMs !== null) downtime.observe(downtimeMs / 1000);
+  }
+  const durations = histogram(registry, 'download_duration_seconds', 'How long downloads took.', DOWNLOAD_BUCKETS_SECONDS);
+  const bytes = add(registry, new Counter({ name: 'self_update_downloaded_bytes_total', help: 'Bytes of the downloads that were completed.', registers: [] }));
+  for (const { durationMs, sizeBytes } of timeline.downloads) {
+    durations.observe(durationMs / 1000);
+    bytes.inc(sizeBytes);
+  }
+  return registry.metrics();
+}
+
+function isNewerKnown({ candidate, current, policy }: Context, latest: PollNote['latest']): boolean {
+  if (candidate !== null || latest === null) return candidate !== null;
+  return current === null || compareVersions(latest.version, current.version, policy.versioning) > 0;
+}
+
+function add<M extends Metric>(registry: Registry, metric: M): M {
+  registry.registerMetric(metric);
+  return metric;
+}
+
+function histogram(registry: Registry, name: string, help: string, buckets: number[]): Histogram {
+  return add(registry, new Histogram({ name: `self_update_${name}`, help, buckets, registers: [] }));
+}
+
+function seconds(ms: number | null): number | null {
+  return ms === null ? null : ms / 1000;
+}

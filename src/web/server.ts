@@ -1,0 +1,93 @@
+/** The server: nothing of this folder is loaded unless `UPDATE_HTTP_ADDR` is set. It never keeps the updater from its work. */
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createAdaptorServer } from '@hono/node-server';
+import type { Log } from '../runtime/runtime.ts';
+import { createApp } from './app.ts';
+import type { Progress } from './context.ts';
+import { Changes, type Sight } from './sight.ts';
+
+export type WebOptions = {
+  address: { host: string | null; port: number };
+  token: () => string | null;
+  webhookSecret: () => string | null;
+  hosts: readonly string[];
+  repository: string;
+  programVersion: string;
+  log: Log;
+  now: () => number;
+};
+
+export type Web = {
+  /** From now on there is something to show. */
+  attach(sight: Sight): void;
+  /** A fact was journaled, or something was learnt. */
+  changed(): void;
+  progressed(receivedBytes: number, totalBytes: number): void;
+  close(): void;
+};
+
+const RETRY_MS = 10_000;
+/** Slow headers and slow bodies: nobody needs longer for a few hundred bytes. */
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+const MOST_CONNECTIONS = 256;
+const MOST_HEADER_BYTES = 16 * 1024;
+const PROGRESS_EVERY_MS = 200;
+
+/** Listens, and tries again while the address is taken. */
+export function startWeb(options: WebOptions): Web {
+  const { log, now, address } = options;
+  const changes = new Changes();
+  const ending = new AbortController();
+  let sight: Sight | null = null;
+  let progress: Progress | null = null;
+  let progressAt = 0;
+  const app = createApp({ ...options, sight: () => sight, changes, progress: () => progress, ending: ending.signal });
+  const server = createAdaptorServer({
+    fetch: app.fetch,
+    // got has its own idea of Request and Response.
+    overrideGlobalObjects: false,
+    serverOptions: { maxHeaderSize: MOST_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS },
+  }) as Server;
+  server.maxConnections = MOST_CONNECTIONS;
+  listen(server, address, log, ending.signal);
+  return {
+    attach(given) {
+      sight = given;
+      changes.announce();
+    },
+    changed() {
+      if (progress !== null && sight !== null && !sight.state().snapshot.matches('downloading')) progress = null;
+      changes.announce();
+    },
+    progressed(receivedBytes, totalBytes) {
+      if (now() - progressAt < PROGRESS_EVERY_MS && receivedBytes < totalBytes) return;
+      progressAt = now();
+      progress = { receivedBytes, totalBytes };
+      changes.announce();
+    },
+    close() {
+      ending.abort();
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+function listen(server: Server, { host, port }: WebOptions['address'], log: Log, ending: AbortSignal): void {
+  const options = host === null ? { port } : { port, host };
+  const shown = `${host ?? 'every interface'}, port ${port}`;
+  server.on('error', (error: NodeJS.ErrnoException) => {
+    const reason = error.code === 'EADDRINUSE' ? 'somebody else listens there' : error.message;
+    log.warn(`HTTP is not served at ${shown}: ${reason}; check UPDATE_HTTP_ADDR. It is tried again [HTTP_FAILED]`);
+    const timer = setTimeout(() => server.listen(options), RETRY_MS);
+    timer.unref();
+    ending.addEventListener('abort', () => clearTimeout(timer), { once: true });
+  });
+  server.on('listening', () => {
+    const { address, port: bound, family } = server.address() as AddressInfo;
+    log.info(`HTTP is served at http://${family === 'IPv6' ? `[${address}]` : address}:${bound}/`);
+  });
+  server.listen(options);
+}

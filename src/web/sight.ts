@@ -1,0 +1,56 @@
+/** What the server shows, and the little it may do: given by the composition root once there is an updater. */
+import type { PollNote } from '../effects/check.ts';
+import type { OperatorFact } from '../machines/facts.ts';
+import type { Status } from '../report/status.ts';
+import type { ReadFacts, Timeline } from '../report/timeline.ts';
+import type { State } from '../runtime/fold.ts';
+import type { Fault } from '../support/fault.ts';
+
+export type Sight = {
+  timeline: Timeline;
+  read: ReadFacts;
+  state: () => State;
+  note: () => PollNote;
+  status: () => Promise<Status>;
+  /** Whether the app runs, as its supervisor sees it now. */
+  isAppUp: () => Promise<boolean>;
+  /** What keeps the updater from working; null when nothing does. */
+  fault: () => Fault | null;
+  /** Places a command in the inbox; returns its id. */
+  submit: (command: OperatorFact | { type: 'checkNow' }) => string;
+  /** Digests of webhooks that were taken already, across restarts. */
+  deliveries: { has(digest: string): boolean; add(digest: string): void };
+};
+
+/** How long somebody waits for a change before he says that he is still there. */
+export class Changes {
+  #version = 0;
+  readonly #waiting = new Set<() => void>();
+
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Somebody may look again. Costs nothing where nobody waits. */
+  announce(): void {
+    this.#version += 1;
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting.clear();
+  }
+
+  /** Resolves at the first change after `version`, or after `patienceMs`, or when `signal` aborts. */
+  async after(version: number, patienceMs: number, signal: AbortSignal): Promise<void> {
+    if (this.#version !== version || signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', done);
+        this.#waiting.delete(done);
+        resolve();
+      };
+      const timer = setTimeout(done, patienceMs);
+      signal.addEventListener('abort', done, { once: true });
+      this.#waiting.add(done);
+    });
+  }
+}

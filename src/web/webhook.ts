@@ -1,0 +1,61 @@
+/**
+ * GitHub's webhook: a release is looked for within a second instead of within SLEEP. What it says is only a hint, since
+ * the check asks GitHub itself. See "Validating webhook deliveries",
+ * https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
+ */
+import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
+import { verify } from '@octokit/webhooks-methods';
+import { bodyLimit } from 'hono/body-limit';
+import { z } from 'zod';
+import { sightOf, type WebContext } from './context.ts';
+import { failure } from './failure.ts';
+import { failureSchema, webhookSchema } from './schemas.ts';
+
+/** A release with a thousand assets is 2 MB. GitHub caps at 25, which nobody who is not GitHub is to make us hold. */
+const MOST_BODY_BYTES = 5 * 1024 * 1024;
+
+const payloadSchema = z.object({ action: z.string(), repository: z.object({ full_name: z.string() }) });
+
+const json = <S extends z.ZodType>(schema: S, description: string) => ({ description, content: { 'application/json': { schema } } });
+
+export function addWebhook(app: OpenAPIHono, context: WebContext): void {
+  const { webhookSecret, repository } = context;
+  app.use(
+    '/hooks/github',
+    bodyLimit({ maxSize: MOST_BODY_BYTES, onError: (c) => failure(c, 413, 'BODY_TOO_LARGE', `at most ${MOST_BODY_BYTES} bytes are taken`) }),
+  );
+  const route = createRoute({
+    method: 'post',
+    path: '/hooks/github',
+    summary: "GitHub's webhook: `release` events start a check",
+    responses: {
+      200: json(webhookSchema, 'understood, and nothing to do'),
+      202: json(webhookSchema, 'a check is on its way'),
+      401: json(failureSchema, 'the signature does not fit'),
+      404: json(failureSchema, 'no UPDATE_WEBHOOK_SECRET is set'),
+      413: json(failureSchema, 'too large'),
+      415: json(failureSchema, 'not JSON'),
+      503: json(failureSchema, 'the updater is not there yet'),
+    },
+  });
+  app.openapi(route, async (c) => {
+    const secret = webhookSecret();
+    if (secret === null) return failure(c, 404, 'WEBHOOK_OFF', 'webhooks are taken once UPDATE_WEBHOOK_SECRET is set') as never;
+    // The raw body, before anything reads it.
+    const body = await c.req.text();
+    const signature = c.req.header('x-hub-signature-256') ?? '';
+    if (body === '' || signature === '' || !(await verify(secret, body, signature)))
+      return failure(c, 401, 'SIGNATURE_REFUSED', 'X-Hub-Signature-256 does not fit the body: the secrets differ, or something on the way changed it') as never;
+    if (!c.req.header('content-type')?.startsWith('application/json'))
+      return failure(c, 415, 'NOT_JSON', "choose application/json as the webhook's content type") as never;
+    const payload = payloadSchema.safeParse(JSON.parse(body));
+    const concerns = payload.success && payload.data.repository.full_name.toLowerCase() === repository.toLowerCase();
+    if (c.req.header('x-github-event') !== 'release' || !concerns) return c.json({ ok: true as const, outcome: 'ignored' as const }, 200);
+    const { deliveries, submit } = sightOf(context);
+    // Replay: the delivery's id is not signed, but the body is, and GitHub never sends the same one for another event.
+    if (deliveries.has(signature)) return c.json({ ok: true as const, outcome: 'duplicate' as const }, 200);
+    submit({ type: 'checkNow' });
+    deliveries.add(signature);
+    return c.json({ ok: true as const, outcome: 'checking' as const }, 202);
+  });
+}

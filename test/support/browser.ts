@@ -1,0 +1,40 @@
+/** A real Chromium (Debian's), driven by Playwright: what a person at a desk or with a phone sees. */
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+
+const EXECUTABLE = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+
+export const DEVICES = {
+  desktop: { viewport: { width: 1360, height: 900 }, isMobile: false, deviceScaleFactor: 1 },
+  phone: { viewport: { width: 390, height: 844 }, isMobile: true, deviceScaleFactor: 2 },
+} as const;
+export type Device = keyof typeof DEVICES;
+export type Scheme = 'light' | 'dark';
+
+export async function launch(): Promise<Browser> {
+  // As root, in containers: what is visited is ours.
+  return chromium.launch({ executablePath: EXECUTABLE, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+}
+
+/** A page that remembers what went wrong in it, and whom it asked. */
+export type Visit = { page: Page; context: BrowserContext; errors: string[]; elsewhere: string[] };
+
+export async function visit(
+  browser: Browser,
+  url: string,
+  { device = 'desktop', scheme = 'light' }: { device?: Device; scheme?: Scheme } = {},
+): Promise<Visit> {
+  const context = await browser.newContext({ ...DEVICES[device], colorScheme: scheme, locale: 'en-GB', timezoneId: 'UTC' });
+  const page = await context.newPage();
+  const errors: string[] = [];
+  const elsewhere: string[] = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') errors.push(message.text());
+  });
+  page.on('pageerror', (error) => errors.push(error.message));
+  page.on('request', (request) => {
+    const address = new URL(request.url());
+    if (address.protocol !== 'data:' && address.origin !== new URL(url).origin) elsewhere.push(request.url());
+  });
+  await page.goto(url);
+  return { page, context, errors, elsewhere };
+}
