@@ -1,17 +1,24 @@
-/** Bundles the product into one file, dist/self-update.js: what the image runs. */
-import { mkdirSync, statSync } from 'node:fs';
+/**
+ * Bundles the product into dist/: the program in one file, what only some need (HTTP, attestations, time windows) in files
+ * beside it that are loaded when they are, and the dashboard. This is what the image runs.
+ */
+import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { build } from 'esbuild';
 import packageJson from '../package.json' with { type: 'json' };
+import { buildDashboard } from './dashboard.ts';
 
 const ROOT = path.join(import.meta.dirname, '..');
-const OUT = path.join(ROOT, 'dist', 'self-update.js');
+const DIST = path.join(ROOT, 'dist');
 
-mkdirSync(path.dirname(OUT), { recursive: true });
+mkdirSync(DIST, { recursive: true });
+// Names carry a hash of what is in them: what an earlier build left would stay for ever.
+for (const name of readdirSync(DIST)) if (/\.(?:js|json|txt)$/.test(name)) rmSync(path.join(DIST, name));
 await build({
-  entryPoints: [path.join(ROOT, 'src', 'main.ts')],
-  outfile: OUT,
+  entryPoints: { 'self-update': path.join(ROOT, 'src', 'main.ts') },
+  outdir: DIST,
   bundle: true,
+  splitting: true,
   minify: true,
   platform: 'node',
   format: 'esm',
@@ -21,4 +28,6 @@ await build({
   // CommonJS dependencies ask for Node's own modules by require().
   banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
 });
-process.stdout.write(`dist/self-update.js: ${Math.round(statSync(OUT).size / 1000)} kB\n`);
+writeFileSync(path.join(DIST, 'dashboard.json'), JSON.stringify(await buildDashboard()));
+for (const name of readdirSync(DIST).sort())
+  if (!name.endsWith('.txt')) process.stdout.write(`dist/${name}: ${Math.round(statSync(path.join(DIST, name)).size / 1000)} kB\n`);

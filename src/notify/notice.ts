@@ -31,7 +31,7 @@ export const noticeSchema = z.object({
   content: z.string(),
 });
 export type Notice = z.infer<typeof noticeSchema>;
-export type NoticeEvent = Notice['event'];
+type NoticeEvent = Notice['event'];
 
 type Draft = Pick<Notice, 'event' | 'from' | 'to' | 'code' | 'reason'>;
 

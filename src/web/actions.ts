@@ -46,7 +46,12 @@ const json = <S extends z.ZodType>(schema: S, description: string) => ({ descrip
 
 export function addActions(app: OpenAPIHono, context: WebContext): void {
   app.openAPIRegistry.registerComponent('securitySchemes', 'operator', { type: 'http', scheme: 'bearer', description: 'UPDATE_HTTP_TOKEN' });
-  app.use('/api/actions/*', sameOrigin, operatorOnly(context.token), bodyLimit({ maxSize: MOST_BODY_BYTES }));
+  app.use(
+    '/api/actions/*',
+    sameOrigin,
+    operatorOnly(context.token),
+    bodyLimit({ maxSize: MOST_BODY_BYTES, onError: (c) => failure(c, 413, 'BODY_TOO_LARGE', `at most ${MOST_BODY_BYTES} bytes are taken`) }),
+  );
   for (const [name, { summary, schema, command }] of Object.entries(ACTIONS)) {
     const route = createRoute({
       method: 'post',
@@ -59,6 +64,8 @@ export function addActions(app: OpenAPIHono, context: WebContext): void {
         400: json(failureSchema, 'the body does not fit'),
         401: json(failureSchema, 'no token, or a wrong one'),
         403: json(failureSchema, 'from another site, or there are no actions'),
+        413: json(failureSchema, 'too large'),
+        415: json(failureSchema, 'not JSON'),
         503: json(failureSchema, 'the updater is not there yet'),
         507: json(failureSchema, 'the inbox can not be written'),
       },

@@ -90,7 +90,8 @@ class Client {
     await timeline.catchUp();
     let seq = after;
     while (seq < timeline.seq && !this.#signal.aborted) {
-      const page = read(seq, PAGE);
+      // No further than the timeline has come, which knows the states.
+      const page = read(seq, Math.min(PAGE, timeline.seq - seq));
       if (page.length === 0) break;
       await this.#write(page.map((record) => `id: ${record.seq}\ndata: ${JSON.stringify(told(record, timeline))}\n\n`).join(''));
       seq = page.at(-1)?.seq ?? seq;

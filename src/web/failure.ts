@@ -10,8 +10,8 @@ export function failure(c: Context, status: ContentfulStatusCode, code: string, 
 
 /** Anything thrown: 503 while the updater starts, 507 and the like for the disk, 500 for what nobody expected. */
 export function failureOf(error: unknown, c: Context): Response {
-  // What Hono's own guards refuse with.
-  if (error instanceof HTTPException) return error.getResponse();
+  // What Hono's own guards refuse with; some have an answer of their own.
+  if (error instanceof HTTPException) return error.res ? error.getResponse() : failure(c, error.status, 'REQUEST_REFUSED', error.message);
   const { code, message } = toFault(error, 'UNEXPECTED');
   if (code === 'STARTING') c.header('retry-after', '5');
   return failure(c, STATUS[code] ?? 500, code, message);

@@ -1,4 +1,5 @@
 /** Given, when, then for the machine: a journal in memory, folded by the very code that production runs. */
+import type { JournalRecord } from '../../src/journal/record.ts';
 import type { Fact } from '../../src/machines/facts.ts';
 import type { InstalledVersion, Policy, Release, World } from '../../src/machines/model.ts';
 import { begin, evolve, type State, stateName } from '../../src/runtime/fold.ts';
@@ -66,12 +67,15 @@ export function world(overrides: Partial<World> = {}): World {
 /** A story told in facts. Each resolves the outstanding effect named beside it, as the runtime would have it. */
 export class Story {
   state: State;
-  #seq = 1;
+  /** As the journal has them. */
+  readonly records: JournalRecord[] = [];
   #at = 1_000_000;
 
   constructor(overrides: { policy?: Partial<Policy>; world?: World; floor?: string } = {}) {
     const fact: Fact = { type: 'initialized', policy: { ...policy, ...overrides.policy }, world: overrides.world ?? world(), floor: overrides.floor ?? null };
-    this.state = begin({ seq: 1, at: this.#at, fact, effect: null, command: null });
+    const record = { seq: 1, at: this.#at, fact, effect: null, command: null };
+    this.records.push(record);
+    this.state = begin(record);
   }
 
   /** Time passes. */
@@ -82,8 +86,9 @@ export class Story {
 
   /** The fact happens; if it is the answer to the one effect that is outstanding, it resolves that. */
   when(fact: Fact, effect: string | null = this.#awaited()): this {
-    this.#seq += 1;
-    this.state = evolve(this.state, { seq: this.#seq, at: this.#at, fact, effect: isSpontaneous(fact) ? null : effect, command: null });
+    const record = { seq: this.records.length + 1, at: this.#at, fact, effect: isSpontaneous(fact) ? null : effect, command: null };
+    this.records.push(record);
+    this.state = evolve(this.state, record);
     return this;
   }
 

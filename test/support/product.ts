@@ -26,7 +26,7 @@ export type Updater = PromiseLike<{ exitCode?: number; signal?: string }> & {
 };
 export type Event = Fact & { seq: number; at: string };
 export type EventOf<T extends FactType> = FactOf<T> & { seq: number; at: string };
-export type ProductOptions = { baked?: string | null; env?: Record<string, string>; stopMs?: number; entry?: string };
+export type ProductOptions = { baked?: string | null; env?: Record<string, string>; stopMs?: number; entry?: string; owner?: string; repo?: string };
 
 export class Product {
   readonly root = mkdtempSync(path.join(os.tmpdir(), 'self-update-'));
@@ -66,7 +66,8 @@ export class Product {
   }
 
   static async create(options: ProductOptions = {}): Promise<Product> {
-    const github = await new StandIn({ token: TOKEN }).listen();
+    const { owner = 'acme', repo = 'app' } = options;
+    const github = await new StandIn({ token: TOKEN, owner, repo }).listen();
     return new Product(github, await freePort(), options);
   }
 

@@ -1,0 +1,78 @@
+/** In the container: who wants to see it over HTTP keeps the updater resident. It hears the same words as the loop does, and does the same. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { archive } from '../support/app.ts';
+import { Container, PROFILES } from '../support/docker/container.ts';
+import { freePort } from '../support/product.ts';
+
+const TOKEN = 'operator-token-0123456789';
+
+async function served(profile: keyof typeof PROFILES = 'root') {
+  const port = await freePort();
+  const env = { UPDATE_HTTP_ADDR: `127.0.0.1:${port}`, UPDATE_HTTP_TOKEN: TOKEN, SLEEP: '3600' };
+  const container = await Container.run({ env, run: PROFILES[profile] });
+  const get = async (path: string) => {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`).catch(() => null);
+    return { status: response?.status ?? 0, text: (await response?.text()) ?? '' };
+  };
+  return { container, port, get };
+}
+
+describe('a container that serves HTTP', { concurrency: 2 }, () => {
+  for (const profile of Object.keys(PROFILES) as (keyof typeof PROFILES)[]) {
+    it(`updates, rolls back and restarts as one that does not (${profile})`, async () => {
+      const { container, get, port } = await served(profile);
+      await using _ = container;
+      await container.fact('versionBecameHealthy');
+      assert.equal((await get('/readyz')).status, 200);
+      assert.match((await get('/')).text, /<title>self-update/);
+      await container.publish('0.0.2');
+      await container.signal('HUP');
+      await container.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
+      await container.publish('0.0.3');
+      const act = (name: string) => fetch(`http://127.0.0.1:${port}/api/actions/${name}`, { method: 'POST', headers: { authorization: `Bearer ${TOKEN}` } });
+      assert.equal((await act('update')).status, 202);
+      await container.fact('versionBecameHealthy', ({ version }) => version === '0.0.3');
+      await container.publish('0.0.4');
+      assert.equal((await container.command('update')).exitCode, 0, 'a command of the command line ends');
+      assert.equal((await container.status()).version, '0.0.4');
+      container.github.publish('v0.0.5', { 'app_0.0.5_linux_amd64.tar.gz': await archive({ app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 } }) });
+      await container.command('update');
+      const { version, denied } = await container.status();
+      assert.equal(version, '0.0.4');
+      assert.deepEqual(
+        denied.map((one) => one.version),
+        ['0.0.5'],
+      );
+      assert.match((await get('/metrics')).text, /self_update_updates_total\{outcome="rolled_back"\} 1/);
+    });
+  }
+
+  it('notices a crash loop that begins after the probation, and leaves no word unread', async () => {
+    const { container } = await served();
+    await using _ = container;
+    await container.fact('versionBecameHealthy');
+    container.github.publish('v0.0.2', {
+      'app_0.0.2_linux_amd64.tar.gz': await archive({ app: { content: '#!/bin/sh\n[ ! -e /tmp/broken ] || exit 1\nexec sleep 1000\n', mode: 0o755 } }),
+    });
+    await container.signal('HUP');
+    await container.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
+    await container.exec(['sh', '-c', 'touch /tmp/broken; chmod 644 /tmp/broken']);
+    await container.exec(['/usr/lib/self-update/bin/sv', 'term', '/run/self-update/private/service/app']);
+    await container.fact('appCrashLooped');
+    await container.fact('switched', ({ to, seq }) => to.version !== '0.0.2' && seq > 10);
+  });
+
+  it('comes back when its updater is killed, and ends in time', async () => {
+    const { container, get } = await served();
+    await using _ = container;
+    await container.fact('versionBecameHealthy');
+    const { stdout } = await container.exec(['pgrep', '-f', 'self-update.js run']);
+    await container.exec(['kill', '-KILL', ...stdout.trim().split('\n')]);
+    await container.until('the server is gone', async () => (await get('/healthz')).status === 0);
+    await container.until('the server is back', async () => (await get('/healthz')).status === 200);
+    const startedAt = performance.now();
+    await container.stop();
+    assert.ok(performance.now() - startedAt < 8000);
+  });
+});
