@@ -5,6 +5,7 @@ import type { AnyStateNode } from 'xstate';
 import { z } from 'zod';
 import { settingsTable } from '../src/config/table.ts';
 import { updaterMachine } from '../src/machines/updater.ts';
+import { noticeSchema } from '../src/notify/notice.ts';
 import { statusSchema } from '../src/report/status.ts';
 
 const DOCS = path.join(import.meta.dirname, '..', 'docs');
@@ -31,6 +32,7 @@ export function generated(): Record<string, string> {
     'settings.md': `${SETTINGS}${settingsTable()}\n`,
     'statechart.md': `${STATECHART}${mermaid()}\n\n${descriptions()}\n`,
     'status.schema.json': `${JSON.stringify({ title: 'self-update status --json', ...z.toJSONSchema(statusSchema) }, null, 2)}\n`,
+    'notification.schema.json': `${JSON.stringify({ title: 'a notification', ...z.toJSONSchema(noticeSchema) }, null, 2)}\n`,
   };
 }
 

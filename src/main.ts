@@ -67,7 +67,7 @@ function perform(args: Arguments, parts: Parts, observe: Observe): Promise<numbe
     case 'check':
       return checkOnly(args, parts, signal);
     case 'status':
-      return showStatus(args, parts);
+      return showStatus(args, parts, signal);
     case 'history':
       return showHistory(args, parts);
     case 'events':

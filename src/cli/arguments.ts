@@ -16,7 +16,7 @@ export const COMMANDS = {
   approve: 'approve <version>: it may interrupt the app (UPDATE_APPROVAL)',
   deny: 'deny <version>: never run it',
   retry: 'retry <version>: give a denied version another chance',
-  status: 'what runs, what is new, why not now',
+  status: 'what runs, what is new, why not now (--watch: live)',
   history: 'the updates so far',
   events: 'the journal (--follow: as it grows)',
   verify: 'compare the installed trees with their manifests; verify [file|tag]: which rules hold for it, and which do not',
@@ -32,6 +32,7 @@ export type Arguments = {
   force: boolean;
   json: boolean;
   follow: boolean;
+  watch: boolean;
   at: number | null;
   appArgs: string[];
 };
@@ -60,6 +61,7 @@ export function parseArguments(argv: readonly string[]): Invocation {
   for (const option of ['once', 'now'] as const) if (values[option] && command !== 'run') throw new UsageError(`--${option} belongs to run`);
   if (values.force && command !== 'update' && command !== 'install') throw new UsageError('--force belongs to update and install');
   if (values.follow && command !== 'events') throw new UsageError('--follow belongs to events');
+  if (values.watch && command !== 'status') throw new UsageError('--watch belongs to status');
   if (values.at !== undefined && !(command === 'replay' && /^\d{1,15}$/.test(values.at)))
     throw new UsageError('--at belongs to replay and takes the number of a fact');
   return {
@@ -72,6 +74,7 @@ export function parseArguments(argv: readonly string[]): Invocation {
       force: values.force ?? false,
       json: values.json ?? false,
       follow: values.follow ?? false,
+      watch: values.watch ?? false,
       at: values.at === undefined ? null : Number(values.at),
       appArgs,
     },
@@ -89,6 +92,7 @@ function parse(args: readonly string[]) {
         force: { type: 'boolean' },
         json: { type: 'boolean' },
         follow: { type: 'boolean', short: 'f' },
+        watch: { type: 'boolean', short: 'w' },
         at: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean' },

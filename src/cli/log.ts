@@ -1,5 +1,5 @@
 /** The log: one line an event on standard error, prefixed, as text or JSON, with secrets blacked out. */
-import type { Log } from '../runtime/runtime.ts';
+import type { Log, LogFields } from '../runtime/runtime.ts';
 import { redact } from '../support/redact.ts';
 
 export type LogOptions = { format: 'text' | 'json'; verbose: boolean; now: () => number; secrets: () => readonly string[]; write: (line: string) => void };
@@ -7,16 +7,20 @@ export type LogOptions = { format: 'text' | 'json'; verbose: boolean; now: () =>
 type Level = 'info' | 'warn' | 'debug';
 
 export function createLog({ format, verbose, now, secrets, write }: LogOptions): Log {
-  const emit = (level: Level, message: string): void => {
+  const emit = (level: Level, message: string, fields: LogFields = {}): void => {
     if (level === 'debug' && !verbose) return;
     // Nothing that a server or an app said may forge a line or reach into a terminal.
     const clean = redact(message, secrets()).replace(/\p{Cc}+/gu, ' ');
     const at = new Date(now()).toISOString();
-    write(format === 'json' ? JSON.stringify({ at, level, source: 'self-update', message: clean }) : `update: ${level === 'warn' ? 'warning: ' : ''}${clean}`);
+    write(
+      format === 'json'
+        ? JSON.stringify({ at, level, source: 'self-update', message: clean, ...fields })
+        : `update: ${level === 'warn' ? 'warning: ' : ''}${clean}`,
+    );
   };
   return {
-    info: (message) => emit('info', message),
-    warn: (message) => emit('warn', message),
+    info: (message, fields) => emit('info', message, fields),
+    warn: (message, fields) => emit('warn', message, fields),
     debug: (message) => emit('debug', message),
   };
 }

@@ -1,6 +1,7 @@
 /** Progress for people: states as they change, a bar while bytes arrive. A pipe gets plain lines. */
 import { styleText } from 'node:util';
 import type { JournalRecord } from '../journal/record.ts';
+import { statePath } from '../report/event.ts';
 import { waitingFor } from '../report/waiting.ts';
 import { describeFact, formatBytes, formatDuration, isTrouble } from '../report/words.ts';
 import { type State, stateName } from '../runtime/fold.ts';
@@ -30,17 +31,23 @@ export function createProgress(stream: NodeJS.WriteStream, log: Log, format: 'te
       const moved = name === before ? '' : `[${before === '' ? '' : `${before} → `}${name}] `;
       before = name;
       const line = `${live ? paint(moved, isTrouble(record.fact)) : moved}${describeFact(record.fact)}`;
+      const fields = {
+        seq: record.seq,
+        fact: record.fact.type,
+        state: statePath(state.snapshot),
+        ...('code' in record.fact ? { code: record.fact.code } : {}),
+      };
       const deferral = record.fact.type === 'conditionsObserved' ? waitingFor(state, null, record.at) : null;
       if (deferral !== null) {
-        log.info(`${line}: ${deferral.message}`);
+        log.info(`${line}: ${deferral.message}`, fields);
         return;
       }
       const { lastError } = state.snapshot.context;
       // Trouble that the machine saw in a fact which is none.
       const seen = lastError?.at === record.at && !('code' in record.fact) ? `; ${lastError.message} [${lastError.code}]` : '';
-      if (seen !== '') log.warn(`${line}${seen}`);
-      else if (isTrouble(record.fact)) log.warn(line);
-      else log.info(line);
+      if (seen !== '') log.warn(`${line}${seen}`, fields);
+      else if (isTrouble(record.fact)) log.warn(line, fields);
+      else log.info(line, fields);
       if (name === 'downloading') meter.restart();
     },
     onProgress(received, total) {

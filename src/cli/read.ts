@@ -1,6 +1,6 @@
 /** Commands that only read: they work beside a running updater and without one, and change nothing. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { styleText } from 'node:util';
+import { stripVTControlCharacters, styleText } from 'node:util';
 import { type PollNote, pollNoteSchema } from '../effects/check.ts';
 import { partFile, sizeOf } from '../effects/download.ts';
 import { readWorld, stateDir } from '../effects/trees.ts';
@@ -8,16 +8,18 @@ import { Journal } from '../journal/journal.ts';
 import { isLocked } from '../journal/lock.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import { eventLine, replaySummary } from '../report/event.ts';
-import { historyOf } from '../report/history.ts';
+import { historyOf, type Update } from '../report/history.ts';
 import { type Status, statusOf } from '../report/status.ts';
-import { formatDuration } from '../report/words.ts';
+import { formatBytes, formatDuration } from '../report/words.ts';
 import { replay, type State } from '../runtime/fold.ts';
 import { restore, restoreFrom } from '../runtime/restore.ts';
 import { Fault } from '../support/fault.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { imageInfo, type Parts, readPollNote, usesRunit } from './compose.ts';
+import { table } from './table.ts';
 
 const FOLLOW_INTERVAL_MS = 200;
+const WATCH_INTERVAL_MS = 500;
 
 function print(text: string): void {
   process.stdout.write(`${text}\n`);
@@ -67,11 +69,35 @@ export async function statusFrom(parts: Parts, { state, note, seq }: Reading, up
   return { ...status, version: version?.version ?? null, tag: version?.tag ?? null };
 }
 
-export async function showStatus(args: Arguments, parts: Parts): Promise<number> {
+export async function showStatus(args: Arguments, parts: Parts, signal: AbortSignal): Promise<number> {
+  const sleeps = usesRunit(parts.config);
+  if (args.watch) return watchStatus(args, parts, sleeps, signal);
   const status = await currentStatus(parts);
-  if (args.json) print(JSON.stringify(status, null, 2));
-  else print(statusText(status, usesRunit(parts.config), Date.now()));
+  print(args.json ? JSON.stringify(status, null, 2) : statusText(status, sleeps, Date.now()));
   return EXIT.done;
+}
+
+/** A terminal is redrawn, since times pass; a pipe gets another block, or line of JSON, when something has changed. */
+async function watchStatus(args: Arguments, parts: Parts, sleeps: boolean, signal: AbortSignal): Promise<number> {
+  const { stdout } = process;
+  let before = '';
+  let lines = 0;
+  while (!signal.aborted) {
+    const status = await currentStatus(parts);
+    const text = JSON.stringify(status);
+    if (stdout.isTTY && !args.json) {
+      const block = statusText(status, sleeps, Date.now());
+      stdout.write(`${lines > 0 ? `\u001b[${lines}A\u001b[J` : ''}${block}\n`);
+      lines = linesOnScreen(block, stdout.columns);
+    } else if (text !== before) print(args.json ? text : `${before === '' ? '' : '\n'}${statusText(status, sleeps, Date.now())}`);
+    before = text;
+    await sleep(WATCH_INTERVAL_MS, undefined, { signal }).catch(() => {});
+  }
+  return EXIT.done;
+}
+
+function linesOnScreen(block: string, columns: number): number {
+  return block.split('\n').reduce((count, line) => count + Math.max(1, Math.ceil(stripVTControlCharacters(line).length / columns)), 0);
 }
 
 /** `sleeps`: between two checks the container's updater is not in memory, and that is no trouble. */
@@ -89,6 +115,7 @@ function statusText(status: Status, sleeps: boolean, now: number): string {
     ['previous', status.previous],
     ['latest', status.latest],
     ['coming', status.target],
+    ['download', status.download && downloadText(status.download)],
     ['held', status.hold && `${status.hold.version}, until \`self-update release\``],
     ['why not now', status.waitingFor && whyNotNow(status.waitingFor, ago, ahead)],
     ...status.denied.map((denial): [string, string] => ['denied', `${denial.version}: ${denial.reason}`]),
@@ -98,6 +125,13 @@ function statusText(status: Status, sleeps: boolean, now: number): string {
     ['verifying', status.verify.length === 0 ? styleText('red', 'NOTHING (UPDATE_VERIFY=none): whatever is downloaded is run') : status.verify.join(', ')],
   ];
   return rows.flatMap(([name, text]) => (text === null ? [] : [`${name.padEnd(13)}${text}`])).join('\n');
+}
+
+const BAR_WIDTH = 20;
+
+function downloadText({ receivedBytes, totalBytes }: NonNullable<Status['download']>): string {
+  const done = Math.min(BAR_WIDTH, Math.round((receivedBytes / Math.max(totalBytes, 1)) * BAR_WIDTH));
+  return `${styleText('cyan', `${'█'.repeat(done)}${'░'.repeat(BAR_WIDTH - done)}`)} ${formatBytes(receivedBytes)} of ${formatBytes(totalBytes)}`;
 }
 
 /** The app is kept up to date; Node, runit and the rest of the image are not. */
@@ -118,16 +152,16 @@ export function showHistory(args: Arguments, parts: Parts): number {
     print(JSON.stringify(updates, null, 2));
     return EXIT.done;
   }
-  if (updates.length === 0) print('no updates yet');
-  for (const { startedAt, from, to, outcome, durationMs, downtimeMs, reason } of updates) {
-    const took = durationMs === null ? '' : `, took ${formatDuration(durationMs)}`;
-    const down = downtimeMs === null ? '' : `, app down for ${formatDuration(downtimeMs)}`;
-    print(
-      `${startedAt}  ${from ?? 'nothing'} → ${to}  ${styleText(outcome === 'updated' ? 'green' : 'yellow', outcome)}${took}${down}${reason === null ? '' : `: ${reason}`}`,
-    );
-  }
+  print(updates.length === 0 ? 'no updates yet' : table(['when', 'from', 'to', 'outcome', 'app down', 'took', 'reason'], updates.map(historyRow)));
   return EXIT.done;
 }
+
+function historyRow({ startedAt, from, to, outcome, durationMs, downtimeMs, reason }: Update): string[] {
+  const ms = (value: number | null, otherwise: string) => (value === null ? otherwise : formatDuration(value));
+  return [startedAt ?? '-', from ?? '-', to, styleText(OUTCOME_COLOURS[outcome], outcome), ms(downtimeMs, 'no'), ms(durationMs, '-'), reason ?? ''];
+}
+
+const OUTCOME_COLOURS = { updated: 'green', rolledBack: 'red', failed: 'yellow', inProgress: 'cyan' } as const;
 
 export async function showEvents(args: Arguments, parts: Parts, signal: AbortSignal): Promise<number> {
   let seq = 0;

@@ -31,7 +31,6 @@ export const noticeSchema = z.object({
   content: z.string(),
 });
 export type Notice = z.infer<typeof noticeSchema>;
-type NoticeEvent = Notice['event'];
 
 type Draft = Pick<Notice, 'event' | 'from' | 'to' | 'code' | 'reason'>;
 

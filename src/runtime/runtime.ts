@@ -49,7 +49,9 @@ export type RuntimeOptions = {
   secrets: () => readonly string[];
 };
 
-export type Log = { info(message: string): void; warn(message: string): void; debug(message: string): void };
+/** `fields` are for machines: the log's JSON has them beside the message. */
+export type LogFields = Readonly<Record<string, string | number>>;
+export type Log = { info(message: string, fields?: LogFields): void; warn(message: string, fields?: LogFields): void; debug(message: string): void };
 
 /** These lie between stop and start: recovery sees them on the disk, so their sync waits for the next durable fact. */
 const SEEN_ON_DISK = new Set<FactType>(['appStopped', 'switched']);

@@ -10,6 +10,8 @@ import { told } from './reading.ts';
 import { failureSchema } from './schemas.ts';
 
 const PAGE = 100;
+/** A few updates' worth, at half a kilobyte each. */
+const MOST_RENDERED = 200;
 const MOST_CLIENTS = 100;
 /** Proxies close what is silent for a minute. */
 const SIGN_OF_LIFE_MS = 15_000;
@@ -18,6 +20,7 @@ const STALLED_MS = 30_000;
 const RECONNECT_MS = 1000;
 
 export function addEvents(app: OpenAPIHono, context: WebContext): void {
+  const feed = new Feed(context);
   let clients = 0;
   const route = createRoute({
     method: 'get',
@@ -49,7 +52,7 @@ export function addEvents(app: OpenAPIHono, context: WebContext): void {
       stream.onAbort(end);
       context.ending.addEventListener('abort', end, { once: true });
       try {
-        await new Client(stream, context, ended.signal).follow(after);
+        await new Client(stream, context, feed, ended.signal).follow(after);
       } finally {
         clients -= 1;
         context.ending.removeEventListener('abort', end);
@@ -58,16 +61,60 @@ export function addEvents(app: OpenAPIHono, context: WebContext): void {
   });
 }
 
+/** What all clients are told, made once: fifty dashboards ask for the same at the same moment. */
+class Feed {
+  readonly #context: WebContext;
+  readonly #rendered = new Map<number, string>();
+  #status: { version: number; text: Promise<string> } | null = null;
+
+  constructor(context: WebContext) {
+    this.#context = context;
+  }
+
+  /** A page of the facts after `seq`, and the number of its last; null when there are none. */
+  async facts(seq: number): Promise<{ text: string; last: number } | null> {
+    const { timeline, read } = sightOf(this.#context);
+    await timeline.catchUp();
+    // No further than the timeline has come, which knows the states.
+    const last = Math.min(timeline.seq, seq + PAGE);
+    if (last <= seq) return null;
+    const wanted = Array.from({ length: last - seq }, (_, i) => seq + 1 + i);
+    if (wanted.some((one) => !this.#rendered.has(one))) {
+      for (const record of read(seq, last - seq)) this.#remember(record.seq, `id: ${record.seq}\ndata: ${JSON.stringify(told(record, timeline))}\n\n`);
+    }
+    return { text: wanted.map((one) => this.#rendered.get(one) ?? '').join(''), last };
+  }
+
+  /** Without the progress of a download, which has an event of its own. */
+  status(): Promise<string> {
+    const { version } = this.#context.changes;
+    if (this.#status?.version !== version) {
+      const text = sightOf(this.#context)
+        .status()
+        .then((status) => JSON.stringify({ ...status, download: null }));
+      this.#status = { version, text };
+    }
+    return this.#status.text;
+  }
+
+  #remember(seq: number, text: string): void {
+    this.#rendered.set(seq, text);
+    if (this.#rendered.size > MOST_RENDERED) this.#rendered.delete(this.#rendered.keys().next().value ?? 0);
+  }
+}
+
 class Client {
   readonly #stream: SSEStreamingApi;
   readonly #context: WebContext;
+  readonly #feed: Feed;
   readonly #signal: AbortSignal;
   #status = '';
   #progress = 'null';
 
-  constructor(stream: SSEStreamingApi, context: WebContext, signal: AbortSignal) {
+  constructor(stream: SSEStreamingApi, context: WebContext, feed: Feed, signal: AbortSignal) {
     this.#stream = stream;
     this.#context = context;
+    this.#feed = feed;
     this.#signal = signal;
   }
 
@@ -77,7 +124,10 @@ class Client {
     let seq = after;
     while (!this.#signal.aborted) {
       const { version } = changes;
-      seq = await this.#sendFacts(seq);
+      for (let page = await this.#feed.facts(seq); page !== null && !this.#signal.aborted; page = await this.#feed.facts(seq)) {
+        await this.#write(page.text);
+        seq = page.last;
+      }
       await this.#sendStatus();
       await this.#sendProgress();
       await changes.after(version, SIGN_OF_LIFE_MS, this.#signal);
@@ -85,22 +135,8 @@ class Client {
     }
   }
 
-  async #sendFacts(after: number): Promise<number> {
-    const { timeline, read } = sightOf(this.#context);
-    await timeline.catchUp();
-    let seq = after;
-    while (seq < timeline.seq && !this.#signal.aborted) {
-      // No further than the timeline has come, which knows the states.
-      const page = read(seq, Math.min(PAGE, timeline.seq - seq));
-      if (page.length === 0) break;
-      await this.#write(page.map((record) => `id: ${record.seq}\ndata: ${JSON.stringify(told(record, timeline))}\n\n`).join(''));
-      seq = page.at(-1)?.seq ?? seq;
-    }
-    return seq;
-  }
-
   async #sendStatus(): Promise<void> {
-    const status = JSON.stringify({ ...(await sightOf(this.#context).status()), download: null });
+    const status = await this.#feed.status();
     if (status === this.#status) return;
     this.#status = status;
     await this.#write(`event: status\ndata: ${status}\n\n`);

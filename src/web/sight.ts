@@ -22,20 +22,31 @@ export type Sight = {
   deliveries: { has(digest: string): boolean; add(digest: string): void };
 };
 
-/** How long somebody waits for a change before he says that he is still there. */
+/** Facts come in bursts, and most of them in the seconds that count: whoever watches is told a moment later, of several at once. */
+const GATHERED_FOR_MS = 25;
+
+/** Whoever waits for a change is woken by it. */
 export class Changes {
   #version = 0;
+  #timer: NodeJS.Timeout | undefined;
   readonly #waiting = new Set<() => void>();
 
   get version(): number {
     return this.#version;
   }
 
-  /** Somebody may look again. Costs nothing where nobody waits. */
+  /** Somebody may look again, soon. Costs next to nothing where nobody waits. */
   announce(): void {
-    this.#version += 1;
-    for (const resolve of this.#waiting) resolve();
-    this.#waiting.clear();
+    if (this.#waiting.size === 0) {
+      this.#version += 1;
+      return;
+    }
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#version += 1;
+      for (const resolve of this.#waiting) resolve();
+      this.#waiting.clear();
+    }, GATHERED_FOR_MS).unref();
   }
 
   /** Resolves at the first change after `version`, or after `patienceMs`, or when `signal` aborts. */

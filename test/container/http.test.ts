@@ -1,6 +1,7 @@
 /** In the container: who wants to see it over HTTP keeps the updater resident. It hears the same words as the loop does, and does the same. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { sendSignal } from '../../src/effects/supervisor/process-table.ts';
 import { archive } from '../support/app.ts';
 import { Container, PROFILES } from '../support/docker/container.ts';
 import { freePort } from '../support/product.ts';
@@ -37,9 +38,9 @@ describe('a container that serves HTTP', { concurrency: 2 }, () => {
       assert.equal((await container.command('update')).exitCode, 0, 'a command of the command line ends');
       assert.equal((await container.status()).version, '0.0.4');
       container.github.publish('v0.0.5', { 'app_0.0.5_linux_amd64.tar.gz': await archive({ app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 } }) });
-      await container.command('update');
+      const { stderr } = await container.command('update');
       const { version, denied } = await container.status();
-      assert.equal(version, '0.0.4');
+      assert.equal(version, '0.0.4', stderr);
       assert.deepEqual(
         denied.map((one) => one.version),
         ['0.0.5'],
@@ -67,8 +68,7 @@ describe('a container that serves HTTP', { concurrency: 2 }, () => {
     const { container, get } = await served();
     await using _ = container;
     await container.fact('versionBecameHealthy');
-    const { stdout } = await container.exec(['pgrep', '-f', 'self-update.js run']);
-    await container.exec(['kill', '-KILL', ...stdout.trim().split('\n')]);
+    sendSignal(await container.processOf(/self-update\.js run/), 'SIGKILL');
     await container.until('the server is gone', async () => (await get('/healthz')).status === 0);
     await container.until('the server is back', async () => (await get('/healthz')).status === 200);
     const startedAt = performance.now();

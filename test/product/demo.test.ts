@@ -3,9 +3,12 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { execa } from 'execa';
 import { WebSocket } from 'ws';
-import { freePort } from '../support/product.ts';
+import { appArchive } from '../support/app.ts';
+import { freePort, Product } from '../support/product.ts';
 
 const SCRIPT = path.join(import.meta.dirname, '..', '..', 'scripts', 'demo.ts');
+
+const INSPECTED = path.join(path.dirname(SCRIPT), 'inspected.ts');
 
 describe('the demonstration', { concurrency: 2 }, () => {
   it('shows an update and a broken download in under 30 s, and ends well', async () => {
@@ -31,6 +34,28 @@ describe('the demonstration', { concurrency: 2 }, () => {
     assert.equal(exitCode, 0, stdout);
     for (const type of ['@xstate.actor', '@xstate.event', '@xstate.snapshot']) assert.ok(seen.has(type), [...seen].join());
     for (const state of ['checking', 'downloading', 'stopping', 'switching', 'starting']) assert.ok(states.has(`"${state}"`), [...states].join());
+  });
+
+  it('shows an XState inspector how a journal led to where the machine is, before what is new', async () => {
+    const port = await freePort();
+    await using product = await Product.create({ env: { UPDATE_STRATEGY: 'download-then-kill', INSPECT_PORT: String(port) }, entry: INSPECTED });
+    product.github.publish('v0.0.2', { 'app.tar.gz': await appArchive({ version: '0.0.2', port: product.port }) });
+    await product.command(['run', '--once'], { INSPECT_PORT: String(await freePort()) });
+    const journaled = (await product.events()).map(({ type }) => type);
+    assert.ok(journaled.includes('versionBecameHealthy'));
+    const seen: string[] = [];
+    product.start();
+    const live = Promise.withResolvers<void>();
+    const listener = await connected(port, (data) => {
+      const { type, event } = JSON.parse(data.toString()) as { type: string; event?: { type: string } };
+      if (type === '@xstate.event' && event !== undefined) seen.push(event.type);
+      if (seen.at(-1) === 'paused') live.resolve();
+    });
+    await product.command(['pause']);
+    await live.promise;
+    listener.close();
+    assert.deepEqual(seen.slice(0, journaled.length), journaled);
+    assert.equal(seen.at(-1), 'paused');
   });
 });
 
