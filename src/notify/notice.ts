@@ -32,6 +32,9 @@ export const noticeSchema = z.object({
 });
 export type Notice = z.infer<typeof noticeSchema>;
 
+/** Discord takes 2,000, and refuses what is longer. */
+const MOST_CHARACTERS = 1900;
+
 type Draft = Pick<Notice, 'event' | 'from' | 'to' | 'code' | 'reason'>;
 
 export function noticeOf(before: State, after: State, { seq, at, fact }: JournalRecord): Notice | null {
@@ -41,7 +44,7 @@ export function noticeOf(before: State, after: State, { seq, at, fact }: Journal
 }
 
 export function notice(draft: Draft, repository: string, id: string, at: number): Notice {
-  const text = `${repository}: ${sentence(draft)}`;
+  const text = `${repository}: ${sentence(draft)}`.slice(0, MOST_CHARACTERS);
   return { id: `${repository}/${id}`, at: formatTime(at), repository, ...draft, text, content: text };
 }
 

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import os from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
+import { execa } from 'execa';
 import type { Notice } from '../../src/notify/notice.ts';
 import { appArchive, archive } from '../support/app.ts';
 import { Product } from '../support/product.ts';
@@ -53,6 +55,41 @@ async function publish({ github, port }: Product, version: string): Promise<void
   github.publish(`v${version}`, { [ASSET]: await appArchive({ version, port }) });
 }
 const broken = () => archive({ app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 } });
+
+describe('the recipe for Matrix', () => {
+  it('sends a message to the room, with the id of the notification as transaction', async () => {
+    const asked: { method?: string | undefined; path?: string | undefined; authorization?: string | undefined; body: string }[] = [];
+    const server = http.createServer((request, response) => {
+      let body = '';
+      request.on('data', (chunk) => {
+        body += chunk;
+      });
+      request.on('end', () => {
+        asked.push({ method: request.method, path: request.url, authorization: request.headers.authorization, body });
+        response.end('{}');
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const directory = mkdtempSync(path.join(os.tmpdir(), 'matrix-'));
+    try {
+      const file = path.join(directory, 'matrix.json');
+      writeFileSync(file, JSON.stringify({ server: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, room: '!abc:example.com', token: 't' }));
+      const recipe = path.join(import.meta.dirname, '..', '..', 'examples', 'recipes', 'matrix.js');
+      await execa(process.execPath, [recipe], { input: JSON.stringify({ id: 'acme/app/57', text: 'updated' }), env: { MATRIX_FILE: file } });
+      assert.deepEqual(asked, [
+        {
+          method: 'PUT',
+          path: '/_matrix/client/v3/rooms/!abc%3Aexample.com/send/m.room.message/acme%2Fapp%2F57',
+          authorization: 'Bearer t',
+          body: '{"msgtype":"m.text","body":"updated"}',
+        },
+      ]);
+    } finally {
+      server.close();
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+});
 
 describe('notifications', { concurrency: 2 }, () => {
   it('come when a version was updated and when one was rolled back, in the documented shape, without the token', async () => {

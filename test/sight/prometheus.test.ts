@@ -1,6 +1,6 @@
 /** The metrics, by Prometheus' own tools: promtool finds nothing to say, and a real server scrapes them. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -38,6 +38,14 @@ describe('the metrics', () => {
   it('are found unclean by promtool when they are', async () => {
     const { exitCode } = await execa('promtool', ['check', 'metrics'], { input: 'self_update_things 1\n', reject: false });
     assert.notEqual(exitCode, 0);
+  });
+
+  it('have alerts to begin with, which promtool accepts and which name metrics that are there', async () => {
+    const file = path.join(import.meta.dirname, '..', '..', 'examples', 'prometheus', 'alerts.yaml');
+    const { exitCode, stdout } = await execa('promtool', ['check', 'rules', file], { reject: false });
+    assert.equal(exitCode, 0, stdout);
+    const { text } = await served.ask('/metrics');
+    for (const [name] of readFileSync(file, 'utf8').matchAll(/self_update_\w+/g)) assert.ok(text.includes(`# TYPE ${name} `), name);
   });
 
   it('are scraped by a real Prometheus, which can say what happened', async () => {

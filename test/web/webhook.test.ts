@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
-import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'node:test';
+import examples from '@octokit/webhooks-examples' with { type: 'json' };
 import { Served, WEBHOOK_SECRET } from '../support/http.ts';
 
 type Recorded = { name: string; examples: { action?: string; repository?: { full_name: string } }[] };
-const recorded = createRequire(import.meta.url)('@octokit/webhooks-examples') as Recorded[];
+const recorded = examples as unknown as Recorded[];
 const examplesOf = (name: string) => recorded.find((one) => one.name === name)?.examples ?? [];
 
 function signed(body: string, secret = WEBHOOK_SECRET): Record<string, string> {
