@@ -20,6 +20,8 @@ import { table } from './table.ts';
 
 const FOLLOW_INTERVAL_MS = 200;
 const WATCH_INTERVAL_MS = 500;
+/** Some terminals (serial lines, `docker exec -t` at first) say that they have none. */
+const USUAL_COLUMNS = 80;
 
 function print(text: string): void {
   process.stdout.write(`${text}\n`);
@@ -88,7 +90,7 @@ async function watchStatus(args: Arguments, parts: Parts, sleeps: boolean, signa
     if (stdout.isTTY && !args.json) {
       const block = statusText(status, sleeps, Date.now());
       stdout.write(`${lines > 0 ? `\u001b[${lines}A\u001b[J` : ''}${block}\n`);
-      lines = linesOnScreen(block, stdout.columns);
+      lines = linesOnScreen(block, stdout.columns || USUAL_COLUMNS);
     } else if (text !== before) print(args.json ? text : `${before === '' ? '' : '\n'}${statusText(status, sleeps, Date.now())}`);
     before = text;
     await sleep(WATCH_INTERVAL_MS, undefined, { signal }).catch(() => {});
