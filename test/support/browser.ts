@@ -1,7 +1,9 @@
 /** A real Chromium (Debian's), driven by Playwright: what a person at a desk or with a phone sees. */
+import { existsSync } from 'node:fs';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 
-const EXECUTABLE = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+const CANDIDATES = ['/usr/bin/chromium', '/usr/bin/google-chrome', '/usr/bin/chromium-browser'];
+const EXECUTABLE = process.env['CHROMIUM'] ?? CANDIDATES.find((file) => existsSync(file)) ?? 'chromium';
 
 export const DEVICES = {
   desktop: { viewport: { width: 1360, height: 900 }, isMobile: false, deviceScaleFactor: 1 },
