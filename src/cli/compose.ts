@@ -23,7 +23,7 @@ import type { ImageInfo } from '../report/status.ts';
 import type { State } from '../runtime/fold.ts';
 import { type Log, Runtime } from '../runtime/runtime.ts';
 import { Fault } from '../support/fault.ts';
-import { redactJson } from '../support/redact.ts';
+import { redact, redactJson } from '../support/redact.ts';
 import { parseMinisignKey } from '../trust/minisign.ts';
 import { hostPlatform, matchGlob } from './host.ts';
 
@@ -127,7 +127,10 @@ export function noteStore(journal: Journal, writable: boolean, secrets: () => re
     note: { read: () => readPollNote(journal), write: (note) => write('poll', note) },
     cache: {
       read: (key) => JSON.parse(journal.readNote(`answer:${key}`) ?? 'null'),
-      write: (key, entry) => write(`answer:${key}`, entry),
+      // Blacked out, it would come back as another answer under the same ETag.
+      write: (key, entry) => {
+        if (redact(entry.body, secrets()) === entry.body) write(`answer:${key}`, entry);
+      },
     },
   };
 }

@@ -2,11 +2,18 @@
 import type { Journal } from '../journal/journal.ts';
 import type { Notifier } from '../notify/notifier.ts';
 import type { Channel } from '../notify/outbox.ts';
+import type { State } from '../runtime/fold.ts';
+import { restoreFrom } from '../runtime/restore.ts';
 import { appEnvironment, type Parts, programVersion, readPollNote } from './compose.ts';
 
 const NOTE = 'notices';
 /** How long an updater that has nothing else left to do waits for receivers. */
 export const TELL_WITHIN_MS = 15_000;
+
+function stateAfter(journal: Journal, seq: number): State | null {
+  const checkpoint = journal.checkpoint();
+  return restoreFrom(checkpoint !== null && checkpoint.seq <= seq ? checkpoint : null, (after) => journal.read(after, seq - after)).state;
+}
 
 export async function createNotifier({ config, policy, log, environment }: Parts, journal: Journal): Promise<Notifier | null> {
   const channels: Channel[] = [
@@ -25,7 +32,8 @@ export async function createNotifier({ config, policy, log, environment }: Parts
       if (channel === 'command' && command !== undefined) await runCommand(command, notice, appEnvironment(environment), log.info);
     },
     store: { read: () => journal.readNote(NOTE), write: (text) => journal.writeNote(NOTE, text) },
-    readFacts: (after, limit) => journal.read(after, limit),
+    readFacts: (after) => journal.read(after),
+    stateAfter: (seq) => stateAfter(journal, seq),
     lastSeq: () => journal.lastSeq(),
     pollNote: () => readPollNote(journal),
     repository: policy.repository,

@@ -8,14 +8,15 @@ import { submit } from '../runtime/inbox.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Web } from '../web/server.ts';
 import type { Sight } from '../web/sight.ts';
-import { type Parts, programVersion, readPollNote } from './compose.ts';
+import { createSupervisor, type Parts, programVersion, readPollNote } from './compose.ts';
 import { statusFrom } from './read.ts';
 
 const NOTE = 'webhooks';
 /** GitHub sends a handful for a release. */
 const MOST_REMEMBERED = 500;
 
-export async function startWebIfAsked({ config, policy, log }: Parts): Promise<Web | null> {
+export async function startWebIfAsked(parts: Parts): Promise<Web | null> {
+  const { config, policy, log } = parts;
   const address = config.UPDATE_HTTP_ADDR;
   if (address === undefined) return null;
   const { startWeb } = await import('../web/server.ts');
@@ -25,6 +26,7 @@ export async function startWebIfAsked({ config, policy, log }: Parts): Promise<W
     webhookSecret: config.webhookSecret,
     hosts: config.UPDATE_HTTP_HOSTS,
     repository: policy.repository,
+    isAppUp: async () => (await createSupervisor(parts, 'file').observe()) !== null,
     programVersion: programVersion(),
     log,
     now: Date.now,
@@ -40,9 +42,14 @@ export function sightFor(parts: Parts, journal: Journal, runtime: Runtime, super
     note,
     state: () => runtime.state,
     status: () => statusFrom(parts, { state: runtime.state, note: note(), seq: journal.lastSeq() }, true),
-    isAppUp: async () => (await supervisor.observe()) !== null,
+    isAppUp: () => supervisor.isAlive(),
     fault: () => runtime.fault,
-    submit: (command) => submit(inboxDir(parts.places), command),
+    submit: (command) => {
+      const id = submit(inboxDir(parts.places), command);
+      // Also where no change of a directory is told.
+      runtime.wake();
+      return id;
+    },
     deliveries: deliveriesOf(journal),
   };
 }

@@ -32,6 +32,7 @@ const GITHUB_ASSET_HOSTS = [
   'objects-origin.githubusercontent.com',
   'github-releases.githubusercontent.com',
 ];
+const LEAST_KEY_CHARACTERS = 16;
 const MIN_SLEEP_WITHOUT_TOKEN_MS = 60_000;
 
 /** An empty variable is an unset one: that is how Compose and Akash files say "nothing". */
@@ -106,7 +107,10 @@ function secretParts(name: SettingName, value: string | undefined): string[] {
   if (!URL.canParse(value) || !/^https?:/.test(value)) return [value];
   const { password, pathname, search } = new URL(value);
   const passwords = password === '' ? [] : [value, password, decoded(password)];
-  return metaOf(name).secretAddress ? [value, `${pathname}${search}`, ...passwords] : passwords;
+  if (!metaOf(name).secretAddress) return passwords;
+  // The parts that are no words: "/releases" in such an address must not be blacked out everywhere.
+  const keys = `${pathname}${search}`.split(/[/?&=]/).filter((part) => part.length >= LEAST_KEY_CHARACTERS);
+  return [value, ...keys, ...passwords];
 }
 
 /** What is wrong only together. */

@@ -8,13 +8,15 @@ import { evolve, replay, type State } from '../runtime/fold.ts';
 import type { Log } from '../runtime/runtime.ts';
 import { redactJson } from '../support/redact.ts';
 import { type Notice, notice, noticeOf } from './notice.ts';
-import { type Channel, dueAt, enqueue, type Outbox, outboxSchema, type Pending, postponed, replaced } from './outbox.ts';
+import { type Channel, delivered, dueAt, enqueue, type Outbox, outboxSchema, type Pending, postponed, replaced } from './outbox.ts';
 
 export type NotifierOptions = {
   channels: readonly Channel[];
   deliver: (channel: Channel, notice: Notice) => Promise<void>;
   store: { read(): string | null; write(text: string): void };
-  readFacts: (after: number, limit?: number) => JournalRecord[];
+  readFacts: (after: number) => JournalRecord[];
+  /** The state after a fact. */
+  stateAfter: (seq: number) => State | null;
   lastSeq: () => number;
   pollNote: () => PollNote;
   repository: string;
@@ -25,6 +27,7 @@ export type NotifierOptions = {
   log: Log;
 };
 
+const OLD_NEWS_MS = 24 * 3_600_000;
 /** setTimeout takes 32 bits; looking once more costs nothing. */
 const LONGEST_TIMER_MS = 3_600_000;
 
@@ -40,15 +43,17 @@ export class Notifier {
   /** Takes in what an updater that was killed journaled and did not tell. */
   constructor(options: NotifierOptions) {
     this.#options = options;
-    const { store, lastSeq, readFacts } = options;
+    const { store, lastSeq, readFacts, stateAfter, now } = options;
     this.#outbox = parsed(store.read());
     const { seq } = this.#outbox;
     this.#seq = lastSeq();
     // Where notifications are new, what was before is no news.
     if (seq === null || seq >= this.#seq) return;
-    const facts = readFacts(0);
-    this.#state = replay(facts.slice(0, seq));
-    for (const record of facts.slice(seq)) this.#take(record, this.#state === null ? replay([record]) : evolve(this.#state, record));
+    const facts = readFacts(seq);
+    // Nor is what happened while they were switched off.
+    if (now() - (facts[0]?.at ?? 0) > OLD_NEWS_MS) return;
+    this.#state = stateAfter(seq);
+    for (const record of facts) this.#take(record, this.#state === null ? replay([record]) : evolve(this.#state, record));
   }
 
   /** The state that the next fact is compared with. */
@@ -65,6 +70,7 @@ export class Notifier {
   /** Something was learnt by a poll. */
   look(): void {
     this.#noticeChecks();
+    this.#save();
     this.#start();
   }
 
@@ -163,13 +169,17 @@ export class Notifier {
   async #deliverAll(): Promise<void> {
     const { deliver, log, now } = this.#options;
     for (let one = this.#due(); one !== undefined; one = this.#due()) {
+      // Counted before it is made: a receiver that outlives our patience, or us, must not be tried for ever.
+      const again = postponed(one, now());
+      this.#outbox = replaced(this.#outbox, one, again);
+      this.#save();
       try {
         await deliver(one.channel, one.notice);
-        this.#outbox = replaced(this.#outbox, one, null);
+        this.#outbox = delivered(this.#outbox, one);
       } catch (error) {
-        const again = postponed(one, now());
         log.warn(`${(error as Error).message}; ${again === null ? `"${one.notice.text}" is told to nobody` : 'it is tried again'} [NOTIFY_FAILED]`);
-        this.#outbox = replaced(this.#outbox, one, again);
+        // From the end of a try that took long.
+        this.#outbox = replaced(this.#outbox, one, postponed(one, now()));
       }
       this.#save();
     }

@@ -27,6 +27,8 @@ export function historyOf(records: readonly JournalRecord[]): Update[] {
 /** The same, one fact at a time. */
 export class History {
   readonly updates: Update[] = [];
+  /** Tries that ended so. An entry that failed may be taken up again; these only grow. */
+  readonly ends = { updated: 0, rolledBack: 0, failed: 0 };
   #found: { fact: FactOf<'releaseFound'>; at: number } | null = null;
   #draft: Draft | null = null;
   #running: string | null = null;
@@ -98,8 +100,9 @@ export class History {
   }
 
   /** An entry that failed is taken up again by the next try at it. */
-  #end(outcome: Update['outcome'], at: number, reason: string | null): void {
+  #end(outcome: keyof History['ends'], at: number, reason: string | null): void {
     if (this.#draft === null) return;
+    this.ends[outcome] += 1;
     const { update, startedAt } = this.#draft;
     Object.assign(update, { outcome, reason, finishedAt: formatTime(at), durationMs: at - startedAt });
   }

@@ -41,6 +41,10 @@ export class Timeline {
     return this.#history.updates;
   }
 
+  get ends(): History['ends'] {
+    return this.#history.ends;
+  }
+
   /** The states that the last change of version passed through, oldest first. */
   get way(): readonly string[] {
     return this.#way;

@@ -12,6 +12,7 @@ export type WebContext = {
   /** Of the download that runs; null when none does. */
   progress: () => Progress | null;
   repository: string;
+  isAppUp: () => Promise<boolean>;
   programVersion: string;
   token: () => string | null;
   webhookSecret: () => string | null;

@@ -32,16 +32,22 @@ export function addEvents(app: OpenAPIHono, context: WebContext): void {
       headers: z.object({ 'last-event-id': z.string().optional().describe('goes before `after`') }),
     },
     responses: {
+      204: { description: 'the journal is shorter than that: it was begun anew' },
       200: { description: 'a stream without end', content: { 'text/event-stream': { schema: z.string() } } },
       400: { description: 'not a number', content: { 'application/json': { schema: failureSchema } } },
       503: { description: 'not there yet, or too many clients', content: { 'application/json': { schema: failureSchema } } },
     },
   });
-  app.openapi(route, (c) => {
-    sightOf(context);
+  app.openapi(route, async (c) => {
+    const { timeline } = sightOf(context);
+    // Nobody would read it.
+    if (c.req.method === 'HEAD') return c.body(null, 200, { 'content-type': 'text/event-stream' }) as never;
     if (clients >= MOST_CLIENTS) return failure(c, 503, 'TOO_MANY_CLIENTS', `${MOST_CLIENTS} clients listen already`) as never;
     const last = c.req.header('last-event-id');
     const after = last !== undefined && /^\d{1,15}$/.test(last) ? Number(last) : (c.req.valid('query').after ?? 0);
+    await timeline.catchUp();
+    // Another journal than the client's: it was lost, and begun anew. This ends an EventSource; the page then loads afresh.
+    if (after > timeline.seq) return c.body(null, 204) as never;
     c.header('cache-control', 'no-store');
     // For nginx, which would gather them.
     c.header('x-accel-buffering', 'no');
@@ -53,6 +59,8 @@ export function addEvents(app: OpenAPIHono, context: WebContext): void {
       context.ending.addEventListener('abort', end, { once: true });
       try {
         await new Client(stream, context, feed, ended.signal).follow(after);
+      } catch (error) {
+        context.log.debug(`a client's events ended: ${(error as Error).message}`);
       } finally {
         clients -= 1;
         context.ending.removeEventListener('abort', end);
@@ -98,6 +106,8 @@ class Feed {
   }
 
   #remember(seq: number, text: string): void {
+    // Anew at the end: a page that is read once more must not push itself out.
+    this.#rendered.delete(seq);
     this.#rendered.set(seq, text);
     if (this.#rendered.size > MOST_RENDERED) this.#rendered.delete(this.#rendered.keys().next().value ?? 0);
   }
@@ -109,7 +119,7 @@ class Client {
   readonly #feed: Feed;
   readonly #signal: AbortSignal;
   #status = '';
-  #progress = 'null';
+  #progress = '';
 
   constructor(stream: SSEStreamingApi, context: WebContext, feed: Feed, signal: AbortSignal) {
     this.#stream = stream;

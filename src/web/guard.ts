@@ -2,7 +2,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { MiddlewareHandler } from 'hono';
-import { bearerAuth } from 'hono/bearer-auth';
 import { failure } from './failure.ts';
 
 /**
@@ -38,24 +37,16 @@ export const sameOrigin: MiddlewareHandler = async (c, next) => {
 
 /** The operator's token, in the Authorization header alone: no cookie that a browser would send by itself. */
 export function operatorOnly(token: () => string | null): MiddlewareHandler {
-  const check = bearerAuth({
-    realm: 'self-update',
-    verifyToken: (given) => {
-      const wanted = token();
-      return wanted !== null && isSame(given, wanted);
-    },
-    noAuthenticationHeader: { message: problem('TOKEN_MISSING', 'send the token: Authorization: Bearer …') },
-    invalidAuthenticationHeader: { message: problem('TOKEN_MISSING', 'send the token: Authorization: Bearer …') },
-    invalidToken: { message: problem('TOKEN_REJECTED', 'that is not the token of UPDATE_HTTP_TOKEN') },
-  });
-  return (c, next) =>
-    token() === null
-      ? Promise.resolve(failure(c, 403, 'ACTIONS_OFF', 'there are no actions without UPDATE_HTTP_TOKEN: set it, or use `self-update` in the container'))
-      : check(c, next);
-}
-
-function problem(code: string, message: string) {
-  return { ok: false, error: { code, message } };
+  return async (c, next) => {
+    const wanted = token();
+    if (wanted === null) return failure(c, 403, 'ACTIONS_OFF', 'there are no actions without UPDATE_HTTP_TOKEN: set it, or use `self-update` in the container');
+    const given = /^Bearer +(.+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
+    if (given !== undefined && isSame(given, wanted)) return next();
+    c.header('www-authenticate', 'Bearer realm="self-update"');
+    return given === undefined
+      ? failure(c, 401, 'TOKEN_MISSING', 'send the token: Authorization: Bearer …')
+      : failure(c, 401, 'TOKEN_REJECTED', 'that is not the token of UPDATE_HTTP_TOKEN');
+  };
 }
 
 /** Timing: digests are compared, so neither length nor content shows in the time it takes. */

@@ -60,13 +60,13 @@ async function measure(context: WebContext): Promise<string> {
   );
   for (const state of Object.keys(updaterMachine.states)) states.set({ state }, state === now.state ? 1 : 0);
   add(registry, new Counter({ name: 'self_update_facts_total', help: 'Facts in the journal.', registers: [] })).inc(timeline.seq);
-  const updates = add(registry, new Counter({ name: 'self_update_updates_total', help: 'Updates by outcome.', labelNames: ['outcome'], registers: [] }));
-  for (const outcome of Object.values(OUTCOMES)) updates.inc({ outcome }, 0);
+  const updates = add(
+    registry,
+    new Counter({ name: 'self_update_updates_total', help: 'Tries to update, by outcome.', labelNames: ['outcome'], registers: [] }),
+  );
+  for (const [outcome, count] of Object.entries(timeline.ends)) updates.inc({ outcome: OUTCOMES[outcome as keyof typeof OUTCOMES] }, count);
   const downtime = histogram(registry, 'app_downtime_seconds', 'How long the app was down for an update.', DOWNTIME_BUCKETS_SECONDS);
-  for (const { outcome, downtimeMs } of timeline.updates) {
-    if (outcome !== 'inProgress') updates.inc({ outcome: OUTCOMES[outcome] });
-    if (downtimeMs !== null) downtime.observe(downtimeMs / 1000);
-  }
+  for (const { downtimeMs } of timeline.updates) if (downtimeMs !== null) downtime.observe(downtimeMs / 1000);
   const durations = histogram(registry, 'download_duration_seconds', 'How long downloads took.', DOWNLOAD_BUCKETS_SECONDS);
   const bytes = add(registry, new Counter({ name: 'self_update_downloaded_bytes_total', help: 'Bytes of the downloads that were completed.', registers: [] }));
   for (const { durationMs, sizeBytes } of timeline.downloads) {

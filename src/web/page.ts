@@ -14,8 +14,7 @@ const BUILDER = '../../scripts/dashboard.ts';
 let built: Promise<Page> | undefined;
 
 export async function dashboard(): Promise<Page> {
-  if (existsSync(BUILT)) return JSON.parse(await readFile(BUILT, 'utf8')) as Page;
-  built ??= buildNow();
+  built ??= existsSync(BUILT) ? readFile(BUILT, 'utf8').then((text) => JSON.parse(text) as Page) : buildNow();
   return built;
 }
 

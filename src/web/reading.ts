@@ -111,7 +111,8 @@ function addProbes(app: OpenAPIHono, context: WebContext): void {
     const sight = context.sight();
     const state = sight === null ? null : statePath(sight.state().snapshot);
     if (state !== null && STOPS_SOON.has(state)) return c.json({ ok: false, reason: `an update is at work: ${state}` }, 503);
-    if (sight !== null && (await sight.isAppUp())) return c.json({ ok: true, reason: null }, 200);
+    // An updater that can't open its journal is no reason to take a healthy app out.
+    if (await (sight ?? context).isAppUp()) return c.json({ ok: true, reason: null }, 200);
     return c.json({ ok: false, reason: 'the app is down' }, 503);
   });
 }

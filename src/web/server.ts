@@ -1,6 +1,6 @@
 /** The server: nothing of this folder is loaded unless `UPDATE_HTTP_ADDR` is set. It never keeps the updater from its work. */
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import { createAdaptorServer } from '@hono/node-server';
 import type { Log } from '../runtime/runtime.ts';
 import { createApp } from './app.ts';
@@ -13,6 +13,8 @@ export type WebOptions = {
   webhookSecret: () => string | null;
   hosts: readonly string[];
   repository: string;
+  /** Whether the app runs, asked while there is no journal. */
+  isAppUp: () => Promise<boolean>;
   programVersion: string;
   log: Log;
   now: () => number;
@@ -32,6 +34,11 @@ const RETRY_MS = 10_000;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 const MOST_CONNECTIONS = 256;
+/** Slow read: a connection on which nothing moves is closed. Event streams show signs of life more often than that. */
+const SILENCE_MS = 60_000;
+const LOOK_FOR_LATE_MS = 5000;
+/** Pipelining: answers that nobody reads are held in memory, one for each request. */
+const MOST_UNANSWERED = 4;
 const MOST_HEADER_BYTES = 16 * 1024;
 const PROGRESS_EVERY_MS = 200;
 
@@ -48,9 +55,18 @@ export function startWeb(options: WebOptions): Web {
     fetch: app.fetch,
     // got has its own idea of Request and Response.
     overrideGlobalObjects: false,
-    serverOptions: { maxHeaderSize: MOST_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS },
+    // HTTP/1.0 has no Host, and load balancers speak it.
+    hostname: 'localhost',
+    serverOptions: {
+      maxHeaderSize: MOST_HEADER_BYTES,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: LOOK_FOR_LATE_MS,
+    },
   }) as Server;
   server.maxConnections = MOST_CONNECTIONS;
+  server.timeout = SILENCE_MS;
+  boundPipelining(server);
   listen(server, address, log, ending.signal);
   return {
     attach(given) {
@@ -75,17 +91,31 @@ export function startWeb(options: WebOptions): Web {
   };
 }
 
+function boundPipelining(server: Server): void {
+  const unanswered = new WeakMap<Socket, number>();
+  server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+    const count = (unanswered.get(socket) ?? 0) + 1;
+    unanswered.set(socket, count);
+    response.once('close', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
+    if (count > MOST_UNANSWERED) socket.destroy();
+  });
+}
+
 function listen(server: Server, { host, port }: WebOptions['address'], log: Log, ending: AbortSignal): void {
   const options = host === null ? { port } : { port, host };
   const shown = `${host ?? 'every interface'}, port ${port}`;
+  let said = false;
   server.on('error', (error: NodeJS.ErrnoException) => {
     const reason = error.code === 'EADDRINUSE' ? 'somebody else listens there' : error.message;
-    log.warn(`HTTP is not served at ${shown}: ${reason}; check UPDATE_HTTP_ADDR. It is tried again [HTTP_FAILED]`);
+    const say = said ? log.debug : log.warn;
+    said = true;
+    say(`HTTP is not served at ${shown}: ${reason}; check UPDATE_HTTP_ADDR. It is tried again [HTTP_FAILED]`);
     const timer = setTimeout(() => server.listen(options), RETRY_MS);
     timer.unref();
     ending.addEventListener('abort', () => clearTimeout(timer), { once: true });
   });
   server.on('listening', () => {
+    said = false;
     const { address, port: bound, family } = server.address() as AddressInfo;
     log.info(`HTTP is served at http://${family === 'IPv6' ? `[${address}]` : address}:${bound}/`);
   });

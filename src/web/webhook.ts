@@ -14,16 +14,31 @@ import { failureSchema, webhookSchema } from './schemas.ts';
 /** A release with a thousand assets is 2 MB. GitHub caps at 25, which nobody who is not GitHub is to make us hold. */
 const MOST_BODY_BYTES = 5 * 1024 * 1024;
 
+const MOST_BODIES = 4;
+const SIGNATURE = /^sha256=[0-9a-f]{64}$/;
+const UNSIGNED = 'X-Hub-Signature-256 does not fit the body: the secrets differ, or something on the way changed it';
+
+const limit = bodyLimit({ maxSize: MOST_BODY_BYTES, onError: (c) => failure(c, 413, 'BODY_TOO_LARGE', `at most ${MOST_BODY_BYTES} bytes are taken`) });
+
 const payloadSchema = z.object({ action: z.string(), repository: z.object({ full_name: z.string() }) });
 
 const json = <S extends z.ZodType>(schema: S, description: string) => ({ description, content: { 'application/json': { schema } } });
 
 export function addWebhook(app: OpenAPIHono, context: WebContext): void {
   const { webhookSecret, repository } = context;
-  app.use(
-    '/hooks/github',
-    bodyLimit({ maxSize: MOST_BODY_BYTES, onError: (c) => failure(c, 413, 'BODY_TOO_LARGE', `at most ${MOST_BODY_BYTES} bytes are taken`) }),
-  );
+  let held = 0;
+  app.use('/hooks/github', async (c, next) => {
+    if (webhookSecret() === null) return failure(c, 404, 'WEBHOOK_OFF', 'webhooks are taken once UPDATE_WEBHOOK_SECRET is set');
+    // Endless data: whoever can't even look signed has no body held, and of the others only so many at a time.
+    if (!SIGNATURE.test(c.req.header('x-hub-signature-256') ?? '')) return failure(c, 401, 'SIGNATURE_REFUSED', UNSIGNED);
+    if (held >= MOST_BODIES) return failure(c, 503, 'BUSY', 'other webhooks are being read: deliver it again');
+    held += 1;
+    try {
+      return await limit(c, next);
+    } finally {
+      held -= 1;
+    }
+  });
   const route = createRoute({
     method: 'post',
     path: '/hooks/github',
@@ -39,13 +54,10 @@ export function addWebhook(app: OpenAPIHono, context: WebContext): void {
     },
   });
   app.openapi(route, async (c) => {
-    const secret = webhookSecret();
-    if (secret === null) return failure(c, 404, 'WEBHOOK_OFF', 'webhooks are taken once UPDATE_WEBHOOK_SECRET is set') as never;
     // The raw body, before anything reads it.
     const body = await c.req.text();
     const signature = c.req.header('x-hub-signature-256') ?? '';
-    if (body === '' || signature === '' || !(await verify(secret, body, signature)))
-      return failure(c, 401, 'SIGNATURE_REFUSED', 'X-Hub-Signature-256 does not fit the body: the secrets differ, or something on the way changed it') as never;
+    if (body === '' || !(await verify(webhookSecret() ?? '', body, signature))) return failure(c, 401, 'SIGNATURE_REFUSED', UNSIGNED) as never;
     if (!c.req.header('content-type')?.startsWith('application/json'))
       return failure(c, 415, 'NOT_JSON', "choose application/json as the webhook's content type") as never;
     const payload = payloadSchema.safeParse(JSON.parse(body));

@@ -6,6 +6,7 @@ import type { Fact } from '../../src/machines/facts.ts';
 import type { Notice } from '../../src/notify/notice.ts';
 import { Notifier, type NotifierOptions } from '../../src/notify/notifier.ts';
 import type { Channel } from '../../src/notify/outbox.ts';
+import { replay } from '../../src/runtime/fold.ts';
 import { baked, facts, running, type Story, tree } from '../support/machine.ts';
 
 type Told = { channel: Channel; notice: Notice };
@@ -42,6 +43,7 @@ class Setting {
         },
       },
       readFacts: (after) => this.records.slice(after),
+      stateAfter: (seq) => replay(this.records.slice(0, seq)),
       lastSeq: () => this.records.length,
       pollNote: () => this.poll,
       repository: 'acme/app',
@@ -204,6 +206,7 @@ describe('a notification', () => {
 
   it('is told by the next updater when this one is killed before it could', async () => {
     const setting = new Setting();
+    setting.now = setting.story.at;
     const first = setting.started();
     setting.play(first, ...upTo('2.0.0'), ...switchTo('2.0.0'));
     await first.end(1000);
@@ -215,6 +218,16 @@ describe('a notification', () => {
     const third = setting.started();
     await third.end(1000);
     assert.deepEqual(setting.events(), ['updated'], 'and once');
+  });
+
+  it('is no news once it is old: notifications were off for a while', async () => {
+    const setting = new Setting();
+    setting.now = setting.story.at;
+    await setting.started().end(1000);
+    setting.play(null, ...update('2.0.0'));
+    setting.now += 48 * 3_600_000;
+    await setting.started().end(1000);
+    assert.deepEqual(setting.events(), []);
   });
 
   it('is no news where notifications are new', async () => {

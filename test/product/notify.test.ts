@@ -160,6 +160,41 @@ describe('notifications', { concurrency: 2 }, () => {
     });
   }
 
+  it('count a command that never ends as failed, and are not tried for ever', async () => {
+    await using product = await Product.create({ env: { UPDATE_STRATEGY: 'download-then-kill', UPDATE_NOTIFY_CMD: 'sleep 60' } });
+    await publish(product, '0.0.1');
+    await product.command(['run', '--once']);
+    await publish(product, '0.0.2');
+    const { stdout, stderr } = await product.command(['run', '--once', '--now']);
+    assert.match(stderr, /took longer than 10 s and was ended; it is tried again \[NOTIFY_FAILED\]/);
+    const next = await product.command(['run', '--once']);
+    assert.equal(next.stderr, '', 'it is not yet time for the next try');
+    assert.ok(Number(stdout) > 5 && Number(stdout) <= 10, `${stdout} s until the next run`);
+  });
+
+  it('wait for nothing that a command left in the background', async () => {
+    await using product = await Product.create({ env: { UPDATE_STRATEGY: 'download-then-kill', UPDATE_NOTIFY_CMD: 'sleep 60 & echo told' } });
+    await publish(product, '0.0.1');
+    await product.command(['run', '--once']);
+    await publish(product, '0.0.2');
+    const startedAt = performance.now();
+    const { stderr } = await product.command(['run', '--once', '--now']);
+    assert.match(stderr, /notify command: told/);
+    assert.ok(performance.now() - startedAt < 9000 && !stderr.includes('NOTIFY_FAILED'), stderr);
+  });
+
+  it('leave alone what an address has in common with the words of a release', async () => {
+    await using receiver = new Receiver();
+    const { origin } = new URL(await receiver.listen());
+    await using product = await Product.create({ env: { UPDATE_STRATEGY: 'download-then-kill', UPDATE_NOTIFY_URL: `${origin}/releases` } });
+    await publish(product, '0.0.1');
+    await product.command(['run', '--once']);
+    await publish(product, '0.0.2');
+    await product.command(['run', '--once', '--now']);
+    await receiver.until('updated');
+    assert.equal((await product.status()).version, '0.0.2');
+  });
+
   it('reach a command: the notice on its standard input, nothing of ours in its environment', async () => {
     await using product = await Product.create({ env: { UPDATE_STRATEGY: 'download-then-kill', UPDATE_HTTP_TOKEN: 'canary-of-http' } });
     const script = path.join(product.root, 'notify.sh');

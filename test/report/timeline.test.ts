@@ -7,6 +7,7 @@ import { statePath } from '../../src/report/event.ts';
 import { historyOf } from '../../src/report/history.ts';
 import { Timeline } from '../../src/report/timeline.ts';
 import { replay } from '../../src/runtime/fold.ts';
+import { facts, running, tree } from '../support/machine.ts';
 
 /** The journal of a released version, played again and again until it is long. */
 function longJournal(times: number): JournalRecord[] {
@@ -40,6 +41,21 @@ describe('the timeline', () => {
     const timeline = new Timeline(read);
     await timeline.catchUp();
     assert.deepEqual(timeline.updates, historyOf(records));
+  });
+
+  it('counts ends that only grow: a failure that is made good later was one', async () => {
+    const story = running({ policy: { strategy: 'download-then-kill' } });
+    const timeline = new Timeline((after, limit) => story.records.slice(after, after + limit));
+    story.when(facts.found('2.0.0')).when(facts.failed('downloadFailed'));
+    await timeline.catchUp();
+    const { failed } = timeline.ends;
+    story.when({ type: 'retryDue' });
+    for (const fact of [facts.installed('2.0.0'), facts.allowed(), facts.switchStarted('2.0.0'), facts.stopped(), facts.switched(tree('2.0.0'))])
+      story.when(fact);
+    story.when(facts.started('2.0.0')).when(facts.healthy('2.0.0'));
+    await timeline.catchUp();
+    assert.deepEqual([failed, timeline.ends], [1, { updated: 1, rolledBack: 0, failed: 1 }]);
+    assert.equal(timeline.updates.at(-1)?.outcome, 'updated', 'the entry itself says how it ended');
   });
 
   it('takes in what is journaled meanwhile, once, whoever asks', async () => {

@@ -97,6 +97,7 @@ export class Served {
     if (described === undefined || (status === 403 && text.includes('HOST_REFUSED'))) return;
     const response = described.responses[String(status)];
     assert.ok(response !== undefined, `${method} ${path} answered ${status}, which its description does not have: ${text}`);
+    if (status === 204) return;
     const [type] = (headers['content-type'] ?? '').split(';');
     const content = response.content?.[type ?? ''];
     assert.ok(content !== undefined, `${method} ${path} answered ${type}`);

@@ -61,6 +61,14 @@ describe('an action', () => {
     await served.act('resume');
   });
 
+  it('takes a token of any characters that a header can hold', async () => {
+    const token = 'p@ss word: with {blanks}, and more';
+    await using other = await Served.create({ env: { UPDATE_HTTP_TOKEN: token } });
+    other.product.start();
+    await other.ready();
+    assert.equal((await other.ask('/api/actions/pause', { method: 'POST', headers: { authorization: `Bearer ${token}` } })).status, 202);
+  });
+
   it('is refused when its body does not fit', async () => {
     for (const body of [{}, { version: '' }, { version: 7 }, { version: 'x'.repeat(300) }]) assert.equal((await served.act('deny', body)).status, 400);
     const post = (body: string, headers: Record<string, string> = {}) =>

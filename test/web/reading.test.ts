@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import net from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import type { Status } from '../../src/report/status.ts';
 import { listen, OPERATOR_TOKEN, Served, type ServerEvent } from '../support/http.ts';
@@ -86,6 +87,48 @@ describe('what is told over HTTP', () => {
     await served.act('resume');
   });
 
+  it('streams the same facts to everyone, whatever was asked for before', async () => {
+    const { seq } = await served.json<{ seq: number }>('/api/facts?limit=1');
+    for (const after of [5, 0, 8, 2, 0]) {
+      const seen = factsOf(await listen(`${served.url}/api/events?after=${after}`, ({ id }) => id === String(seq)));
+      assert.deepEqual(
+        seen.map((fact) => fact.seq),
+        Array.from({ length: seq - after }, (_, i) => after + 1 + i),
+      );
+    }
+  });
+
+  it('ends the stream of a client that knows another journal, so that it loads afresh', async () => {
+    assert.equal((await served.ask('/api/events?after=100000')).status, 204);
+  });
+
+  it('keeps no place for a client that only asks for the head', async () => {
+    for (let i = 0; i < 120; i++) assert.equal((await served.ask('/api/events', { method: 'HEAD' })).status, 200);
+    await listen(`${served.url}/api/events`, ({ event }) => event === 'status');
+  });
+
+  it('answers the probes of a load balancer that speaks HTTP/1.0 and names no host', async () => {
+    for (const [path, status] of [
+      ['/readyz', 200],
+      ['/api/status', 403],
+    ] as const) {
+      const socket = net.connect(served.port, '127.0.0.1');
+      socket.end(`GET ${path} HTTP/1.0\r\n\r\n`);
+      let text = '';
+      for await (const chunk of socket) text += String(chunk);
+      assert.match(text, new RegExp(`^HTTP/1\\.1 ${status} `), path);
+    }
+  });
+
+  it('answers no flood of requests on one connection that nobody reads', async () => {
+    const socket = net.connect(served.port, '127.0.0.1');
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    socket.on('error', () => {});
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(2000));
+    await closed;
+    assert.equal((await served.ask('/healthz')).status, 200);
+  });
+
   it('answers unknown paths and methods with 404, and says where to look', async () => {
     for (const method of ['GET', 'POST', 'DELETE']) {
       const { status, text } = await served.ask('/api/secrets', { method });
@@ -148,12 +191,14 @@ describe('the probes', { concurrency: 2 }, () => {
     mkdirSync(`${product.dir}/state/journal.db`, { recursive: true });
     product.start();
     const until = async (line: RegExp) => {
-      while (!product.log.some((said) => line.test(said))) await new Promise((resolve) => setImmediate(resolve));
+      while (![...product.log, ...product.output].some((said) => line.test(said))) await new Promise((resolve) => setImmediate(resolve));
     };
     await until(/nothing is updated for now/);
     const { status, text } = await served.ask('/healthz');
     assert.equal(status, 503);
     assert.match(text, /journal is not open/);
+    await until(/app 0\.0\.1 listening/);
+    assert.equal((await served.ask('/readyz')).status, 200, 'the app runs all the same');
     const refused = await served.ask('/api/status');
     assert.deepEqual([refused.status, refused.headers['retry-after']], [503, '5']);
   });

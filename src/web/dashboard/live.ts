@@ -30,7 +30,7 @@ const NOTHING: State = { isLive: false, status: null, history: { updates: [], wa
 function reduce(state: State, change: Change): State {
   switch (change.kind) {
     case 'loaded':
-      return { ...state, isLive: true, events: change.events, history: change.history, status: change.status };
+      return { ...state, isLive: true, events: change.events, history: change.history, status: change.status, progress: null };
     case 'fact':
       // A resumed stream may tell again what was loaded.
       if (change.event.seq <= (state.events.at(-1)?.seq ?? 0)) return state;
