@@ -161,7 +161,7 @@ describe('notifications', { concurrency: 2 }, () => {
   }
 
   it('count a command that never ends as failed, and are not tried for ever', async () => {
-    await using product = await Product.create({ env: { UPDATE_STRATEGY: 'download-then-kill', UPDATE_NOTIFY_CMD: 'sleep 60' } });
+    await using product = await Product.create({ env: { UPDATE_STRATEGY: 'download-then-kill', UPDATE_NOTIFY_CMD: 'sleep 60', SLEEP: '3600' } });
     await publish(product, '0.0.1');
     await product.command(['run', '--once']);
     await publish(product, '0.0.2');
