@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { AnyStateNode } from 'xstate';
-import { z } from 'zod';
+import * as z from 'zod';
 import { settingsTable } from '../src/config/table.ts';
 import { updaterMachine } from '../src/machines/updater.ts';
 import { noticeSchema } from '../src/notify/notice.ts';

@@ -1,5 +1,5 @@
 /** The server, put together; nothing of it is loaded unless it is asked for. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Supervisor } from '../effects/supervisor/supervisor.ts';
 import { inboxDir } from '../effects/trees.ts';
 import type { Journal } from '../journal/journal.ts';

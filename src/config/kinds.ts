@@ -1,5 +1,5 @@
 /** The kinds of value a setting can have: each parses a string and says what is wrong with it. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseWindow } from './window.ts';
 
 const UNITS: Record<string, number> = { '': 1, s: 1, m: 60, h: 3600, d: 86_400 };

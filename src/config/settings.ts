@@ -1,7 +1,7 @@
 /** Every setting, once: its name, its kind, its default, its meaning and an example. The documentation is made from this. */
 import { readFileSync } from 'node:fs';
 import semver from 'semver';
-import { z } from 'zod';
+import * as z from 'zod';
 import { bytes, checked, conditions, integer, listenAddress, matching, oneOf, onOff, seconds, timeWindow, words } from './kinds.ts';
 
 export type SettingMeta = {

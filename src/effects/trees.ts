@@ -4,7 +4,7 @@
  */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { fingerprint, type InstalledVersion, installedVersionSchema, type Release, releaseSchema, type Versioning, type World } from '../machines/model.ts';
 import { compareVersions, versionFromTag } from '../machines/version.ts';
 import { readLink } from './durable.ts';

@@ -2,7 +2,7 @@
  * The facts: what is journaled, past tense. Each type has a schema and a version of its own. A schema only ever grows
  * optional fields; anything else is a new version with an upcast in `upcast`, because old journals replay forever.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { conditionsSchema, hookNameSchema, installedVersionSchema, policySchema, releaseSchema, sha256Schema, worldSchema } from './model.ts';
 
 const problem = {

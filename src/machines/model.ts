@@ -2,7 +2,7 @@
  * The words of the domain, as data. Everything here crosses the journal, so it is plain JSON with a zod schema;
  * times are wall-clock milliseconds since the Unix epoch, sizes are bytes, digests are lower-case hex sha256.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** Lower-case hexadecimal sha256, without a prefix. */
 export const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);

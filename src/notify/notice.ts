@@ -1,5 +1,5 @@
 /** What matters enough to tell somebody, seen in one fact and the states around it. Pure. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { JournalRecord } from '../journal/record.ts';
 import type { Context } from '../machines/context.ts';
 import { formatTime } from '../report/words.ts';

@@ -1,5 +1,5 @@
 /** What is still to be told, and to whom: one note beside the facts. Pure but for the store it is given. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Notice, noticeSchema } from './notice.ts';
 
 export const CHANNELS = ['url', 'command'] as const;

@@ -1,5 +1,5 @@
 /** What `status` says, derived from the state and what polling learnt. Pure. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { PollNote } from '../effects/check.ts';
 import type { Context } from '../machines/context.ts';
 import { type Problem, type VerifyCondition, verifyConditionSchema } from '../machines/model.ts';

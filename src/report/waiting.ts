@@ -1,5 +1,5 @@
 /** "Why not now", in one line: what waits, for what, since when, and when the next chance is. Pure. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { PollNote } from '../effects/check.ts';
 import type { Candidate, Context } from '../machines/context.ts';
 import type { Inhibitor, Policy } from '../machines/model.ts';

@@ -5,7 +5,7 @@
 import { bundleFromJSON, isBundleWithDsseEnvelope } from '@sigstore/bundle';
 import { TrustedRoot } from '@sigstore/protobuf-specs';
 import { type Signer, toSignedEntity, toTrustMaterial, Verifier } from '@sigstore/verify';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Fault } from '../support/fault.ts';
 
 export type AttestationRules = {

@@ -1,11 +1,13 @@
 /** The operator's commands over HTTP: placed in the inbox, as the command line places them. */
-import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import type { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
+import * as z from 'zod';
 import type { OperatorFact } from '../machines/facts.ts';
 import { sightOf, type WebContext } from './context.ts';
+import { type Api, json, refusal } from './describe.ts';
 import { failure } from './failure.ts';
 import { operatorOnly, sameOrigin } from './guard.ts';
-import { acceptedSchema, failureSchema } from './schemas.ts';
+import { acceptedSchema } from './schemas.ts';
 
 const MOST_BODY_BYTES = 16 * 1024;
 
@@ -38,47 +40,35 @@ export const ACTIONS = {
 
 type Command = OperatorFact | { type: 'checkNow' };
 
+const responses = {
+  202: json(acceptedSchema, 'the command is in the inbox'),
+  400: refusal('the body does not fit'),
+  401: refusal('no token, or a wrong one'),
+  403: refusal('from another site, or there are no actions'),
+  413: refusal('too large'),
+  415: refusal('not JSON'),
+  503: refusal('the updater is not there yet'),
+  507: refusal('the inbox can not be written'),
+};
+
 function action<S extends z.ZodType>(summary: string, schema: S, command: (body: z.infer<S>) => Command) {
   return { summary, schema: schema as z.ZodType, command: command as (body: unknown) => Command };
 }
 
-const json = <S extends z.ZodType>(schema: S, description: string) => ({ description, content: { 'application/json': { schema } } });
-
-export function addActions(app: OpenAPIHono, context: WebContext): void {
-  app.openAPIRegistry.registerComponent('securitySchemes', 'operator', { type: 'http', scheme: 'bearer', description: 'UPDATE_HTTP_TOKEN' });
-  app.use(
-    '/api/actions/*',
-    sameOrigin,
-    operatorOnly(context.token),
-    bodyLimit({ maxSize: MOST_BODY_BYTES, onError: (c) => failure(c, 413, 'BODY_TOO_LARGE', `at most ${MOST_BODY_BYTES} bytes are taken`) }),
-  );
+export function addActions(app: Hono, api: Api, context: WebContext): void {
+  const limit = bodyLimit({ maxSize: MOST_BODY_BYTES, onError: (c) => failure(c, 413, 'BODY_TOO_LARGE', `at most ${MOST_BODY_BYTES} bytes are taken`) });
+  app.use('/api/actions/*', sameOrigin, operatorOnly(context.token), limit);
   for (const [name, { summary, schema, command }] of Object.entries(ACTIONS)) {
-    const route = createRoute({
-      method: 'post',
-      path: `/api/actions/${name}`,
-      summary,
-      security: [{ operator: [] }],
-      request: { body: { content: { 'application/json': { schema } }, required: false } },
-      responses: {
-        202: json(acceptedSchema, 'the command is in the inbox'),
-        400: json(failureSchema, 'the body does not fit'),
-        401: json(failureSchema, 'no token, or a wrong one'),
-        403: json(failureSchema, 'from another site, or there are no actions'),
-        413: json(failureSchema, 'too large'),
-        415: json(failureSchema, 'not JSON'),
-        503: json(failureSchema, 'the updater is not there yet'),
-        507: json(failureSchema, 'the inbox can not be written'),
-      },
-    });
-    app.openapi(route, async (c) => {
+    api.add({ method: 'post', path: `/api/actions/${name}`, summary, operator: true, body: schema, responses }, async (c) => {
       const sight = sightOf(context);
       const text = await c.req.text();
+      if (text !== '' && !c.req.header('content-type')?.startsWith('application/json')) return failure(c, 415, 'NOT_JSON', 'send the body as application/json');
       const body = schema.safeParse(text === '' ? {} : parse(text));
       if (!body.success) {
         const [issue] = body.error.issues;
-        return failure(c, 400, 'BODY_REFUSED', `${issue?.path.join('.') || 'the body'}: ${issue?.message ?? 'does not fit'}`) as never;
+        return failure(c, 400, 'BODY_REFUSED', `${issue?.path.join('.') || 'the body'}: ${issue?.message ?? 'does not fit'}`);
       }
-      return c.json({ ok: true as const, id: sight.submit(command(body.data)) }, 202);
+      return c.json({ ok: true, id: sight.submit(command(body.data)) }, 202);
     });
   }
 }

@@ -1,8 +1,9 @@
 /** The routes, put together. */
-import { OpenAPIHono } from '@hono/zod-openapi';
+import { Hono } from 'hono';
 import { secureHeaders } from 'hono/secure-headers';
 import { addActions } from './actions.ts';
 import type { WebContext } from './context.ts';
+import { Api } from './describe.ts';
 import { addEvents } from './events.ts';
 import { failure, failureOf } from './failure.ts';
 import { knownHosts } from './guard.ts';
@@ -14,14 +15,9 @@ import { addWebhook } from './webhook.ts';
 /** Asked by load balancers and by GitHub under whatever name; they tell nothing, or are signed. */
 const ANY_HOST = new Set(['/healthz', '/readyz', '/hooks/github']);
 
-export function createApp(context: WebContext): OpenAPIHono {
-  const app = new OpenAPIHono({
-    defaultHook: (result, c) => {
-      if (result.success) return;
-      const [issue] = result.error.issues;
-      return failure(c, 400, 'REQUEST_REFUSED', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'does not fit'}`);
-    },
-  });
+export function createApp(context: WebContext): Hono {
+  const app = new Hono();
+  const api = new Api(app);
   const known = knownHosts(context.hosts);
   app.use(
     secureHeaders({
@@ -38,16 +34,13 @@ export function createApp(context: WebContext): OpenAPIHono {
       if (!c.res.headers.has('content-security-policy')) c.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
     },
   );
-  addReading(app, context);
-  addEvents(app, context);
-  addMetrics(app, context);
-  addActions(app, context);
-  addWebhook(app, context);
-  app.doc31('/api/openapi.json', {
-    openapi: '3.1.0',
-    info: { title: 'self-update', version: context.programVersion, description: 'See it and steer it: docs/sight.md' },
-    servers: [{ url: '/' }],
-  });
+  addReading(api, context);
+  addEvents(api, context);
+  addMetrics(api, context);
+  addActions(app, api, context);
+  addWebhook(app, api, context);
+  const info = { title: 'self-update', version: context.programVersion, description: 'See it and steer it: docs/sight.md' };
+  app.get('/api/openapi.json', (c) => c.json(api.document(info)));
   app.get('/', async (c) => {
     const { html, policy } = await dashboard();
     c.header('content-security-policy', policy);

@@ -2,12 +2,12 @@
  * Server-sent events: the journal as it grows, the status and the progress of a download as they change. Each client reads
  * at its own pace from the journal, so one that never reads costs one page and no queue. See "Server-sent events", HTML standard.
  */
-import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import { type SSEStreamingApi, streamSSE } from 'hono/streaming';
+import * as z from 'zod';
 import { sightOf, type WebContext } from './context.ts';
+import { type Api, queryOf, type Route, refusal } from './describe.ts';
 import { failure } from './failure.ts';
 import { told } from './reading.ts';
-import { failureSchema } from './schemas.ts';
 
 const PAGE = 100;
 /** A few updates' worth, at half a kilobyte each. */
@@ -19,35 +19,35 @@ const SIGN_OF_LIFE_MS = 15_000;
 const STALLED_MS = 30_000;
 const RECONNECT_MS = 1000;
 
-export function addEvents(app: OpenAPIHono, context: WebContext): void {
+const query = z.object({ after: z.coerce.number().int().min(0).optional().describe('facts after this one; all of them without it') });
+
+export function addEvents(api: Api, context: WebContext): void {
   const feed = new Feed(context);
   let clients = 0;
-  const route = createRoute({
+  const route: Route = {
     method: 'get',
     path: '/api/events',
     summary: 'The journal as it grows (server-sent events), resumed by Last-Event-ID',
     description: 'Messages carry a fact each, with its number as id. `status` and `progress` events carry the status and the bytes of a download.',
-    request: {
-      query: z.object({ after: z.coerce.number().int().min(0).optional().describe('facts after this one; all of them without it') }),
-      headers: z.object({ 'last-event-id': z.string().optional().describe('goes before `after`') }),
-    },
+    query,
+    headers: z.object({ 'last-event-id': z.string().optional().describe('goes before `after`') }),
     responses: {
+      200: { description: 'a stream without end', schema: z.string(), type: 'text/event-stream' },
       204: { description: 'the journal is shorter than that: it was begun anew' },
-      200: { description: 'a stream without end', content: { 'text/event-stream': { schema: z.string() } } },
-      400: { description: 'not a number', content: { 'application/json': { schema: failureSchema } } },
-      503: { description: 'not there yet, or too many clients', content: { 'application/json': { schema: failureSchema } } },
+      400: refusal('not a number'),
+      503: refusal('not there yet, or too many clients'),
     },
-  });
-  app.openapi(route, async (c) => {
+  };
+  api.add(route, async (c) => {
     const { timeline } = sightOf(context);
     // Nobody would read it.
-    if (c.req.method === 'HEAD') return c.body(null, 200, { 'content-type': 'text/event-stream' }) as never;
-    if (clients >= MOST_CLIENTS) return failure(c, 503, 'TOO_MANY_CLIENTS', `${MOST_CLIENTS} clients listen already`) as never;
+    if (c.req.method === 'HEAD') return c.body(null, 200, { 'content-type': 'text/event-stream' });
+    if (clients >= MOST_CLIENTS) return failure(c, 503, 'TOO_MANY_CLIENTS', `${MOST_CLIENTS} clients listen already`);
     const last = c.req.header('last-event-id');
-    const after = last !== undefined && /^\d{1,15}$/.test(last) ? Number(last) : (c.req.valid('query').after ?? 0);
+    const after = last !== undefined && /^\d{1,15}$/.test(last) ? Number(last) : (queryOf(c, query).after ?? 0);
     await timeline.catchUp();
     // Another journal than the client's: it was lost, and begun anew. This ends an EventSource; the page then loads afresh.
-    if (after > timeline.seq) return c.body(null, 204) as never;
+    if (after > timeline.seq) return c.body(null, 204);
     c.header('cache-control', 'no-store');
     // For nginx, which would gather them.
     c.header('x-accel-buffering', 'no');

@@ -17,4 +17,4 @@ export function failureOf(error: unknown, c: Context): Response {
   return failure(c, STATUS[code] ?? 500, code, message);
 }
 
-const STATUS: Record<string, ContentfulStatusCode> = { STARTING: 503, NO_SPACE: 507, READ_ONLY: 507, DISK_ERROR: 507, JOURNAL_BUSY: 503 };
+const STATUS: Record<string, ContentfulStatusCode> = { REQUEST_REFUSED: 400, STARTING: 503, NO_SPACE: 507, READ_ONLY: 507, DISK_ERROR: 507, JOURNAL_BUSY: 503 };

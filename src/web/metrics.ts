@@ -1,14 +1,15 @@
 /**
  * `/metrics`, derived from the journal at each scrape. Names follow https://prometheus.io/docs/practices/naming/
  */
-import type { OpenAPIHono } from '@hono/zod-openapi';
 import { Counter, Gauge, Histogram, type Metric, Registry } from 'prom-client';
+import * as z from 'zod';
 import type { PollNote } from '../effects/check.ts';
 import type { Context } from '../machines/context.ts';
 import { updaterMachine } from '../machines/updater.ts';
 import { compareVersions } from '../machines/version.ts';
 import type { Update } from '../report/history.ts';
 import { sightOf, type WebContext } from './context.ts';
+import { type Api, refusal } from './describe.ts';
 
 const OUTCOMES = { updated: 'updated', rolledBack: 'rolled_back', failed: 'failed' } as const satisfies Record<
   Exclude<Update['outcome'], 'inProgress'>,
@@ -17,17 +18,16 @@ const OUTCOMES = { updated: 'updated', rolledBack: 'rolled_back', failed: 'faile
 const DOWNTIME_BUCKETS_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 const DOWNLOAD_BUCKETS_SECONDS = [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600];
 
-export function addMetrics(app: OpenAPIHono, context: WebContext): void {
-  app.openAPIRegistry.registerPath({
-    method: 'get',
-    path: '/metrics',
-    summary: 'Metrics for Prometheus',
-    responses: {
-      200: { description: 'text format', content: { 'text/plain': { schema: { type: 'string' } } } },
-      503: { description: 'the updater is not there yet' },
+export function addMetrics(api: Api, context: WebContext): void {
+  api.add(
+    {
+      method: 'get',
+      path: '/metrics',
+      summary: 'Metrics for Prometheus',
+      responses: { 200: { description: 'text format', schema: z.string(), type: 'text/plain' }, 503: refusal('the updater is not there yet') },
     },
-  });
-  app.get('/metrics', async (c) => c.text(await measure(context), 200, { 'content-type': Registry.PROMETHEUS_CONTENT_TYPE }));
+    async (c) => c.text(await measure(context), 200, { 'content-type': Registry.PROMETHEUS_CONTENT_TYPE }),
+  );
 }
 
 /** Made anew each time: figures that are derived need no state beside the journal. */

@@ -1,18 +1,18 @@
 /** Routes that only read: probes, status, history, facts, time travel. */
-import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import * as z from 'zod';
 import type { JournalRecord } from '../journal/record.ts';
 import { eventOf, replaySummary, statePath } from '../report/event.ts';
 import { statusSchema } from '../report/status.ts';
 import type { Timeline } from '../report/timeline.ts';
 import { describeFact } from '../report/words.ts';
 import { sightOf, type WebContext } from './context.ts';
+import { type Api, json, queryOf, refusal } from './describe.ts';
 import { failure } from './failure.ts';
-import { eventsSchema, failureSchema, historySchema, probeSchema, replaySchema } from './schemas.ts';
+import { eventsSchema, historySchema, probeSchema, replaySchema } from './schemas.ts';
 
 const MOST_EVENTS = 500;
 
-const json = <S extends z.ZodType>(schema: S, description: string) => ({ description, content: { 'application/json': { schema } } });
-const starting = json(failureSchema, 'the updater is not there yet');
+const starting = refusal('the updater is not there yet');
 
 /** The app is there, and will be for the next moment: an update that is about to stop it takes it out of a load balancer first. */
 const STOPS_SOON = new Set(['preparing.draining', 'preparing.checking', 'stopping', 'readying', 'migrating', 'switching', 'starting', 'rollingBack']);
@@ -22,97 +22,106 @@ export function told(record: JournalRecord, timeline: Timeline) {
   return { ...eventOf(record), state: timeline.stateAfter(record.seq) ?? '', text: describeFact(record.fact) };
 }
 
-export function addReading(app: OpenAPIHono, context: WebContext): void {
-  addProbes(app, context);
-  const status = createRoute({
-    method: 'get',
-    path: '/api/status',
-    summary: 'What runs, what is new, why not now',
-    responses: { 200: json(statusSchema, 'as `self-update status --json`'), 503: starting },
-  });
-  app.openapi(status, async (c) => c.json(await sightOf(context).status(), 200));
+const factsQuery = z.object({
+  before: z.coerce.number().int().min(1).optional().describe('facts before this one; the newest without it'),
+  limit: z.coerce.number().int().min(1).max(MOST_EVENTS).default(100),
+});
+const replayQuery = z.object({ at: z.coerce.number().int().min(1).describe('number of the fact') });
 
-  const history = createRoute({
-    method: 'get',
-    path: '/api/history',
-    summary: 'The updates so far, oldest first',
-    responses: { 200: json(historySchema, 'the updates, and the way of the last one'), 503: starting },
-  });
-  app.openapi(history, async (c) => {
-    const { timeline } = sightOf(context);
-    await timeline.catchUp();
-    return c.json({ updates: [...timeline.updates], way: [...timeline.way] }, 200);
-  });
-
-  const facts = createRoute({
-    method: 'get',
-    path: '/api/facts',
-    summary: 'A page of the journal, oldest first',
-    request: {
-      query: z.object({
-        before: z.coerce.number().int().min(1).optional().describe('facts before this one; the newest without it'),
-        limit: z.coerce.number().int().min(1).max(MOST_EVENTS).default(100),
-      }),
+export function addReading(api: Api, context: WebContext): void {
+  addProbes(api, context);
+  api.add(
+    {
+      method: 'get',
+      path: '/api/status',
+      summary: 'What runs, what is new, why not now',
+      responses: { 200: json(statusSchema, 'as `self-update status --json`'), 503: starting },
     },
-    responses: { 200: json(eventsSchema, 'the facts'), 400: json(failureSchema, 'not a number'), 503: starting },
-  });
-  app.openapi(facts, async (c) => {
-    const { timeline, read } = sightOf(context);
-    await timeline.catchUp();
-    const { before, limit } = c.req.valid('query');
-    const end = Math.min(before ?? Number.POSITIVE_INFINITY, timeline.seq + 1);
-    const after = Math.max(0, end - 1 - limit);
-    const events = read(after, end - 1 - after).map((record) => told(record, timeline));
-    return c.json({ events, seq: timeline.seq }, 200);
-  });
-
-  const replay = createRoute({
-    method: 'get',
-    path: '/api/replay',
-    summary: 'Time travel: the state after a fact',
-    request: { query: z.object({ at: z.coerce.number().int().min(1).describe('number of the fact') }) },
-    responses: {
-      200: json(replaySchema, 'as `self-update replay --json --at`'),
-      400: json(failureSchema, 'not a number'),
-      404: json(failureSchema, 'no such fact'),
-      503: starting,
+    async (c) => c.json(await sightOf(context).status()),
+  );
+  api.add(
+    {
+      method: 'get',
+      path: '/api/history',
+      summary: 'The updates so far, oldest first',
+      responses: { 200: json(historySchema, 'the updates, and the way of the last one'), 503: starting },
     },
-  });
-  app.openapi(replay, async (c) => {
-    const { timeline } = sightOf(context);
-    await timeline.catchUp();
-    const { at } = c.req.valid('query');
-    const state = await timeline.at(at);
-    if (state === null) return failure(c, 404, 'FACT_MISSING', `the journal has facts 1 to ${timeline.seq}, and no ${at}`) as never;
-    return c.json(replaySummary(at, state) as never, 200);
-  });
+    async (c) => {
+      const { timeline } = sightOf(context);
+      await timeline.catchUp();
+      return c.json({ updates: timeline.updates, way: timeline.way });
+    },
+  );
+  api.add(
+    {
+      method: 'get',
+      path: '/api/facts',
+      summary: 'A page of the journal, oldest first',
+      query: factsQuery,
+      responses: { 200: json(eventsSchema, 'the facts'), 400: refusal('not a number'), 503: starting },
+    },
+    async (c) => {
+      const { timeline, read } = sightOf(context);
+      await timeline.catchUp();
+      const { before, limit } = queryOf(c, factsQuery);
+      const end = Math.min(before ?? Number.POSITIVE_INFINITY, timeline.seq + 1);
+      const after = Math.max(0, end - 1 - limit);
+      return c.json({ events: read(after, end - 1 - after).map((record) => told(record, timeline)), seq: timeline.seq });
+    },
+  );
+  api.add(
+    {
+      method: 'get',
+      path: '/api/replay',
+      summary: 'Time travel: the state after a fact',
+      query: replayQuery,
+      responses: {
+        200: json(replaySchema, 'as `self-update replay --json --at`'),
+        400: refusal('not a number'),
+        404: refusal('no such fact'),
+        503: starting,
+      },
+    },
+    async (c) => {
+      const { timeline } = sightOf(context);
+      await timeline.catchUp();
+      const { at } = queryOf(c, replayQuery);
+      const state = await timeline.at(at);
+      if (state === null) return failure(c, 404, 'FACT_MISSING', `the journal has facts 1 to ${timeline.seq}, and no ${at}`);
+      return c.json(replaySummary(at, state));
+    },
+  );
 }
 
-function addProbes(app: OpenAPIHono, context: WebContext): void {
-  const healthz = createRoute({
-    method: 'get',
-    path: '/healthz',
-    summary: 'Whether the updater works',
-    responses: { 200: json(probeSchema, 'it does'), 503: json(probeSchema, 'it does not, and why') },
-  });
-  app.openapi(healthz, (c) => {
-    const sight = context.sight();
-    const fault = sight?.fault() ?? null;
-    if (sight !== null && fault === null) return c.json({ ok: true, reason: null }, 200);
-    return c.json({ ok: false, reason: fault === null ? 'the journal is not open' : `${fault.message} [${fault.code}]` }, 503);
-  });
-  const readyz = createRoute({
-    method: 'get',
-    path: '/readyz',
-    summary: 'Whether the app runs, and no update is about to stop it',
-    responses: { 200: json(probeSchema, 'it runs'), 503: json(probeSchema, 'it does not, or not for long') },
-  });
-  app.openapi(readyz, async (c) => {
-    const sight = context.sight();
-    const state = sight === null ? null : statePath(sight.state().snapshot);
-    if (state !== null && STOPS_SOON.has(state)) return c.json({ ok: false, reason: `an update is at work: ${state}` }, 503);
-    // An updater that can't open its journal is no reason to take a healthy app out.
-    if (await (sight ?? context).isAppUp()) return c.json({ ok: true, reason: null }, 200);
-    return c.json({ ok: false, reason: 'the app is down' }, 503);
-  });
+function addProbes(api: Api, context: WebContext): void {
+  api.add(
+    {
+      method: 'get',
+      path: '/healthz',
+      summary: 'Whether the updater works',
+      responses: { 200: json(probeSchema, 'it does'), 503: json(probeSchema, 'it does not, and why') },
+    },
+    (c) => {
+      const sight = context.sight();
+      const fault = sight?.fault() ?? null;
+      if (sight !== null && fault === null) return c.json({ ok: true, reason: null });
+      return c.json({ ok: false, reason: fault === null ? 'the journal is not open' : `${fault.message} [${fault.code}]` }, 503);
+    },
+  );
+  api.add(
+    {
+      method: 'get',
+      path: '/readyz',
+      summary: 'Whether the app runs, and no update is about to stop it',
+      responses: { 200: json(probeSchema, 'it runs'), 503: json(probeSchema, 'it does not, or not for long') },
+    },
+    async (c) => {
+      const sight = context.sight();
+      const state = sight === null ? null : statePath(sight.state().snapshot);
+      if (state !== null && STOPS_SOON.has(state)) return c.json({ ok: false, reason: `an update is at work: ${state}` }, 503);
+      // An updater that can't open its journal is no reason to take a healthy app out.
+      if (await (sight ?? context).isAppUp()) return c.json({ ok: true, reason: null });
+      return c.json({ ok: false, reason: 'the app is down' }, 503);
+    },
+  );
 }

@@ -1,5 +1,5 @@
 /** The shapes of the API; `/api/openapi.json` is made from them. */
-import { z } from '@hono/zod-openapi';
+import * as z from 'zod';
 
 const time = z.string().nullable().describe('RFC 3339, UTC; null for what is unknown');
 const version = z.string().nullable();

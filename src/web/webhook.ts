@@ -3,13 +3,14 @@
  * the check asks GitHub itself. See "Validating webhook deliveries",
  * https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
  */
-import { createRoute, type OpenAPIHono } from '@hono/zod-openapi';
 import { verify } from '@octokit/webhooks-methods';
+import type { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
-import { z } from 'zod';
+import * as z from 'zod';
 import { sightOf, type WebContext } from './context.ts';
+import { type Api, json, type Route, refusal } from './describe.ts';
 import { failure } from './failure.ts';
-import { failureSchema, webhookSchema } from './schemas.ts';
+import { webhookSchema } from './schemas.ts';
 
 /** A release with a thousand assets is 2 MB. GitHub caps at 25, which nobody who is not GitHub is to make us hold. */
 const MOST_BODY_BYTES = 5 * 1024 * 1024;
@@ -22,9 +23,7 @@ const limit = bodyLimit({ maxSize: MOST_BODY_BYTES, onError: (c) => failure(c, 4
 
 const payloadSchema = z.object({ action: z.string(), repository: z.object({ full_name: z.string() }) });
 
-const json = <S extends z.ZodType>(schema: S, description: string) => ({ description, content: { 'application/json': { schema } } });
-
-export function addWebhook(app: OpenAPIHono, context: WebContext): void {
+export function addWebhook(app: Hono, api: Api, context: WebContext): void {
   const { webhookSecret, repository } = context;
   let held = 0;
   app.use('/hooks/github', async (c, next) => {
@@ -39,35 +38,35 @@ export function addWebhook(app: OpenAPIHono, context: WebContext): void {
       held -= 1;
     }
   });
-  const route = createRoute({
+  const route: Route = {
     method: 'post',
     path: '/hooks/github',
     summary: "GitHub's webhook: `release` events start a check",
     responses: {
       200: json(webhookSchema, 'understood, and nothing to do'),
       202: json(webhookSchema, 'a check is on its way'),
-      401: json(failureSchema, 'the signature does not fit'),
-      404: json(failureSchema, 'no UPDATE_WEBHOOK_SECRET is set'),
-      413: json(failureSchema, 'too large'),
-      415: json(failureSchema, 'not JSON'),
-      503: json(failureSchema, 'the updater is not there yet'),
+      401: refusal('the signature does not fit'),
+      404: refusal('no UPDATE_WEBHOOK_SECRET is set'),
+      413: refusal('too large'),
+      415: refusal('not JSON'),
+      503: refusal('the updater is not there yet, or busy'),
     },
-  });
-  app.openapi(route, async (c) => {
+  };
+  api.add(route, async (c) => {
     // The raw body, before anything reads it.
     const body = await c.req.text();
     const signature = c.req.header('x-hub-signature-256') ?? '';
-    if (body === '' || !(await verify(webhookSecret() ?? '', body, signature))) return failure(c, 401, 'SIGNATURE_REFUSED', UNSIGNED) as never;
+    if (body === '' || !(await verify(webhookSecret() ?? '', body, signature))) return failure(c, 401, 'SIGNATURE_REFUSED', UNSIGNED);
     if (!c.req.header('content-type')?.startsWith('application/json'))
-      return failure(c, 415, 'NOT_JSON', "choose application/json as the webhook's content type") as never;
+      return failure(c, 415, 'NOT_JSON', "choose application/json as the webhook's content type");
     const payload = payloadSchema.safeParse(JSON.parse(body));
     const concerns = payload.success && payload.data.repository.full_name.toLowerCase() === repository.toLowerCase();
-    if (c.req.header('x-github-event') !== 'release' || !concerns) return c.json({ ok: true as const, outcome: 'ignored' as const }, 200);
+    if (c.req.header('x-github-event') !== 'release' || !concerns) return c.json({ ok: true, outcome: 'ignored' }, 200);
     const { deliveries, submit } = sightOf(context);
     // Replay: the delivery's id is not signed, but the body is, and GitHub never sends the same one for another event.
-    if (deliveries.has(signature)) return c.json({ ok: true as const, outcome: 'duplicate' as const }, 200);
+    if (deliveries.has(signature)) return c.json({ ok: true, outcome: 'duplicate' }, 200);
     submit({ type: 'checkNow' });
     deliveries.add(signature);
-    return c.json({ ok: true as const, outcome: 'checking' as const }, 202);
+    return c.json({ ok: true, outcome: 'checking' }, 202);
   });
 }

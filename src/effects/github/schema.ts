@@ -1,5 +1,5 @@
 /** GitHub's release objects, parsed to what is needed. See https://docs.github.com/en/rest/releases/releases */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { PublishedRelease } from '../../machines/release.ts';
 
 /** Names come from outside and end up in paths, logs and terminals. */
