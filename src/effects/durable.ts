@@ -4,8 +4,8 @@
  */
 import { chmod, lstat, mkdir, open, opendir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
-import { execa } from 'execa';
 import { Fault, isErrno } from '../support/fault.ts';
+import { loadExeca } from './packages.ts';
 
 /** Makes the entries of a directory durable. */
 export async function syncDirectory(directory: string): Promise<void> {
@@ -95,6 +95,7 @@ export async function readLink(link: string): Promise<string | null> {
 /** Syncs the file system that holds a tree: one call for thousands of files, where fsync(2) would need one each. */
 export async function syncTree(directory: string): Promise<void> {
   const args = process.platform === 'linux' ? ['-f', directory] : [];
+  const { execa } = await loadExeca();
   const { failed, shortMessage } = await execa('sync', args, {
     reject: false,
     timeout: 300_000,

@@ -1,12 +1,12 @@
 /** `runHook`: the operator's command in a process group of its own, bounded in time, its output in the log, nothing of ours in its environment. */
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { execa } from 'execa';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
 import type { HookName } from '../machines/model.ts';
 import { Fault } from '../support/fault.ts';
 import { LineReader } from './lines.ts';
+import { loadExeca } from './packages.ts';
 import { HOOK_MARKER, markedProcesses, sendSignal } from './supervisor/process-table.ts';
 import type { StopRequest, Supervisor } from './supervisor/supervisor.ts';
 
@@ -74,6 +74,7 @@ async function perform(command: string, { hook, from, to, reason, tree }: Effect
     UPDATE_TREE: tree ?? '',
     [HOOK_MARKER]: `${directory}:${hook}`,
   };
+  const { execa } = await loadExeca();
   const child = execa('/bin/sh', ['-c', command], { env, extendEnv: false, detached: true, cleanup: false, reject: false, buffer: false, stdin: 'ignore' });
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => lines.push(chunk));
   const bounded = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);

@@ -7,6 +7,7 @@ import { Fault, isErrno } from '../support/fault.ts';
 import { checkAnnouncedSize } from './download.ts';
 import { ensureDirectory } from './durable.ts';
 import { type AppOptions, appCommand } from './entry-point.ts';
+import { loadPackages } from './packages.ts';
 import { checkSpace } from './space.ts';
 import type { Supervisor } from './supervisor/supervisor.ts';
 import { findKept, type Places, readBaked, releasesDir, temporaryDir } from './trees.ts';
@@ -16,6 +17,7 @@ export type PrepareDependencies = { places: Places; app: AppOptions; supervisor:
 export async function prepareSwitch({ release, from, attempt, installed }: EffectInputs['prepareSwitch'], deps: PrepareDependencies): Promise<Fact> {
   const { places, app, supervisor, maxAssetBytes } = deps;
   await supervisor.assertReachable();
+  await loadPackages();
   await ensureDirectory(places.root);
   await ensureDirectory(releasesDir(places));
   await ensureDirectory(temporaryDir(places), 0o700);

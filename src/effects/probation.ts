@@ -1,11 +1,10 @@
 /** `observeProbation`: the version has to stay up, and to answer where a health check is set, as Docker's HEALTHCHECK means it. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { execa } from 'execa';
-import got from 'got';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
 import { remainingMs } from '../machines/pacing.ts';
 import { Fault } from '../support/fault.ts';
+import { loadExeca, loadGot } from './packages.ts';
 import type { Supervisor } from './supervisor/supervisor.ts';
 import { markLastGood } from './switch.ts';
 import type { Places } from './trees.ts';
@@ -72,10 +71,12 @@ async function survives(leftMs: number, version: string, deps: ProbationDependen
 async function checkHealth({ health, environment }: ProbationDependencies, signal: AbortSignal): Promise<string | null> {
   try {
     if (health.url !== null) {
+      const { default: got } = await loadGot();
       const { statusCode } = await got(health.url, { timeout: { request: health.timeoutMs }, retry: { limit: 0 }, signal, followRedirect: false });
       // A redirect is most often one to a page that says sorry.
       if (statusCode < 200 || statusCode > 299) return `status ${statusCode}`;
     } else if (health.command !== null) {
+      const { execa } = await loadExeca();
       await execa('/bin/sh', ['-c', health.command], { env: environment, extendEnv: false, timeout: health.timeoutMs, cancelSignal: signal, stdio: 'ignore' });
     }
     return null;

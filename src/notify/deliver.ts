@@ -21,7 +21,7 @@ export async function post(url: string, notice: Notice, proxy: ProxyEnvironment,
     followRedirect: false,
     throwHttpErrors: false,
     timeout: { request: ANSWER_TIMEOUT_MS },
-    agent: agentsFor(proxy),
+    agent: await agentsFor(proxy),
   });
   try {
     const status = await new Promise<number>((resolve, reject) => {

@@ -1,9 +1,8 @@
 /** Tells formats apart by their first bytes, not by their names, and unpacks into an empty private directory. */
 import { chmod, copyFile, open } from 'node:fs/promises';
 import path from 'node:path';
+import { loadTar, loadZip } from '../packages.ts';
 import { corrupt, type Limits } from './rules.ts';
-import { unpackTar } from './tar.ts';
-import { unpackZip } from './zip.ts';
 
 type Format = 'gzip' | 'zstd' | 'tar' | 'zip' | 'executable' | 'unknown';
 
@@ -30,11 +29,11 @@ export async function unpack(file: string, into: string, bareName: string, limit
   switch (format) {
     case 'gzip':
     case 'zstd':
-      return unpackTar(file, format, into, limits, signal);
+      return (await loadTar()).unpackTar(file, format, into, limits, signal);
     case 'tar':
-      return unpackTar(file, 'none', into, limits, signal);
+      return (await loadTar()).unpackTar(file, 'none', into, limits, signal);
     case 'zip':
-      return unpackZip(file, into, limits, signal);
+      return (await loadZip()).unpackZip(file, into, limits, signal);
     case 'executable': {
       const target = path.join(into, bareName);
       await copyFile(file, target);

@@ -2,10 +2,11 @@
  * One HTTP request at a time, through `got`: retries off (the machine paces them), redirects followed by hand, every
  * body capped, every wait bounded, the token sent to the API's own origin only.
  */
-import http from 'node:http';
-import https from 'node:https';
-import got, { type OptionsInit, RequestError, type Response } from 'got';
+import type http from 'node:http';
+import type https from 'node:https';
+import type { Got, OptionsInit, Response } from 'got';
 import { Fault } from '../../support/fault.ts';
+import { loadGot, loadHttp } from '../packages.ts';
 
 export type HttpOptions = {
   /** For errors and the User-Agent, which GitHub requires. */
@@ -19,6 +20,7 @@ export type HttpOptions = {
   proxyEnvironment: ProxyEnvironment;
 };
 
+type Agents = { http: http.Agent; https: https.Agent };
 export type ProxyEnvironment = { HTTPS_PROXY?: string | undefined; NO_PROXY?: string | undefined };
 
 /** got would follow ten; GitHub needs one or two. */
@@ -26,15 +28,14 @@ const MOST_REDIRECTS = 5;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const TIMEOUTS = { lookup: 10_000, connect: 10_000, secureConnect: 10_000, send: 10_000, response: 20_000, socket: 30_000 };
 
-export type Answer = { stream: ReturnType<typeof got.stream>; status: number; headers: Response['headers']; url: string };
+export type Answer = { stream: ReturnType<Got['stream']>; status: number; headers: Response['headers']; url: string };
 
 export class Http {
   readonly options: HttpOptions;
-  readonly #agents: { http: http.Agent; https: https.Agent };
+  #agents: Agents | undefined;
 
   constructor(options: HttpOptions) {
     this.options = options;
-    this.#agents = agentsFor(options.proxyEnvironment);
   }
 
   /** Asks, follows redirects to allowed hosts, and hands out the body as a stream. Throws `Fault`. */
@@ -71,9 +72,10 @@ export class Http {
       throwHttpErrors: false,
       decompress,
       timeout: TIMEOUTS,
-      agent: this.#agents,
+      agent: (this.#agents ??= await agentsFor(this.options.proxyEnvironment)),
       signal,
     };
+    const { default: got } = await loadGot();
     const stream = got.stream(url, options as never);
     try {
       const response = await new Promise<Response>((resolve, reject) => {
@@ -103,7 +105,8 @@ export class Http {
 }
 
 /** Connections that end with their request, through the proxy that the environment names. */
-export function agentsFor({ HTTPS_PROXY, NO_PROXY }: ProxyEnvironment): { http: http.Agent; https: https.Agent } {
+export async function agentsFor({ HTTPS_PROXY, NO_PROXY }: ProxyEnvironment): Promise<Agents> {
+  const [{ default: http }, { default: https }] = await loadHttp();
   const proxyEnv = HTTPS_PROXY === undefined ? {} : { HTTPS_PROXY, ...(NO_PROXY === undefined ? {} : { NO_PROXY }) };
   return { http: new http.Agent({ keepAlive: false }), https: new https.Agent({ keepAlive: false, proxyEnv }) };
 }
@@ -135,7 +138,7 @@ export function networkFault(error: unknown, url: string): Fault {
   // What we ended a stream with comes back wrapped.
   if (error instanceof Error && error.cause instanceof Fault) return error.cause;
   const cause = error instanceof Error ? error : new Error(String(error));
-  const code = error instanceof RequestError ? error.code : ((cause as NodeJS.ErrnoException).code ?? '');
+  const { code = '' } = cause as NodeJS.ErrnoException;
   if (/CERT|TLS|SSL|SELF_SIGNED|UNABLE_TO/.test(code)) {
     return new Fault(
       'TLS_FAILED',

@@ -4,7 +4,7 @@
  */
 import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { execa } from 'execa';
+import { loadExeca } from '../packages.ts';
 import { writeToFifo } from './runit-service.ts';
 
 /** Whether init of this very container, and not only the image's files, is there. */
@@ -62,6 +62,7 @@ export async function isLoopElsewhere(stateDir: string): Promise<boolean> {
   const lock = realpathSync(file);
   const isOurs = readdirSync('/proc/self/fd').some((fd) => linkOr(`/proc/self/fd/${fd}`, '') === lock);
   if (isOurs) return false;
+  const { execa } = await loadExeca();
   const { stderr } = await execa(CHPST, ['-L', lock, 'true'], { reject: false, stdin: 'ignore', env: { PATH: process.env['PATH'] ?? '' }, extendEnv: false });
   // Its status is 111 whatever is wrong.
   return stderr.includes('unable to lock');
@@ -77,6 +78,7 @@ export async function appProcesses(updateDir: string, signal: 'KILL' | null = nu
   const [file = '', ...args] = user === null ? script : [CHPST, '-u', `:${user.uid}:${user.gid}`, ...script];
   // Token theft: the app's user may read this process's environment, so there is nothing in it. And may stop it: so it has its time.
   const env = { PATH: process.env['PATH'] ?? '' };
+  const { execa } = await loadExeca();
   const { stdout } = await execa(file, args, { reject: false, stdin: 'ignore', stderr: 'ignore', env, extendEnv: false, timeout: LOOK_TIMEOUT_MS });
   return [...new Set((stdout ?? '').split('\n').filter(Boolean).map(Number))];
 }

@@ -6,9 +6,9 @@ import { once } from 'node:events';
 import { createWriteStream, mkdirSync, readFileSync, rmSync, type WriteStream, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { execa } from 'execa';
 import { Fault } from '../../support/fault.ts';
 import type { AppCommand } from '../entry-point.ts';
+import { loadExeca } from '../packages.ts';
 import { groupMembers, isAlive, MARKER, type MarkedProcess, markedProcesses, processInfo, sendSignal } from './process-table.ts';
 import type { Exit, StopRequest, Supervisor } from './supervisor.ts';
 
@@ -142,6 +142,7 @@ export class EmbeddedSupervisor implements Supervisor {
   }
 
   async #spawn(tree: string, { file, args, cwd }: AppCommand): Promise<void> {
+    const { execa } = await loadExeca();
     const { directory, environment, output } = this.#options;
     const log = output === 'file' ? await this.#openLog(path.join(directory, 'app.log')) : null;
     const stream = output === 'inherit' ? 'inherit' : (log ?? 'ignore');

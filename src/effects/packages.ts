@@ -1,0 +1,14 @@
+/**
+ * Packages that not every run needs, loaded when one does: a check that finds nothing starts no process and reads no archive, and
+ * `status` asks nobody. They are two thirds of the program.
+ */
+export const loadExeca = () => import('execa');
+export const loadGot = () => import('got');
+export const loadHttp = () => Promise.all([import('node:http'), import('node:https')]);
+export const loadTar = () => import('./archive/tar.ts');
+export const loadZip = () => import('./archive/zip.ts');
+
+/** All of them, before the app is stopped: nothing is loaded while it is down. */
+export async function loadPackages(): Promise<void> {
+  await Promise.all([loadExeca(), loadGot(), loadHttp(), loadTar(), loadZip()]);
+}
