@@ -6,7 +6,8 @@ import { checkOnly, operate } from './cli/operate.ts';
 import { showEvents, showHistory, showReplay, showStatus } from './cli/read.ts';
 import { type Observe, run } from './cli/run.ts';
 import { showVerify } from './cli/verify.ts';
-import { parseConfig } from './config/config.ts';
+import { type Config, parseConfig } from './config/config.ts';
+import type { Log } from './runtime/runtime.ts';
 import { toFault } from './support/fault.ts';
 import { redact } from './support/redact.ts';
 
@@ -41,6 +42,7 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
   if (args.command === 'run')
     for (const name of result.unknown) log.warn(`${name} is not a setting of this program: a slip of the pen? docs/settings.md lists them all`);
   if (args.command === 'run' && config.UPDATE_VERIFY.length === 0) log.warn('UPDATE_VERIFY=none: whatever is downloaded is run, unverified');
+  if (args.command === 'run') warnOfHttp(config, log);
   try {
     return await perform(args, { config, places: placesOf(config), policy: policyOf(config), log, environment }, observe);
   } catch (error) {
@@ -49,6 +51,18 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
     log.warn(`${message} [${code}]`);
     if (code === 'UNEXPECTED') log.debug((error as Error).stack ?? '');
     return code === 'LOCKED' ? EXIT.tryAgain : EXIT.failed;
+  }
+}
+
+/** Long enough that nobody guesses it over a network. */
+const LEAST_TOKEN_CHARACTERS = 16;
+
+function warnOfHttp({ UPDATE_HTTP_ADDR, httpToken, webhookSecret }: Config, log: Log): void {
+  const secrets = { UPDATE_HTTP_TOKEN: httpToken(), UPDATE_WEBHOOK_SECRET: webhookSecret() };
+  for (const [name, value] of Object.entries(secrets)) {
+    if (value === null) continue;
+    if (UPDATE_HTTP_ADDR === undefined) log.warn(`${name} is set, and nothing listens without UPDATE_HTTP_ADDR`);
+    else if (value.length < LEAST_TOKEN_CHARACTERS) log.warn(`${name} is shorter than ${LEAST_TOKEN_CHARACTERS} characters, and may be guessed`);
   }
 }
 

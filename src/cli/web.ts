@@ -29,7 +29,6 @@ export async function startWebIfAsked(parts: Parts): Promise<Web | null> {
     isAppUp: async () => (await createSupervisor(parts, 'file').observe()) !== null,
     programVersion: programVersion(),
     log,
-    now: Date.now,
   });
 }
 

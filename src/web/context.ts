@@ -18,7 +18,6 @@ export type WebContext = {
   webhookSecret: () => string | null;
   hosts: readonly string[];
   log: Log;
-  now: () => number;
   /** Aborts when the server ends. */
   ending: AbortSignal;
 };

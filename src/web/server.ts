@@ -17,7 +17,6 @@ export type WebOptions = {
   isAppUp: () => Promise<boolean>;
   programVersion: string;
   log: Log;
-  now: () => number;
 };
 
 export type Web = {
@@ -44,12 +43,12 @@ const PROGRESS_EVERY_MS = 200;
 
 /** Listens, and tries again while the address is taken. */
 export function startWeb(options: WebOptions): Web {
-  const { log, now, address } = options;
+  const { log, address } = options;
   const changes = new Changes();
   const ending = new AbortController();
   let sight: Sight | null = null;
   let progress: Progress | null = null;
-  let progressAt = 0;
+  let progressAt = Number.NEGATIVE_INFINITY;
   const app = createApp({ ...options, sight: () => sight, changes, progress: () => progress, ending: ending.signal });
   const server = createAdaptorServer({
     fetch: app.fetch,
@@ -78,8 +77,9 @@ export function startWeb(options: WebOptions): Web {
       changes.announce();
     },
     progressed(receivedBytes, totalBytes) {
-      if (now() - progressAt < PROGRESS_EVERY_MS && receivedBytes < totalBytes) return;
-      progressAt = now();
+      const now = performance.now();
+      if (now - progressAt < PROGRESS_EVERY_MS && receivedBytes < totalBytes) return;
+      progressAt = now;
       progress = { receivedBytes, totalBytes };
       changes.announce();
     },

@@ -97,6 +97,20 @@ describe('an action', () => {
   });
 });
 
+describe('a setting that does not do what was meant', () => {
+  const firstLines = async (env: Record<string, string>) => {
+    await using served = await Served.create({ env });
+    return (await served.product.command(['run', '--once'])).stderr;
+  };
+
+  it('is warned of: a token where nothing listens, a token that may be guessed', async () => {
+    const nowhere = await firstLines({ UPDATE_HTTP_ADDR: '' });
+    assert.match(nowhere, /warning: UPDATE_HTTP_TOKEN is set, and nothing listens without UPDATE_HTTP_ADDR/);
+    assert.match(await firstLines({ UPDATE_HTTP_TOKEN: 'short' }), /warning: UPDATE_HTTP_TOKEN is shorter than 16 characters/);
+    assert.doesNotMatch(await firstLines({}), /warning: UPDATE_(?:HTTP|WEBHOOK)/);
+  });
+});
+
 describe('without a token', () => {
   it('there are no actions, and the probes, status and metrics are there', async () => {
     await using served = await Served.create({ env: { UPDATE_HTTP_TOKEN: '', UPDATE_WEBHOOK_SECRET: '' } });

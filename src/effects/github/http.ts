@@ -65,6 +65,7 @@ export class Http {
     const token = this.options.token();
     // Token theft: it goes to the API's own origin and nowhere else, whatever redirects say.
     const authorized = token !== null && new URL(url).origin === new URL(this.options.apiUrl).origin;
+    this.#agents ??= await agentsFor(this.options.proxyEnvironment);
     const options: OptionsInit = {
       headers: { 'user-agent': this.options.userAgent, ...headers, ...(authorized ? { authorization: `Bearer ${token}` } : {}) },
       retry: { limit: 0 },
@@ -72,7 +73,7 @@ export class Http {
       throwHttpErrors: false,
       decompress,
       timeout: TIMEOUTS,
-      agent: (this.#agents ??= await agentsFor(this.options.proxyEnvironment)),
+      agent: this.#agents,
       signal,
     };
     const { default: got } = await loadGot();
