@@ -155,10 +155,12 @@ export class Journal {
     return row === undefined || state === null ? null : { seq: row.seq, state };
   }
 
+  /** Losing one costs time, so it is written without a sync of its own: it may fall between the stop of the app and its start. */
   saveCheckpoint({ seq, state }: Checkpoint): void {
-    this.#db
-      .prepare('INSERT INTO checkpoint (id, seq, state) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, state = excluded.state')
-      .run(seq, sealed(state));
+    const upsert = this.#db.prepare(
+      'INSERT INTO checkpoint (id, seq, state) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, state = excluded.state',
+    );
+    this.#unsynced(() => upsert.run(seq, sealed(state)));
   }
 
   /** A named cell that may be overwritten; null if it was never written, or damaged. Not part of the truth, and never replayed. */

@@ -57,8 +57,8 @@ export type Log = { info(message: string, fields?: LogFields): void; warn(messag
 const SEEN_ON_DISK = new Set<FactType>(['appStopped', 'switched']);
 /** An updater that dies in these may die in them for ever. */
 const WORK_ON_A_RELEASE = new Set<EffectName>(['download', 'verify', 'extract', 'runHook', 'prepareSwitch']);
-/** A fold of so many facts takes about 20 ms; more than that starts from a checkpoint. */
-const CHECKPOINT_EVERY = 1000;
+/** Reading and folding so many facts takes about 20 ms of a start; more than that starts from a checkpoint. */
+const CHECKPOINT_EVERY = 200;
 /** Effects end soon after an abort; one that hangs in the kernel is not waited for for ever. */
 const ABORT_PATIENCE_MS = 10_000;
 /** After the journal could not be written, or something unexpected happened: when to look again. */
