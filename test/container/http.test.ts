@@ -1,11 +1,14 @@
 /** In the container: who wants to see it over HTTP keeps the updater resident. It hears the same words as the loop does, and does the same. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { sendSignal } from '../../src/effects/supervisor/process-table.ts';
 import { archive } from '../support/app.ts';
 import { Container, PROFILES } from '../support/docker/container.ts';
 import { freePort } from '../support/product.ts';
 
+/** 30 MB where it was measured first, and a fifth. */
+const MOST_ANONYMOUS_KB = 36_000;
 const TOKEN = 'operator-token-0123456789';
 
 async function served(profile: keyof typeof PROFILES = 'root') {
@@ -62,6 +65,19 @@ describe('a container that serves HTTP', { concurrency: 2 }, () => {
     await container.exec(['/usr/lib/self-update/bin/sv', 'term', '/run/self-update/private/service/app']);
     await container.fact('appCrashLooped');
     await container.fact('switched', ({ to, seq }) => to.version !== '0.0.2' && seq > 10);
+  });
+
+  it('takes little memory of its own while nothing is due, with dashboards open', async (t) => {
+    const { container, get, port } = await served();
+    await using _ = container;
+    await container.fact('oldVersionsRemoved');
+    const streams = await Promise.all(Array.from({ length: 5 }, () => fetch(`http://127.0.0.1:${port}/api/events`)));
+    for (const path of ['/', '/metrics', '/api/history']) assert.equal((await get(path)).status, 200);
+    const rollup = readFileSync(`/proc/${await container.processOf(/self-update\.js run/)}/smaps_rollup`, 'utf8');
+    const anonymousKb = Number(/^Anonymous:\s+(\d+) kB$/m.exec(rollup)?.[1]);
+    t.diagnostic(`${(anonymousKb / 1000).toFixed(1)} MB anonymous`);
+    assert.ok(anonymousKb > 1000 && anonymousKb < MOST_ANONYMOUS_KB, `${anonymousKb} kB`);
+    for (const stream of streams) await stream.body?.cancel();
   });
 
   it('comes back when its updater is killed, and ends in time', async () => {
