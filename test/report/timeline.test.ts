@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { Journal } from '../../src/journal/journal.ts';
@@ -11,9 +13,13 @@ import { facts, running, tree } from '../support/machine.ts';
 
 /** The journal of a released version, played again and again until it is long. */
 function longJournal(times: number): JournalRecord[] {
-  const journal = Journal.openForReading(path.join(import.meta.dirname, '..', 'journals', '0.0.1'));
+  // A copy: reading leaves files beside a journal.
+  const directory = mkdtempSync(path.join(os.tmpdir(), 'golden-'));
+  cpSync(path.join(import.meta.dirname, '..', 'journals', '0.0.1'), directory, { recursive: true });
+  const journal = Journal.openForReading(directory);
   const [first, ...rest] = journal?.read() ?? [];
   journal?.close();
+  rmSync(directory, { recursive: true });
   assert.ok(first !== undefined && rest.length > 10);
   const records = [first, ...Array.from({ length: times }, () => rest).flat()];
   return records.map((record, i) => ({ ...record, seq: i + 1 }));
