@@ -4,6 +4,7 @@ import type { Notifier } from '../notify/notifier.ts';
 import type { Channel } from '../notify/outbox.ts';
 import type { State } from '../runtime/fold.ts';
 import { restoreFrom } from '../runtime/restore.ts';
+import { Fault } from '../support/fault.ts';
 import { appEnvironment, type Parts, programVersion, readPollNote } from './compose.ts';
 
 const NOTE = 'notices';
@@ -27,7 +28,8 @@ export async function createNotifier({ config, policy, log, environment }: Parts
     channels,
     deliver: async (channel, notice) => {
       const [url, command] = [config.notifyUrl(), config.UPDATE_NOTIFY_CMD];
-      // Whoever is no longer set has nothing to be told.
+      // Whoever is no longer set has nothing to be told; a secret's file that is being replaced will be there again.
+      if (channel === 'url' && url === null && channels.includes('url')) throw new Fault('NOTIFY_FAILED', 'the file of UPDATE_NOTIFY_URL_FILE is not there');
       if (channel === 'url' && url !== null) await post(url, notice, proxy, `self-update/${programVersion()}`);
       if (channel === 'command' && command !== undefined) await runCommand(command, notice, appEnvironment(environment), log.info);
     },

@@ -44,16 +44,19 @@ export class Notifier {
   constructor(options: NotifierOptions) {
     this.#options = options;
     const { store, lastSeq, readFacts, stateAfter, now } = options;
-    this.#outbox = parsed(store.read());
-    const { seq } = this.#outbox;
-    this.#seq = lastSeq();
-    // Where notifications are new, what was before is no news.
-    if (seq === null || seq >= this.#seq) return;
-    const facts = readFacts(seq);
-    // Nor is what happened while they were switched off.
-    if (now() - (facts[0]?.at ?? 0) > OLD_NEWS_MS) return;
-    this.#state = stateAfter(seq);
-    for (const record of facts) this.#take(record, this.#state === null ? replay([record]) : evolve(this.#state, record));
+    this.#outbox = outboxSchema.parse({});
+    this.#safely(() => {
+      this.#outbox = parsed(store.read());
+      const { seq } = this.#outbox;
+      this.#seq = lastSeq();
+      // Where notifications are new, what was before is no news.
+      if (seq === null || seq >= this.#seq) return;
+      const facts = readFacts(seq);
+      // Nor is what happened while they were switched off.
+      if (now() - (facts[0]?.at ?? 0) > OLD_NEWS_MS) return;
+      this.#state = stateAfter(seq);
+      for (const record of facts) this.#take(record, this.#state === null ? replay([record]) : evolve(this.#state, record));
+    });
   }
 
   /** The state that the next fact is compared with. */
@@ -63,15 +66,19 @@ export class Notifier {
 
   /** A fact was journaled. */
   observe(record: JournalRecord, state: State): void {
-    this.#take(record, state);
-    this.#start();
+    this.#safely(() => {
+      this.#take(record, state);
+      this.#start();
+    });
   }
 
   /** Something was learnt by a poll. */
   look(): void {
-    this.#noticeChecks();
-    this.#save();
-    this.#start();
+    this.#safely(() => {
+      this.#noticeChecks();
+      this.#save();
+      this.#start();
+    });
   }
 
   /** When something is to be tried again, wall clock; null when nothing is. */
@@ -85,8 +92,10 @@ export class Notifier {
   async end(patienceMs: number): Promise<void> {
     this.#ended = true;
     clearTimeout(this.#timer);
-    this.#noticeChecks();
-    this.#start();
+    this.#safely(() => {
+      this.#noticeChecks();
+      this.#start();
+    });
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, patienceMs);
@@ -105,9 +114,10 @@ export class Notifier {
     if (found !== null) this.#put(found);
   }
 
-  #put(found: Notice): void {
+  /** In one write with what it changes: a kill in between would lose it, or tell it twice. */
+  #put(found: Notice, changes: Partial<Outbox> = {}): void {
     const { channels, secrets, now } = this.#options;
-    this.#outbox = enqueue(this.#outbox, redactJson(found, secrets()), channels, now());
+    this.#outbox = { ...enqueue(this.#outbox, redactJson(found, secrets()), channels, now()), ...changes };
     this.#save();
   }
 
@@ -119,23 +129,26 @@ export class Notifier {
     const version = this.#state?.snapshot.context.current?.version ?? null;
     const { failingTold } = this.#outbox;
     if (!fails) {
+      const over = { failingSince: null, failingTold: false };
       if (failingTold)
-        this.#put(notice({ event: 'checksRecovered', from: version, to: version, code: null, reason: null }, repository, `recovered-${now()}`, now()));
-      if (failingTold || this.#outbox.failingSince !== null) this.#keep({ failingSince: null, failingTold: false });
+        this.#put(notice({ event: 'checksRecovered', from: version, to: version, code: null, reason: null }, repository, `recovered-${now()}`, now()), over);
+      else this.#outbox = { ...this.#outbox, ...over };
       return;
     }
     const since = this.#outbox.failingSince ?? lastSuccessAt ?? lastError.at;
-    if (this.#outbox.failingSince === null) this.#keep({ failingSince: since });
+    this.#outbox = { ...this.#outbox, failingSince: since };
     if (failingTold || now() - since < failingAfterMs) return;
-    this.#keep({ failingTold: true });
-    this.#put(
-      notice({ event: 'checksFailing', from: version, to: version, code: lastError.code, reason: lastError.message }, repository, `failing-${since}`, now()),
-    );
+    const draft = { event: 'checksFailing', from: version, to: version, code: lastError.code, reason: lastError.message } as const;
+    this.#put(notice(draft, repository, `failing-${since}`, now()), { failingTold: true });
   }
 
-  #keep(changes: Partial<Outbox>): void {
-    this.#outbox = { ...this.#outbox, ...changes };
-    this.#save();
+  /** Called in the middle of a fact and of a check: what is wrong here must not be taken for trouble there. */
+  #safely(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#options.log.warn(`a notification may be missing: ${(error as Error).message} [NOTIFY_FAILED]`);
+    }
   }
 
   /** A full disk keeps nobody from the app: what is not kept is told by this updater, or not at all. */

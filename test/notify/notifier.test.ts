@@ -18,6 +18,7 @@ class Setting {
   now = Date.UTC(2026, 0, 1);
   told: Told[] = [];
   fails = false;
+  readonly torn: string[] = [];
   readonly warnings: string[] = [];
 
   /** What the journal has before notifications are thought of. */
@@ -39,6 +40,9 @@ class Setting {
       store: {
         read: () => this.note,
         write: (text) => {
+          const { failingTold, pending } = JSON.parse(text) as { failingTold: boolean; pending: unknown[] };
+          // What a kill right here would leave: it counts as told, and is neither told nor waiting.
+          if (failingTold && pending.length === 0 && !this.events().includes('checksFailing')) this.torn.push(text);
           this.note = text;
         },
       },
@@ -186,6 +190,7 @@ describe('a notification', () => {
     notifier.look();
     await notifier.end(1000);
     assert.deepEqual(setting.events(), ['checksFailing', 'checksRecovered']);
+    assert.deepEqual(setting.torn, [], 'no kill between two writes loses one');
     assert.match(setting.told[0]?.notice.text ?? '', /checks fail for long, 1\.0\.0 runs on: no network/);
   });
 
@@ -283,6 +288,21 @@ describe('a notification', () => {
     setting.play(notifier, ...update('2.0.0'));
     await notifier.end(50);
     assert.match(setting.note ?? '', /"event":"updated"/, 'the next updater tells it');
+  });
+
+  it('is never in the way: what goes wrong with it is said, and goes no further', async () => {
+    const setting = new Setting();
+    setting.now = setting.story.at;
+    await setting.started().end(1000);
+    setting.play(null, facts.found('2.0.0'));
+    const broken = (): never => {
+      throw new Error('broken');
+    };
+    const notifier = setting.started({ stateAfter: broken, pollNote: broken });
+    setting.play(notifier, facts.installed('2.0.0'));
+    notifier.look();
+    await notifier.end(1000);
+    assert.deepEqual(setting.warnings, Array(3).fill('a notification may be missing: broken [NOTIFY_FAILED]'));
   });
 
   it('carries no secret', async () => {
