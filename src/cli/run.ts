@@ -3,7 +3,6 @@ import { createInterface } from 'node:readline';
 import { awaitFree, isLoopElsewhere } from '../effects/supervisor/container.ts';
 import type { Supervisor } from '../effects/supervisor/supervisor.ts';
 import { stateDir } from '../effects/trees.ts';
-import type { Journal } from '../journal/journal.ts';
 import { acquireLock } from '../journal/lock.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import type { Notifier } from '../notify/notifier.ts';
@@ -25,7 +24,7 @@ export type Observe = (record: JournalRecord, state: State) => void;
 /** Who is told of what the updater does. */
 type Watchers = { onRecord: Observe; onProgress: (received: number, total: number) => void; web: Web | null };
 
-type Updater = { runtime: Runtime; supervisor: Supervisor; journal: Journal; notifier: Notifier | null; end: () => void };
+type Updater = { runtime: Runtime; supervisor: Supervisor; notifier: Notifier | null; end: () => void };
 
 export async function run(args: Arguments, parts: Parts, observe: Observe): Promise<number> {
   const { log, config } = parts;
@@ -113,7 +112,7 @@ async function begin(args: Arguments, parts: Parts, { onRecord, onProgress, web 
   web?.attach(sightFor(parts, journal, runtime, supervisor));
   await runtime.start({ poll: args.now });
   const kept = undo.move();
-  return { runtime, supervisor, journal, notifier, end: () => kept.dispose() };
+  return { runtime, supervisor, notifier, end: () => kept.dispose() };
 }
 
 /** A loop that sleeps between two runs holds the directory all the same. */

@@ -26,6 +26,8 @@ const factsQuery = z.object({
   before: z.coerce.number().int().min(1).optional().describe('facts before this one; the newest without it'),
   limit: z.coerce.number().int().min(1).max(MOST_EVENTS).default(100),
 });
+/** A page asks for it at every fact: years of updates are not told each time. */
+const historyQuery = z.object({ limit: z.coerce.number().int().min(1).max(100_000).default(200).describe('the newest so many') });
 const replayQuery = z.object({ at: z.coerce.number().int().min(1).describe('number of the fact') });
 
 export function addReading(api: Api, context: WebContext): void {
@@ -43,13 +45,14 @@ export function addReading(api: Api, context: WebContext): void {
     {
       method: 'get',
       path: '/api/history',
-      summary: 'The updates so far, oldest first',
-      responses: { 200: json(historySchema, 'the updates, and the way of the last one'), 503: starting },
+      summary: 'The newest updates, oldest first',
+      query: historyQuery,
+      responses: { 200: json(historySchema, 'the updates, and the way of the last one'), 400: refusal('not a number'), 503: starting },
     },
     async (c) => {
       const { timeline } = sightOf(context);
       await timeline.catchUp();
-      return c.json({ updates: timeline.updates, way: timeline.way });
+      return c.json({ updates: timeline.updates.slice(-queryOf(c, historyQuery).limit), way: timeline.way });
     },
   );
   api.add(

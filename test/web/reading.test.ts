@@ -47,6 +47,7 @@ describe('what is told over HTTP', () => {
     );
     assert.deepEqual(way.slice(0, 3), ['checking', 'downloading', 'verifying']);
     assert.equal(way.at(-1), 'running.settled');
+    assert.equal((await served.ask('/api/history?limit=0')).status, 400);
   });
 
   it('hands out the journal in pages', async () => {

@@ -19,6 +19,15 @@ export type Context = {
 };
 export type Replay = { seq: number; state: string; value: unknown; outstanding: string[]; context: Context };
 
+/** A state with the one inside it: `running.settled`. */
+export function pathOf(value: unknown): string {
+  return typeof value === 'string'
+    ? value
+    : Object.entries(value as object)
+        .flat()
+        .join('.');
+}
+
 /** Throws an `Error` whose message is the server's own. */
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   return answerOf<T>(await fetch(path, signal === undefined ? {} : { signal }));

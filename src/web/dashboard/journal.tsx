@@ -1,6 +1,6 @@
 /** The journal, and time travel: choose a fact, see the state then. */
 import { useEffect, useState } from 'preact/hooks';
-import { type Context, type Event, get, type Replay } from './api.ts';
+import { type Context, type Event, get, pathOf, type Replay } from './api.ts';
 import { Moment } from './time.tsx';
 
 /** The state after a fact; null for now. */
@@ -83,17 +83,7 @@ function Then({ replay: { seq, value, outstanding, context } }: { replay: Replay
     <div class="then-card" data-testid="then">
       <h3>After fact {seq}</h3>
       <dl class="pairs">
-        {[
-          [
-            'State',
-            typeof value === 'string'
-              ? value
-              : Object.entries(value as object)
-                  .flat()
-                  .join('.'),
-          ],
-          ...pairs(context),
-        ].map(([name, text]) => (
+        {[['State', pathOf(value)], ...pairs(context)].map(([name, text]) => (
           <div key={name}>
             <dt>{name}</dt>
             <dd>{text}</dd>

@@ -2,6 +2,7 @@
 import { render } from 'preact';
 import { useState } from 'preact/hooks';
 import { Actions } from './actions.tsx';
+import { pathOf } from './api.ts';
 import { Journal, useReplay } from './journal.tsx';
 import { useLive } from './live.ts';
 import { Overview } from './overview.tsx';
@@ -40,14 +41,6 @@ function App() {
       </footer>
     </>
   );
-}
-
-function pathOf(value: unknown): string {
-  return typeof value === 'string'
-    ? value
-    : Object.entries(value as object)
-        .flat()
-        .join('.');
 }
 
 const root = document.getElementById('app');
