@@ -7,8 +7,8 @@ import { showEvents, showHistory, showReplay, showStatus } from './cli/read.ts';
 import { type Observe, run } from './cli/run.ts';
 import { showVerify } from './cli/verify.ts';
 import { type Config, parseConfig } from './config/config.ts';
-import type { Log } from './runtime/runtime.ts';
 import { toFault } from './support/fault.ts';
+import type { Log } from './support/log.ts';
 import { redact } from './support/redact.ts';
 
 /** Runs one command line to its exit status. `observe` is told of every fact that `run` journals: the inspector's way in. */

@@ -1,5 +1,5 @@
 /** The log: one line an event on standard error, prefixed, as text or JSON, with secrets blacked out. */
-import type { Log, LogFields } from '../runtime/runtime.ts';
+import type { Log, LogFields } from '../support/log.ts';
 import { redact } from '../support/redact.ts';
 
 export type LogOptions = { format: 'text' | 'json'; verbose: boolean; now: () => number; secrets: () => readonly string[]; write: (line: string) => void };

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { type Places, readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
 import { restore } from '../runtime/restore.ts';
-import type { Log } from '../runtime/runtime.ts';
+import type { Log } from '../support/log.ts';
 
 /** Facts whose chain is checked at each start: about 20 ms for all of them. `replay` checks every one. */
 const CHECKED_AT_START = 2000;

@@ -5,7 +5,7 @@ import { statePath } from '../report/event.ts';
 import { waitingFor } from '../report/waiting.ts';
 import { describeFact, formatBytes, formatDuration, isTrouble } from '../report/words.ts';
 import { type State, stateName } from '../runtime/fold.ts';
-import type { Log } from '../runtime/runtime.ts';
+import type { Log } from '../support/log.ts';
 
 const BAR_WIDTH = 24;
 /** A terminal is redrawn ten times a second; a log gets a line every few. */

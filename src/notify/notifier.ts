@@ -5,7 +5,7 @@
 import type { PollNote } from '../effects/check.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import { evolve, replay, type State } from '../runtime/fold.ts';
-import type { Log } from '../runtime/runtime.ts';
+import type { Log } from '../support/log.ts';
 import { redactJson } from '../support/redact.ts';
 import { type Notice, notice, noticeOf } from './notice.ts';
 import { type Channel, delivered, dueAt, enqueue, type Outbox, outboxSchema, type Pending, postponed, replaced } from './outbox.ts';

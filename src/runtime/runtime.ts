@@ -13,6 +13,7 @@ import type { Policy, World } from '../machines/model.ts';
 import { remainingMs } from '../machines/pacing.ts';
 import { fallback, isCrashLoop } from '../machines/rules.ts';
 import { type Fault, toFault } from '../support/fault.ts';
+import type { Log } from '../support/log.ts';
 import { makePrivate } from '../support/private.ts';
 import { redactJson } from '../support/redact.ts';
 import { BootGate } from './boot-gate.ts';
@@ -48,10 +49,6 @@ export type RuntimeOptions = {
   /** What no fact may contain. */
   secrets: () => readonly string[];
 };
-
-/** `fields` are for machines: the log's JSON has them beside the message. */
-export type LogFields = Readonly<Record<string, string | number>>;
-export type Log = { info(message: string, fields?: LogFields): void; warn(message: string, fields?: LogFields): void; debug(message: string): void };
 
 /** These lie between stop and start: recovery sees them on the disk, so their sync waits for the next durable fact. */
 const SEEN_ON_DISK = new Set<FactType>(['appStopped', 'switched']);

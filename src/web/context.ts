@@ -1,6 +1,7 @@
 /** What every route is given. */
-import type { Log } from '../runtime/runtime.ts';
+
 import { Fault } from '../support/fault.ts';
+import type { Log } from '../support/log.ts';
 import type { Changes, Sight } from './sight.ts';
 
 export type Progress = { receivedBytes: number; totalBytes: number };

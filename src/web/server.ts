@@ -2,7 +2,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { createAdaptorServer } from '@hono/node-server';
-import type { Log } from '../runtime/runtime.ts';
+import type { Log } from '../support/log.ts';
 import { createApp } from './app.ts';
 import type { Progress } from './context.ts';
 import { Changes, type Sight } from './sight.ts';

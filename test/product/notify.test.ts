@@ -5,12 +5,11 @@ import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { Ajv2020 } from 'ajv/dist/2020.js';
-import formats from 'ajv-formats';
 import { execa } from 'execa';
 import type { Notice } from '../../src/notify/notice.ts';
 import { appArchive, archive } from '../support/app.ts';
 import { Product } from '../support/product.ts';
+import { validatorOf } from '../support/schema.ts';
 
 /** A receiver as Slack, Discord or anybody has one. */
 class Receiver implements AsyncDisposable {
@@ -106,10 +105,9 @@ describe('notifications', { concurrency: 2 }, () => {
     updater.kill('SIGHUP');
     const back = await receiver.until('rolledBack');
     assert.deepEqual([back.from, back.to, back.code], ['0.0.3', '0.0.2', 'APP_EXITED']);
-    const ajv = new Ajv2020();
-    (formats as unknown as { default: (ajv: Ajv2020) => void }).default(ajv);
     const schema = JSON.parse(readFileSync(path.join(import.meta.dirname, '..', '..', 'docs', 'notification.schema.json'), 'utf8')) as object;
-    for (const notice of receiver.notices) assert.ok(ajv.validate(schema, notice), JSON.stringify(ajv.errors));
+    const fits = validatorOf(schema);
+    for (const notice of receiver.notices) assert.ok(fits(notice), JSON.stringify(fits.errors));
     assert.deepEqual(
       receiver.notices.map(({ event }) => event),
       ['updated', 'rolledBack'],

@@ -71,13 +71,19 @@ describe('the terminal', () => {
   });
 
   it('is redrawn by `status --watch` in place', NEEDS_TERMINAL, async () => {
-    const watcher = execa('script', ['-qec', `timeout -s INT 2 ${process.execPath} ${BIN} status --watch`, '/dev/null'], {
+    const watcher = execa('script', ['-qec', `exec ${process.execPath} ${BIN} status --watch`, '/dev/null'], {
       env: { ...product.env, TERM: 'xterm' },
       extendEnv: false,
       reject: false,
+      buffer: false,
       stdin: 'ignore',
     });
-    const { stdout } = await watcher;
+    let stdout = '';
+    for await (const chunk of watcher.nodeChildProcess.stdout ?? []) {
+      stdout += String(chunk);
+      if (/\u001b\[\d+A\u001b\[J/.test(stdout)) watcher.kill('SIGTERM');
+    }
+    await watcher;
     const lines = stdout.split('\u001b[J')[0]?.split('\n').length ?? 0;
     const up = Number(/\u001b\[(\d+)A\u001b\[J/.exec(stdout)?.[1]);
     assert.ok(up >= 8 && up < lines + 6, `${up} lines up of ${lines}`);

@@ -23,11 +23,19 @@ async function seriousTrouble(page: Page): Promise<string[]> {
     .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
 }
 
+declare global {
+  interface Window {
+    seen: { lit: string[]; progress: number[]; highlighted: string[] };
+    /** What an injected script would set. */
+    owned?: number;
+  }
+}
+
 /** Remembers each state that was lit, and each value that the progress bar had. */
 async function record(page: Page): Promise<void> {
   await page.evaluate(() => {
     const seen = { lit: [] as string[], progress: [] as number[], highlighted: [] as string[] };
-    Object.assign(window, { seen });
+    window.seen = seen;
     const look = () => {
       const lit = document.querySelector('[data-testid=lit]')?.textContent ?? '';
       if (lit !== seen.lit.at(-1)) seen.lit.push(lit);
@@ -40,7 +48,7 @@ async function record(page: Page): Promise<void> {
     look();
   });
 }
-const seen = (page: Page) => page.evaluate(() => (window as unknown as { seen: { lit: string[]; progress: number[]; highlighted: string[] } }).seen);
+const seen = (page: Page) => page.evaluate(() => window.seen);
 
 describe('the dashboard', () => {
   let served: Served;
@@ -216,7 +224,7 @@ describe('the dashboard', () => {
     await served.act('deny', { version: evil });
     const { page, context, errors } = await visit(browser, served.url);
     await page.getByText(/Denied:.*onerror/).waitFor();
-    assert.equal(await page.evaluate(() => (window as unknown as { owned?: number }).owned), undefined);
+    assert.equal(await page.evaluate(() => window.owned), undefined);
     assert.deepEqual(errors, []);
     await context.close();
   });

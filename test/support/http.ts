@@ -1,10 +1,9 @@
 /** The product with its server on, and a client that holds every answer to the server's own description. */
 import assert from 'node:assert/strict';
 import http from 'node:http';
-import { Ajv2020 } from 'ajv/dist/2020.js';
-import formats from 'ajv-formats';
 import { appArchive } from './app.ts';
 import { freePort, Product, type ProductOptions } from './product.ts';
+import { validatorOf } from './schema.ts';
 
 export const OPERATOR_TOKEN = 'operator-token-0123456789';
 export const WEBHOOK_SECRET = "It's a Secret to Everybody";
@@ -102,9 +101,7 @@ export class Served {
     const content = response.content?.[type ?? ''];
     assert.ok(content !== undefined, `${method} ${path} answered ${type}`);
     if (type !== 'application/json') return;
-    const ajv = new Ajv2020({ strict: false, allErrors: true });
-    (formats as unknown as { default: (ajv: Ajv2020) => void }).default(ajv);
-    const validate = ajv.compile(content.schema);
+    const validate = validatorOf(content.schema);
     assert.ok(validate(JSON.parse(text)), `${method} ${path}: ${JSON.stringify(validate.errors)}\n${text}`);
   }
 
