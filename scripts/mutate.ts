@@ -86,7 +86,8 @@ const MUTANTS: readonly Mutant[] = [
     '      }',
   ),
   removed('src/journal/journal.ts', '  return sealed(content) === text ? content : null;', JOURNAL, '  return content;'),
-  removed('src/journal/journal.ts', "  if (found !== 'ok')", ['test/journal/journal.test.ts'], "  if (found === '')"),
+  removed('src/journal/schema.ts', "if (words(found.get(name) ?? '') !== words(sql))", ['test/journal/journal.test.ts'], 'if (false)'),
+  removed('src/journal/schema.ts', "  if (found !== 'ok')", ['test/journal/journal.test.ts'], "  if (found === '')"),
 ];
 
 /** So that a new one does not stay without its mutant. */

@@ -13,11 +13,8 @@ import { type Fact, NewerFactError, parseFact, serializeFact } from '../machines
 import { Fault } from '../support/fault.ts';
 import { makePrivate } from '../support/private.ts';
 import type { JournalRecord } from './record.ts';
+import { checkPages, checkVersion, prepareSchema } from './schema.ts';
 
-/** Bumped when the tables change; facts have versions of their own. */
-const SCHEMA_VERSION = 1;
-/** "self-upd" does not fit: 'sUpd' as SQLite's application id, so that `file` and we recognise it. */
-const APPLICATION_ID = 0x73557064;
 /** Hash of nothing, before the first fact. */
 const GENESIS = '0'.repeat(64);
 /** A reader gives up on a lock after this; a writer too, since it is alone. */
@@ -185,11 +182,7 @@ export class Journal {
   }
 
   close(): void {
-    try {
-      if (!this.#readOnly) this.#db.exec('PRAGMA optimize');
-    } finally {
-      this.#db.close();
-    }
+    this.#db.close();
   }
 
   #tail(): { seq: number; hash: string } {
@@ -202,35 +195,6 @@ export class Journal {
     if (!row) throw new Fault('JOURNAL_CORRUPT', `fact ${seq} is missing from the journal`);
     return row.hash;
   }
-}
-
-function prepareSchema(db: DatabaseSync): void {
-  const { user_version: version } = db.prepare('PRAGMA user_version').get() as { user_version: number };
-  checkVersion(version);
-  if (version === SCHEMA_VERSION) return;
-  const tables = db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get();
-  if (version < 0 || tables !== undefined) throw new Fault('JOURNAL_CORRUPT', `the journal names no schema, but is not empty: the file was damaged`);
-  db.exec(`
-    BEGIN IMMEDIATE;
-    CREATE TABLE facts (
-      seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, type TEXT NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL,
-      effect TEXT, command TEXT, hash TEXT NOT NULL
-    ) STRICT;
-    CREATE INDEX facts_by_command ON facts (command) WHERE command IS NOT NULL;
-    CREATE TABLE checkpoint (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, state TEXT NOT NULL) STRICT;
-    CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-    PRAGMA application_id = ${APPLICATION_ID};
-    PRAGMA user_version = ${SCHEMA_VERSION};
-    COMMIT;
-  `);
-}
-
-function checkVersion(version: number): void {
-  if (version > SCHEMA_VERSION)
-    throw new Fault(
-      'JOURNAL_NEWER',
-      `the journal was written by a newer self-update (schema ${version}, this one knows ${SCHEMA_VERSION}): use the newer image`,
-    );
 }
 
 function misfit(seq: number): Fault {
@@ -251,12 +215,6 @@ function sealed(text: string): string {
 function unsealed(text: string): string | null {
   const content = text.slice(65);
   return sealed(content) === text ? content : null;
-}
-
-/** Damage that no fact shows would come up later, in the middle of an update: looked for at the start (SQLite, "PRAGMA quick_check"). */
-function checkPages(db: DatabaseSync): void {
-  const { quick_check: found } = db.prepare('PRAGMA quick_check(1)').get() as { quick_check: string };
-  if (found !== 'ok') throw new Fault('JOURNAL_CORRUPT', `the journal can't be read (${found}): the file was damaged`);
 }
 
 /** SQLITE_CORRUPT (11) and SQLITE_NOTADB (26), https://www.sqlite.org/rescode.html */

@@ -147,6 +147,19 @@ describe('the journal', () => {
     assert.throws(() => Journal.open(directory), corrupt);
   });
 
+  for (const [table, column, flipped] of [
+    ['notes', 'value', 'valve'],
+    ['checkpoint', 'state', 'stave'],
+    ['facts', 'effect', 'effelt'],
+  ] as const)
+    it(`notices at once a flipped bit in the description of ${table}`, () => {
+      filled(3).close();
+      const content = readFileSync(Journal.path(directory), 'latin1');
+      const at = content.indexOf(column, content.indexOf(`CREATE TABLE ${table} `));
+      writeFileSync(Journal.path(directory), `${content.slice(0, at)}${flipped}${content.slice(at + column.length)}`, 'latin1');
+      assert.throws(() => Journal.open(directory), corrupt);
+    });
+
   it('passes over a note and a checkpoint that were damaged', () => {
     const journal = filled(1);
     journal.writeNote('poll', '{"a":1}');
