@@ -1,5 +1,5 @@
 /** `download`: into a part file that survives crashes, resumed by `Range`, capped, hashed as it comes. */
-import { copyFile, type FileHandle, open, rm, stat } from 'node:fs/promises';
+import { copyFile, open, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
@@ -8,6 +8,8 @@ import { Fault } from '../support/fault.ts';
 import { ensureDirectory } from './durable.ts';
 import { clearTemporary } from './garbage.ts';
 import { type Answer, type Http, hostOf, networkFault } from './github/http.ts';
+import { tellGarbage } from './memory.ts';
+import { PartWriter } from './part-writer.ts';
 import { type Sealed, seal } from './seal.ts';
 import { checkSpace } from './space.ts';
 import { findKept, type Places, readBaked, temporaryDir } from './trees.ts';
@@ -54,13 +56,15 @@ export async function download({ release }: EffectInputs['download'], signal: Ab
   await ensureDirectory(temporaryDir(places), 0o700);
   await clearTemporary(places, file);
   await checkSpace(places, release, { alreadyThere: await sizeOf(file) });
+  let sum: string | null = null;
   if (origin === 'file') await copyFile(asset.url, file);
-  else if ((await sizeOf(file)) !== asset.sizeBytes || asset.sizeBytes === 0) await fetchInto(file, release, signal, deps);
-  const { sizeBytes, sha256 } = await seal(file, deps.sealed);
+  else if ((await sizeOf(file)) !== asset.sizeBytes || asset.sizeBytes === 0) sum = await fetchInto(file, release, signal, deps);
+  const { sizeBytes, sha256 } = await seal(file, deps.sealed, sum);
   return { type: 'downloaded', path: file, sizeBytes, sha256 };
 }
 
-async function fetchInto(file: string, release: Release, signal: AbortSignal, deps: DownloadDependencies): Promise<void> {
+/** Returns the sum of what was received; null if the file had a beginning already. */
+async function fetchInto(file: string, release: Release, signal: AbortSignal, deps: DownloadDependencies): Promise<string | null> {
   const { asset } = release;
   let offset = await sizeOf(file);
   if (offset >= asset.sizeBytes) {
@@ -97,12 +101,14 @@ async function fetchInto(file: string, release: Release, signal: AbortSignal, de
       `${hostOf(answer.url)} offers ${announced} bytes for ${asset.name}, and ${expected} are expected: the asset was replaced meanwhile, or something on the way answers in its place`,
     );
   }
-  const handle = await open(file, resumed ? 'a' : 'w', 0o600);
+  const part = new PartWriter(await open(file, resumed ? 'a' : 'w', 0o600));
   try {
-    await receive(answer, handle, { received: resumed ? offset : 0, release, signal, deps });
+    await receive(answer, part, { received: resumed ? offset : 0, release, signal, deps });
   } finally {
-    await handle.close();
+    // Also what came before the connection broke: the next try goes on from there.
+    await part.close();
   }
+  return resumed ? null : part.sum();
 }
 
 function ask({ asset }: Release, offset: number, signal: AbortSignal, { http }: DownloadDependencies): Promise<Answer> {
@@ -113,7 +119,7 @@ function ask({ asset }: Release, offset: number, signal: AbortSignal, { http }: 
 
 type Reception = { received: number; release: Release; signal: AbortSignal; deps: DownloadDependencies };
 
-async function receive(answer: Answer, handle: FileHandle, { received, release, signal, deps }: Reception): Promise<void> {
+async function receive(answer: Answer, part: PartWriter, { received, release, signal, deps }: Reception): Promise<void> {
   const { asset } = release;
   const stall = new Fault(
     'DOWNLOAD_STALLED',
@@ -135,7 +141,8 @@ async function receive(answer: Answer, handle: FileHandle, { received, release, 
       // Endless data: never more than was announced.
       if (received > asset.sizeBytes)
         throw new Fault('LENGTH_MISMATCH', `${hostOf(answer.url)} sent more than the ${asset.sizeBytes} bytes that were announced for ${asset.name}`);
-      await handle.writeFile(bytes);
+      await part.write(bytes);
+      tellGarbage(bytes.length);
       deps.onProgress(received, asset.sizeBytes);
     }
   } catch (error) {

@@ -4,7 +4,6 @@
  */
 import { chmod, mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
 import { fingerprint, type InstalledVersion } from '../machines/model.ts';
@@ -44,7 +43,7 @@ export async function extract({ release, path: archive, sha256 }: EffectInputs['
     await mkdir(work, { mode: 0o700 });
     const tree = await build(archive, work, { release, version }, signal, deps).catch(async (error: unknown) => {
       // Until the next try, which may be an hour away, a half of a tree would keep the disk full, for the app too.
-      await removeWhatIsStillWritten(work);
+      await removeTree(work).catch(() => {});
       throw error;
     });
     // Left by a crash between rename and sync, or by hand: without a manifest it counts as nothing.
@@ -55,14 +54,6 @@ export async function extract({ release, path: archive, sha256 }: EffectInputs['
   }
   if (release.origin !== 'baked') await rm(archive, { force: true });
   return { type: 'installed', version };
-}
-
-/** node-tar goes on writing for a moment after it was stopped. */
-async function removeWhatIsStillWritten(work: string): Promise<void> {
-  for (let tries = 0; tries < 20 && (await exists(work)); tries++) {
-    if (tries > 0) await sleep(25);
-    await removeTree(work).catch(() => {});
-  }
 }
 
 function descriptionOf({ path: _, ...described }: InstalledVersion): Manifest['version'] {

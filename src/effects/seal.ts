@@ -1,16 +1,19 @@
 /** From the download on, a file is what its digest says, also across a crash: between its fact and its use there may be a power cut. */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { open, rm } from 'node:fs/promises';
+import { open, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Fault } from '../support/fault.ts';
 import { syncDirectory } from './durable.ts';
+import { piecesOf } from './pieces.ts';
 
 /** What this process hashed itself, by path: it need not be read again. Digests are lower-case hex sha256. */
 export type Sealed = Map<string, string>;
 
-/** Makes the file durable and hashes what is really in it, also what an earlier try left. */
-export async function seal(file: string, sealed: Sealed): Promise<{ sizeBytes: number; sha256: string }> {
+/**
+ * Makes the file durable and hashes what is really in it, also what an earlier try left. `sum`: of what this process wrote into it just now,
+ * from its first byte to its last; then it need not be read again.
+ */
+export async function seal(file: string, sealed: Sealed, sum: string | null): Promise<{ sizeBytes: number; sha256: string }> {
   const handle = await open(file, 'r+');
   try {
     await handle.sync();
@@ -22,9 +25,9 @@ export async function seal(file: string, sealed: Sealed): Promise<{ sizeBytes: n
     await handle.close();
   }
   await syncDirectory(path.dirname(file));
-  const hashed = await hashFile(file);
-  sealed.set(file, hashed.sha256);
-  return hashed;
+  const { sizeBytes, sha256 } = sum === null ? await hashFile(file) : { sizeBytes: (await stat(file)).size, sha256: sum };
+  sealed.set(file, sha256);
+  return { sizeBytes, sha256 };
 }
 
 /** Throws `Fault` `DOWNLOAD_LOST` when the file is no longer what was downloaded, and removes it: the next try fetches it anew. */
@@ -42,9 +45,9 @@ export async function assertSealed(file: string, sha256: string, sealed: Sealed)
 async function hashFile(file: string): Promise<{ sizeBytes: number; sha256: string }> {
   const hash = createHash('sha256');
   let sizeBytes = 0;
-  for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 })) {
-    hash.update(chunk as Buffer);
-    sizeBytes += (chunk as Buffer).length;
+  for await (const piece of piecesOf(file)) {
+    hash.update(piece);
+    sizeBytes += piece.length;
   }
   return { sizeBytes, sha256: hash.digest('hex') };
 }

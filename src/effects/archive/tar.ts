@@ -1,13 +1,15 @@
 /** Unpacks tar archives by `tar`, strictly, behind the gate. */
 import { createReadStream } from 'node:fs';
-import { mkdir, stat, symlink } from 'node:fs/promises';
-import path from 'node:path';
-import { Transform } from 'node:stream';
+import { stat } from 'node:fs/promises';
+import type { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
-import { type ReadEntry, Unpack } from 'tar';
+import { Parser, type ReadEntry } from 'tar';
 import { Fault, isErrno, toFault } from '../../support/fault.ts';
+import { tellGarbage } from '../memory.ts';
+import { piecesOf } from '../pieces.ts';
 import { checkRatio, corrupt, type Entry, Gate, installedMode, type Limits, refused, tooLarge } from './rules.ts';
+import { TreeWriter } from './tree-writer.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd';
 
@@ -27,81 +29,96 @@ const TYPES: Partial<Record<string, Entry['type']>> = {
   Link: 'hardlink',
 };
 
+/** A piece of decompressed data: large enough that the calls between two do not count, small enough for a container's memory. */
+const PIECE_BYTES = 256 * 1024;
+
 /** Unpacks `file` into the empty directory `into`. Throws `Fault`; what was unpacked by then is left to the caller. */
 export async function unpackTar(file: string, compression: Compression, into: string, limits: Limits, signal: AbortSignal): Promise<void> {
   const gate = new Gate(limits);
   const { size: packedBytes } = await stat(file);
-  const failing = new AbortController();
-  let fault: Fault | null = null;
-  const links: { file: string; target: string }[] = [];
-  const admit = (entry: ReadEntry): boolean => {
-    try {
-      gate.admit(describe(entry));
-      // node-tar keeps setuid even with preserveOwner: false.
-      const type = TYPES[entry.type];
-      // node-tar refuses a link to a link, which real trees have (libx.so → libx.so.1 → libx.so.1.2). Made last, none is there to be
-      // followed while files are written.
-      if (type === 'link') {
-        links.push({ file: path.join(into, entry.path), target: entry.linkpath ?? '' });
-        return false;
-      }
-      if (type === 'file' || type === 'directory') entry.mode = installedMode(type, entry.mode ?? 0o644) | 0o200;
-      return true;
-    } catch (error) {
-      fault ??= toFault(error, 'ARCHIVE_REFUSED');
-      failing.abort(fault);
-      return false;
+  const tree = new TreeWriter(into);
+  const parser = parserInto(tree, gate);
+  let bytes = 0;
+  const consume = async (pieces: AsyncIterable<Buffer>): Promise<void> => {
+    for await (const piece of pieces) {
+      // Decompression bomb: node-tar would unpack a second layer by itself, behind the back of this count.
+      if (bytes === 0 && COMPRESSED.some((magic) => piece.subarray(0, magic.length).equals(magic))) throw corrupt('it is compressed twice');
+      bytes += piece.length;
+      // What really comes out, whatever the headers claim.
+      if (bytes > limits.maxUnpackedBytes + OVERHEAD_BYTES_AN_ENTRY * (gate.entries + 1))
+        throw tooLarge(`more than ${limits.maxUnpackedBytes} bytes unpacked`, 'UPDATE_MAX_UNPACKED_BYTES');
+      checkRatio(bytes, packedBytes);
+      parser.write(piece);
+      tellGarbage(piece.length);
     }
+    parser.end();
+    tree.finish();
   };
-  const unpack = new Unpack({
-    cwd: into,
-    // Bad entries only warn by default.
-    strict: true,
-    // As root, node-tar would chown to whatever the archive says.
-    preserveOwner: false,
-    preservePaths: false,
-    processUmask: 0,
-    filter: (_path, entry) => admit(entry as ReadEntry),
-  });
-  // It goes on for a moment after it was stopped, and what it then meets (its directory is gone) is nobody's: unheard, it would end us.
-  unpack.on('error', () => {});
-  // Complete versions only: what node-tar passes over in silence (sparse files, kinds it does not know) is missing afterwards.
-  unpack.on('ignoredEntry', (entry: ReadEntry) => {
-    if (TYPES[entry.type] === 'link') return;
-    fault ??= refused(`${JSON.stringify(entry.path.slice(0, 100))} is of a kind that can't be unpacked (${entry.type})`);
-    failing.abort(fault);
-  });
-  const counted = countBytes((bytes, first) => {
-    // Decompression bomb: node-tar would unpack a second layer by itself, behind the back of this count.
-    if (first && COMPRESSED.some((magic) => first.subarray(0, magic.length).equals(magic))) throw corrupt('it is compressed twice');
-    // What really comes out, whatever the headers claim.
-    if (bytes > limits.maxUnpackedBytes + OVERHEAD_BYTES_AN_ENTRY * (gate.entries + 1))
-      throw tooLarge(`more than ${limits.maxUnpackedBytes} bytes unpacked`, 'UPDATE_MAX_UNPACKED_BYTES');
-    checkRatio(bytes, packedBytes);
-  });
-  const stages = [createReadStream(file, { highWaterMark: 256 * 1024 }), ...decompressor(compression), counted, unpack];
   try {
-    await pipeline(stages as never, { signal: AbortSignal.any([signal, failing.signal]) });
-    if (fault) throw fault;
-    for (const { file: link, target } of links) {
-      await mkdir(path.dirname(link), { recursive: true, mode: 0o755 });
-      await symlink(target, link);
-    }
+    await pipeline([...decompressed(file, compression), consume] as never, { signal });
   } catch (error) {
     signal.throwIfAborted();
-    if (fault) throw fault;
     throw explain(error);
+  } finally {
+    tree.closeFile();
   }
 }
 
-function decompressor(compression: Compression): Transform[] {
+/** Everything in it is synchronous: what goes wrong is thrown by the parser's own `write` and `end`. */
+function parserInto(tree: TreeWriter, gate: Gate): Parser {
+  return new Parser({
+    // Bad entries only warn by default.
+    strict: true,
+    filter: (_path, entry) => {
+      gate.admit(describe(entry as ReadEntry));
+      return true;
+    },
+    onReadEntry: (entry) => write(entry, tree),
+  })
+    .on('error', (error: unknown) => {
+      throw error;
+    })
+    .on('ignoredEntry', (entry: ReadEntry) => {
+      // Complete versions only: what node-tar passes over in silence (sparse files, kinds it does not know) is missing afterwards.
+      throw refused(`${JSON.stringify(entry.path.slice(0, 100))} is of a kind that can't be unpacked (${entry.type})`);
+    });
+}
+
+function write(entry: ReadEntry, tree: TreeWriter): void {
+  const { path: name, linkpath = '' } = entry;
+  switch (TYPES[entry.type]) {
+    case 'directory':
+      tree.makeDirectory(name);
+      break;
+    case 'file':
+      // Not setuid, not writable: what it is to be when installed.
+      tree.openFile(name, installedMode('file', entry.mode ?? 0o644));
+      entry.on('data', (piece) => tree.write(piece));
+      entry.on('end', () => tree.closeFile());
+      return;
+    case 'hardlink':
+      tree.linkFile(name, linkpath);
+      break;
+    case 'link':
+      tree.addLink(name, linkpath);
+      break;
+    default:
+      throw refused(`${JSON.stringify(name.slice(0, 100))} is of a kind that can't be unpacked (${entry.type})`);
+  }
+  entry.resume();
+}
+
+function decompressed(file: string, compression: Compression): [AsyncIterable<Buffer>, Transform] | [Readable] {
+  // One piece at a time is taken in, and read anew once it was decompressed.
+  const options = { chunkSize: PIECE_BYTES, writableHighWaterMark: 0 };
   switch (compression) {
     case 'gzip':
-      return [createGunzip()];
+      return [piecesOf(file), createGunzip(options)];
     case 'zstd':
-      return [createZstdDecompress()];
+      return [piecesOf(file), createZstdDecompress(options)];
     case 'none':
-      return [];
+      // node-tar keeps what a piece has of the next header.
+      return [createReadStream(file, { highWaterMark: PIECE_BYTES })];
     default:
       return compression satisfies never;
   }
@@ -115,28 +132,11 @@ function describe(entry: ReadEntry): Entry {
   return { path: entry.path, type, mode: entry.mode ?? 0, sizeBytes: type === 'file' ? entry.size : 0, linkTarget: entry.linkpath ?? '' };
 }
 
-/** `check` is told the total, and the first bytes once. */
-function countBytes(check: (total: number, first: Buffer | null) => void): Transform {
-  let total = 0;
-  return new Transform({
-    transform(chunk: Buffer, _encoding, callback) {
-      const first = total === 0 ? chunk : null;
-      total += chunk.length;
-      try {
-        check(total, first);
-        callback(null, chunk);
-      } catch (error) {
-        callback(error as Error);
-      }
-    },
-  });
-}
-
 /** Errors of the disk stay what they are; everything else is the archive's. */
 function explain(error: unknown): Fault {
   if (error instanceof Fault) return error;
   const { syscall, code } = error as NodeJS.ErrnoException;
-  if (code === 'TAR_SYMLINK_ERROR') return refused('it unpacks a file through a link');
+  if (syscall === 'link' && code === 'ENOENT') return refused('it has a hard link to something that is no file of it');
   // In an empty directory of our own that is no trouble of the disk's.
   if (isErrno(error, 'EEXIST', 'EISDIR', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG')) return refused("some of its entries are in each other's way");
   const known = toFault(error, 'ARCHIVE_CORRUPT');

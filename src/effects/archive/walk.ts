@@ -1,24 +1,45 @@
-/** Walks a tree that was just unpacked: what is really there, link by link, is what the manifest says. */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { chmod, lstat, readdir, readFile, readlink, realpath } from 'node:fs/promises';
+/**
+ * Walks a tree that was just unpacked: what is really there, link by link, is what the manifest says. Small files synchronously, in
+ * slices: thousands of them are in the page cache, and a round trip through the thread pool would cost more than each call.
+ */
+import { createHash, hash } from 'node:crypto';
+import { chmodSync, lstatSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { isErrno } from '../../support/fault.ts';
+import { piecesOf } from '../pieces.ts';
 import { MANIFEST_NAME, type TreeEntry } from '../trees.ts';
 import { installedMode, refused } from './rules.ts';
 
 /** Files up to this size are read whole. */
 const SMALL_FILE_BYTES = 1024 * 1024;
+/** After this the event loop has its turn: signals, requests and deadlines wait no longer. */
+const SLICE_MS = 10;
 
 /** Every entry below `root` but those in `except`, sorted by path. Throws `Fault` `ARCHIVE_REFUSED` for a link that leaves the tree, or a device. */
 export async function walk(root: string, except: readonly string[] = []): Promise<TreeEntry[]> {
-  const real = await realpath(root);
+  const real = realpathSync.native(root);
   const entries: TreeEntry[] = [];
-  for (const name of await readdir(root, { recursive: true })) {
+  for await (const name of inSlices(await readdir(root, { recursive: true }))) {
     if (name === MANIFEST_NAME || isWithin(name, except)) continue;
-    entries.push(await describe(real, name));
+    const entry = describe(real, name);
+    if (entry.type === 'file')
+      entry.content = entry.sizeBytes <= SMALL_FILE_BYTES ? hash('sha256', readFileSync(path.join(real, name))) : await hashOf(path.join(real, name));
+    entries.push(entry);
   }
   return entries.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+async function* inSlices<T>(items: readonly T[]): AsyncGenerator<T> {
+  let since = performance.now();
+  for (const item of items) {
+    if (performance.now() - since > SLICE_MS) {
+      await turn();
+      since = performance.now();
+    }
+    yield item;
+  }
 }
 
 /** Whether a path is one of the names, or below one. */
@@ -26,40 +47,40 @@ export function isWithin(name: string, names: readonly string[]): boolean {
   return names.some((other) => name === other || name.startsWith(`${other}/`));
 }
 
-async function describe(root: string, name: string): Promise<TreeEntry> {
+/** All but the content of a file. */
+function describe(root: string, name: string): TreeEntry {
   const file = path.join(root, name);
-  const stats = await lstat(file);
+  const stats = lstatSync(file);
   const mode = stats.mode & 0o7777;
   if (stats.isDirectory()) return { path: name, type: 'directory', mode, sizeBytes: 0, content: '' };
   if (stats.isSymbolicLink()) {
-    await checkLink(root, file, name);
-    return { path: name, type: 'link', mode: 0o777, sizeBytes: 0, content: await readlink(file) };
+    checkLink(root, file, name);
+    return { path: name, type: 'link', mode: 0o777, sizeBytes: 0, content: readlinkSync(file) };
   }
   if (!stats.isFile()) throw refused(`${JSON.stringify(name)} is neither a file nor a directory nor a link`);
-  return { path: name, type: 'file', mode, sizeBytes: stats.size, content: await hashOf(file, stats.size) };
+  return { path: name, type: 'file', mode, sizeBytes: stats.size, content: '' };
 }
 
 /** A link can leave the tree through another link: only the kernel's own answer counts. One that leads nowhere leads nowhere. */
-async function checkLink(root: string, file: string, name: string): Promise<void> {
+function checkLink(root: string, file: string, name: string): void {
   try {
-    const target = await realpath(file);
+    const target = realpathSync.native(file);
     if (target !== root && !target.startsWith(`${root}${path.sep}`)) throw refused(`the link ${JSON.stringify(name)} leads out of the tree`);
   } catch (error) {
     if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) throw error;
     // Nothing is there now; something may be, beside this tree, once that has its place among others.
-    const lexical = path.resolve(path.dirname(path.join(root, name)), await readlink(file));
+    const lexical = path.resolve(path.dirname(path.join(root, name)), readlinkSync(file));
     if (lexical !== root && !lexical.startsWith(`${root}${path.sep}`)) throw refused(`the link ${JSON.stringify(name)} leads out of the tree`);
     // `a/../../x` climbs from wherever `a` leads once something is there; only leading `..` mean what they seem to.
-    if (/(?:^|\/)(?!\.\.\/)[^/]+\/(?:.*\/)?\.\.(?:\/|$)/.test(await readlink(file)))
+    if (/(?:^|\/)(?!\.\.\/)[^/]+\/(?:.*\/)?\.\.(?:\/|$)/.test(readlinkSync(file)))
       throw refused(`the link ${JSON.stringify(name)} leads nowhere, by a way that can't be checked`);
   }
 }
 
-async function hashOf(file: string, size: number): Promise<string> {
-  const hash = createHash('sha256');
-  if (size <= SMALL_FILE_BYTES) return hash.update(await readFile(file)).digest('hex');
-  for await (const chunk of createReadStream(file, { highWaterMark: SMALL_FILE_BYTES })) hash.update(chunk as Buffer);
-  return hash.digest('hex');
+async function hashOf(file: string): Promise<string> {
+  const sum = createHash('sha256');
+  for await (const piece of piecesOf(file)) sum.update(piece);
+  return sum.digest('hex');
 }
 
 /** Takes the right to write from every file and directory but the root, which has yet to be renamed. Returns the entries as they are then. */
@@ -68,6 +89,9 @@ export async function makeReadOnly(root: string, entries: readonly TreeEntry[]):
     entry.type === 'link' ? entry : { ...entry, mode: entry.type === 'directory' ? 0o555 : installedMode('file', entry.mode) },
   );
   // Deepest first: a directory is closed after what is in it.
-  for (const entry of result.toReversed()) if (entry.type !== 'link') await chmod(path.join(root, entry.path), entry.mode);
+  for await (const index of inSlices(result.map((_, at) => at).reverse())) {
+    const { type, path: name, mode } = result[index] as TreeEntry;
+    if (type !== 'link' && mode !== entries[index]?.mode) chmodSync(path.join(root, name), mode);
+  }
   return result;
 }
