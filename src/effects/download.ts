@@ -56,11 +56,17 @@ export async function download({ release }: EffectInputs['download'], signal: Ab
   await ensureDirectory(temporaryDir(places), 0o700);
   await clearTemporary(places, file);
   await checkSpace(places, release, { alreadyThere: await sizeOf(file) });
-  let sum: string | null = null;
-  if (origin === 'file') await copyFile(asset.url, file);
-  else if ((await sizeOf(file)) !== asset.sizeBytes || asset.sizeBytes === 0) sum = await fetchInto(file, release, signal, deps);
-  const { sizeBytes, sha256 } = await seal(file, deps.sealed, sum);
-  return { type: 'downloaded', path: file, sizeBytes, sha256 };
+  if (origin === 'file') {
+    await copyFile(asset.url, file);
+    return { type: 'downloaded', path: file, ...(await seal(file, deps.sealed, null)) };
+  }
+  const isWhole = asset.sizeBytes > 0 && (await sizeOf(file)) === asset.sizeBytes;
+  const sum = isWhole ? null : await fetchInto(file, release, signal, deps);
+  const sealed = await seal(file, deps.sealed, sum);
+  if (sum !== null || asset.digest === null || asset.digest === sealed.sha256) return { type: 'downloaded', path: file, ...sealed };
+  // A power cut may have left holes in what an earlier run began.
+  await rm(file, { force: true });
+  return { type: 'downloaded', path: file, ...(await seal(file, deps.sealed, await fetchInto(file, release, signal, deps))) };
 }
 
 /** Returns the sum of what was received; null if the file had a beginning already. */

@@ -97,6 +97,18 @@ describe('a download', () => {
     assert.equal(github.requests.length, 0);
   });
 
+  for (const [title, left] of [
+    ['in its beginning', Buffer.alloc(100_000)],
+    ['in the whole of it', Buffer.alloc(BYTES.length)],
+  ] as const)
+    it(`begins anew, at once, where a power cut left holes ${title}`, async () => {
+      begun(left);
+      const fact = await get();
+      assert.ok(fact.type === 'downloaded' && fact.sha256 === SHA);
+      assert.deepEqual(readFileSync(part()), BYTES);
+      assert.equal(storage().at(-1)?.headers.range, undefined);
+    });
+
   it('begins anew over a part that is too long', async () => {
     begun(Buffer.concat([BYTES, BYTES]));
     await get();
@@ -165,7 +177,7 @@ describe('a download', () => {
 
 describe('verification', () => {
   it('discards a part whose digest is wrong, so that the next try begins anew', async () => {
-    begun(Buffer.alloc(BYTES.length));
+    release = { ...release, asset: { ...release.asset, digest: 'f'.repeat(64) } };
     const fact = await get();
     assert.ok(fact.type === 'downloaded');
     const input = { release, path: fact.path, sha256: fact.sha256, repositoryId: null };
