@@ -1,6 +1,6 @@
 /**
  * Bundles the product into dist/: the program in one file, what only some need (HTTP, attestations, time windows) in files
- * beside it that are loaded when they are, and the dashboard. This is what the image runs.
+ * beside it that are loaded when they are, the dashboard, and the script of the start-up snapshot. This is what the image runs.
  */
 import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
@@ -8,6 +8,7 @@ import path from 'node:path';
 import { build, type Plugin } from 'esbuild';
 import packageJson from '../package.json' with { type: 'json' };
 import { buildDashboard } from './dashboard.ts';
+import { buildSnapshotScript } from './snapshot.ts';
 
 const ROOT = path.join(import.meta.dirname, '..');
 const DIST = path.join(ROOT, 'dist');
@@ -30,7 +31,7 @@ const plainHttp: Plugin = {
 
 mkdirSync(DIST, { recursive: true });
 // Names carry a hash of what is in them: what an earlier build left would stay for ever.
-for (const name of readdirSync(DIST)) if (/\.(?:js|json|txt)$/.test(name)) rmSync(path.join(DIST, name));
+for (const name of readdirSync(DIST)) if (/\.(?:c?js|json|txt)$/.test(name)) rmSync(path.join(DIST, name));
 await build({
   entryPoints: { 'self-update': path.join(ROOT, 'src', 'main.ts') },
   outdir: DIST,
@@ -47,5 +48,6 @@ await build({
   banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
 });
 writeFileSync(path.join(DIST, 'dashboard.json'), JSON.stringify(await buildDashboard()));
+await buildSnapshotScript(path.join(DIST, 'snapshot.cjs'), packageJson.version);
 for (const name of readdirSync(DIST).sort())
   if (!name.endsWith('.txt')) process.stdout.write(`dist/${name}: ${Math.round(statSync(path.join(DIST, name)).size / 1000)} kB\n`);
