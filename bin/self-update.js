@@ -2,6 +2,7 @@
 // Works with any Node, so that an old one gets help instead of a stack trace: the pinned Node is looked for first.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import module from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -12,7 +13,10 @@ const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 
 if (major > NEEDED[0] || (major === NEEDED[0] && minor >= NEEDED[1])) {
   const source = path.join(root, 'src', 'main.ts');
-  const entry = existsSync(source) ? source : path.join(root, 'dist', 'self-update.js');
+  const isCheckout = existsSync(source);
+  // Half of a start is compiling. Beside the packages, and not in /tmp, where others could leave code for us.
+  if (isCheckout) module.enableCompileCache(path.join(root, 'node_modules', '.cache', 'self-update'));
+  const entry = isCheckout ? source : path.join(root, 'dist', 'self-update.js');
   const { main } = await import(pathToFileURL(entry).href);
   process.exitCode = await main(process.argv.slice(2), process.env);
   // What is left (a watcher, a keep-alive socket) has nothing to say any more; output is flushed by then.
