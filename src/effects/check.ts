@@ -9,11 +9,12 @@ import type { AssetPattern } from '../machines/asset.ts';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
 import type { InstalledVersion, Policy, Release } from '../machines/model.ts';
-import { isLimitInForce, pollPauseMs } from '../machines/pacing.ts';
+import { isLimitInForce, pollPauseMs, sharedPauseMs } from '../machines/pacing.ts';
 import { chooseRelease, chooseTagged, type PublishedRelease, type ReleaseChoice, whereToLook } from '../machines/release.ts';
 import { versionFromTag } from '../machines/version.ts';
 import { Fault, toFault } from '../support/fault.ts';
 import { type GitHub, RateLimited } from './github/client.ts';
+import { ANONYMOUS_LIMIT } from './github/rate-limit.ts';
 import { keptTrees, type Places, readBaked } from './trees.ts';
 
 /** What polling learnt: one note, overwritten. Times are wall-clock ms, null for never. */
@@ -25,18 +26,23 @@ export const pollNoteSchema = z.object({
   /** Limits met in a row. */
   strikes: z.number().int().default(0),
   /** What the newest answer left of GitHub's quota. */
-  quota: z.object({ remaining: z.number().int(), resetAt: z.number() }).nullable().default(null),
+  quota: z
+    .object({ limit: z.number().int().default(ANONYMOUS_LIMIT), remaining: z.number().int(), resetAt: z.number() })
+    .nullable()
+    .default(null),
+  /** Until then the others behind this address have their turn. */
+  sharedUntilAt: z.number().nullable().default(null),
   latest: z.object({ version: z.string(), tag: z.string(), publishedAt: z.string().nullable() }).nullable().default(null),
   lastError: z.object({ code: z.string(), message: z.string(), at: z.number() }).nullable().default(null),
 });
 export type PollNote = z.infer<typeof pollNoteSchema>;
 
-/** When the next poll is due, wall clock; null for now. A shorter interval counts at once, a limit is waited out. */
-export function nextPollAt({ lastCheckAt, nextCheckAt, limitedUntilAt }: PollNote, pollIntervalMs: number, nowMs: number): number | null {
+/** When the next poll is due, wall clock; null for now. A shorter interval counts at once, a limit is waited out, and so is the turn of others. */
+export function nextPollAt({ lastCheckAt, nextCheckAt, limitedUntilAt, sharedUntilAt }: PollNote, pollIntervalMs: number, nowMs: number): number | null {
   // A check in the future: the clock was set back since, and says nothing about what is due.
   if (lastCheckAt !== null && lastCheckAt > nowMs && !isLimitInForce(limitedUntilAt, nowMs)) return nowMs;
   if (nextCheckAt === null || lastCheckAt === null || limitedUntilAt !== null) return nextCheckAt;
-  return Math.min(nextCheckAt, lastCheckAt + pollPauseMs(pollIntervalMs, 1));
+  return Math.max(Math.min(nextCheckAt, lastCheckAt + pollPauseMs(pollIntervalMs, 1)), isLimitInForce(sharedUntilAt, nowMs) ? sharedUntilAt : 0);
 }
 
 export type CheckDependencies = {
@@ -65,11 +71,16 @@ export async function check({ policy, request, running, fresh }: EffectInputs['c
   // From the end on: a check that hung longer than the pause between two would be followed by the next at once, for ever.
   const learnt = () => {
     const endedAt = deps.now();
+    const dice = deps.random();
+    const { quota } = deps.github;
+    const sharedMs = quota === null ? 0 : sharedPauseMs(quota, before.quota, endedAt);
+    const sharedUntilAt = sharedMs > 0 ? endedAt + pollPauseMs(sharedMs, dice) : null;
     return {
       ...before,
-      quota: deps.github.quota ?? before.quota,
+      quota: quota ?? before.quota,
       lastCheckAt: endedAt,
-      nextCheckAt: endedAt + pollPauseMs(deps.pollIntervalMs, deps.random()),
+      sharedUntilAt,
+      nextCheckAt: Math.max(endedAt + pollPauseMs(deps.pollIntervalMs, dice), sharedUntilAt ?? 0),
     };
   };
   try {

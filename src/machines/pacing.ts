@@ -30,6 +30,24 @@ export function pollPauseMs(intervalMs: number, jitter: number): number {
   return Math.round(intervalMs * (1 + jitter / 10));
 }
 
+/** What is left of a limit of requests until `resetAt`, wall clock in ms. */
+export type Quota = { limit: number; remaining: number; resetAt: number };
+
+/** Two answers of one window name its end alike, but for rounding. */
+const SAME_WINDOW_MS = 60_000;
+
+/**
+ * The pause that makes a shared quota last until its reset; 0 while half of it is left. Containers behind one address share one, and none
+ * knows of the others: but what was spent since this one's last answer (`before`) is what all of them spend in one round.
+ */
+export function sharedPauseMs({ limit, remaining, resetAt }: Quota, before: Quota | null, nowMs: number): number {
+  if (remaining > limit / 2) return 0;
+  const leftMs = Math.min(Math.max(resetAt - nowMs, 0), LONGEST_LIMIT_PAUSE_MS);
+  const isSameWindow = before !== null && Math.abs(before.resetAt - resetAt) < SAME_WINDOW_MS;
+  const spent = isSameWindow ? Math.max(before.remaining - remaining, 1) : 1;
+  return Math.round(Math.min(leftMs, (leftMs * spent) / Math.max(remaining, 1)));
+}
+
 /**
  * What is left of a deadline, never more than `longestMs`: a clock that jumps back by years, or a deadline written
  * while it was wrong, must not silence anything for years.

@@ -1,10 +1,11 @@
 /** GitHub's releases, asked politely: conditional requests, obeyed limits, capped answers. */
 import { createHash } from 'node:crypto';
 import type { z } from 'zod';
+import type { Quota } from '../../machines/pacing.ts';
 import type { PublishedRelease } from '../../machines/release.ts';
 import { Fault } from '../../support/fault.ts';
 import { type Answer, type Http, hostOf, networkFault } from './http.ts';
-import { isLimit, limitedUntilMs, type Quota, quotaOf } from './rate-limit.ts';
+import { isLimit, limitedUntilMs, quotaOf } from './rate-limit.ts';
 import { attestations, publishedRelease, publishedReleases, repository } from './schema.ts';
 
 /** Endless data: an answer beyond this is not a release. Decoded bytes, so a compressed bomb counts in full. */

@@ -2,7 +2,10 @@
  * GitHub's limits, read from an answer. Pure.
  * See "Rate limits for the REST API", https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
  */
-import { LONGEST_LIMIT_PAUSE_MS, SHORTEST_LIMIT_PAUSE_MS } from '../../machines/pacing.ts';
+import { LONGEST_LIMIT_PAUSE_MS, type Quota, SHORTEST_LIMIT_PAUSE_MS } from '../../machines/pacing.ts';
+
+/** Requests an hour without a token, for each address. */
+export const ANONYMOUS_LIMIT = 60;
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
@@ -24,13 +27,11 @@ export function limitedUntilMs(headers: Headers, nowMs: number, strikes: number)
   return Math.min(nowMs + SHORTEST_LIMIT_PAUSE_MS * 2 ** Math.min(strikes, 10), longest);
 }
 
-/** What is left of the quota until `resetAt` (wall clock, ms); null where the server does not say (Enterprise without limits). */
-export type Quota = { remaining: number; resetAt: number };
-
+/** Null where the server does not say (Enterprise without limits). */
 export function quotaOf(headers: Headers): Quota | null {
   const remaining = number(headers['x-ratelimit-remaining']);
   const reset = number(headers['x-ratelimit-reset']);
-  return remaining === null || reset === null ? null : { remaining, resetAt: reset * 1000 };
+  return remaining === null || reset === null ? null : { limit: number(headers['x-ratelimit-limit']) ?? ANONYMOUS_LIMIT, remaining, resetAt: reset * 1000 };
 }
 
 function number(value: string | string[] | undefined): number | null {

@@ -46,7 +46,10 @@ export class StandIn {
   /** Emits `request` with each one. */
   readonly events = new EventEmitter();
   misbehave: Misbehaviour = {};
-  rateLimit: { remaining: number; resetAt: number } | null = null;
+  /** Of one window; a new one begins at `resetAt` where `windowMs` says how long. */
+  rateLimit: { limit?: number; remaining: number; resetAt: number; windowMs?: number } | null = null;
+  /** The clock of its windows. */
+  now: () => number = Date.now;
   latestTag: string | null = null;
   /** A repository keeps it for life; one that takes over a name has another. */
   repositoryId = 4711;
@@ -145,6 +148,7 @@ export class StandIn {
     const { authorization } = request.headers;
     if (authorization !== undefined && authorization !== `Bearer ${this.#token}` && authorization !== `token ${this.#token}`)
       return this.#json(response, 401, { message: 'Bad credentials', documentation_url: 'https://docs.github.com/rest', status: '401' });
+    this.#rollWindow();
     if (this.rateLimit && this.rateLimit.remaining <= 0)
       return this.#json(response, 403, { message: 'API rate limit exceeded', documentation_url: 'https://docs.github.com/rest/rate-limit' });
     const hidden = this.#token !== null && authorization === undefined;
@@ -214,6 +218,12 @@ export class StandIn {
     this.#json(response, 404, { message: 'Not Found', documentation_url: 'https://docs.github.com/rest/releases/releases', status: '404' });
   }
 
+  #rollWindow(): void {
+    const limit = this.rateLimit;
+    if (limit?.windowMs === undefined || this.now() < limit.resetAt) return;
+    Object.assign(limit, { remaining: limit.limit ?? RATE_LIMIT, resetAt: this.now() + limit.windowMs });
+  }
+
   #json(response: http.ServerResponse, status: number, body: unknown, request?: http.IncomingMessage): void {
     const text = JSON.stringify(body);
     // ETags differ from token to token.
@@ -225,9 +235,9 @@ export class StandIn {
       'x-github-media-type': 'github.v3; format=json',
       'x-github-api-version-selected': '2022-11-28',
     };
-    const limit = this.rateLimit ?? { remaining: RATE_LIMIT, resetAt: Date.now() + 3_600_000 };
+    const limit = this.rateLimit ?? { remaining: RATE_LIMIT, resetAt: this.now() + 3_600_000 };
     Object.assign(headers, {
-      'x-ratelimit-limit': String(RATE_LIMIT),
+      'x-ratelimit-limit': String(this.rateLimit?.limit ?? RATE_LIMIT),
       'x-ratelimit-remaining': String(Math.max(limit.remaining, 0)),
       'x-ratelimit-reset': String(Math.ceil(limit.resetAt / 1000)),
     });
