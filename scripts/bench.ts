@@ -1,87 +1,41 @@
 /**
- * Benchmarks, as ratios against a reference measured in the same run, alternating, medians of five. Machines are noisy:
- * the ratio is the figure, the times are its witnesses. Writes docs/benchmarks/results.md.
+ * `npm run bench [-- area…]`: every figure of the project beside its goal and a reference from the same run. Machines are noisy: what
+ * decides are ratios and differences, the times are their witnesses. Writes docs/benchmarks: results.json (by area, so that one can be
+ * run again alone), the table and the plot.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { execa } from 'execa';
-import { appArchive } from '../test/support/app.ts';
-import { Product } from '../test/support/product.ts';
+import { container } from './bench/container.ts';
+import { journal } from './bench/journal.ts';
+import { pipeline } from './bench/pipeline.ts';
+import { requests } from './bench/requests.ts';
+import { plotOf, type Row, tableOf } from './bench/rows.ts';
+import { start } from './bench/start.ts';
 
-const RUNS = 5;
-const OUT = path.join(import.meta.dirname, '..', 'docs', 'benchmarks');
+const ROOT = path.join(import.meta.dirname, '..');
+const OUT = path.join(ROOT, 'docs', 'benchmarks');
+const RESULTS = path.join(OUT, 'results.json');
+const AREAS: Record<string, () => Promise<Row[]>> = { pipeline, start, journal, requests, container };
 
-type Figures = { median: number; least: number; most: number };
-type Row = { what: string; ours: Figures; reference: string; theirs: Figures; unit: string };
-
-function figures(values: readonly number[]): Figures {
-  const sorted = values.toSorted((a, b) => a - b);
-  return { median: sorted[sorted.length >> 1] ?? 0, least: sorted[0] ?? 0, most: sorted.at(-1) ?? 0 };
+const chosen = process.argv.slice(2);
+const unknown = chosen.find((name) => !(name in AREAS));
+if (unknown !== undefined) throw new Error(`there is no area ${unknown}: ${Object.keys(AREAS).join(', ')}`);
+await execa('npm', ['run', 'build'], { cwd: ROOT });
+mkdirSync(OUT, { recursive: true });
+const results: Record<string, Row[]> = existsSync(RESULTS) ? (JSON.parse(readFileSync(RESULTS, 'utf8')) as Record<string, Row[]>) : {};
+for (const [name, measure] of Object.entries(AREAS)) {
+  if (chosen.length > 0 && !chosen.includes(name)) continue;
+  process.stdout.write(`\n${name}\n`);
+  results[name] = await measure();
+  process.stdout.write(`${tableOf(results[name])}\n`);
+  writeFileSync(RESULTS, `${JSON.stringify(results, null, 1)}\n`);
 }
-
-const shown = ({ median, least, most }: Figures) => `${median.toFixed(0)} [${least.toFixed(0)}–${most.toFixed(0)}]`;
-
-async function timed(run: () => Promise<unknown>): Promise<number> {
-  const startedAt = performance.now();
-  await run();
-  return performance.now() - startedAt;
-}
-
-/** Facts stamp the moments: from the release found to the complete tree on disk. */
-async function pipelineMs(product: Product, version: string): Promise<number> {
-  const events = await product.events();
-  const at = (type: string) => Date.parse(events.findLast((event) => event.type === type)?.at ?? '');
-  const found = events.findLast((event) => event.type === 'releaseFound');
-  if (found?.type !== 'releaseFound' || found.release.version !== version) throw new Error(`${version} was not found`);
-  return at('installed') - at('releaseFound');
-}
-
-async function pipeline(megabytes: number): Promise<Row> {
-  await using product = await Product.create({ env: { UPDATE_STRATEGY: 'download-then-kill', UPDATE_PROBATION: '0', UPDATE_KEEP: '2' } });
-  const archive = (version: string) => appArchive({ version, port: product.port, padBytes: megabytes * 1_000_000 });
-  await product.command(['run', '--once']);
-  const ours: number[] = [];
-  const theirs: number[] = [];
-  for (let run = 1; run <= RUNS; run++) {
-    const version = `1.0.${run}`;
-    const release = product.github.publish(`v${version}`, { 'app.tar.gz': await archive(version) });
-    await product.command(['update']);
-    ours.push(await pipelineMs(product, version));
-    const url = `${product.github.url}/storage/${release.assets[0]?.id}`;
-    const into = path.join(product.root, 'reference');
-    const script = `mkdir -p ${into} && curl -sSL ${url} | tee >(sha256sum > ${product.root}/sum) | tar -xz -C ${into} && sync -f ${into}`;
-    theirs.push(await timed(() => execa('bash', ['-o', 'pipefail', '-c', script])));
-    rmSync(into, { recursive: true, force: true });
-    product.github.releases.splice(0);
-  }
-  return {
-    what: `${megabytes} MB archive: download, verify, unpack, sync`,
-    ours: figures(ours),
-    reference: 'curl \\| tee >(sha256sum) \\| tar -xz; sync',
-    theirs: figures(theirs),
-    unit: 'ms',
-  };
-}
-
-async function main(): Promise<void> {
-  const rows: Row[] = [];
-  for (const megabytes of [50]) rows.push(await pipeline(megabytes));
-  const table = [
-    '| what | ours | reference | its figure | ratio |',
-    '|---|---|---|---|---|',
-    ...rows.map(
-      ({ what, ours, reference, theirs, unit }) =>
-        `| ${what} | ${shown(ours)} ${unit} | ${reference} | ${shown(theirs)} ${unit} | ${(ours.median / theirs.median).toFixed(2)} |`,
-    ),
-  ].join('\n');
-  const machine = `${execFileSync('uname', ['-sm'], { encoding: 'utf8' }).trim()}, Node ${process.versions.node}`;
-  mkdirSync(OUT, { recursive: true });
-  writeFileSync(
-    path.join(OUT, 'results.md'),
-    `# Benchmarks\n\nMade by \`npm run bench\`: medians of ${RUNS} [least–most], each beside its reference in the same run. ${machine}.\n\n${table}\n`,
-  );
-  process.stdout.write(`${table}\n`);
-}
-
-await main();
+const machine = `${execFileSync('uname', ['-sm'], { encoding: 'utf8' }).trim()}, Node ${process.versions.node}, 2 cores`;
+const sections = Object.keys(AREAS).flatMap((name) => (results[name] === undefined ? [] : [`## ${name}\n\n${tableOf(results[name])}`]));
+writeFileSync(
+  path.join(OUT, 'results.md'),
+  `# Figures\n\nMade by \`npm run bench\`: medians [least–most] of at least five runs, each beside its reference in the same run. ${machine}.\nWhat they mean, what was tried and where a goal is missed: [README.md](README.md).\n\n![each figure as a part of its goal](results.svg)\n\n${sections.join('\n\n')}\n`,
+);
+writeFileSync(path.join(OUT, 'results.svg'), plotOf(Object.keys(AREAS).flatMap((name) => results[name] ?? [])));
