@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# What init and the services share. Sourced by busybox' shell; docs/container.md tells why each thing is as it is.
+# What init and the services share. Sourced by dash and by busybox' shell; docs/container.md tells why each thing is as it is.
 # shellcheck disable=SC2034 # used where this is sourced
 lib=/usr/lib/self-update
 ours=/run/self-update/private
@@ -62,7 +62,7 @@ stop_word() {
 }
 
 signal_group() {
-  read -r group 2> /dev/null < "$ours/$1.group" && kill "-$2" -- "-$group" 2> /dev/null
+  read -r group 2> /dev/null < "$ours/$1.group" && kill "-$2" "-$group" 2> /dev/null
 }
 
 # Sends a signal to processes of the app, wherever they went: by the mark in their environment, or by its lock. Only their own user may

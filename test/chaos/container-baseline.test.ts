@@ -107,7 +107,7 @@ function killed(title: string, fact: 'switchStarted' | 'verified', pattern: RegE
   };
 }
 
-const UPDATER = /self-update\.js run/;
+const UPDATER = /self-update run/;
 const flippedBit = (content: Buffer): Buffer => {
   const copy = Buffer.from(content);
   copy[copy.length >> 1] = (copy[copy.length >> 1] ?? 0) ^ 1;

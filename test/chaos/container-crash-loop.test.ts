@@ -5,7 +5,7 @@ import { Container } from '../support/docker/container.ts';
 
 const FACTS = ['appCrashLooped', 'appStopped', 'switched', 'appStarted'] as const;
 /** Processes by their command lines. */
-const VICTIMS = { updater: /self-update\.js run/, 'loop around the updater': /run locked/, app: /\/(?:releases|baked)\/\S+\/app\b/ } as const;
+const VICTIMS = { updater: /self-update run/, 'loop around the updater': /run locked/, app: /\/(?:releases|baked)\/\S+\/app\b/ } as const;
 
 const kills = FACTS.flatMap((fact) =>
   (Object.keys(VICTIMS) as (keyof typeof VICTIMS)[]).map((victim) => ({ fact, victim, title: `the ${victim} is killed right after ${fact}` })),

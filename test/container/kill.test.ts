@@ -34,8 +34,8 @@ class Census {
 
 const VICTIMS = {
   'the app': /\/(releases|baked)\/\S+\/app/,
-  'the updater': /bin\/self-update\.js run --once/,
-  'the loop around the updater': /busybox sh \.\/run locked/,
+  'the updater': /self-update run --once/,
+  'the loop around the updater': /dash \.\/run locked/,
   "the app's runsv": /^runsv app$/,
   "the updater's runsv": /^runsv update$/,
 } as const;
