@@ -81,7 +81,8 @@ async function build(
   const tree = await unwrap(work, app.command);
   // Also the name under which it is written first: a link there would be followed.
   if ((await readdir(tree)).some((file) => file.startsWith(MANIFEST_NAME))) throw refused(`it brings a ${MANIFEST_NAME}, which is ours`);
-  const entries = await walk(tree);
+  // Megabytes go to the disk while their sums are made; the sync after the last change then has little left to do.
+  const [entries] = await Promise.all([walk(tree), syncTree(work)]);
   await appCommand(tree, app);
   const asInstalled = await makeReadOnly(tree, entries);
   await chmod(tree, 0o755);

@@ -7,14 +7,20 @@ import { finished } from 'node:stream/promises';
 
 /** What may wait for the disk before the network has to wait. */
 const MOST_WAITING_BYTES = 1024 * 1024;
+/** No power cut takes more of a download than this, and what passed meanwhile; and the sync at its end has little left to do. */
+const SYNC_EVERY_BYTES = 32 * 1024 * 1024;
 
 export class PartWriter {
+  readonly #handle: FileHandle;
   readonly #stream: WriteStream;
   readonly #hash = createHash('sha256');
   #error: unknown = null;
+  #syncing: Promise<void> | null = null;
+  #unsyncedBytes = 0;
 
   /** Takes the handle over. */
   constructor(handle: FileHandle) {
+    this.#handle = handle;
     this.#stream = handle.createWriteStream({ highWaterMark: MOST_WAITING_BYTES });
     this.#stream.on('error', (error) => {
       this.#error ??= error;
@@ -26,14 +32,32 @@ export class PartWriter {
     if (this.#error !== null) throw this.#error;
     this.#hash.update(piece);
     if (!this.#stream.write(piece)) await once(this.#stream, 'drain');
+    this.#unsyncedBytes += piece.length;
+    if (this.#unsyncedBytes >= SYNC_EVERY_BYTES && this.#syncing === null) this.#sync();
+  }
+
+  /** Beside what goes on being written. */
+  #sync(): void {
+    this.#unsyncedBytes = 0;
+    this.#syncing = this.#handle
+      .datasync()
+      .catch((error: unknown) => {
+        this.#error ??= error;
+      })
+      .finally(() => {
+        this.#syncing = null;
+      });
   }
 
   /** Everything is with the kernel afterwards. Throws like `write`. */
   async close(): Promise<void> {
+    // The stream's end closes the handle.
+    await this.#syncing;
     this.#stream.end();
     await finished(this.#stream).catch((error: unknown) => {
-      throw this.#error ?? error;
+      this.#error ??= error;
     });
+    if (this.#error !== null) throw this.#error;
   }
 
   /** sha256 of all pieces, in lower-case hex. */

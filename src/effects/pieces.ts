@@ -1,19 +1,29 @@
-/** A large file, piece by piece, in one buffer: pieces of their own would be garbage, 30 MB of it before V8 looks. */
+/** A large file, piece by piece, in two buffers: pieces of their own would be garbage, 30 MB of it before V8 looks. */
 import { open } from 'node:fs/promises';
 
 const PIECE_BYTES = 256 * 1024;
 
-/** Each piece is overwritten by the next one: whoever wants to keep something of it copies it. */
+/** The next piece is read while this one is looked at, and overwritten by the one after it: whoever wants to keep something of it copies it. */
 export async function* piecesOf(file: string): AsyncGenerator<Buffer> {
-  const buffer = Buffer.allocUnsafeSlow(PIECE_BYTES);
   const handle = await open(file, 'r');
+  let [current, other] = [Buffer.allocUnsafeSlow(PIECE_BYTES), Buffer.allocUnsafeSlow(PIECE_BYTES)];
+  const read = (into: Buffer) => {
+    const reading = handle.read(into, 0, PIECE_BYTES, null);
+    // Heard when it is awaited; if the caller stops before, by nobody.
+    reading.catch(() => {});
+    return reading;
+  };
+  let reading = read(current);
   try {
     for (;;) {
-      const { bytesRead } = await handle.read(buffer, 0, PIECE_BYTES, null);
+      const { bytesRead } = await reading;
       if (bytesRead === 0) return;
-      yield buffer.subarray(0, bytesRead);
+      reading = read(other);
+      yield current.subarray(0, bytesRead);
+      [current, other] = [other, current];
     }
   } finally {
+    await reading.catch(() => {});
     await handle.close();
   }
 }

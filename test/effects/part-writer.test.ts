@@ -15,7 +15,7 @@ describe('a part file', () => {
   it('holds every piece in order, also when more come than the disk takes at once, and knows their sum', async () => {
     const file = path.join(root, 'whole');
     const part = new PartWriter(await open(file, 'w'));
-    const pieces = Array.from({ length: 700 }, (_, index) => Buffer.alloc(1 + ((index * 7919) % 65_536), index));
+    const pieces = Array.from({ length: 1100 }, (_, index) => Buffer.alloc(1 + ((index * 7919) % 65_536), index));
     for (const piece of pieces) await part.write(piece);
     await part.close();
     const whole = Buffer.concat(pieces);
