@@ -38,7 +38,7 @@ stop_app() {
   # Any other word would start an app that is down, and a run script at the gate takes no other signal.
   [ -e "$ours/app.started" ] || word=d
   control app "$word"
-  [ "$word" != o ] || signal_group app "${UPDATE_STOP_SIGNAL#SIG}"
+  [ "$word" != o ] || signal_group app WINCH
   wait_down "$1" app && return
   say "the app was still running after $(((now - began) / 100)) s, and is killed"
   # Not by runsv's "k": read after the app's death, it makes runsv forget the finish script.

@@ -9,7 +9,7 @@ import type { AssetPattern } from '../machines/asset.ts';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
 import type { InstalledVersion, Policy, Release } from '../machines/model.ts';
-import { isLimitInForce, pollPauseMs, sharedPauseMs } from '../machines/pacing.ts';
+import { isLimitInForce, LONGEST_LIMIT_PAUSE_MS, pollPauseMs, sharedPauseMs } from '../machines/pacing.ts';
 import { chooseRelease, chooseTagged, type PublishedRelease, type ReleaseChoice, whereToLook } from '../machines/release.ts';
 import { versionFromTag } from '../machines/version.ts';
 import { Fault, toFault } from '../support/fault.ts';
@@ -74,7 +74,7 @@ export async function check({ policy, request, running, fresh }: EffectInputs['c
     const dice = deps.random();
     const { quota } = deps.github;
     const sharedMs = quota === null ? 0 : sharedPauseMs(quota, before.quota, endedAt);
-    const sharedUntilAt = sharedMs > 0 ? endedAt + pollPauseMs(sharedMs, dice) : null;
+    const sharedUntilAt = sharedMs > 0 ? endedAt + Math.min(pollPauseMs(sharedMs, dice), LONGEST_LIMIT_PAUSE_MS) : null;
     return {
       ...before,
       quota: quota ?? before.quota,

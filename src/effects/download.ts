@@ -112,7 +112,7 @@ async function fetchInto(file: string, release: Release, signal: AbortSignal, de
     await receive(answer, part, { received: resumed ? offset : 0, release, signal, deps });
   } finally {
     // Also what came before the connection broke: the next try goes on from there.
-    await part.close();
+    await part.close().finally(() => (part.mustBeDiscarded ? rm(file, { force: true }) : null));
   }
   return resumed ? null : part.sum();
 }

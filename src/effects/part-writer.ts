@@ -16,6 +16,7 @@ export class PartWriter {
   readonly #hash = createHash('sha256');
   #error: unknown = null;
   #syncing: Promise<void> | null = null;
+  #syncFailed = false;
   #unsyncedBytes = 0;
 
   /** Takes the handle over. */
@@ -43,6 +44,7 @@ export class PartWriter {
       .datasync()
       .catch((error: unknown) => {
         this.#error ??= error;
+        this.#syncFailed = true;
       })
       .finally(() => {
         this.#syncing = null;
@@ -58,6 +60,11 @@ export class PartWriter {
       this.#error ??= error;
     });
     if (this.#error !== null) throw this.#error;
+  }
+
+  /** Pages may be marked clean that never reached the disk (fsyncgate): the file is of no use, whatever else is said. */
+  get mustBeDiscarded(): boolean {
+    return this.#syncFailed;
   }
 
   /** sha256 of all pieces, in lower-case hex. */

@@ -34,4 +34,18 @@ describe('a part file', () => {
     await assert.rejects(writing, { code: 'ENOSPC', syscall: 'write' });
     await assert.rejects(part.close(), { code: 'ENOSPC' });
   });
+
+  it('is of no use after a sync that failed, even if a later one succeeds', async () => {
+    const handle = await open(path.join(root, 'unsynced'), 'w');
+    const eio = Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO', syscall: 'fdatasync' });
+    Object.assign(handle, { datasync: () => Promise.reject(eio) });
+    const part = new PartWriter(handle);
+    const writing = async () => {
+      for (let count = 0; count < 1000; count++) await part.write(Buffer.alloc(65_536));
+      await part.close();
+    };
+    await assert.rejects(writing, { code: 'EIO' });
+    assert.ok(part.mustBeDiscarded);
+    await assert.rejects(part.close(), { code: 'EIO' });
+  });
 });

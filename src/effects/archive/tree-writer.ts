@@ -10,7 +10,7 @@ export class TreeWriter {
   readonly #root: string;
   readonly #made = new Set<string>();
   readonly #links: { file: string; target: string }[] = [];
-  #open: number | null = null;
+  #open: { descriptor: number; mode: number } | null = null;
 
   /** `root`: an empty directory of our own. */
   constructor(root: string) {
@@ -24,20 +24,23 @@ export class TreeWriter {
   /** The next pieces are this file's, until it is closed. */
   openFile(name: string, mode: number): void {
     // "x": what is there already was not brought by this entry.
-    this.#open = openSync(this.#place(name), 'wx', 0o600);
-    // Whatever the umask takes away.
-    fchmodSync(this.#open, mode);
+    this.#open = { descriptor: openSync(this.#place(name), 'wx', 0o600), mode };
   }
 
   write(piece: Uint8Array): void {
-    if (this.#open !== null) writeFileSync(this.#open, piece);
+    if (this.#open !== null) writeFileSync(this.#open.descriptor, piece);
   }
 
   closeFile(): void {
     if (this.#open === null) return;
-    const descriptor = this.#open;
+    const { descriptor, mode } = this.#open;
     this.#open = null;
-    closeSync(descriptor);
+    try {
+      // After the last write, since some network file systems look at it for each; and whatever the umask takes away.
+      fchmodSync(descriptor, mode);
+    } finally {
+      closeSync(descriptor);
+    }
   }
 
   linkFile(name: string, existing: string): void {
