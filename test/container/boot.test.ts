@@ -93,6 +93,26 @@ describe('a container that starts', { concurrency: 3 }, () => {
     assert.equal(await container.ask(), null);
   });
 
+  it('is not led anywhere by links that an app left in place of its data or of what is ours', async () => {
+    await using container = await Container.run({ env: { UPDATE_LINKED_DIR: '/tmp/app-data' } });
+    await container.fact('versionBecameHealthy');
+    const owner = async (file: string) => (await container.exec(['stat', '-c', '%u:%a', file])).stdout;
+    const before = await owner('/etc');
+    // The app's own, so it may remove it, in a directory where it may put something else.
+    assert.match(await owner('/tmp/app-data'), /^1000:/);
+    const asApp = ['--user', '1000:1000'];
+    assert.equal((await container.exec(['sh', '-c', 'rm -r /tmp/app-data && ln -s /etc /tmp/app-data'], asApp)).exitCode, 0);
+    assert.equal(
+      (await container.exec(['sh', '-c', 'mv /run/self-update/private /run/self-update/old && ln -s /nowhere /run/self-update/private'])).exitCode,
+      0,
+    );
+    await container.signal('KILL');
+    await container.ended();
+    await container.start();
+    await container.answers('0.0.1');
+    assert.equal(await owner('/etc'), before);
+  });
+
   it('hands its arguments to the app, word for word, and the environment but ours', async () => {
     const words = ['--port', '80 80', "it's", '', '*', '$HOME', 'new\nline'];
     await using container = await Container.run({
