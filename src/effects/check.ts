@@ -1,6 +1,4 @@
 /** `check`: asks GitHub, chooses by the machine's rules, and keeps what polling learns in one note beside the facts. */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as z from 'zod';
@@ -15,6 +13,7 @@ import { versionFromTag } from '../machines/version.ts';
 import { Fault, toFault } from '../support/fault.ts';
 import { type GitHub, RateLimited } from './github/client.ts';
 import { ANONYMOUS_LIMIT } from './github/rate-limit.ts';
+import { sumOf } from './pieces.ts';
 import { keptTrees, type Places, readBaked } from './trees.ts';
 
 /** What polling learnt: one note, overwritten. Times are wall-clock ms, null for never. */
@@ -194,9 +193,7 @@ async function findLocally(tag: string, policy: Policy, places: Places): Promise
 export async function localRelease(file: string, policy: Policy): Promise<Release> {
   const stats = await stat(file).catch(() => null);
   if (!stats?.isFile()) throw new Fault('FILE_MISSING', `${file} is not a file that the updater can read: give the path as the updater sees it`);
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
-  const digest = hash.digest('hex');
+  const { sha256: digest } = await sumOf(file);
   const name = path.basename(file);
   const found = /(?:^|[^0-9A-Za-z])v?(\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+?)?)(?=[_-](?:linux|darwin|any|all)|\.(?:tar|tgz|zip|tzst)|_|$)/.exec(name)?.[1];
   const version = (found && versionFromTag(found, policy.versioning)) ?? `0.0.0-file.${digest.slice(0, 12)}`;

@@ -1,4 +1,5 @@
 /** A large file, piece by piece, in two buffers: pieces of their own would be garbage, 30 MB of it before V8 looks. */
+import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 
 const PIECE_BYTES = 256 * 1024;
@@ -26,4 +27,15 @@ export async function* piecesOf(file: string): AsyncGenerator<Buffer> {
     await reading.catch(() => {});
     await handle.close();
   }
+}
+
+/** What is in a file; sha256 in lower-case hex. */
+export async function sumOf(file: string): Promise<{ sizeBytes: number; sha256: string }> {
+  const hash = createHash('sha256');
+  let sizeBytes = 0;
+  for await (const piece of piecesOf(file)) {
+    hash.update(piece);
+    sizeBytes += piece.length;
+  }
+  return { sizeBytes, sha256: hash.digest('hex') };
 }

@@ -1,10 +1,9 @@
 /** From the download on, a file is what its digest says, also across a crash: between its fact and its use there may be a power cut. */
-import { createHash } from 'node:crypto';
 import { open, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Fault } from '../support/fault.ts';
 import { syncDirectory } from './durable.ts';
-import { piecesOf } from './pieces.ts';
+import { sumOf } from './pieces.ts';
 
 /** What this process hashed itself, by path: it need not be read again. Digests are lower-case hex sha256. */
 export type Sealed = Map<string, string>;
@@ -25,7 +24,7 @@ export async function seal(file: string, sealed: Sealed, sum: string | null): Pr
     await handle.close();
   }
   await syncDirectory(path.dirname(file));
-  const { sizeBytes, sha256 } = sum === null ? await hashFile(file) : { sizeBytes: (await stat(file)).size, sha256: sum };
+  const { sizeBytes, sha256 } = sum === null ? await sumOf(file) : { sizeBytes: (await stat(file)).size, sha256: sum };
   sealed.set(file, sha256);
   return { sizeBytes, sha256 };
 }
@@ -33,21 +32,11 @@ export async function seal(file: string, sealed: Sealed, sum: string | null): Pr
 /** Throws `Fault` `DOWNLOAD_LOST` when the file is no longer what was downloaded, and removes it: the next try fetches it anew. */
 export async function assertSealed(file: string, sha256: string, sealed: Sealed): Promise<void> {
   if (sealed.get(file) === sha256) return;
-  const found = await hashFile(file).catch(() => null);
+  const found = await sumOf(file).catch(() => null);
   if (found?.sha256 === sha256) {
     sealed.set(file, sha256);
     return;
   }
   await rm(file, { force: true });
   throw new Fault('DOWNLOAD_LOST', `what was downloaded is ${found === null ? 'gone' : 'damaged'}: by a power cut, or a failing disk; it is fetched again`);
-}
-
-async function hashFile(file: string): Promise<{ sizeBytes: number; sha256: string }> {
-  const hash = createHash('sha256');
-  let sizeBytes = 0;
-  for await (const piece of piecesOf(file)) {
-    hash.update(piece);
-    sizeBytes += piece.length;
-  }
-  return { sizeBytes, sha256: hash.digest('hex') };
 }

@@ -2,13 +2,13 @@
  * Walks a tree that was just unpacked: what is really there, link by link, is what the manifest says. Small files synchronously, in
  * slices: thousands of them are in the page cache, and a round trip through the thread pool would cost more than each call.
  */
-import { createHash, hash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { chmodSync, lstatSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { isErrno } from '../../support/fault.ts';
-import { piecesOf } from '../pieces.ts';
+import { sumOf } from '../pieces.ts';
 import { MANIFEST_NAME, type TreeEntry } from '../trees.ts';
 import { installedMode, refused } from './rules.ts';
 
@@ -25,7 +25,7 @@ export async function walk(root: string, except: readonly string[] = []): Promis
     if (name === MANIFEST_NAME || isWithin(name, except)) continue;
     const entry = describe(real, name);
     if (entry.type === 'file')
-      entry.content = entry.sizeBytes <= SMALL_FILE_BYTES ? hash('sha256', readFileSync(path.join(real, name))) : await hashOf(path.join(real, name));
+      entry.content = entry.sizeBytes <= SMALL_FILE_BYTES ? hash('sha256', readFileSync(path.join(real, name))) : (await sumOf(path.join(real, name))).sha256;
     entries.push(entry);
   }
   return entries.sort((a, b) => (a.path < b.path ? -1 : 1));
@@ -75,12 +75,6 @@ function checkLink(root: string, file: string, name: string): void {
     if (/(?:^|\/)(?!\.\.\/)[^/]+\/(?:.*\/)?\.\.(?:\/|$)/.test(readlinkSync(file)))
       throw refused(`the link ${JSON.stringify(name)} leads nowhere, by a way that can't be checked`);
   }
-}
-
-async function hashOf(file: string): Promise<string> {
-  const sum = createHash('sha256');
-  for await (const piece of piecesOf(file)) sum.update(piece);
-  return sum.digest('hex');
 }
 
 /** Takes the right to write from every file and directory but the root, which has yet to be renamed. Returns the entries as they are then. */
