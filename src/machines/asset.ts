@@ -1,4 +1,5 @@
 /** Which asset of a release is for this machine. Pure: exactly one may match; none or several is an explained refusal. */
+import { formatOfName, preferenceOf } from './asset-format.ts';
 import type { Policy } from './model.ts';
 
 type Platform = Policy['platform'];
@@ -124,14 +125,12 @@ function preferLibc<T extends { name: string }>(assets: readonly T[], platform: 
   return platform.libc === 'musl' ? musl : others;
 }
 
+/** One build in several wrappings is one build: the preferred wrapping serves. */
 function sameBuild<T extends { name: string }>(assets: readonly T[]): readonly T[] {
-  const stems = new Set(assets.map(({ name }) => name.replace(ARCHIVE, '')));
-  if (stems.size !== 1) return assets;
-  for (const ending of [/\.(?:tar\.gz|tgz)$/i, /\.(?:tar\.zst|tzst)$/i, /\.tar$/i, /\.zip$/i]) {
-    const matching = assets.filter(({ name }) => ending.test(name));
-    if (matching.length > 0) return matching;
-  }
-  return assets;
+  const named = assets.map((asset) => ({ asset, ...formatOfName(asset.name) }));
+  if (new Set(named.map(({ stem }) => stem)).size !== 1) return assets;
+  const [first] = named.toSorted((a, b) => preferenceOf(a.ending) - preferenceOf(b.ending));
+  return named.filter(({ ending }) => ending === first?.ending).map(({ asset }) => asset);
 }
 
 export type Signature<T> = { kind: 'minisign' | 'attestation'; over: 'asset' | 'sums'; asset: T };
