@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import type { Asset, Release } from '../machines/model.ts';
 import { Fault } from '../support/fault.ts';
 import type { Evidence } from '../trust/judge.ts';
+import { sumsText } from '../trust/sums.ts';
 import type { GitHub } from './github/client.ts';
 import { type Http, hostOf, networkFault } from './github/http.ts';
 
@@ -32,7 +33,7 @@ export async function gatherEvidence(
     blake2b512: wanted.minisign ? await blake2b512(file.path) : Buffer.alloc(0),
     sums: sums && {
       name: checksums?.name ?? '',
-      text: sums.toString('utf8'),
+      text: sumsText(sums),
       sha256: hash('sha256', sums).toString('hex'),
       blake2b512: hash('blake2b512', sums),
     },

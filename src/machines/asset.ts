@@ -1,162 +1,211 @@
 /** Which asset of a release is for this machine. Pure: exactly one may match; none or several is an explained refusal. */
-import { formatOfName, preferenceOf } from './asset-format.ts';
+
+import { preferenceOf } from './asset-format.ts';
+import { namesOfRepository, type ReadName, readName } from './asset-name.ts';
+import { DISTRIBUTIONS, type ToldPlatform } from './asset-platform.ts';
 import type { Policy } from './model.ts';
 
+export { chooseChecksums, chooseSignatures } from './asset-sums.ts';
+
 type Platform = Policy['platform'];
-
-/** Names as goreleaser, Rust, Node and Go people write them. */
-const OS_ALIASES: Record<string, readonly string[]> = {
-  linux: ['linux', 'linux32', 'linux64'],
-  darwin: ['darwin', 'macos', 'osx', 'mac', 'apple'],
-  windows: ['windows', 'win', 'win32', 'win64'],
-  freebsd: ['freebsd'],
-  openbsd: ['openbsd'],
-  netbsd: ['netbsd'],
-  android: ['android'],
-};
-const ARCH_ALIASES: Record<string, readonly string[]> = {
-  amd64: ['amd64', 'x64', 'x86_64', 'x86-64', '64bit', 'linux64', 'amd64v1'],
-  arm64: ['arm64', 'aarch64', 'armv8'],
-  '386': ['386', 'i386', 'i686', 'x86', '32bit', 'linux32'],
-  arm: ['arm', 'armv5', 'armv6', 'armv6hf', 'armv7', 'armhf', 'armv6l', 'armv7l', 'arm32'],
-  ppc64le: ['ppc64le', 'powerpc64le', 'ppc64', 'ppc64el'],
-  s390x: ['s390x'],
-  riscv64: ['riscv64', 'riscv64gc'],
-  loong64: ['loong64', 'loongarch64'],
-  mips: ['mips', 'mipsle', 'mips64', 'mips64le'],
-};
-const UNIVERSAL_ARCH = ['all', 'any', 'universal', 'noarch'];
-
-const ARCHIVE = /\.(?:tar\.gz|tgz|tar\.zst|tzst|tar|zip)$/i;
-/** Never the app itself: packages of distributions, installers, bills of material, sums, signatures, debug symbols. */
-const NOT_THE_APP =
-  /\.(?:deb|rpm|apk|msi|pkg|dmg|exe|appimage|snap|flatpak|whl|gem|jar|sbom|spdx|cdx|json|jsonl|ya?ml|xml|txt|md|html|pdf|pem|pub|crt|cer|asc|sig|minisig|sigstore|bundle|intoto|att|sha\d+|sha\d+sums?|md5|b2sum|sum|prov|provenance|pdb|dsym|debug|patch|diff|rb|sh|ps1|bat|iso|img|qcow2|vsix|tar\.(?:bz2|xz|lz|lzma|br)|tbz2?|txz|7z|rar|gz|xz|bz2|zst)$/i;
-const SUMS_OR_SOURCE = /(?:^|[._-])(?:checksums?|sha\d+sums?|sbom|source|src|sources|debug|dbg|symbols|vendor)(?:[._-]|$)/i;
 
 /** The operator's `UPDATE_ASSET`; the matcher comes with it, since globbing is not this folder's business. */
 export type AssetPattern = { glob: string; matches: (name: string) => boolean };
 
 export type AssetChoice<T> =
   | { kind: 'one'; asset: T }
-  | { kind: 'none'; names: string[]; wanted: string }
+  /** `unusable`: assets for this platform in a form that can't be unpacked: other archives, packages, installers. */
+  | { kind: 'none'; names: string[]; wanted: string; unusable: string[] }
   | { kind: 'several'; names: string[]; wanted: string };
 
+type Candidate<T> = ReadName & { asset: T; fit: Fit };
+
 /**
- * Chooses by the operator's glob, or else: the archive that names this platform, else the sole archive that names none,
- * else the bare executable that names this platform. Names of several libcs give this machine's (glibc where unknown).
+ * `exact`: names this system and processor. `system`: this system, and no processor. `processor`: the reverse. `neutral`: neither.
+ * `no`: another platform.
  */
-export function chooseAsset<T extends { name: string }>(assets: readonly T[], pattern: AssetPattern | null, platform: Platform): AssetChoice<T> {
+type Fit = 'exact' | 'system' | 'processor' | 'neutral' | 'no';
+
+/**
+ * Chooses by the operator's glob, or else by what the names tell: see docs/assets.md. `repositoryName` is the name without its owner;
+ * its words tell no platform, and of several programs the one of this name is the app.
+ */
+export function chooseAsset<T extends { name: string }>(
+  assets: readonly T[],
+  pattern: AssetPattern | null,
+  platform: Platform,
+  repositoryName = '',
+): AssetChoice<T> {
   const names = assets.map((asset) => asset.name);
   if (pattern !== null) {
-    return one(
-      assets.filter((asset) => pattern.matches(asset.name)),
-      names,
-      `the pattern ${JSON.stringify(pattern.glob)}`,
-    );
+    const matching = assets.filter((asset) => pattern.matches(asset.name));
+    return decide(matching, names, `the pattern ${JSON.stringify(pattern.glob)}`, []);
   }
-  const wanted = `${platform.os}/${platform.arch}`;
-  const archives = assets.filter(({ name }) => ARCHIVE.test(name) && !SUMS_OR_SOURCE.test(name));
-  const bare = assets.filter(({ name }) => !ARCHIVE.test(name) && !NOT_THE_APP.test(name) && !SUMS_OR_SOURCE.test(name));
+  const wanted = `${platform.os}/${platform.arch}${platform.libc === 'musl' ? ' with musl' : ''}`;
+  const repository = namesOfRepository(repositoryName);
+  const read = meaningOfArm(tellBySiblings(assets.map((asset) => ({ asset, ...readName(asset.name, repository) })))).map((entry) => ({
+    ...entry,
+    fit: fitOf(entry, platform),
+  }));
+  const app = read.filter(({ kind }) => kind === 'archive' || kind === 'compressed' || kind === 'bare');
+  const telling = read.filter(({ kind }) => kind !== 'other');
   const tiers = [
-    preferLibc(
-      archives.filter((asset) => fits(asset.name, platform) === 'exact'),
-      platform,
-    ),
-    preferLibc(
-      archives.filter((asset) => fits(asset.name, platform) === 'any-arch'),
-      platform,
-    ),
-    archives.filter((asset) => fits(asset.name, platform) === 'neutral'),
-    preferLibc(
-      bare.filter((asset) => fits(asset.name, platform) === 'exact'),
+    ...tiersOf(app, telling, platform),
+    ...tiersOf(
+      read.filter(({ kind }) => kind === 'file'),
+      telling,
       platform,
     ),
   ];
-  // One build in several wrappings (.tar.gz beside .zip) is one build: the first wrapping that is unambiguous serves.
-  for (const tier of tiers) if (tier.length > 0) return one(sameBuild(tier), names, wanted);
-  const sole = bare.filter((asset) => fits(asset.name, platform) === 'neutral');
-  return one(assets.length === 1 ? sole : [], names, wanted);
+  for (const tier of tiers) {
+    const fitting = withoutCompanions(narrow(tier, platform), telling);
+    if (fitting.length > 0)
+      return decide(
+        fitting.map(({ asset }) => asset),
+        names,
+        wanted,
+        [],
+      );
+  }
+  return { kind: 'none', names, wanted, unusable: unusable(read) };
 }
 
-function one<T extends { name: string }>(matching: readonly T[], names: string[], wanted: string): AssetChoice<T> {
+function decide<T extends { name: string }>(matching: readonly T[], names: string[], wanted: string, unusable: string[]): AssetChoice<T> {
   const [first, ...others] = matching;
-  if (!first) return { kind: 'none', names, wanted };
+  if (!first) return { kind: 'none', names, wanted, unusable };
   if (others.length > 0) return { kind: 'several', names: matching.map((asset) => asset.name), wanted };
   return { kind: 'one', asset: first };
 }
 
-function words(name: string): Set<string> {
-  const lower = name.toLowerCase();
-  const found = new Set(lower.replace(ARCHIVE, '').split(/[^a-z0-9]+/));
-  // The separator splits these two; they are words of their own.
-  if (/x86[_-]64/.test(lower)) {
-    found.delete('x86');
-    found.delete('64');
-    found.add('x86_64');
-  }
-  for (const word of [...found]) {
-    const joined = /^(linux|darwin|macos|windows|win|freebsd)(amd64|x64|arm64|aarch64|386|armv[567]|arm)$/.exec(word);
-    if (joined?.[1] && joined[2]) found.add(joined[1]).add(joined[2]);
-  }
-  return found;
-}
-
-function named(aliases: Record<string, readonly string[]>, found: Set<string>): string[] {
-  return Object.entries(aliases).flatMap(([key, names]) => (names.some((name) => found.has(name)) ? [key] : []));
-}
-
-function fits(name: string, platform: Platform): 'exact' | 'any-arch' | 'neutral' | 'no' {
-  const found = words(name);
-  const systems = named(OS_ALIASES, found);
-  const architectures = named(ARCH_ALIASES, found);
-  const universal = UNIVERSAL_ARCH.some((word) => found.has(word));
-  if (systems.length === 0 && architectures.length === 0) return 'neutral';
+function fitOf({ platform: told }: ReadName, platform: Platform): Fit {
+  const { systems, architectures, libcs, isUniversal } = told;
   if (systems.length > 0 && !systems.includes(platform.os)) return 'no';
-  if (architectures.length > 0) return architectures.includes(platform.arch) ? 'exact' : 'no';
-  return universal || systems.length > 0 ? 'any-arch' : 'no';
+  if (architectures.length > 0 && !architectures.includes(platform.arch)) return 'no';
+  // A build for glibc doesn't start where there is only musl; a build for musl is static as a rule, and starts everywhere.
+  if (libcs.length > 0 && !libcs.includes('musl') && (platform.libc === 'musl' || !libcs.includes('glibc'))) return 'no';
+  if (systems.length === 0) return architectures.length === 0 ? 'neutral' : 'processor';
+  if (architectures.length > 0) return 'exact';
+  // No processor means amd64; on a Mac such a build runs on both.
+  return isUniversal || platform.arch === 'amd64' || platform.os === 'darwin' ? 'system' : 'no';
 }
 
-/** Where both a musl and a glibc build fit, this machine's libc decides; a single build serves either way. */
-function preferLibc<T extends { name: string }>(assets: readonly T[], platform: Platform): readonly T[] {
-  if (assets.length < 2) return assets;
-  const musl = assets.filter(({ name }) => words(name).has('musl'));
-  const others = assets.filter(({ name }) => !words(name).has('musl'));
-  if (musl.length === 0 || others.length === 0) return assets;
-  return platform.libc === 'musl' ? musl : others;
+/** `app-x64.zip` beside `app-x64.msi` is for Windows. */
+function tellBySiblings<T extends ReadName>(read: readonly T[]): readonly T[] {
+  const packaged = new Map<string, Set<string>>();
+  for (const { kind, stem, platform } of read) {
+    if (kind !== 'package') continue;
+    const systems = packaged.get(stem.toLowerCase()) ?? new Set();
+    for (const system of platform.systems) systems.add(system);
+    packaged.set(stem.toLowerCase(), systems);
+  }
+  return read.map((entry) => {
+    const systems = packaged.get(entry.stem.toLowerCase());
+    if (entry.kind !== 'archive' || entry.platform.systems.length > 0 || systems?.size !== 1) return entry;
+    return { ...entry, platform: { ...entry.platform, systems: [...systems] } };
+  });
 }
 
-/** One build in several wrappings is one build: the preferred wrapping serves. */
-function sameBuild<T extends { name: string }>(assets: readonly T[]): readonly T[] {
-  const named = assets.map((asset) => ({ asset, ...formatOfName(asset.name) }));
-  if (new Set(named.map(({ stem }) => stem)).size !== 1) return assets;
-  const [first] = named.toSorted((a, b) => preferenceOf(a.ending) - preferenceOf(b.ending));
-  return named.filter(({ ending }) => ending === first?.ending).map(({ asset }) => asset);
+/**
+ * `linux-arm` means arm64 where the project says `arm` of Macs too, or leaves amd64 unsaid, and names no 32-bit processor and no
+ * arm64 for the same system.
+ */
+function meaningOfArm<T extends ReadName>(read: readonly T[]): readonly T[] {
+  const builds = read.filter(({ kind }) => kind !== 'other').map((entry) => entry.platform);
+  const on = (system: string) => builds.filter(({ systems }) => systems.includes(system));
+  const isOneWord = on('darwin').some(({ isPlainArm }) => isPlainArm) || on('linux').some(({ architectures }) => architectures.length === 0);
+  const isOther = ({ architectures, isPlainArm }: ToldPlatform) => architectures.includes('386') || (architectures.includes('arm') && !isPlainArm);
+  if (!isOneWord || builds.some(isOther) || on('linux').some(({ architectures }) => architectures.includes('arm64'))) return read;
+  return read.map((entry) => (entry.platform.isPlainArm ? { ...entry, platform: { ...entry.platform, architectures: ['arm64'] } } : entry));
 }
 
-export type Signature<T> = { kind: 'minisign' | 'attestation'; over: 'asset' | 'sums'; asset: T };
-
-/** Signatures of the asset and of its sums, by the endings that minisign, cosign, GitHub and the SLSA generators give them. */
-export function chooseSignatures<T extends { name: string }>(assets: readonly T[], assetName: string, sumsName: string | null): Signature<T>[] {
-  const endings = [
-    { ending: '.minisig', kind: 'minisign' },
-    { ending: '.sigstore.json', kind: 'attestation' },
-    { ending: '.sigstore', kind: 'attestation' },
-    { ending: '.intoto.jsonl', kind: 'attestation' },
-  ] as const;
-  const signed = [{ over: 'asset' as const, name: assetName }, ...(sumsName === null ? [] : [{ over: 'sums' as const, name: sumsName }])];
-  // One of each: GitHub allows no two of a name, and a thousand would have to be held.
-  const named = (name: string) => assets.find((asset) => asset.name === name);
-  return signed.flatMap(({ over, name }) =>
-    endings.flatMap(({ ending, kind }) => {
-      const asset = named(`${name}${ending}`);
-      return asset === undefined ? [] : [{ kind, over, asset }];
-    }),
-  );
+/** Sets of candidates, the surest first. `telling`: every name of the release that may tell which platforms it is for. */
+function tiersOf<T>(app: readonly Candidate<T>[], telling: readonly Candidate<T>[], platform: Platform): (readonly Candidate<T>[])[] {
+  const of = (fit: Fit) => app.filter((candidate) => candidate.fit === fit);
+  const systems = new Set(telling.flatMap((entry) => entry.platform.systems));
+  const isTold = systems.size > 0 || telling.some((entry) => entry.platform.architectures.length > 0);
+  // `app-x64.zip` of a project that names Windows alone is no program for Linux.
+  const isElsewhere = systems.size === 1 && !systems.has(platform.os) && platform.os === 'linux' && systems.has('windows');
+  const neutral = of('neutral');
+  // `app` beside `app-arm64` and `app-darwin` is the common one: Linux on amd64.
+  const unmarked =
+    platform.os === 'linux' && platform.arch === 'amd64' && isTold
+      ? neutral.filter(({ kind, isNamedAsRepository, words }) => kind === 'bare' && isNamedAsRepository && words.length === 1)
+      : [];
+  const archives = neutral.filter(({ kind }) => kind === 'archive');
+  const processor = of('processor').filter(({ kind }) => !isElsewhere || kind === 'bare');
+  // `app_alpine` is a system's name too, and comes after `app_amd64` where there is glibc.
+  const isOtherLibc = ({ platform: { libcs } }: Candidate<T>) => libcs.includes('musl') && platform.libc !== 'musl';
+  const system = of('system');
+  return [of('exact'), system.filter((entry) => !isOtherLibc(entry)), processor, system.filter(isOtherLibc), unmarked, ...(isTold ? [] : [archives, neutral])];
 }
 
-/** The asset that carries the sums for `assetName`: its own `.sha256`, else the release's checksums file. */
-export function chooseChecksums<T extends { name: string }>(assets: readonly T[], assetName: string): T | null {
-  const own = assets.find(({ name }) => name === `${assetName}.sha256` || name === `${assetName}.sha256sum`);
-  const shared = assets.filter(({ name }) => /(?:^|[._-])(?:checksums?\.txt|sha256sums?(?:\.txt)?|checksums?)$/i.test(name));
-  return own ?? (shared.length === 1 ? (shared[0] ?? null) : null);
+/** Of builds that all fit, those that are for this machine before others; and one of several wrappings. */
+function narrow<T>(tier: readonly Candidate<T>[], platform: Platform): readonly Candidate<T>[] {
+  const isMusl = platform.libc === 'musl';
+  const steps: ((left: readonly Candidate<T>[]) => readonly Candidate<T>[])[] = [
+    prefer(({ isNamedAsRepository }) => isNamedAsRepository),
+    plainest(({ extras }) => extras),
+    prefer(({ platform: { libcs } }) => libcs.includes('musl') === isMusl),
+    prefer(({ platform: { isStatic } }) => isStatic === isMusl),
+    least(({ platform: { level } }) => level),
+    least(({ platform: { distribution } }) => (distribution === null ? -1 : DISTRIBUTIONS.indexOf(distribution[0]))),
+    least(({ platform: { distribution } }) => distribution?.[1] ?? 0),
+    prefer(({ kind }) => kind === 'archive'),
+    plainest(({ words }) => words),
+  ];
+  return sameBuild(steps.reduce((left, step) => (left.length < 2 ? left : step(left)), tier));
+}
+
+/** `omnictl` for this platform is not the app where `omni` stands beside it on another. */
+function withoutCompanions<T>(fitting: readonly Candidate<T>[], telling: readonly Candidate<T>[]): readonly Candidate<T>[] {
+  const place = ({ platform: { systems, architectures, libcs, distribution } }: ReadName) =>
+    [...systems, ...architectures, ...libcs, ...(distribution ?? [])].join(' ');
+  const program = ({ extras }: ReadName) => extras.toSorted().join(' ');
+  const placesOfApp = new Set(telling.filter(({ isNamedAsRepository }) => isNamedAsRepository).map(place));
+  const isCompanion = (candidate: Candidate<T>) =>
+    !candidate.isNamedAsRepository && telling.some((other) => program(other) === program(candidate) && placesOfApp.has(place(other)));
+  return fitting.filter((candidate) => !isCompanion(candidate));
+}
+
+/** Those of which `is` holds, if there are any. */
+function prefer<T>(is: (candidate: Candidate<T>) => boolean) {
+  return (left: readonly Candidate<T>[]) => {
+    const preferred = left.filter(is);
+    return preferred.length > 0 ? preferred : left;
+  };
+}
+
+function least<T>(of: (candidate: Candidate<T>) => number) {
+  return (left: readonly Candidate<T>[]) => {
+    const lowest = Math.min(...left.map(of));
+    return left.filter((candidate) => of(candidate) === lowest);
+  };
+}
+
+/** Those whose words all others have too: `app` beside `app-extra`; all of them where none is so, as with `client` and `server`. */
+function plainest<T>(of: (candidate: Candidate<T>) => readonly string[]) {
+  return (left: readonly Candidate<T>[]) => {
+    const plain = left.filter((candidate) => left.every((other) => of(candidate).every((word) => of(other).includes(word))));
+    return plain.length > 0 ? plain : left;
+  };
+}
+
+/** One build in several wrappings, or under two names of one platform, is one build: the preferred wrapping serves. */
+function sameBuild<T>(left: readonly Candidate<T>[]): readonly Candidate<T>[] {
+  if (new Set(left.map(({ words }) => words.toSorted().join(' '))).size !== 1) return left;
+  return left.toSorted((a, b) => rank(a.ending) - rank(b.ending) || (a.name < b.name ? -1 : 1)).slice(0, 1);
+}
+
+/** A bare executable after what is an archive. */
+function rank(ending: string): number {
+  return ending === '' ? Number.POSITIVE_INFINITY : preferenceOf(ending);
+}
+
+/** What would have been for this platform, if it could be unpacked. */
+function unusable(read: readonly Candidate<unknown>[]): string[] {
+  const isTold = read.some(({ kind, platform }) => kind !== 'other' && platform.systems.length + platform.architectures.length > 0);
+  const fits = ({ kind, fit }: Candidate<unknown>) =>
+    (kind === 'unsupported' && (fit === 'exact' || fit === 'system' || fit === 'processor' || (fit === 'neutral' && !isTold))) ||
+    (kind === 'package' && (fit === 'exact' || fit === 'system'));
+  return read.filter(fits).map(({ name }) => name);
 }

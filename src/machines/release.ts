@@ -2,6 +2,7 @@
 
 import { isOldEnough, oldEnoughAt } from './age.ts';
 import { type AssetPattern, chooseAsset, chooseChecksums, chooseSignatures } from './asset.ts';
+import { formatOfName } from './asset-format.ts';
 import type { Asset, Policy, Release } from './model.ts';
 import { compareVersions, isPrerelease, satisfies, versionFromTag } from './version.ts';
 
@@ -93,11 +94,12 @@ function nothingAllowed(published: readonly PublishedRelease[], policy: Policy):
 
 function withAsset(release: PublishedRelease, version: string, policy: Policy, pattern: AssetPattern | null, nowMs: number): ReleaseChoice {
   const uploaded = release.assets.filter((asset) => asset.uploaded);
-  const choice = chooseAsset(uploaded, pattern, policy.platform);
+  const choice = chooseAsset(uploaded, pattern, policy.platform, policy.repository.split('/').at(-1));
   const named = { tag: release.tag, version };
   switch (choice.kind) {
     case 'one': {
       const asset = withoutUploaded(choice.asset);
+      if (formatOfName(asset.name).format === 'unsupported') return { kind: 'refused', ...named, ...unsupported(release.tag, [asset.name]) };
       const sums = chooseChecksums(uploaded, asset.name);
       const checksums = sums === null ? null : withoutUploaded(sums);
       if (policy.requireDigest && asset.digest === null && checksums === null) {
@@ -124,6 +126,7 @@ function withAsset(release: PublishedRelease, version: string, policy: Policy, p
       return { kind: 'refused', ...named, code: 'ASSET_AMBIGUOUS', message };
     }
     case 'none': {
+      if (choice.unusable.length > 0) return { kind: 'refused', ...named, ...unsupported(release.tag, choice.unusable) };
       const has = choice.names.length === 0 ? 'it has none' : `it has ${list(choice.names)}`;
       const young = isYoung(release, nowMs);
       const message = `release ${release.tag} has no asset for ${choice.wanted} (${has}). ${young ? 'It may still be uploading; else publish one or set UPDATE_ASSET' : 'Publish one or set UPDATE_ASSET'}`;
@@ -132,6 +135,12 @@ function withAsset(release: PublishedRelease, version: string, policy: Policy, p
     default:
       return choice satisfies never;
   }
+}
+
+/** More uploads may follow, and the next check finds them; but nobody should wait a day for what will not come. */
+function unsupported(tag: string, names: readonly string[]): { code: string; message: string } {
+  const message = `release ${tag} can't be installed: its asset is ${list(names)}, of a format that this program can't unpack. Publish a .tar.gz, a .zip or the executable itself`;
+  return { code: 'ASSET_FORMAT_UNSUPPORTED', message };
 }
 
 function isYoung({ publishedAt }: PublishedRelease, nowMs: number): boolean {

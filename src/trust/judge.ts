@@ -86,7 +86,7 @@ function checkDigest({ asset, tag }: Release, { sha256 }: Evidence): string | nu
 function checkSums({ asset, checksums, tag }: Release, { sha256, sums }: Evidence): string | null {
   if (sums === null) return null;
   if (checksums?.digest != null && checksums.digest !== sums.sha256) throw mismatch(sums.name, tag, sums.sha256, 'GitHub', checksums.digest);
-  const listed = sumsFor(sums.text, asset.name);
+  const listed = sumsFor(sums.text, asset.name, sums.name);
   if (listed.length === 0) return null;
   // Two different ones for one name can't both be right.
   const wrong = listed.find((sum) => sum !== sha256);
@@ -96,7 +96,7 @@ function checkSums({ asset, checksums, tag }: Release, { sha256, sums }: Evidenc
 
 /** Fail closed: no digest to be had under `digest` is a refusal. */
 function requireDigest({ asset, tag }: Release, { sums }: Evidence, { conditions }: Rules): string | null {
-  if (!conditions.includes('digest') || asset.digest !== null || (sums !== null && sumsFor(sums.text, asset.name).length > 0)) return null;
+  if (!conditions.includes('digest') || asset.digest !== null || (sums !== null && sumsFor(sums.text, asset.name, sums.name).length > 0)) return null;
   throw new Fault(
     'DIGEST_MISSING',
     sums === null
@@ -125,7 +125,7 @@ function checkMinisign({ asset, version, tag }: Release, { sha256, blake2b512, s
     return `signed with key ${keyId}; ${trustedComment}`;
   }
   const shared = minisigs.find(({ over }) => over === 'sums');
-  if (!shared || sums === null || !sumsFor(sums.text, asset.name).includes(sha256))
+  if (!shared || sums === null || !sumsFor(sums.text, asset.name, sums.name).includes(sha256))
     throw new Fault(
       'SIGNATURE_MISSING',
       `${tag} has no minisign signature of ${asset.name}, nor of a checksums file that lists it: publish ${asset.name}.minisig`,
@@ -144,7 +144,7 @@ function checkSignature(text: string, signed: { name: string; version: string; t
 function checkAttestation({ asset, tag }: Release, { sha256, sums, bundles }: Evidence, { conditions, verifyAttestation, attestation }: Rules): string | null {
   if (!conditions.includes('attestation')) return null;
   if (verifyAttestation === null || attestation === null) throw new Error('invariant: an attestation is checked by rules');
-  const listed = sums !== null && sumsFor(sums.text, asset.name).includes(sha256);
+  const listed = sums !== null && sumsFor(sums.text, asset.name, sums.name).includes(sha256);
   let failure: unknown = null;
   for (const { over, from, json } of bundles) {
     if (over === 'sums' && !listed) continue;

@@ -1,17 +1,59 @@
-/** Files of sums, as sha256sum(1) and goreleaser write them. Pure. */
+/** Files of sums, in the forms in which people write them. Pure. */
 
-/** A sum, two characters, and a name. */
-const LONGEST_LINE = 64 + 2 + 255 + 10;
+import { isOwnSums } from '../machines/asset-sums.ts';
 
-/** Every sum of a file (`<hex>  <name>` or `<hex> *<name>`), or the only sum of a file without names; lower-case hex. More than one is a lie. */
-export function sumsFor(text: string, name: string): string[] {
-  const lines = text.split('\n').map((line) => line.trimEnd());
-  const meant = lines.filter((line) => line !== '' && !line.startsWith('#') && line.length <= LONGEST_LINE);
-  const found = meant.flatMap((line) => {
-    const [, sum, named] = /^([0-9a-fA-F]{64})[ \t]+[ *]?(?:\.\/)?(\S.*)$/.exec(line) ?? [];
-    return sum !== undefined && named === name ? [sum.toLowerCase()] : [];
-  });
-  if (found.length > 0) return [...new Set(found)];
-  const [only] = meant;
-  return meant.length === 1 && only !== undefined && /^[0-9a-fA-F]{64}$/.test(only) ? [only.toLowerCase()] : [];
+/** A sum and a path. */
+const LONGEST_LINE = 1024;
+
+/** A file of sums as text: UTF-8, or the UTF-16 that Windows' shells write, told by its byte order mark. */
+export function sumsText(bytes: Uint8Array): string {
+  const [first, second] = bytes;
+  const encoding = first === 0xff && second === 0xfe ? 'utf-16le' : first === 0xfe && second === 0xff ? 'utf-16be' : 'utf-8';
+  // The decoder leaves the mark out.
+  return new TextDecoder(encoding).decode(bytes);
+}
+
+/**
+ * Every sum (lower-case hex) that the text of the file `sumsName` gives to the file `name`, each once; more than one is a contradiction.
+ * A sum without a name counts only in a file of this one's own, as `<name>.sha256`.
+ */
+export function sumsFor(text: string, name: string, sumsName = `${name}.sha256`): string[] {
+  const lines = text
+    .replace(/^\uFEFF/, '')
+    .split(/\r\n|\n|\r/)
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('#') && line.length <= LONGEST_LINE);
+  const listed = lines.flatMap((line) => readLine(line) ?? []);
+  const named = listed.filter((entry) => entry.name === name);
+  if (named.length > 0) return unique(named);
+  const nameless = listed.filter((entry) => entry.name === '');
+  return isOwnSums(sumsName, name) && nameless.length === listed.length ? unique(nameless) : [];
+}
+
+type Listed = { sum: string; name: string };
+
+function unique(listed: readonly Listed[]): string[] {
+  return [...new Set(listed.map(({ sum }) => sum))];
+}
+
+const FORMS: readonly { form: RegExp; sum: number; name: number }[] = [
+  // GNU: `hex  name`, `hex *name`; also with the digest's own prefix.
+  { form: /^\\?(?:sha256:)?([0-9a-f]{64})[ \t]+\*?(\S.*)$/i, sum: 1, name: 2 },
+  // BSD and OpenSSL: `SHA256 (name) = hex`, `SHA256(name)= hex`, `SHA2-256(name)= hex`.
+  { form: /^SHA(?:2-)?-?256 ?\((.+)\) ?= ?([0-9a-f]{64})$/i, sum: 2, name: 1 },
+  // The name first: `name: hex`, `name hex`.
+  { form: /^(\S+?):?[ \t]+([0-9a-f]{64})$/i, sum: 2, name: 1 },
+];
+
+/** One line; the name is empty where it gives none (`-` is standard input). Null for what is no sum of this kind. */
+function readLine(line: string): Listed | null {
+  const [, bare] = /^(?:SHA(?:2-)?-?256 ?[:=] ?)?([0-9a-f]{64})$/i.exec(line) ?? [];
+  if (bare !== undefined) return { sum: bare.toLowerCase(), name: '' };
+  for (const { form, sum, name } of FORMS) {
+    const found = form.exec(line);
+    const [hex, path] = [found?.[sum], found?.[name]];
+    // Sums are made in the folder of the build: `./dist/app.tar.gz`, `dist\app.zip`.
+    if (hex !== undefined && path !== undefined) return { sum: hex.toLowerCase(), name: path === '-' ? '' : path.replace(/^.*[/\\]/, '') };
+  }
+  return null;
 }

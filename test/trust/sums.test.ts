@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { sumsFor, sumsText } from '../../src/trust/sums.ts';
+
+const [SUM, OTHER] = ['a1'.repeat(32), 'b2'.repeat(32)];
+const NAME = 'app_1.0.0_linux_amd64.tar.gz';
+const SHARED = 'SHA256SUMS';
+
+describe('a line of a file of sums', () => {
+  const forms: [string, string][] = [
+    ['GNU, text mode', `${SUM}  ${NAME}`],
+    ['GNU, binary mode', `${SUM} *${NAME}`],
+    ['one space', `${SUM} ${NAME}`],
+    ['a tab', `${SUM}\t${NAME}`],
+    ['capital letters', `${SUM.toUpperCase()}  ${NAME}`],
+    ['BSD', `SHA256 (${NAME}) = ${SUM}`],
+    ['OpenSSL 1', `SHA256(${NAME})= ${SUM}`],
+    ['OpenSSL 3', `SHA2-256(${NAME})= ${SUM}`],
+    ['a path of this folder', `${SUM}  ./${NAME}`],
+    ['a path of the build', `${SUM} *./dist/release/${NAME}`],
+    ['a path of Windows', `${SUM}  dist\\${NAME}`],
+    ['BSD with a path', `SHA256 (dist/${NAME}) = ${SUM}`],
+    ['the name of the algorithm before the sum', `sha256:${SUM}  ${NAME}`],
+    ['the name first', `${NAME}: ${SUM}`],
+    ['CRLF', `${SUM}  ${NAME}\r`],
+    ['spaces behind', `${SUM}  ${NAME}   `],
+  ];
+  for (const [title, line] of forms)
+    it(`is read: ${title}`, () => {
+      const text = `# sums of 1.0.0\n${OTHER}  another.zip\n${line}\nSHA256 (third.zip) = ${OTHER}\n`;
+      assert.deepEqual(sumsFor(text, NAME, SHARED), [SUM]);
+    });
+
+  it('is found behind a byte order mark, in UTF-8 and in UTF-16', () => {
+    const text = `${SUM}  ${NAME}\r\n`;
+    const utf16 = Buffer.from(`\uFEFF${text}`, 'utf16le');
+    for (const bytes of [Buffer.from(`\uFEFF${text}`), utf16, Buffer.from(utf16).swap16()]) assert.deepEqual(sumsFor(sumsText(bytes), NAME, SHARED), [SUM]);
+    assert.deepEqual(sumsFor(`\uFEFF${text}`, NAME, SHARED), [SUM], 'where the text was decoded elsewhere');
+  });
+
+  it('of another name says nothing about this one, however alike', () => {
+    for (const name of [`${NAME}.sig`, `x${NAME}`, NAME.toUpperCase(), NAME.replace('amd64', 'arm64')])
+      for (const line of [`${SUM}  ${name}`, `SHA256 (${name}) = ${SUM}`, `${SUM}  dist/${name}`]) assert.deepEqual(sumsFor(line, NAME, SHARED), [], line);
+  });
+
+  it('of another algorithm is no sum', () => {
+    const texts = [`${'c'.repeat(128)}  ${NAME}`, `SHA512 (${NAME}) = ${'c'.repeat(128)}`, `MD5 (${NAME}) = ${'c'.repeat(32)}`, `SHA512 (${NAME}) = ${SUM}`];
+    for (const text of texts) assert.deepEqual(sumsFor(text, NAME, SHARED), [], text);
+  });
+
+  it('that contradicts another is shown, in whatever form each is', () => {
+    for (const line of [`${OTHER}  ${NAME}`, `SHA256 (${NAME}) = ${OTHER}`, `${OTHER} *dist/${NAME}`])
+      assert.deepEqual(sumsFor(`${SUM}  ${NAME}\n${line}\n`, NAME, SHARED), [SUM, OTHER]);
+  });
+});
+
+describe('a sum without a name', () => {
+  it("is the asset's where the file is the asset's own", () => {
+    for (const text of [
+      SUM,
+      `${SUM}\n`,
+      `${SUM}  -\n`,
+      `SHA2-256= ${SUM}\n`,
+      `# made by CI\n${SUM}\r\n`,
+      `MD5= ${'c'.repeat(32)}\nSHA1= ${'c'.repeat(40)}\nSHA2-256= ${SUM}\n`,
+    ])
+      for (const own of [`${NAME}.sha256`, 'app_1.0.0_linux_amd64.sha256', `${NAME}.sha256sum`, `${NAME}.dgst`])
+        assert.deepEqual(sumsFor(text, NAME, own), [SUM], text);
+  });
+
+  it('is nobody’s in a file for all, or of another asset', () => {
+    for (const file of ['checksums.txt', SHARED, 'app_1.0.0_linux_arm64.tar.gz.sha256']) assert.deepEqual(sumsFor(`${SUM}\n`, NAME, file), [], file);
+  });
+
+  it('beside a named one does not count', () => assert.deepEqual(sumsFor(`${SUM}\n${OTHER}  another.zip\n`, NAME, `${NAME}.sha256`), []));
+});
