@@ -73,8 +73,8 @@ export const settings = z.object({
     example: 'github.com *.githubusercontent.com',
   }),
   UPDATE_ASSET: setting(z.string().max(255).optional(), {
-    standard: "this platform's archive",
-    meaning: "glob for the asset's name; must fit exactly one",
+    standard: "this platform's file, told by the names: docs/assets.md",
+    meaning: "glob for the asset's name; must match exactly one",
     example: 'app_*_linux_amd64.tar.gz',
   }),
   UPDATE_STRATEGY: setting(oneOf('kill-then-download', 'download-then-kill').default('kill-then-download'), {

@@ -70,7 +70,7 @@ const SURROUNDING_WORDS = list(`
 const FILLERS = list(`
   bin binary binaries release releases stable latest nightly snapshot canary edge final portable standalone exe executable
   unknown pc none build pkg package tar generic master main native self contained
-  alpha beta rc pre preview dev ga lts hf eabi eabihf elf`);
+  alpha beta rc pre preview dev ga lts hf eabi eabihf elf abi3`);
 
 /** A repository may be called by the language or the role beside the program's name. */
 const AFFIXES = ['go', 'golang', 'rs', 'rust', 'js', 'ts', 'py', 'python', 'node', 'cpp', 'zig', 'cli', 'bin', 'cmd', 'app', 'tool', 'lsp', 'server'];
@@ -106,7 +106,7 @@ function withoutName(text: string, names: readonly string[]): { rest: string; fo
   return { rest: text, found: false };
 }
 
-const isVersion = (word: string) => /^(?:v|r|rev|rc|alpha|beta|build)?\d+[a-z]?\d*$/.test(word) || /^(?=.*\d)[0-9a-f]{7,40}$/.test(word) || word === 'v';
+const isVersion = (word: string) => /^(?:v|r|rev|rc|alpha|beta|build|cp|py)?\d+[a-z]?\d*$/.test(word) || /^(?=.*\d)[0-9a-f]{7,40}$/.test(word) || word === 'v';
 
 /** The last ending, where it looks like one: letters, perhaps with digits. */
 function lastEnding(stem: string): string {

@@ -49,14 +49,8 @@ export function chooseAsset<T extends { name: string }>(
   }));
   const app = read.filter(({ kind }) => kind === 'archive' || kind === 'compressed' || kind === 'bare');
   const telling = read.filter(({ kind }) => kind !== 'other');
-  const tiers = [
-    ...tiersOf(app, telling, platform),
-    ...tiersOf(
-      read.filter(({ kind }) => kind === 'file'),
-      telling,
-      platform,
-    ),
-  ];
+  const files = read.filter(({ kind }) => kind === 'file');
+  const tiers = [...tiersOf(app, telling, platform), ...tiersOf(files, telling, platform), portable(files)];
   for (const tier of tiers) {
     const fitting = withoutCompanions(narrow(tier, platform), telling);
     if (fitting.length > 0)
@@ -139,6 +133,11 @@ function tiersOf<T>(app: readonly Candidate<T>[], telling: readonly Candidate<T>
   return [of('exact'), system.filter((entry) => !isOtherLibc(entry)), processor, system.filter(isOtherLibc), unmarked, ...(isTold ? [] : [archives, neutral])];
 }
 
+/** `app.jar` runs wherever there is a Java, whatever else the release has; `.wasm` needs more than that. */
+function portable<T>(files: readonly Candidate<T>[]): readonly Candidate<T>[] {
+  return files.filter(({ fit, isNamedAsRepository, ending }) => fit === 'neutral' && isNamedAsRepository && ending !== '.wasm');
+}
+
 /** Of builds that all fit, those that are for this machine before others; and one of several wrappings. */
 function narrow<T>(tier: readonly Candidate<T>[], platform: Platform): readonly Candidate<T>[] {
   const isMusl = platform.libc === 'musl';
@@ -196,9 +195,9 @@ function sameBuild<T>(left: readonly Candidate<T>[]): readonly Candidate<T>[] {
   return left.toSorted((a, b) => rank(a.ending) - rank(b.ending) || (a.name < b.name ? -1 : 1)).slice(0, 1);
 }
 
-/** A bare executable after what is an archive. */
+/** The executable itself comes after archives and what unpacks without a tool, and before `.xz` and `.bz2`. */
 function rank(ending: string): number {
-  return ending === '' ? Number.POSITIVE_INFINITY : preferenceOf(ending);
+  return ending === '' ? preferenceOf('.zst') + 0.5 : preferenceOf(ending);
 }
 
 /** What would have been for this platform, if it could be unpacked. */

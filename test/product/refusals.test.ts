@@ -1,5 +1,6 @@
 /** Whatever is wrong with a release or a server: one clear message, the app untouched, the reason in `status`. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { appArchive, archive } from '../support/app.ts';
@@ -20,6 +21,36 @@ const cases: Case[] = [
     env: { UPDATE_ASSET: '' },
     break: ({ github }, good) =>
       void github.publish('v0.0.2', { 'app_0.0.2_plan9_mips.tar.gz': good }, { publishedAt: new Date(Date.now() - 7 * 86_400_000).toISOString() }),
+  },
+  {
+    title: 'only an archive of another kind for this platform, in a release of this minute',
+    code: 'ASSET_FORMAT_UNSUPPORTED',
+    message: /its asset is app-linux-\w+\.7z, of a format that this program can't unpack\. Publish a \.tar\.gz/,
+    env: { UPDATE_ASSET: '' },
+    break: ({ github }, good) => void github.publish('v0.0.2', { 'app-linux-x64.7z': good, 'app-linux-arm64.7z': good, 'app-darwin-arm64.tar.gz': good }),
+  },
+  {
+    title: 'only a package for this platform',
+    code: 'ASSET_FORMAT_UNSUPPORTED',
+    message: /its asset is app_0\.0\.2_\w+\.deb, of a format/,
+    env: { UPDATE_ASSET: '' },
+    break: ({ github }, good) => void github.publish('v0.0.2', { 'app_0.0.2_amd64.deb': good, 'app_0.0.2_arm64.deb': good }),
+  },
+  {
+    title: 'a pattern that fits an archive of another kind',
+    code: 'ASSET_FORMAT_UNSUPPORTED',
+    message: /its asset is app\.rar, of a format/,
+    env: { UPDATE_ASSET: '*.rar' },
+    break: ({ github }, good) => void github.publish('v0.0.2', { 'app.rar': good }),
+  },
+  {
+    title: 'sums in the form of BSD that contradict each other',
+    code: 'DIGEST_MISMATCH',
+    message: /SHASUMS256\.txt says 0{64}/,
+    break: ({ github }, good) => {
+      const sums = `SHA256 (${NAME}) = ${createHash('sha256').update(good).digest('hex')}\r\nSHA256 (./dist/${NAME}) = ${'0'.repeat(64)}\r\n`;
+      github.publish('v0.0.2', { [NAME]: good, 'SHASUMS256.txt': Buffer.from(sums) }, { digests: false });
+    },
   },
   {
     title: 'several assets that fit',
