@@ -36,7 +36,7 @@ const SYSTEMS: Record<string, string[]> = {
 const BUILT_ON_LINUX = ['android', 'ohos', 'vendor'];
 
 const ARCHITECTURES: Record<string, string[]> = {
-  amd64: words('amd64 x64 x86_64 x8664 x86_64h amd64p32 intel64 em64t'),
+  amd64: words('amd64 x64 x86_64 x8664 x86_64h amd64p32 intel64 em64t amdx64'),
   arm64: words('arm64 aarch64 armv8 armv8a arm64v8 arm64v8a arm64e arm64ec armv9 silicon applesilicon m1'),
   '386': words('386 i386 i486 i586 i686 x86 ia32 x86_32'),
   arm: words(`arm armel armhf armeabi armv4 armv4t armv5 armv5te armv5l armv6 armv6l armv6hf armv6k armv7 armv7a armv7l armv7hf armv7s armv7neon
@@ -120,8 +120,12 @@ const isSystem = (word: string) => SYSTEM_OF.has(word);
 const isBits = (word: string) => /^(?:64|32)bits?$/.test(word);
 const isPlatform = (word: string) => isSystem(word) || ARCHITECTURE_OF.has(word) || LIBC_OF.has(word) || isBits(word);
 
+/** Longer words are no platform's, and would take long to take apart: names come from anybody. */
+const LONGEST_WORD = 32;
+
 /** `linuxarm64` → linux, arm64; `ubuntu2204` → ubuntu, 2204; null where it isn't made of such words alone. */
 function parts(word: string): string[] | null {
+  if (word.length > LONGEST_WORD) return null;
   if (isPlatform(word)) return [word];
   const [, stem, number] = /^([a-z]{3,})(\d{1,6})$/.exec(word) ?? [];
   if (stem !== undefined && number !== undefined && (isSystem(stem) || LIBC_OF.has(stem)))

@@ -161,9 +161,8 @@ function withoutCompanions<T>(fitting: readonly Candidate<T>[], telling: readonl
     [...systems, ...architectures, ...libcs, ...(distribution ?? [])].join(' ');
   const program = ({ extras }: ReadName) => extras.toSorted().join(' ');
   const placesOfApp = new Set(telling.filter(({ isNamedAsRepository }) => isNamedAsRepository).map(place));
-  const isCompanion = (candidate: Candidate<T>) =>
-    !candidate.isNamedAsRepository && telling.some((other) => program(other) === program(candidate) && placesOfApp.has(place(other)));
-  return fitting.filter((candidate) => !isCompanion(candidate));
+  const companions = new Set(telling.filter((entry) => !entry.isNamedAsRepository && placesOfApp.has(place(entry))).map(program));
+  return fitting.filter((candidate) => !companions.has(program(candidate)));
 }
 
 /** Those of which `is` holds, if there are any. */
@@ -184,7 +183,9 @@ function least<T>(of: (candidate: Candidate<T>) => number) {
 /** Those whose words all others have too: `app` beside `app-extra`; all of them where none is so, as with `client` and `server`. */
 function plainest<T>(of: (candidate: Candidate<T>) => readonly string[]) {
   return (left: readonly Candidate<T>[]) => {
-    const plain = left.filter((candidate) => left.every((other) => of(candidate).every((word) => of(other).includes(word))));
+    const counts = new Map<string, number>();
+    for (const candidate of left) for (const word of new Set(of(candidate))) counts.set(word, (counts.get(word) ?? 0) + 1);
+    const plain = left.filter((candidate) => of(candidate).every((word) => counts.get(word) === left.length));
     return plain.length > 0 ? plain : left;
   };
 }

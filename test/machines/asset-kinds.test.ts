@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
 import { chooseAsset } from '../../src/machines/asset.ts';
 
 const AMD = { os: 'linux', arch: 'amd64', libc: 'glibc' };
@@ -201,6 +202,46 @@ describe('formats', () => {
     }
     const choice = choose('app_1.0.0_arm64.deb app-windows-amd64.7z app-windows.exe');
     assert.deepEqual(choice.kind === 'none' && choice.unusable, [], "another platform's are no reason");
+  });
+});
+
+describe('any names at all', () => {
+  const word = fc.constantFrom(...'app linux amd64 arm64 musl gnu darwin windows arm x86 64 bit v1 2 src linuxmusl static ubuntu 22 tool jar'.split(' '));
+  const ending = fc.constantFrom('', '.tar.gz', '.zip', '.gz', '.exe', '.deb', '.sha256', '.7z', '.jar');
+  const name = fc
+    .tuple(fc.array(word, { minLength: 1, maxLength: 6 }), fc.constantFrom('-', '_', '.', ''), ending)
+    .map(([words, by, end]) => words.join(by) + end);
+
+  it('give the same answer in any order, and one of the names', () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(name, { maxLength: 12 }), fc.constantFrom(AMD, ARM, MUSL), fc.infiniteStream(fc.nat()), (names, platform, random) => {
+        const ask = (list: readonly string[]) => {
+          const choice = chooseAsset(
+            list.map((each) => ({ name: each })),
+            null,
+            platform,
+            'app',
+          );
+          return choice.kind === 'one' ? choice.asset.name : `${choice.kind}: ${choice.kind === 'several' ? choice.names.toSorted().join(' ') : ''}`;
+        };
+        const shuffled = names
+          .map((each) => ({ each, at: random.next().value ?? 0 }))
+          .toSorted((a, b) => a.at - b.at)
+          .map(({ each }) => each);
+        const answer = ask(names);
+        assert.equal(ask(shuffled), answer);
+        assert.ok(/^(?:none|several): /.test(answer) || names.includes(answer));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('of any length are read', () => {
+    const hostile = ['linuxmusl'.repeat(28), `${'aA'.repeat(125)}`, '-'.repeat(255), '1.'.repeat(127), `linux-amd64-${'b-'.repeat(120)}`].map((each) =>
+      each.slice(0, 250),
+    );
+    const names = Array.from({ length: 1000 }, (_, index) => `${hostile[index % hostile.length]}${index}`);
+    assert.ok(choose(names.join(' '), 'a'.repeat(100)).kind !== 'one');
   });
 });
 
