@@ -169,10 +169,18 @@ export function adoptRelease(context: Context, fact: FactOf<'releaseFound'> & { 
   return { candidate, denied, request: null, replacedBy: null, retryAt: null, awaiting: null, refused: null, download: null, installed: null, failedPaths: [] };
 }
 
-/** The asset of the version that runs was replaced under its tag. That is said, and not followed. */
-export function recordReplacement({ release, at }: FactOf<'releaseFound'> & { at: number }): Partial<Context> {
-  const message = `${release.asset.name} of ${release.tag} is not the one that was installed: it was replaced under the same tag. What runs stays; \`self-update install ${release.tag}\` takes the new one`;
-  return { replacedBy: fingerprint(release), lastError: { code: 'ASSET_REPLACED', message, at } };
+/** The asset of the version that runs was replaced, or the same version was published once more. That is said, and not followed. */
+export function recordReplacement({ current }: Context, { release, at }: FactOf<'releaseFound'> & { at: number }): Partial<Context> {
+  const { code, message } = replacementOf(current, release);
+  return { replacedBy: fingerprint(release), lastError: { code, message, at } };
+}
+
+export function replacementOf(current: InstalledVersion | null, { tag, version, asset }: Release): { code: string; message: string } {
+  const remedy = `What runs stays; \`self-update install ${tag}\` takes the new one`;
+  if (current === null || current.tag === tag)
+    return { code: 'ASSET_REPLACED', message: `${asset.name} of ${tag} is not the one that was installed: it was replaced under the same tag. ${remedy}` };
+  const message = `${tag} is version ${version} as ${current.tag} is, which runs: build metadata and spelling are not compared, so it is not newer. ${remedy}`;
+  return { code: 'VERSION_EQUAL', message };
 }
 
 /** What was learnt while the bytes were checked. */

@@ -32,7 +32,8 @@ const schemas = {
   nothingNewer: z.object({}),
   checkFailed: z.object(problem),
   assetsAwaited: z.object({ tag: z.string(), version: z.string(), ...problem }),
-  releaseRefused: z.object({ tag: z.string(), version: z.string(), ...problem }),
+  /** Without a version where no release is allowed by the rules; the tag is then the one that the message explains. */
+  releaseRefused: z.object({ tag: z.string(), version: z.string().optional(), ...problem }),
 
   // Getting it.
   downloaded: z.object({ path: z.string(), sizeBytes: z.number().int(), sha256: sha256Schema }),

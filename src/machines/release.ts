@@ -5,6 +5,7 @@ import { type AssetPattern, chooseAsset, chooseChecksums, chooseSignatures } fro
 import { formatOfName } from './asset-format.ts';
 import type { Asset, Policy, Release } from './model.ts';
 import { compareVersions, isPrerelease, satisfies, versionFromTag } from './version.ts';
+import { type Rules, settingsThatAllow } from './which-setting.ts';
 
 /** Releases lag behind their assets by up to 20 minutes; after a day they won't come any more. */
 export const ASSETS_AWAITED_FOR_MS = 24 * 60 * 60 * 1000;
@@ -22,7 +23,8 @@ export type PublishedRelease = {
 
 export type ReleaseChoice =
   | { kind: 'release'; release: Release }
-  | { kind: 'none'; message: string }
+  /** Nothing that was published is allowed. `tag`: the release that the message explains; null where nothing was published. */
+  | { kind: 'none'; tag: string | null; code: string; message: string }
   | { kind: 'assetsAwaited'; tag: string; version: string; code: string; message: string }
   | { kind: 'refused'; tag: string; version: string; code: string; message: string };
 
@@ -35,21 +37,56 @@ export function whereToLook(policy: Policy): { kind: 'latest' } | { kind: 'list'
 /** The asset by which a release calls itself urgent, where its notes don't. */
 const URGENT_ASSET = /^urgent(?:\.[a-z]{1,8})?$/i;
 
-export type ChoiceContext = { policy: Policy; pattern: AssetPattern | null; nowMs: number; running: string | null };
+export type ChoiceContext = {
+  policy: Policy;
+  pattern: AssetPattern | null;
+  nowMs: number;
+  running: string | null;
+  /** Whether `published` is all there is: the list is read to a bound. True unless said otherwise. */
+  isComplete?: boolean;
+};
 
 /**
  * The newest release that the rules allow, with its asset for this platform. `nowMs` decides how long assets are awaited,
  * and with a minimum age which release is old enough. `running` is the version that one has to be newer than; null for none.
+ * The order of `published` does not matter.
  */
-export function chooseRelease(published: readonly PublishedRelease[], { policy, pattern, nowMs, running }: ChoiceContext): ReleaseChoice {
+export function chooseRelease(published: readonly PublishedRelease[], context: ChoiceContext): ReleaseChoice {
+  const { policy, pattern, nowMs, running } = context;
   const allowed = published
-    .map((release) => ({ release, version: versionOf(release, policy) }))
-    .filter((entry): entry is { release: PublishedRelease; version: string } => entry.version !== null)
-    .sort((a, b) => compareVersions(b.version, a.version, policy.versioning));
+    .map((release) => ({ release, version: versionUnder(release, policy) }))
+    .filter((entry): entry is Allowed => entry.version !== null)
+    .sort((a, b) => compareVersions(b.version, a.version, policy.versioning) || compareAge(b.release, a.release));
   const chosen = oldEnough(allowed, policy, nowMs, running) ?? allowed[0];
-  if (!chosen) return { kind: 'none', message: nothingAllowed(published, policy) };
+  if (!chosen) return nothingAllowed(published, policy, context.isComplete ?? true);
   return withAsset(chosen.release, chosen.version, policy, pattern, nowMs);
 }
+
+/** Between versions that compare as equal the one published last is taken, so that the answer's order decides nothing. */
+function compareAge(a: PublishedRelease, b: PublishedRelease): number {
+  return (a.publishedAt ?? '').localeCompare(b.publishedAt ?? '') || (a.tag < b.tag ? -1 : Number(a.tag !== b.tag));
+}
+
+/** Whether the tag of what GitHub marks as latest names a version. One that does not is told, whatever else was published. */
+export function isLatestReadable(latest: PublishedRelease, { versioning, tagPrefix }: Policy): boolean {
+  return versionFromTag(latest.tag, versioning, tagPrefix) !== null;
+}
+
+/**
+ * The releases that may be newer than what is marked as latest. Versions by the year and others are not compared: a project that went
+ * from 2021.3.0 to 1.0.0 is followed by what it marks as latest.
+ */
+export function rivalsOf(latest: PublishedRelease, published: readonly PublishedRelease[], policy: Policy): PublishedRelease[] {
+  const version = versionUnder(latest, policy);
+  if (version === null) return [...published];
+  const isByYear = (text: string) => Number.parseInt(text, 10) >= LEAST_YEAR;
+  return published.filter((release) => {
+    const other = versionUnder(release, policy);
+    return other !== null && isByYear(other) === isByYear(version) && compareVersions(other, version, policy.versioning) > 0;
+  });
+}
+/** A first number from here on is a year, or a date. */
+const LEAST_YEAR = 1900;
 
 type Allowed = { release: PublishedRelease; version: string };
 
@@ -75,21 +112,57 @@ export function chooseTagged(release: PublishedRelease, policy: Policy, pattern:
   return withAsset(release, versionFromTag(release.tag, policy.versioning, policy.tagPrefix) ?? release.tag, policy, pattern, nowMs);
 }
 
-function versionOf(release: PublishedRelease, policy: Policy): string | null {
+/** The version of a release that the rules allow; null for one that they don't. */
+function versionUnder(release: PublishedRelease, policy: Policy | (Rules & { tag: null })): string | null {
   if (release.draft) return null;
-  // An exact tag may be a moving one (`nightly`), which names no version: the tag itself then stands for it.
-  if (policy.tag !== null) return release.tag === policy.tag ? (versionFromTag(release.tag, policy.versioning, policy.tagPrefix) ?? release.tag) : null;
   const version = versionFromTag(release.tag, policy.versioning, policy.tagPrefix);
+  // An exact tag may be a moving one (`nightly`), which names no version: the tag itself then stands for it.
+  if (policy.tag !== null) return release.tag === policy.tag ? (version ?? release.tag) : null;
   if (version === null) return null;
-  if (!policy.prerelease && (release.prerelease || isPrerelease(version))) return null;
+  if (!policy.prerelease && (release.prerelease || isPrerelease(version, policy.versioning))) return null;
   return satisfies(version, policy.range, policy.versioning) ? version : null;
 }
 
-function nothingAllowed(published: readonly PublishedRelease[], policy: Policy): string {
-  const tags = published.map((release) => release.tag);
-  if (tags.length === 0) return `${policy.repository} has published no release yet`;
-  const looked = tags.slice(0, 5).join(', ') + (tags.length > 5 ? ', …' : '');
-  return `no release of ${policy.repository} fits the rules (seen: ${looked}); see UPDATE_RANGE, UPDATE_PRERELEASE, UPDATE_TAG_PREFIX, UPDATE_VERSIONING`;
+/** Says which setting would follow what was published. Of several releases it explains the one that needs the fewest. */
+function nothingAllowed(published: readonly PublishedRelease[], policy: Policy, isComplete: boolean): ReleaseChoice {
+  const seen = published.filter(({ draft }) => !draft).toSorted((a, b) => compareAge(b, a));
+  const explained = seen
+    .slice(0, MAX_EXPLAINED)
+    .map((release) => ({ release, needs: settingsFor(release, policy) }))
+    .sort((a, b) => (a.needs?.length ?? Infinity) - (b.needs?.length ?? Infinity) || Number(a.release.prerelease) - Number(b.release.prerelease));
+  const [first] = explained;
+  if (first === undefined) return { kind: 'none', tag: null, code: 'NOT_FOUND', message: `${policy.repository} has published no release yet` };
+  const { release, needs } = first;
+  const { tag } = release;
+  const isUnreadable = versionFromTag(tag, policy.versioning, policy.tagPrefix) === null;
+  const reason = isUnreadable ? unreadable(tag, policy) : excluded(release, policy);
+  const remedy = needs === null ? `No setting reads it as a version; UPDATE_TAG=${tag} follows this very tag` : `${needs.join(' and ')} would follow it`;
+  const isPrereleaseOnly = needs?.length === 1 && needs[0]?.startsWith('UPDATE_PRERELEASE');
+  const code = !isComplete ? 'LIST_TOO_LONG' : isUnreadable && seen.length === 1 ? 'TAG_UNREADABLE' : isPrereleaseOnly ? 'PRERELEASE_ONLY' : 'NONE_ALLOWED';
+  return { kind: 'none', tag, code, message: `${subject(policy, seen.length, isComplete)}: ${reason}. ${remedy}` };
+}
+/** Releases that are tried with other settings; the newest tell enough. */
+const MAX_EXPLAINED = 50;
+
+/** The settings that would follow this release, by trying each; null where none does. */
+export function settingsFor(release: PublishedRelease, policy: Policy): string[] | null {
+  return settingsThatAllow(release.tag, policy, (rules) => versionUnder(release, { ...rules, tag: null }) !== null);
+}
+
+function subject({ repository }: Policy, count: number, isComplete: boolean): string {
+  if (!isComplete) return `none of the first ${count} releases of ${repository} is allowed by the settings, and no more are read`;
+  return count === 1 ? `the release of ${repository} is not followed` : `none of the ${count} releases of ${repository} is allowed by the settings`;
+}
+
+function unreadable(tag: string, { versioning, tagPrefix }: Policy): string {
+  if (!tag.startsWith(tagPrefix)) return `tag ${tag} does not begin with UPDATE_TAG_PREFIX=${tagPrefix}`;
+  return `tag ${tag} is not a version under UPDATE_VERSIONING=${versioning}`;
+}
+
+function excluded(release: PublishedRelease, { versioning, tagPrefix, prerelease, range }: Policy): string {
+  const version = versionFromTag(release.tag, versioning, tagPrefix) ?? '';
+  if (!prerelease && (release.prerelease || isPrerelease(version, versioning))) return `${release.tag} is a prerelease`;
+  return `${release.tag} is outside of UPDATE_RANGE=${range}`;
 }
 
 function withAsset(release: PublishedRelease, version: string, policy: Policy, pattern: AssetPattern | null, nowMs: number): ReleaseChoice {

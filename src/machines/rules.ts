@@ -37,10 +37,14 @@ export function isWanted(context: Context, release: Release, at: number): boolea
   return moved || isNews(context, release.version, release.tag);
 }
 
-/** Whether the version that runs has other bytes now under its very tag, and that was not told yet. A moving tag is followed instead. */
+/**
+ * Whether the version that runs has other bytes now, under its very tag or under one that compares as equal (other build metadata), and
+ * that was not told yet. A moving tag is followed instead.
+ */
 export function isReplaced({ current, policy, hold, replacedBy }: Context, release: Release): boolean {
   if (policy.tag !== null || hold !== null || current === null || current.fingerprint === null || current.repository !== release.repository) return false;
-  return current.tag === release.tag && current.fingerprint !== fingerprint(release) && replacedBy !== fingerprint(release);
+  const isSame = current.tag === release.tag || compareVersions(release.version, current.version, policy.versioning) === 0;
+  return isSame && current.fingerprint !== fingerprint(release) && replacedBy !== fingerprint(release);
 }
 
 /** Whether a found release is the one at hand with other addresses: uploaded anew, it is fetched from where it is now. */
@@ -117,5 +121,5 @@ export function saysSomethingNew(context: Context, fact: StampedFact): boolean {
   if (fact.type === 'appCrashLooped') return context.lastError?.code !== fact.code || context.current?.version !== fact.version;
   if (fact.type !== 'releaseRefused') return false;
   const known = context.refused?.tag === fact.tag && context.refused.message === fact.message;
-  return isNews(context, fact.version, fact.tag) && !known;
+  return (fact.version === undefined || isNews(context, fact.version, fact.tag)) && !known;
 }

@@ -43,6 +43,11 @@ import {
   stopsFirst,
 } from './rules.ts';
 
+/** No release is allowed by the rules any more. A latest tag that can't be read says nothing about others. */
+function isNoneAllowed(event: StampedFact): boolean {
+  return event.type === 'releaseRefused' && event.version === undefined && event.code !== 'TAG_UNREADABLE';
+}
+
 /** The runtime performs effects from their names; the machine never runs one. */
 function performedByRuntime<N extends EffectName>() {
   return fromPromise<never, EffectInputs[N]>(() => Promise.reject(new Error('effects are performed by the runtime')));
@@ -92,7 +97,9 @@ export const updaterSetup = setup({
     isDeferred: ({ context }) => context.candidate?.deferral != null,
     isGone: ({ context, event }) => event.type === 'checkFailed' && event.code === 'NOT_FOUND' && isWithdrawn(context, null),
     isWordGiven: ({ context }) => isWordGiven(context),
-    isRefusedNow: ({ context, event }) => 'version' in event && context.candidate?.deferral != null && context.candidate.release.version === event.version,
+    isRefusedNow: ({ context, event }) =>
+      context.candidate?.deferral != null &&
+      (('version' in event && context.candidate.release.version === event.version) || (isNoneAllowed(event) && isWithdrawn(context, null))),
     isForced: ({ context }) => context.candidate?.forced === true,
     isReplaced: ({ context, event }) => event.type === 'releaseFound' && isReplaced(context, event.release),
     isWithdrawn: ({ context, event }) => isWithdrawn(context, event.type === 'releaseFound' ? event.release : null),
@@ -127,7 +134,7 @@ export const updaterSetup = setup({
     adoptPolicy: assign(({ context, event }) => (assertEvent(event, 'configurationChanged'), adoptPolicy(context, event.policy))),
     adoptRequest: assign(({ event }) => (assertEvent(event, 'installRequested'), { request: { tag: event.tag, file: event.file, force: event.force } })),
     adoptDownload: assign(({ event }) => (assertEvent(event, 'downloaded'), { download: { path: event.path, sha256: event.sha256 } })),
-    recordReplacement: assign(({ event }) => (assertEvent(event, 'releaseFound'), recordReplacement(event))),
+    recordReplacement: assign(({ context, event }) => (assertEvent(event, 'releaseFound'), recordReplacement(context, event))),
     recordVerified: assign(({ context, event }) => (assertEvent(event, 'verified'), recordVerified(context, event))),
     adoptTree: assign(({ event }) => (assertEvent(event, 'installed'), { installed: event.version })),
     seeDown: assign(({ context, event }) => (assertEvent(event, 'appFoundDown'), { ...seenOnDisk(context, event.world), appUp: false, booting: true })),

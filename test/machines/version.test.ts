@@ -32,8 +32,8 @@ describe('versions', () => {
   });
 
   it('know prereleases and ranges', () => {
-    assert.ok(isPrerelease('1.0.0-rc.1'));
-    assert.ok(!isPrerelease('1.0.0'));
+    assert.ok(isPrerelease('1.0.0-rc.1', 'semver'));
+    assert.ok(!isPrerelease('1.0.0', 'semver'));
     assert.ok(satisfies('2.5.0', '^2.1', 'semver'));
     assert.ok(!satisfies('3.0.0', '^2.1', 'semver'));
     assert.ok(satisfies('2024.1', '>=2024', 'loose'));
