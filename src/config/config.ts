@@ -70,9 +70,12 @@ export function parseConfig(environment: Environment): ConfigResult {
   return { ok: true, config, unknown: unknownNames(environment) };
 }
 
+/** Of the names that every program shares, the one in small letters wins, as for curl. */
+const IN_SMALL_LETTERS = new Set<SettingName>(['HTTPS_PROXY', 'NO_PROXY']);
+
 /** The value of a variable, or of the file that NAME_FILE names. */
 function readSetting(environment: Environment, name: SettingName, problems: string[]): string | undefined {
-  const direct = given(environment, name);
+  const direct = (IN_SMALL_LETTERS.has(name) ? given(environment, name.toLowerCase()) : undefined) ?? given(environment, name);
   const file = metaOf(name).secret && name.startsWith('UPDATE_') ? given(environment, `${name}_FILE`) : undefined;
   if (file === undefined) return direct?.trim();
   if (direct !== undefined) problems.push(`${name}: is given twice, also as ${name}_FILE. Keep one of them`);
@@ -104,8 +107,9 @@ function decoded(text: string): string {
 /** A proxy's address is no secret but for its password; that of a notification is one whole. */
 function secretParts(name: SettingName, value: string | undefined): string[] {
   if (value === undefined) return [];
-  if (!URL.canParse(value) || !/^https?:/.test(value)) return [value];
-  const { password, pathname, search } = new URL(value);
+  const address = name === 'HTTPS_PROXY' && !value.includes('://') ? `http://${value}` : value;
+  if (!URL.canParse(address) || !/^https?:/.test(address)) return [value];
+  const { password, pathname, search } = new URL(address);
   const passwords = password === '' ? [] : [value, password, decoded(password)];
   if (!metaOf(name).secretAddress) return passwords;
   // The parts that are no words: "/releases" in such an address must not be blacked out everywhere.

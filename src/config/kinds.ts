@@ -87,6 +87,67 @@ export function words() {
   return z.string().transform((text) => text.split(/[\s,]+/).filter(Boolean));
 }
 
+/** A proxy's address, also as `host:port` or `user:password@host:port`, which is plain http to the proxy. */
+export function proxyAddress() {
+  return z.string().transform((text, context) => {
+    const address = text.includes('://') ? text : `http://${text}`;
+    if (!URL.canParse(address)) return fail(context, 'is not the address of a proxy');
+    const { protocol, hostname } = new URL(address);
+    return /^https?:$/.test(protocol) && hostname !== '' ? address : fail(context, 'is not the address of an http(s) proxy');
+  });
+}
+
+/** Hosts between commas or blanks; a name stands for its subdomains too, as for curl. Node takes neither blanks nor that. */
+export function noProxyHosts() {
+  return z.string().transform((text) => {
+    const names = text.split(/[\s,]+/).filter(Boolean);
+    return names.flatMap((name) => (/^[a-z][a-z0-9.-]*$/i.test(name) ? [name, `.${name}`] : [name])).join(',');
+  });
+}
+
+/** GitHub's own rules, and the underscore in logins of Enterprise Managed Users (`ada_acme`). */
+const LOGIN = /^[A-Za-z0-9][A-Za-z0-9_-]{0,38}$/;
+const REPOSITORY = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$/;
+
+export function login() {
+  return z.string().transform((text, context) => {
+    const pasted = pastedRepository(text);
+    if (pasted) return fail(context, `names owner and repository. Set GH_USER=${pasted.owner} and GH_REPO=${pasted.name}`);
+    if (LOGIN.test(text)) return text;
+    const inner = /^(?:(?:https?:\/\/)?(?:www\.)?github\.com\/|@)(?<login>[^/]+)\/?$/i.exec(text)?.groups?.['login'] ?? '';
+    return fail(context, `is not the name of a GitHub user or organization${LOGIN.test(inner) ? `. Set GH_USER=${inner}` : ''}`);
+  });
+}
+
+export function repositoryName() {
+  return z.string().transform((text, context) => {
+    const pasted = pastedRepository(text);
+    if (pasted) return fail(context, `names owner and repository. Set GH_USER=${pasted.owner} and GH_REPO=${pasted.name}`);
+    if (!REPOSITORY.test(text)) return fail(context, "is not a repository's name (without the owner)");
+    // GitHub gives no repository such a name: it is the end of an address to clone from.
+    const name = text.replace(/\.git$/i, '');
+    return name === text ? text : fail(context, `ends in .git, as no name does. Set GH_REPO=${name}`);
+  });
+}
+
+/** `acme/app`, or an address of it; null for anything else. */
+function pastedRepository(text: string): { owner: string; name: string } | null {
+  const match =
+    /^(?:(?:https?|ssh|git):\/\/)?(?:[^@/\s]+@)?(?:[A-Za-z0-9.-]+\.[A-Za-z]{2,}[/:])?(?<owner>[^/:\s]+)\/(?<name>[^/\s]+?)(?:\.git)?(?:\/.*)?$/.exec(text);
+  const { owner = '', name = '' } = match?.groups ?? {};
+  return LOGIN.test(owner) && REPOSITORY.test(name) ? { owner, name } : null;
+}
+
+/** What can be sent in a header: printable, without blanks and quotes. The text itself is never repeated. */
+export function token() {
+  return z.string().transform((text, context) => {
+    if (/^\w+\s/.test(text) && /^(?:bearer|token)\s/i.test(text)) return fail(context, 'begins with a word that belongs to the header: give the token alone');
+    if (/^["'].*["']$/s.test(text)) return fail(context, 'is set in quotes, which became part of it: give it without them');
+    if (/[\r\n]/.test(text)) return fail(context, 'holds a line break: give the token alone, on one line');
+    return /^[\x21-\x7e]+$/.test(text) ? text : fail(context, 'holds a blank, or a letter that no token has: give the token alone');
+  });
+}
+
 export function matching(pattern: RegExp, complaint: string) {
   return z.string().regex(pattern, { error: complaint });
 }

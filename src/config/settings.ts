@@ -2,7 +2,24 @@
 import { readFileSync } from 'node:fs';
 import semver from 'semver';
 import * as z from 'zod';
-import { bytes, checked, conditions, integer, listenAddress, matching, oneOf, onOff, seconds, timeWindow, words } from './kinds.ts';
+import {
+  bytes,
+  checked,
+  conditions,
+  integer,
+  listenAddress,
+  login,
+  matching,
+  noProxyHosts,
+  oneOf,
+  onOff,
+  proxyAddress,
+  repositoryName,
+  seconds,
+  timeWindow,
+  token,
+  words,
+} from './kinds.ts';
 
 export type SettingMeta = {
   meaning: string;
@@ -16,9 +33,6 @@ export type SettingMeta = {
   secretAddress?: true;
 };
 
-/** GitHub's own rules: https://docs.github.com/en/get-started/learning-about-github/types-of-github-accounts */
-const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})$/;
-const REPOSITORY = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$/;
 const SIGNALS = ['HUP', 'INT', 'QUIT', 'TERM', 'USR1', 'USR2', 'KILL', 'WINCH'] as const;
 
 function setting<S extends z.ZodType>(schema: S, meta: SettingMeta): S {
@@ -43,12 +57,12 @@ function isReadable(file: string): boolean {
 }
 
 export const settings = z.object({
-  GH_USER: setting(matching(NAME, 'is not the name of a GitHub user or organisation'), {
+  GH_USER: setting(login(), {
     standard: 'required',
     meaning: 'owner of the repository to follow',
     example: 'acme',
   }),
-  GH_REPO: setting(matching(REPOSITORY, "is not a repository's name (without the owner)"), {
+  GH_REPO: setting(repositoryName(), {
     standard: 'required',
     meaning: 'the repository to follow',
     example: 'app',
@@ -60,7 +74,12 @@ export const settings = z.object({
   }),
   SVWAIT: setting(seconds({ most: 3600 }).default(7000), { standard: '7', meaning: 'seconds to wait for a service to stop or start', example: '7' }),
   VERBOSE: setting(z.string().default(''), { standard: 'unset', meaning: 'any non-empty value: debug log', example: '1' }),
-  UPDATE_GH_TOKEN: secret('token for private repositories and higher limits (fine-grained, Contents: read)', 'unset', 'github_pat_…'),
+  UPDATE_GH_TOKEN: setting(token().optional(), {
+    standard: 'unset',
+    meaning: 'token for private repositories and higher limits (fine-grained, Contents: read)',
+    example: 'github_pat_…',
+    secret: true,
+  }),
   UPDATE_GH_API_URL: setting(checked(isUrl, 'is not an http(s) address').default('https://api.github.com'), {
     standard: 'https://api.github.com',
     meaning: 'address of the API, for GitHub Enterprise; plain http only to loopback, or with `UPDATE_INSECURE_HTTP=1`',
@@ -88,10 +107,14 @@ export const settings = z.object({
     example: '^2.1',
   }),
   UPDATE_PRERELEASE: setting(onOff().default(false), { standard: 'off', meaning: 'whether prereleases count', example: 'on' }),
-  UPDATE_TAG_PREFIX: setting(z.string().max(200).default(''), { standard: 'none', meaning: 'only tags that begin so, for monorepos', example: 'app-a/' }),
+  UPDATE_TAG_PREFIX: setting(z.string().max(200).default(''), {
+    standard: 'none',
+    meaning: 'only tags that begin so: what stands before the version (docs/releases.md)',
+    example: 'app-a/',
+  }),
   UPDATE_VERSIONING: setting(oneOf('semver', 'loose').default('semver'), {
     standard: 'semver',
-    meaning: '`loose` reads `2024.01.05`, `v1.2`, `1.2.3.4` as versions',
+    meaning: '`loose` reads `2024.01.05`, `v1.2`, `1.2.3.4`, `3.7b`, `4.7.2-stable` as versions (docs/releases.md)',
     example: 'loose',
   }),
   UPDATE_TAG: setting(z.string().max(255).optional(), {
@@ -310,13 +333,17 @@ export const settings = z.object({
     example: '1h',
   }),
   UPDATE_LOG_FORMAT: setting(oneOf('text', 'json').default('text'), { standard: 'text', meaning: 'format of the log', example: 'json' }),
-  HTTPS_PROXY: setting(checked(isUrl, 'is not an http(s) address').optional(), {
+  HTTPS_PROXY: setting(proxyAddress().optional(), {
     standard: 'unset',
-    meaning: 'proxy, as everywhere',
+    meaning: 'proxy for https, also as `host:port`; `https_proxy` in small letters wins, as for curl',
     example: 'http://proxy.example.com:3128',
     secret: true,
   }),
-  NO_PROXY: setting(z.string().optional(), { standard: 'unset', meaning: 'hosts that are reached without the proxy', example: 'localhost,.example.com' }),
+  NO_PROXY: setting(noProxyHosts().optional(), {
+    standard: 'unset',
+    meaning: 'hosts that are reached without the proxy, and their subdomains; `no_proxy` in small letters wins',
+    example: 'localhost,.example.com',
+  }),
   NODE_EXTRA_CA_CERTS: setting(checked(isReadable, "names a file that can't be read").optional(), {
     standard: 'unset',
     meaning: 'file with further certificate authorities (PEM)',

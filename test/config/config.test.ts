@@ -43,8 +43,19 @@ describe('the configuration', () => {
 
   const wrong: [string, Record<string, string | undefined>, RegExp][] = [
     ['no owner', { GH_USER: undefined }, /^GH_USER: is required/],
-    ['an owner with a slash', { GH_USER: 'a/b' }, /^GH_USER: "a\/b" is not the name/],
-    ['a repository with an owner', { GH_REPO: 'acme/app' }, /^GH_REPO: /],
+    ['an owner with a slash', { GH_USER: 'a/b' }, /^GH_USER: "a\/b" names owner and repository. Set GH_USER=a and GH_REPO=b/],
+    ['an owner that is none', { GH_USER: '-acme!' }, /^GH_USER: "-acme!" is not the name of a GitHub user/],
+    ['an owner with an @', { GH_USER: '@acme' }, /Set GH_USER=acme\. /],
+    ['an address as owner', { GH_USER: 'https://github.com/acme/' }, /Set GH_USER=acme\. /],
+    ['a repository with an owner', { GH_REPO: 'acme/app.js' }, /^GH_REPO: "acme\/app\.js" names owner and repository. Set GH_USER=acme and GH_REPO=app\.js\. /],
+    ['an address of a repository', { GH_REPO: 'https://github.com/acme/app/releases' }, /Set GH_USER=acme and GH_REPO=app\. /],
+    ['an address to clone from', { GH_REPO: 'git@github.com:acme/app.git' }, /Set GH_USER=acme and GH_REPO=app\. /],
+    ['a repository that ends in .git', { GH_REPO: 'app.git' }, /Set GH_REPO=app\. /],
+    ['a token of two lines', { UPDATE_GH_TOKEN: 'ghp_one\nghp_two' }, /^UPDATE_GH_TOKEN: holds a line break: give the token alone, on one line/],
+    ['a token in quotes', { UPDATE_GH_TOKEN: '"ghp_one"' }, /^UPDATE_GH_TOKEN: is set in quotes/],
+    ['a token with the word before it', { UPDATE_GH_TOKEN: 'Bearer ghp_one' }, /^UPDATE_GH_TOKEN: begins with a word/],
+    ['a token with a blank', { UPDATE_GH_TOKEN: 'ghp one' }, /^UPDATE_GH_TOKEN: holds a blank/],
+    ['a proxy of another kind', { HTTPS_PROXY: 'socks5://127.0.0.1:1080' }, /^HTTPS_PROXY: is not the address of an http\(s\) proxy/],
     ['a repository that is a path', { GH_REPO: '..' }, /^GH_REPO: /],
     ['sleep in words', { SLEEP: 'often' }, /^SLEEP: "often" is not a number of seconds/],
     ['sleep below 5', { SLEEP: '4', UPDATE_GH_TOKEN: 't0ken' }, /^SLEEP: "4" is below 5/],
@@ -81,6 +92,26 @@ describe('the configuration', () => {
       [config.SLEEP, config.apiUrl, config.UPDATE_PROBATION, config.UPDATE_MAX_ASSET_BYTES],
       [5000, 'http://127.0.0.1:8080', 120_000, 500 * 1024 ** 2],
     );
+  });
+
+  it('accepts logins of managed users, and names with dots', () => {
+    const { GH_USER, GH_REPO } = parsed({ GH_USER: 'ada_acme', GH_REPO: 'app.github.io_v2' });
+    assert.deepEqual([GH_USER, GH_REPO], ['ada_acme', 'app.github.io_v2']);
+  });
+
+  it('takes off the line break behind a token', () => {
+    assert.equal(parsed({ UPDATE_GH_TOKEN: ' ghp_one\r\n' }).token(), 'ghp_one');
+  });
+
+  it('reads the proxy as curl does: host:port, and small letters first', () => {
+    assert.equal(parsed({ HTTPS_PROXY: 'proxy.example.com:3128' }).HTTPS_PROXY, 'http://proxy.example.com:3128');
+    assert.equal(parsed({ https_proxy: 'proxy:3128', HTTPS_PROXY: 'http://other:1' }).HTTPS_PROXY, 'http://proxy:3128');
+    assert.equal(
+      parsed({ no_proxy: 'localhost example.com, *.corp .lan 10.0.0.1', NO_PROXY: 'x' }).NO_PROXY,
+      'localhost,.localhost,example.com,.example.com,*.corp,.lan,10.0.0.1',
+    );
+    const config = parsed({ https_proxy: 'ada:p%40ss-word@proxy:3128' });
+    assert.ok(config.secrets().includes('p@ss-word') && config.secrets().includes('p%40ss-word'), config.secrets().join());
   });
 
   it('reads a secret from its file anew each time, and not twice', () => {
