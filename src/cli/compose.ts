@@ -141,7 +141,7 @@ export function readPollNote(journal: Journal): PollNote {
   return parsed.success ? parsed.data : pollNoteSchema.parse({});
 }
 
-export function createGitHub({ config, places }: Parts, cache: AnswerCache): { http: Http; github: GitHub } {
+export function createGitHub({ config, places, log }: Parts, cache: AnswerCache): { http: Http; github: GitHub } {
   const http = new Http({
     userAgent: `self-update/${programVersion()} (+https://github.com/${places.repository})`,
     apiUrl: config.apiUrl,
@@ -150,7 +150,7 @@ export function createGitHub({ config, places }: Parts, cache: AnswerCache): { h
     token: config.token,
     proxyEnvironment: { HTTPS_PROXY: config.HTTPS_PROXY, NO_PROXY: config.NO_PROXY },
   });
-  return { http, github: new GitHub({ http, repository: places.repository, cache, now: Date.now }) };
+  return { http, github: new GitHub({ http, repository: places.repository, cache, now: Date.now, debug: log.debug }) };
 }
 
 export function assetPatternOf(config: Config): EffectDependencies['assetPattern'] {
@@ -236,7 +236,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     inboxDir: inboxDir(places),
     pollIntervalMs: config.SLEEP,
     firstCheckTimeoutMs: config.UPDATE_FIRST_CHECK_TIMEOUT,
-    nextPollAt: () => nextPollAt(note.read(), config.SLEEP, Date.now()),
+    nextPollAt: () => nextPollAt(note.read(), config.SLEEP, Date.now(), github.identity),
     observeWorld: () => readWorld(places),
     observeFloor: () => highestKept(places),
     observeApp: () => adoptApp(supervisor, app, log),

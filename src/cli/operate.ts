@@ -11,10 +11,11 @@ import { wakeLoop } from '../effects/supervisor/container.ts';
 import { exists, highestKept, inboxDir, readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
 import { acquireLock, isLocked, type Lock } from '../journal/lock.ts';
-import { initialContext } from '../machines/context.ts';
+import { type Context, initialContext, replacementOf } from '../machines/context.ts';
 import type { OperatorFact } from '../machines/facts.ts';
+import { fingerprint, type Release } from '../machines/model.ts';
 import { isLimitInForce } from '../machines/pacing.ts';
-import { fallback, isNews, isWanted } from '../machines/rules.ts';
+import { fallback, isDenied, isNews, isReplaced, isWanted } from '../machines/rules.ts';
 import { eventLine } from '../report/event.ts';
 import { waitingFor } from '../report/waiting.ts';
 import { describeFact } from '../report/words.ts';
@@ -56,19 +57,32 @@ export async function checkOnly(args: Arguments, parts: Parts, signal: AbortSign
       assetPattern: assetPatternOf(config),
     });
     const current = context.current?.version ?? null;
-    if ('code' in fact && (fact.type === 'checkFailed' || ('tag' in fact && isNews(context, fact.version, fact.tag)))) throw new Fault(fact.code, fact.message);
+    if ('code' in fact && (!('tag' in fact) || fact.version === undefined || isNews(context, fact.version, fact.tag))) throw new Fault(fact.code, fact.message);
     const release = fact.type === 'releaseFound' ? fact.release : null;
     const available = release !== null && isWanted({ ...context, request: null, retryAt: null, candidate: null }, release, Date.now());
     if (available) wake(parts);
-    const text = available
-      ? `${current ?? 'nothing'} → ${release.version} (${release.tag}): ${release.asset.name}`
-      : `up to date: ${current ?? 'nothing is installed'}${release ? `, latest ${release.version}` : ''}`;
+    const text = available ? `${current ?? 'nothing'} → ${release.version} (${release.tag}): ${release.asset.name}` : withoutUpdate(context, release);
     const answer = { updateAvailable: available, version: current, latest: release?.version ?? null, latestTag: release?.tag ?? null };
     process.stdout.write(redact(args.json ? `${JSON.stringify(answer)}\n` : `${text}\n`, config.secrets()));
     return available ? EXIT.updateAvailable : EXIT.done;
   } finally {
     journal?.close();
   }
+}
+
+/** "Up to date" is said only where it is true: a newer release may be denied, or wait for the operator's word. */
+function withoutUpdate(context: Context, release: Release | null): string {
+  const current = context.current?.version ?? 'nothing is installed';
+  if (release === null) return `up to date: ${current}`;
+  if (isReplaced({ ...context, replacedBy: null }, release)) return `up to date: ${current}. ${replacementOf(context.current, release).message}`;
+  const passed = isNews(context, release.version, release.tag) ? reasonAgainst(context, release) : null;
+  return passed === null ? `up to date: ${current}, latest ${release.version}` : `not up to date: ${current}. ${release.version} is there, and ${passed}`;
+}
+
+function reasonAgainst(context: Context, release: Release): string | null {
+  if (isDenied(context, release.version, fingerprint(release))) return `is denied (\`self-update retry ${release.version}\` allows it)`;
+  if (context.hold !== null) return `${context.hold.version} is held (\`self-update release\` ends that)`;
+  return context.paused ? 'updates are paused (`self-update resume` ends that)' : null;
 }
 
 /** Tells a running updater to look now; where none runs, nobody needs to know. */

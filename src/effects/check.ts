@@ -2,13 +2,12 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as z from 'zod';
-import { isOldEnough } from '../machines/age.ts';
 import type { AssetPattern } from '../machines/asset.ts';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
 import type { InstalledVersion, Policy, Release } from '../machines/model.ts';
 import { isLimitInForce, LONGEST_LIMIT_PAUSE_MS, pollPauseMs, sharedPauseMs } from '../machines/pacing.ts';
-import { chooseRelease, chooseTagged, type PublishedRelease, type ReleaseChoice, whereToLook } from '../machines/release.ts';
+import { chooseRelease, chooseTagged, isLatestReadable, type PublishedRelease, type ReleaseChoice, rivalsOf, whereToLook } from '../machines/release.ts';
 import { versionFromTag } from '../machines/version.ts';
 import { Fault, toFault } from '../support/fault.ts';
 import { type GitHub, RateLimited } from './github/client.ts';
@@ -22,6 +21,8 @@ export const pollNoteSchema = z.object({
   lastSuccessAt: z.number().nullable().default(null),
   nextCheckAt: z.number().nullable().default(null),
   limitedUntilAt: z.number().nullable().default(null),
+  /** Fingerprint of the token that the limit was for; a new token ends the pause. Null in notes of older versions. */
+  limitedFor: z.string().nullable().default(null),
   /** Limits met in a row. */
   strikes: z.number().int().default(0),
   /** What the newest answer left of GitHub's quota. */
@@ -31,18 +32,47 @@ export const pollNoteSchema = z.object({
     .default(null),
   /** Until then the others behind this address have their turn. */
   sharedUntilAt: z.number().nullable().default(null),
+  /** What the list said beside GitHub's latest release, so that it is not read at every poll. */
+  compared: z
+    .object({
+      /** The rules under which it was read, and the tag that was the latest then; null for none. */
+      rules: z.string(),
+      latest: z.string().nullable(),
+      at: z.number(),
+      /** The tag of the release to follow in its place; null where there is none. */
+      instead: z.string().nullable(),
+      /** Why none is followed. */
+      refusal: z.object({ tag: z.string().nullable(), code: z.string(), message: z.string() }).nullable(),
+    })
+    .nullable()
+    .default(null),
   latest: z.object({ version: z.string(), tag: z.string(), publishedAt: z.string().nullable() }).nullable().default(null),
   lastError: z.object({ code: z.string(), message: z.string(), at: z.number() }).nullable().default(null),
 });
 export type PollNote = z.infer<typeof pollNoteSchema>;
 
-/** When the next poll is due, wall clock; null for now. A shorter interval counts at once, a limit is waited out, and so is the turn of others. */
-export function nextPollAt({ lastCheckAt, nextCheckAt, limitedUntilAt, sharedUntilAt }: PollNote, pollIntervalMs: number, nowMs: number): number | null {
+/**
+ * When the next poll is due, wall clock; null for now. A shorter interval counts at once, a limit is waited out, and so is the turn of others.
+ * `identity` is the fingerprint of the token in use: a limit met with another one holds no longer.
+ */
+export function nextPollAt(note: PollNote, pollIntervalMs: number, nowMs: number, identity: string | null = null): number | null {
+  const { lastCheckAt, nextCheckAt, sharedUntilAt, limitedUntilAt } = note;
+  if (isLimitInForce(limitedUntilAt, nowMs) && !isLimitOf(note, identity)) return nowMs;
   // A check in the future: the clock was set back since, and says nothing about what is due.
   if (lastCheckAt !== null && lastCheckAt > nowMs && !isLimitInForce(limitedUntilAt, nowMs)) return nowMs;
   if (nextCheckAt === null || lastCheckAt === null || limitedUntilAt !== null) return nextCheckAt;
   return Math.max(Math.min(nextCheckAt, lastCheckAt + pollPauseMs(pollIntervalMs, 1)), isLimitInForce(sharedUntilAt, nowMs) ? sharedUntilAt : 0);
 }
+
+function isLimitOf({ limitedFor }: PollNote, identity: string | null): boolean {
+  return limitedFor === null || identity === null || limitedFor === identity;
+}
+
+/** A new release with an old commit is not always marked as latest: the list is read again after this. */
+const COMPARED_FOR_MS = 6 * 60 * 60 * 1000;
+/** Requests for the list: beside the latest release, and where only the list answers. Without a token GitHub allows 60 an hour. */
+const MAX_REQUESTS_BESIDE_LATEST = 4;
+const MAX_REQUESTS = 30;
 
 export type CheckDependencies = {
   github: GitHub;
@@ -64,7 +94,7 @@ export async function check({ policy, request, running, fresh }: EffectInputs['c
   }
   const before = deps.note.read();
   const startedAt = deps.now();
-  if (isLimitInForce(before.limitedUntilAt, startedAt)) {
+  if (isLimitInForce(before.limitedUntilAt, startedAt) && isLimitOf(before, deps.github.identity)) {
     return { type: 'checkFailed', code: 'RATE_LIMITED', message: `GitHub's limit is in force until ${new Date(before.limitedUntilAt).toISOString()}` };
   }
   // From the end on: a check that hung longer than the pause between two would be followed by the next at once, for ever.
@@ -83,10 +113,12 @@ export async function check({ policy, request, running, fresh }: EffectInputs['c
     };
   };
   try {
-    const choice = await look({ policy, running, tag: request?.tag ?? null, strikes: before.strikes }, signal, deps);
-    const problem = choice.kind === 'release' || choice.kind === 'none' ? null : { code: choice.code, message: choice.message, at: startedAt };
+    const question = { policy, running, tag: request?.tag ?? null, strikes: before.strikes, compared: before.compared };
+    const { choice, compared } = await look(question, signal, deps);
+    if (choice.kind === 'none' && choice.tag === null) throw new Fault(choice.code, choice.message);
+    const problem = choice.kind === 'release' ? null : { code: choice.code, message: choice.message, at: startedAt };
     const latest = request ? before.latest : latestOf(choice);
-    deps.note.write({ ...learnt(), lastSuccessAt: startedAt, limitedUntilAt: null, strikes: 0, lastError: problem, latest });
+    deps.note.write({ ...learnt(), lastSuccessAt: startedAt, limitedUntilAt: null, limitedFor: null, strikes: 0, lastError: problem, latest, compared });
     return factOf(choice);
   } catch (error) {
     signal.throwIfAborted();
@@ -95,7 +127,7 @@ export async function check({ policy, request, running, fresh }: EffectInputs['c
     if (fault instanceof RateLimited) {
       const usual = learnt();
       const nextCheckAt = Math.max(usual.nextCheckAt, fault.untilMs + Math.round(deps.random() * 10_000));
-      deps.note.write({ ...usual, nextCheckAt, limitedUntilAt: fault.untilMs, strikes: before.strikes + 1, lastError });
+      deps.note.write({ ...usual, nextCheckAt, limitedUntilAt: fault.untilMs, limitedFor: deps.github.identity, strikes: before.strikes + 1, lastError });
     } else {
       deps.note.write({ ...learnt(), lastError });
     }
@@ -103,20 +135,19 @@ export async function check({ policy, request, running, fresh }: EffectInputs['c
   }
 }
 
-type Question = { policy: Policy; running: string | null; tag: string | null; strikes: number };
+type Question = { policy: Policy; running: string | null; tag: string | null; strikes: number; compared: PollNote['compared'] };
+type Finding = { choice: ReleaseChoice; compared: PollNote['compared'] };
 
-async function look({ policy, running, tag, strikes }: Question, signal: AbortSignal, deps: CheckDependencies): Promise<ReleaseChoice> {
+async function look(question: Question, signal: AbortSignal, deps: CheckDependencies): Promise<Finding> {
+  const { policy, running, tag, strikes, compared } = question;
   const { github, assetPattern, now } = deps;
-  const choose = (releases: readonly PublishedRelease[]) => chooseRelease(releases, { policy, pattern: assetPattern, nowMs: now(), running });
   const where = tag === null ? whereToLook(policy) : ({ kind: 'tag', tag } as const);
   switch (where.kind) {
-    case 'latest': {
-      const latest = await github.latest(strikes, signal);
-      if (latest === null) throw github.notFound();
-      return choose([latest]);
-    }
+    case 'latest':
+      return lookBesideLatest(question, signal, deps);
     case 'list': {
-      return choose(await github.list(strikes, signal, (releases) => isEnough(choose(releases), policy, now())));
+      const { releases, isComplete } = await github.list(strikes, signal, MAX_REQUESTS);
+      return { choice: chooseRelease(releases, { policy, pattern: assetPattern, nowMs: now(), running, isComplete }), compared };
     }
     case 'tag': {
       const release = await github.tagged(where.tag, strikes, signal);
@@ -128,17 +159,52 @@ async function look({ policy, running, tag, strikes }: Question, signal: AbortSi
       // Rollback: another release's answer, however well signed, is not the one that was asked for.
       if (release.tag !== where.tag)
         throw new Fault('ANSWER_UNEXPECTED', `asked for ${where.tag}, the server answered ${release.tag}: that is not GitHub; check UPDATE_GH_API_URL`);
-      return chooseTagged(release, policy, assetPattern, now());
+      return { choice: chooseTagged(release, policy, assetPattern, now()), compared };
     }
     default:
       return where satisfies never;
   }
 }
 
-/** Whether no later page can hold a better choice: with a minimum age, one that is old enough may come on the next. */
-function isEnough(choice: ReleaseChoice, policy: Policy, nowMs: number): boolean {
-  if (choice.kind === 'none') return false;
-  return choice.kind !== 'release' || isOldEnough(choice.release, policy, nowMs) || (policy.urgentAllowed && choice.release.urgent);
+/**
+ * What GitHub marks as latest, unless a higher version was published: a backport of an older line is marked so too. There may be none,
+ * where all are prereleases. The list that tells is read when the latest release is another one than before, and every few hours.
+ */
+async function lookBesideLatest(question: Question, signal: AbortSignal, deps: CheckDependencies): Promise<Finding> {
+  const { policy, strikes, running } = question;
+  const { github, assetPattern, now } = deps;
+  const choose = (releases: readonly PublishedRelease[], isComplete = true) =>
+    chooseRelease(releases, { policy, pattern: assetPattern, nowMs: now(), running, isComplete });
+  const rules = JSON.stringify([policy.repository, policy.versioning, github.identity]);
+  const latest = await github.latest(strikes, signal);
+  if (latest !== null && !isLatestReadable(latest, policy)) return { choice: choose([latest]), compared: null };
+  const latestTag = latest?.tag ?? null;
+  const own = latest === null ? [] : [latest];
+  const known = question.compared;
+  if (known !== null && known.rules === rules && known.latest === latestTag && Math.abs(now() - known.at) < COMPARED_FOR_MS) {
+    if (known.refusal !== null) return { choice: { kind: 'none', ...known.refusal }, compared: known };
+    if (known.instead === null) return { choice: choose(own), compared: known };
+    const other = await github.tagged(known.instead, strikes, signal);
+    if (other !== null) return { choice: choose([...own, other]), compared: known };
+  }
+  try {
+    const { releases, isComplete } = await github.list(strikes, signal, MAX_REQUESTS_BESIDE_LATEST);
+    if (latest === null && releases.length === 0) throw github.notFound();
+    const choice = choose(latest === null ? releases : [latest, ...rivalsOf(latest, releases, policy)], isComplete);
+    const refusal = choice.kind === 'none' ? { tag: choice.tag, code: choice.code, message: choice.message } : null;
+    const instead = choice.kind === 'none' ? null : tagOf(choice);
+    return { choice, compared: { rules, latest: latestTag, at: now(), instead: instead === latestTag ? null : instead, refusal } };
+  } catch (error) {
+    signal.throwIfAborted();
+    // The latest release is known, and good enough until the list can be had.
+    const choice = choose(own);
+    if (choice.kind === 'none') throw error;
+    return { choice, compared: null };
+  }
+}
+
+function tagOf(choice: Exclude<ReleaseChoice, { kind: 'none' }>): string {
+  return choice.kind === 'release' ? choice.release.tag : choice.tag;
 }
 
 function latestOf(choice: ReleaseChoice): PollNote['latest'] {
@@ -153,7 +219,8 @@ function factOf(choice: ReleaseChoice): Fact {
     case 'release':
       return { type: 'releaseFound', release: choice.release };
     case 'none':
-      return { type: 'nothingNewer' };
+      // Told as a refusal: "nothing newer" would say that all is well.
+      return choice.tag === null ? { type: 'nothingNewer' } : { type: 'releaseRefused', tag: choice.tag, code: choice.code, message: choice.message };
     case 'assetsAwaited':
     case 'refused': {
       const { kind, ...rest } = choice;
@@ -166,8 +233,9 @@ function factOf(choice: ReleaseChoice): Fact {
 
 /** A version that is still on disk, or baked, needs no network. The operator may leave out the `v`. */
 async function findLocally(tag: string, policy: Policy, places: Places): Promise<Release | null> {
-  const version = versionFromTag(tag, policy.versioning, policy.tagPrefix) ?? versionFromTag(tag, policy.versioning);
-  const fits = (candidate: InstalledVersion) => candidate.tag === tag || (version !== null && candidate.version === version);
+  // With its build metadata, if it has any: `v1.2.3+6` is another release than `v1.2.3+5`, though both are version 1.2.3.
+  const version = (tag.startsWith(policy.tagPrefix) ? tag.slice(policy.tagPrefix.length) : tag).replace(/^[vV](?=\d)/, '');
+  const fits = (candidate: InstalledVersion) => candidate.tag === tag || candidate.version === version;
   const kept = (await keptTrees(places)).find(
     (tree) => tree.version.repository === policy.repository && tree.verifiedUnder === (places.rules ?? '') && fits(tree.version),
   );

@@ -54,7 +54,7 @@ export function statusOf(
 ): Status {
   const context = state?.snapshot.context ?? null;
   const value = state?.snapshot.value;
-  const error = newest(context?.lastError ?? null, note?.lastError ?? null);
+  const error = newest(context === null ? null : standingError(context, note), note?.lastError ?? null);
   return {
     state: state === null ? 'idle' : stateName(state.snapshot),
     phase: typeof value === 'object' ? (Object.values(value)[0] ?? null) : null,
@@ -96,6 +96,12 @@ function downloadOf(state: State | null, receivedBytes: number | null): Status['
 function denials({ denied, policy }: Context): Status['denied'] {
   const byEnvironment = policy.denied.map((version) => ({ version, code: 'DENIED_BY_ENVIRONMENT', reason: 'denied by UPDATE_DENY', at: null }));
   return [...byEnvironment, ...denied.map(({ version, code, reason, at }) => ({ version, code, reason, at: formatTime(at) }))];
+}
+
+/** A refusal is over once a later check found none: the machine is told of a refusal, and not of its end. */
+function standingError({ lastError, refused }: Context, note: PollNote | null): Problem | null {
+  const isRefusal = lastError !== null && lastError.message === refused?.message;
+  return isRefusal && note !== null && note.lastError === null && (note.lastSuccessAt ?? 0) > lastError.at ? null : lastError;
 }
 
 function newest(a: Problem | null, b: Problem | null): Problem | null {

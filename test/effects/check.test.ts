@@ -75,7 +75,7 @@ describe('a check', () => {
     github.publish('v1.0.0', { [NAME]: BYTES });
     const first = await look();
     const second = await look();
-    assert.ok(github.requests[1]?.headers['if-none-match']);
+    assert.ok(github.requests.at(-1)?.headers['if-none-match']);
     assert.deepEqual(second, first);
   });
 
@@ -84,7 +84,7 @@ describe('a check', () => {
     await look();
     token = null;
     await look();
-    assert.equal(github.requests[1]?.headers['if-none-match'], undefined);
+    assert.ok(github.requests.every(({ headers }) => headers['if-none-match'] === undefined));
   });
 
   it('remembers the next check a little later than asked, so that many containers spread', async () => {
@@ -171,7 +171,7 @@ describe('which release', () => {
     github.releases.splice(github.releases.indexOf(first), 1);
     github.releases.push(first);
     assert.equal(tagOf(await look({ tagPrefix: 'app-a/' })), 'app-a/v2.0.0');
-    assert.equal(github.requests.length, 3);
+    assert.equal(github.requests.length, 2);
   });
 
   it('prereleases count only where they are asked for', async () => {

@@ -6,13 +6,15 @@ import type { PublishedRelease } from '../../machines/release.ts';
 import { Fault } from '../../support/fault.ts';
 import { type Answer, type Http, hostOf, networkFault } from './http.ts';
 import { isLimit, limitedUntilMs, quotaOf } from './rate-limit.ts';
-import { attestations, publishedRelease, publishedReleases, repository } from './schema.ts';
+import { messageOf, refusalFault } from './refusal.ts';
+import { type Page, type ReleaseList, readList } from './release-list.ts';
+import { attestations, publishedRelease, releasePage, repository, slimRelease } from './schema.ts';
 
-/** Endless data: an answer beyond this is not a release. Decoded bytes, so a compressed bomb counts in full. */
-const MOST_METADATA_BYTES = 1024 * 1024;
-/** Fifteen releases with thirty assets each fit into the cap above. */
-const RELEASES_A_PAGE = 15;
-const MOST_PAGES = 10;
+/**
+ * Endless data: an answer beyond this is not a release. A thousand assets, GitHub's most, take two thirds of it. Decoded bytes, so a
+ * compressed bomb counts in full.
+ */
+const MAX_METADATA_BYTES = 3 * 1024 * 1024;
 /** https://docs.github.com/en/rest/about-the-rest-api/api-versions */
 const API_VERSION = '2022-11-28';
 const ANSWER_TIMEOUT_MS = 60_000;
@@ -27,10 +29,15 @@ export class RateLimited extends Fault {
   }
 }
 
+/** One answer for each address. ETags differ from token to token: `token` is the fingerprint of the one it was got with. */
+export type CachedAnswer = { etag: string; body: string; token?: string };
 /** Where answers are kept for conditional requests. */
-export type AnswerCache = { read(key: string): { etag: string; body: string } | null; write(key: string, entry: { etag: string; body: string }): void };
+export type AnswerCache = { read(key: string): CachedAnswer | null; write(key: string, entry: CachedAnswer): void };
 
-export type GitHubOptions = { http: Http; repository: string; cache: AnswerCache; now: () => number };
+/** `debug` is told what was passed over. */
+export type GitHubOptions = { http: Http; repository: string; cache: AnswerCache; now: () => number; debug?: (message: string) => void };
+
+type Question<T> = { resource: string; schema: z.ZodType<T>; strikes: number; slim?: (json: unknown) => unknown };
 
 export class GitHub {
   readonly #options: GitHubOptions;
@@ -41,46 +48,74 @@ export class GitHub {
     this.#options = options;
   }
 
+  /** Stands for the token in use, in what is kept about limits and answers: a new token ends what was said to the old one. */
+  get identity(): string {
+    const token = this.#options.http.options.token();
+    return token === null ? 'anonymous' : createHash('sha256').update(token).digest('hex').slice(0, 16);
+  }
+
   /** What the maintainers mark as latest. Null if there is none. `strikes` counts limits in a row. */
   async latest(strikes: number, signal: AbortSignal): Promise<PublishedRelease | null> {
-    return this.#read('/releases/latest', publishedRelease, strikes, signal);
+    return this.#release('/releases/latest', strikes, signal);
   }
 
   async tagged(tag: string, strikes: number, signal: AbortSignal): Promise<PublishedRelease | null> {
-    return this.#read(`/releases/tags/${encodeURIComponent(tag)}`, publishedRelease, strikes, signal);
+    return this.#release(`/releases/tags/${encodeURIComponent(tag)}`, strikes, signal);
+  }
+
+  async #release(resource: string, strikes: number, signal: AbortSignal): Promise<PublishedRelease | null> {
+    return (await this.#read({ resource, schema: publishedRelease, strikes, slim: slimRelease }, signal))?.value ?? null;
   }
 
   /** GitHub's numeric id, which a repository keeps when it is renamed, and which no other ever gets. Null if it is not told. */
   async repositoryId(signal: AbortSignal): Promise<number | null> {
-    return (await this.#read('', repository, 0, signal))?.id ?? null;
+    return (await this.#read({ resource: '', schema: repository, strikes: 0 }, signal))?.value.id ?? null;
   }
 
   /** Sigstore bundles that GitHub keeps for these bytes. See https://docs.github.com/en/rest/repos/attestations */
   async attestations(sha256: string, signal: AbortSignal): Promise<unknown[]> {
-    const answer = await this.#read(`/attestations/sha256:${sha256}?per_page=30`, attestations, 0, signal);
-    return answer?.attestations.flatMap(({ bundle }) => (bundle == null ? [] : [bundle])) ?? [];
+    const answer = await this.#read({ resource: `/attestations/sha256:${sha256}?per_page=30`, schema: attestations, strikes: 0 }, signal);
+    return answer?.value.attestations.flatMap(({ bundle }) => (bundle == null ? [] : [bundle])) ?? [];
   }
 
-  /** Page after page, newest first, until `enough`. */
-  async list(strikes: number, signal: AbortSignal, enough: (releases: readonly PublishedRelease[]) => boolean): Promise<PublishedRelease[]> {
-    const releases: PublishedRelease[] = [];
-    for (let page = 1; page <= MOST_PAGES; page++) {
-      const answer = await this.#read(`/releases?per_page=${RELEASES_A_PAGE}&page=${page}`, publishedReleases, strikes, signal);
-      if (answer === null) throw this.#notFound();
-      releases.push(...answer);
-      if (answer.length < RELEASES_A_PAGE || enough(releases)) break;
-    }
-    return releases;
+  /** All releases, as far as `maxRequests` reach. Which comes first says nothing: GitHub lists by the age of the commit. */
+  async list(strikes: number, signal: AbortSignal, maxRequests: number): Promise<ReleaseList> {
+    const resourceOf = ({ size, offset }: Page) => `/releases?per_page=${size}&page=${offset / size + 1}`;
+    const question = { schema: releasePage, strikes, slim: (json: unknown) => (Array.isArray(json) ? json.map(slimRelease) : json) };
+    const planKey = keyOf(`${this.#urlOf('/releases')} plan`);
+    return readList({
+      maxRequests,
+      nowMs: this.#options.now(),
+      debug: this.#options.debug ?? (() => {}),
+      plan: {
+        read: () => this.#cached(planKey)?.body ?? null,
+        write: (body) => this.#options.cache.write(planKey, { etag: '', body, token: this.identity }),
+      },
+      ask: async (page) => {
+        const answer = await this.#read({ resource: resourceOf(page), ...question }, signal);
+        if (answer === null) throw this.#notFound();
+        return answer;
+      },
+      recall: (page) => this.#cached(keyOf(this.#urlOf(resourceOf(page))))?.body ?? null,
+    });
   }
 
-  async #read<T>(resource: string, schema: z.ZodType<T>, strikes: number, outer: AbortSignal): Promise<T | null> {
-    const { http, cache, repository } = this.#options;
-    const url = `${http.options.apiUrl}/repos/${repository}${resource}`;
-    // ETags differ from token to token, so the cache is keyed by both.
-    const key = createHash('sha256')
-      .update(JSON.stringify([url, http.options.token()]))
-      .digest('hex');
-    const cached = cache.read(key);
+  #urlOf(resource: string): string {
+    return `${this.#options.http.options.apiUrl}/repos/${this.#options.repository}${resource}`;
+  }
+
+  /** What was answered under another token is not ours any more. */
+  #cached(key: string): CachedAnswer | null {
+    const cached = this.#options.cache.read(key);
+    return cached?.token === this.identity ? cached : null;
+  }
+
+  /** The answer, and its text as it is kept. Null for 404. */
+  async #read<T>({ resource, schema, strikes, slim }: Question<T>, outer: AbortSignal): Promise<{ value: T; body: string; bytes: number } | null> {
+    const { http, cache } = this.#options;
+    const url = this.#urlOf(resource);
+    const key = keyOf(url);
+    const cached = this.#cached(key);
     const signal = AbortSignal.any([outer, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]);
     const headers: Record<string, string> = { accept: 'application/vnd.github+json', 'x-github-api-version': API_VERSION };
     if (cached) headers['if-none-match'] = cached.etag;
@@ -88,17 +123,18 @@ export class GitHub {
     this.quota = quotaOf(answer.headers) ?? this.quota;
     if (answer.status === 304 && cached) {
       answer.stream.destroy();
-      return parse(cached.body, schema, url);
+      return { value: parse(cached.body, schema, url).value, body: cached.body, bytes: 0 };
     }
     if (answer.status === 404) {
       answer.stream.destroy();
       return null;
     }
-    const body = await readCapped(answer);
-    if (answer.status !== 200) throw this.#refusal(answer, body, strikes);
-    const parsed = parse(body, schema, url);
-    if (answer.headers.etag !== undefined) cache.write(key, { etag: answer.headers.etag, body });
-    return parsed;
+    const text = await readCapped(answer);
+    if (answer.status !== 200) throw this.#refusal(answer, text, strikes);
+    const { value, json } = parse(text, schema, url);
+    const body = slim === undefined ? text : JSON.stringify(slim(json));
+    if (answer.headers.etag !== undefined) cache.write(key, { etag: answer.headers.etag, body, token: this.identity });
+    return { value, body, bytes: text.length };
   }
 
   /** 404 is GitHub's word for "does not exist" and for "not for you" alike. */
@@ -114,16 +150,18 @@ export class GitHub {
 
   #refusal({ status, headers, url }: Answer, body: string, strikes: number): Fault {
     const host = hostOf(url);
-    if (status === 401) return new Fault('TOKEN_REJECTED', `${host} rejected the token (401): it is wrong, expired or revoked. Set a new UPDATE_GH_TOKEN`);
-    if (isLimit(status)) {
-      const untilMs = limitedUntilMs(headers, this.#options.now(), strikes);
-      const remedy = this.#options.http.options.token() === null ? 'a token (UPDATE_GH_TOKEN) raises the limit' : 'a longer SLEEP helps if this repeats';
-      return new RateLimited(`${host} answers no more requests until ${new Date(untilMs).toISOString()} (${status}${said(body)}): ${remedy}`, untilMs);
-    }
-    if (status >= 500)
-      return new Fault('SERVER_FAILED', `${host} failed (${status}): most likely a passing trouble there; it is asked again at the next check`);
-    return new Fault('ANSWER_UNEXPECTED', `${host} answered ${status}${said(body)}: check UPDATE_GH_API_URL`);
+    const hasToken = this.#options.http.options.token() !== null;
+    if (!isLimit(status, headers, body)) return refusalFault({ status, headers, body, host, hasToken });
+    const untilMs = limitedUntilMs(headers, this.#options.now(), strikes);
+    const remedy = hasToken ? 'a longer SLEEP helps if this repeats' : 'a token (UPDATE_GH_TOKEN) raises the limit';
+    const message = messageOf(body);
+    const quoted = message === null ? '' : `: ${message}`;
+    return new RateLimited(`${host} answers no more requests until ${new Date(untilMs).toISOString()} (${status}${quoted}): ${remedy}`, untilMs);
   }
+}
+
+function keyOf(url: string): string {
+  return createHash('sha256').update(url).digest('hex');
 }
 
 async function readCapped(answer: Answer): Promise<string> {
@@ -132,10 +170,10 @@ async function readCapped(answer: Answer): Promise<string> {
   try {
     for await (const chunk of answer.stream) {
       size += (chunk as Buffer).length;
-      if (size > MOST_METADATA_BYTES)
+      if (size > MAX_METADATA_BYTES)
         throw new Fault(
           'ANSWER_TOO_LARGE',
-          `${hostOf(answer.url)} sent more than ${MOST_METADATA_BYTES} bytes of metadata: that is no answer of GitHub's; check UPDATE_GH_API_URL`,
+          `${hostOf(answer.url)} sent more than ${MAX_METADATA_BYTES} bytes of metadata: that is no answer of GitHub's; check UPDATE_GH_API_URL`,
         );
       chunks.push(chunk as Buffer);
     }
@@ -147,7 +185,7 @@ async function readCapped(answer: Answer): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function parse<T>(body: string, schema: z.ZodType<T>, url: string): T {
+function parse<T>(body: string, schema: z.ZodType<T>, url: string): { value: T; json: unknown } {
   let json: unknown;
   try {
     json = JSON.parse(body);
@@ -155,20 +193,10 @@ function parse<T>(body: string, schema: z.ZodType<T>, url: string): T {
     throw new Fault('ANSWER_MALFORMED', `${hostOf(url)} sent something that is not JSON: a captive portal or proxy, or a wrong UPDATE_GH_API_URL`, { cause });
   }
   const result = schema.safeParse(json);
-  if (result.success) return result.data;
+  if (result.success) return { value: result.data, json };
   const [issue] = result.error.issues;
   throw new Fault(
     'ANSWER_MALFORMED',
     `${hostOf(url)} sent something that is not a release (${issue?.path.join('.') || 'answer'}: ${issue?.message}): check UPDATE_GH_API_URL`,
   );
-}
-
-/** GitHub's own words, bounded and printable. */
-function said(body: string): string {
-  try {
-    const { message } = JSON.parse(body) as { message?: unknown };
-    return typeof message === 'string' ? `: ${message.replace(/\p{C}/gu, ' ').slice(0, 160)}` : '';
-  } catch {
-    return '';
-  }
 }

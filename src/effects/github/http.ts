@@ -7,6 +7,7 @@ import type https from 'node:https';
 import type { Got, OptionsInit, Response } from 'got';
 import { Fault } from '../../support/fault.ts';
 import { loadGot, loadHttp } from '../packages.ts';
+import { proxyAuthFault } from './refusal.ts';
 
 export type HttpOptions = {
   /** For errors and the User-Agent, which GitHub requires. */
@@ -63,6 +64,8 @@ export class Http {
 
   async #once(url: string, headers: Record<string, string>, signal: AbortSignal, decompress: boolean): Promise<Answer> {
     const token = this.options.token();
+    // A file may be rewritten at any time; sent as it is, Node would quote it in its error.
+    if (token !== null && !isSendable(token)) throw malformedToken();
     // Token theft: it goes to the API's own origin and nowhere else, whatever redirects say.
     const authorized = token !== null && new URL(url).origin === new URL(this.options.apiUrl).origin;
     this.#agents ??= await agentsFor(this.options.proxyEnvironment);
@@ -105,6 +108,18 @@ export class Http {
   }
 }
 
+/** Printable, without blanks: what a header can hold, and what every token of GitHub's is made of. */
+export function isSendable(token: string): boolean {
+  return /^[\x21-\x7e]+$/.test(token);
+}
+
+function malformedToken(): Fault {
+  return new Fault(
+    'TOKEN_MALFORMED',
+    'UPDATE_GH_TOKEN holds a blank, a line break or a letter that no token has: was more than the token copied? Set the token alone',
+  );
+}
+
 /** Connections that end with their request, through the proxy that the environment names. */
 export async function agentsFor({ HTTPS_PROXY, NO_PROXY }: ProxyEnvironment): Promise<Agents> {
   const [{ default: http }, { default: https }] = await loadHttp();
@@ -133,20 +148,57 @@ const REASONS: Record<string, string> = {
   ERR_STREAM_PREMATURE_CLOSE: 'the connection was broken off before everything had arrived',
 };
 
-/** Any error of a request as a fault. TLS trouble has a code of its own, since its remedy is another. */
+/** What a proxy answered to CONNECT is in the error's message alone. */
+function tunnelFault(cause: Error, host: string): Fault {
+  const status = /HTTP\/1\.\d (\d{3})/.exec(cause.message)?.[1] ?? null;
+  if (status === '407') return proxyAuthFault(host);
+  const answer = status === null ? 'broke the connection off' : `answered ${status}`;
+  return new Fault('PROXY_FAILED', `the proxy ${answer} when asked for ${host}: it blocks the address, or can't reach it. Check HTTPS_PROXY and NO_PROXY`, {
+    cause,
+  });
+}
+
+/** The certificate's dates and this machine's clock disagree; see X509_verify_cert_error_string(3). */
+const CERTIFICATE_DATES: Record<string, string> = {
+  CERT_NOT_YET_VALID: 'is not valid yet',
+  CERT_HAS_EXPIRED: 'has expired',
+};
+
+/** Any error of a request as a fault. TLS trouble has codes of its own, since its remedies are others. */
 export function networkFault(error: unknown, url: string): Fault {
   if (error instanceof Fault) return error;
   // What we ended a stream with comes back wrapped.
   if (error instanceof Error && error.cause instanceof Fault) return error.cause;
   const cause = error instanceof Error ? error : new Error(String(error));
+  const host = hostOf(url);
   const { code = '' } = cause as NodeJS.ErrnoException;
+  if (code === 'ERR_PROXY_TUNNEL') return tunnelFault(cause, host);
+  const dates = CERTIFICATE_DATES[code];
+  if (dates !== undefined) {
+    const now = new Date().toISOString();
+    const message = `the certificate of ${host} ${dates} by this machine's clock, which says ${now}: set the clock (NTP) if it is wrong; else the certificate has to be renewed`;
+    return new Fault('CERTIFICATE_DATE', message, { cause });
+  }
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
+    return new Fault('TLS_FAILED', `the certificate of ${host} is for another name: check the address; a captive portal or proxy may answer in its place`, {
+      cause,
+    });
+  if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG/.test(code))
+    return new Fault(
+      'TLS_FAILED',
+      `${host} or the proxy before it does not speak TLS there (${code}): check https and http in the address and in HTTPS_PROXY`,
+      { cause },
+    );
   if (/CERT|TLS|SSL|SELF_SIGNED|UNABLE_TO/.test(code)) {
     return new Fault(
       'TLS_FAILED',
-      `${hostOf(url)} can not be trusted (${code}): if a company's proxy or server is in between, name its authority in NODE_EXTRA_CA_CERTS`,
+      `${host} can not be trusted (${code}): if a company's proxy or server is in between, name its authority in NODE_EXTRA_CA_CERTS`,
       { cause },
     );
   }
+  // A proxy's address is another one than the host's.
+  const { address, port } = (cause.cause ?? cause) as { address?: unknown; port?: unknown };
+  const from = code === 'ECONNREFUSED' && typeof address === 'string' ? ` (by ${address} port ${port}; is that a proxy, see HTTPS_PROXY)` : '';
   const reason = REASONS[code] ?? `the request failed (${code || cause.message})`;
-  return new Fault('NETWORK_FAILED', `${hostOf(url)} can not be reached: ${reason}`, { cause });
+  return new Fault('NETWORK_FAILED', `${host} can not be reached: ${reason}${from}`, { cause });
 }

@@ -9,9 +9,14 @@ export const ANONYMOUS_LIMIT = 60;
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
-/** Both mean a limit: 403 for the primary one, either for the secondary one. */
-export function isLimit(status: number): boolean {
-  return status === 403 || status === 429;
+/**
+ * Whether an answer means a limit: 429 always, 403 only if it says so. A 403 is also what single sign-on, an allow list or a proxy's
+ * block page answers, and waiting helps with none of them.
+ */
+export function isLimit(status: number, headers: Headers, body: string): boolean {
+  if (status === 429) return true;
+  if (status !== 403) return false;
+  return headers['retry-after'] !== undefined || number(headers['x-ratelimit-remaining']) === 0 || /rate limit|abuse detection/i.test(body);
 }
 
 /**

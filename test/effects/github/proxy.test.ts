@@ -1,0 +1,109 @@
+/** What stands between: proxies, certificates and clocks, each told with its remedy. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net, { type AddressInfo } from 'node:net';
+import { describe, it } from 'node:test';
+import { Http, networkFault } from '../../../src/effects/github/http.ts';
+import { Fault } from '../../../src/support/fault.ts';
+
+const URL_ASKED = 'https://api.github.com/repos/acme/app/releases/latest';
+
+/** What a proxy was asked, and the fault that its answer becomes. */
+async function through(answer: string, { user = '', noProxy }: { user?: string; noProxy?: string } = {}): Promise<{ asked: string; fault: Fault }> {
+  let asked = '';
+  const proxy = net.createServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', (data) => {
+      asked = data.toString();
+      socket.end(answer);
+    });
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const address = `http://${user}127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  try {
+    const fault = await faultOf({ HTTPS_PROXY: address, NO_PROXY: noProxy });
+    return { asked, fault };
+  } finally {
+    proxy.close();
+  }
+}
+
+async function faultOf(proxyEnvironment: { HTTPS_PROXY?: string; NO_PROXY?: string | undefined }, token: string | null = null): Promise<Fault> {
+  const http = new Http({
+    userAgent: 'test',
+    apiUrl: 'https://api.github.com',
+    assetHosts: ['api.github.com'],
+    mayBePlain: () => false,
+    token: () => token,
+    proxyEnvironment,
+  });
+  const error = await http.get(URL_ASKED, {}, AbortSignal.timeout(10_000), { decompress: true, sameHost: true }).catch((reason: unknown) => reason);
+  assert.ok(error instanceof Fault, String(error));
+  return error;
+}
+
+describe('a proxy', () => {
+  it('that wants a user and a password (407) is told as that', async () => {
+    const { fault } = await through('HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic realm="x"\r\ncontent-length: 0\r\n\r\n');
+    assert.equal(fault.code, 'PROXY_AUTH');
+    assert.match(fault.message, /407.*HTTPS_PROXY.*user:password@/);
+  });
+
+  it('is given both from its address, decoded', async () => {
+    const { asked, fault } = await through('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n', { user: 'ada:p%40ss@' });
+    assert.match(asked, /^CONNECT api\.github\.com:443 /);
+    assert.ok(asked.includes(Buffer.from('ada:p@ss').toString('base64')));
+    assert.equal(fault.code, 'PROXY_FAILED');
+    assert.match(fault.message, /answered 403.*blocks the address/);
+    assert.doesNotMatch(fault.message, /p%40ss|p@ss/);
+  });
+
+  it('that breaks the connection off is told as the proxy', async () => {
+    assert.match((await through('')).fault.message, /the proxy broke the connection off/);
+  });
+
+  it('that does not listen is named by its address', async () => {
+    const closed = net.createServer().listen(0, '127.0.0.1');
+    await once(closed, 'listening');
+    const { port } = closed.address() as AddressInfo;
+    closed.close();
+    await once(closed, 'close');
+    const fault = await faultOf({ HTTPS_PROXY: `http://127.0.0.1:${port}` });
+    assert.equal(fault.code, 'NETWORK_FAILED');
+    assert.match(fault.message, new RegExp(`by 127\\.0\\.0\\.1 port ${port}; is that a proxy`));
+  });
+});
+
+describe('a token', () => {
+  it('that was rewritten with a line break in it is refused before it is sent, and not quoted', async () => {
+    const fault = await faultOf({}, 'ghp_one\nghp_two');
+    assert.equal(fault.code, 'TOKEN_MALFORMED');
+    assert.doesNotMatch(fault.message, /ghp_/);
+  });
+});
+
+describe('a certificate', () => {
+  const told = (code: string) => networkFault(Object.assign(new Error('x'), { code }), URL_ASKED);
+
+  it('of other dates than the clock points to the clock', () => {
+    for (const code of ['CERT_NOT_YET_VALID', 'CERT_HAS_EXPIRED']) {
+      const fault = told(code);
+      assert.equal(fault.code, 'CERTIFICATE_DATE');
+      assert.match(fault.message, /by this machine's clock, which says \d{4}-.*NTP/);
+    }
+  });
+
+  it('of an unknown authority points to NODE_EXTRA_CA_CERTS', () => {
+    for (const code of ['SELF_SIGNED_CERT_IN_CHAIN', 'DEPTH_ZERO_SELF_SIGNED_CERT', 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE']) {
+      const fault = told(code);
+      assert.equal(fault.code, 'TLS_FAILED');
+      assert.match(fault.message, /NODE_EXTRA_CA_CERTS/);
+    }
+  });
+
+  it('for another name, and no TLS at all, are told as what they are', () => {
+    assert.match(told('ERR_TLS_CERT_ALTNAME_INVALID').message, /is for another name/);
+    assert.match(told('ERR_SSL_WRONG_VERSION_NUMBER').message, /does not speak TLS/);
+  });
+});
