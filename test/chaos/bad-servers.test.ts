@@ -56,7 +56,7 @@ const API = /^\/repos\/[^/]+\/[^/]+\/releases(?:\/latest)?$/;
 const STORAGE = /^\/storage\//;
 
 const servers: BadServer[] = [
-  ...[400, 401, 404, 406, 410, 418, 422, 451].map((status) => api(`the API answers ${status}`, { status }, ...VAGUE, 'NOT_FOUND', 'TOKEN_REJECTED')),
+  ...[400, 401, 404, 406, 410, 418, 422, 451].map((status) => api(`the API answers ${status}`, { status }, ...VAGUE, 'NOT_FOUND', 'TOKEN_REJECTED', 'REPOSITORY_BLOCKED')),
   ...[500, 502, 503, 504, 520].map((status) => api(`the API answers ${status}`, { status }, 'SERVER_FAILED')),
   api('the API answers 502 with a page of HTML', { status: 502, body: HTML, headers: { 'content-type': 'text/html' } }, 'SERVER_FAILED'),
   api('the API answers 503 and asks for a year of patience', { status: 503, headers: { 'retry-after': '31536000' } }, 'SERVER_FAILED', 'RATE_LIMITED'),
@@ -82,7 +82,7 @@ const servers: BadServer[] = [
   body('the API answers a number', '42'),
   body('the API answers an empty object', '{}'),
   body('the API answers JSON of 100,000 levels', deep(100_000)),
-  body('the API answers 2 MB of JSON', JSON.stringify([{ body: 'x'.repeat(2_000_000) }]), 'ANSWER_TOO_LARGE'),
+  body('the API answers 4 MB of JSON', JSON.stringify([{ body: 'x'.repeat(4_000_000) }]), 'ANSWER_TOO_LARGE'),
   body('the API answers bytes that are no UTF-8', Buffer.from([0x5b, 0xff, 0xfe, 0x5d])),
   api(
     'the API answers 200 MB, gzipped',

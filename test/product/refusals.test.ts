@@ -77,7 +77,7 @@ const cases: Case[] = [
   {
     title: 'a bomb of metadata',
     code: 'ANSWER_TOO_LARGE',
-    message: /more than 1048576 bytes/,
+    message: /more than 3145728 bytes/,
     break: ({ github }) => {
       const body = gzipSync(Buffer.alloc(50_000_000, ' '));
       github.misbehave = { api: { status: 200, body, headers: { 'content-encoding': 'gzip' } } };

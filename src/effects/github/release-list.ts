@@ -27,7 +27,7 @@ export type ListOptions = {
 };
 
 /** Sizes of a page: each divides the one before it, so that a page of another size can begin where the last one ended. */
-const SIZES = [96, 48, 24, 12, 6, 3, 1] as const;
+const SIZES: readonly number[] = [96, 48, 24, 12, 6, 3, 1];
 const FIRST_SIZE = 24;
 /** An answer below this says that a page of twice the size fits too. */
 const SMALL_BYTES = 768 * 1024;
@@ -95,7 +95,7 @@ async function askFitting(page: Page, budget: number, { ask, debug }: ListOption
     try {
       return { answer: await ask({ ...page, size }), size, tries };
     } catch (error) {
-      const smaller = SIZES[SIZES.findIndex((known) => known === size) + 1];
+      const smaller = SIZES[SIZES.indexOf(size) + 1];
       const isTooMuch = error instanceof Fault && (error.code === 'ANSWER_TOO_LARGE' || (error.code === 'SERVER_FAILED' && size > FIRST_SIZE));
       if (!isTooMuch || smaller === undefined) throw error;
       debug(`a page of ${size} releases is too large: asking for ${smaller}`);
@@ -107,7 +107,7 @@ async function askFitting(page: Page, budget: number, { ask, debug }: ListOption
 
 /** The next larger size, where a page of it can begin at `offset`. */
 function grown(size: number, offset: number): number {
-  const larger = SIZES[SIZES.findIndex((known) => known === size) - 1];
+  const larger = SIZES[SIZES.indexOf(size) - 1];
   return larger !== undefined && offset % larger === 0 ? larger : size;
 }
 

@@ -65,8 +65,8 @@ export const publishedRelease = release.transform(
 );
 export const repository = z.object({ id: z.number().int().positive() });
 
-/** Bundles are parsed where they are checked. */
-export const attestations = z.object({ attestations: z.array(z.object({ bundle: z.unknown() })).max(100) });
+/** Bundles are parsed where they are checked. Each may be missing: the description requires none of its fields. */
+export const attestations = z.object({ attestations: z.array(z.object({ bundle: z.unknown().optional() })).max(100) });
 
 /** A page of the list. Each is parsed by itself: one that does not fit is passed over, not all of them. */
 export const releasePage = z.array(z.unknown()).max(100);
