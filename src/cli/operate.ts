@@ -6,7 +6,8 @@
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config/config.ts';
-import { check } from '../effects/check.ts';
+import { check, isLimitOf } from '../effects/check.ts';
+import { identityOf } from '../effects/github/client.ts';
 import { wakeLoop } from '../effects/supervisor/container.ts';
 import { exists, highestKept, inboxDir, readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
@@ -229,7 +230,7 @@ async function followUntilResting(parts: Parts, from: number, checkedBefore: num
     }
     const { state, note } = readState(parts);
     // While a limit is in force nobody is asked.
-    const isLimited = isLimitInForce(note.limitedUntilAt, Date.now());
+    const isLimited = isLimitInForce(note.limitedUntilAt, Date.now()) && isLimitOf(note, identityOf(parts.config.token()));
     const checked = checkedBefore === undefined || note.lastCheckAt !== checkedBefore || isLimited || isAlone(parts);
     // What polling learnt is noted a moment before what it found is a fact. The container's updater ends when it has nothing left to do,
     // unless it serves HTTP; a resident one is looked at twice.

@@ -129,6 +129,8 @@ function contradictions(environment: Environment, raw: Record<string, string | u
   if (api !== undefined && URL.canParse(api) && new URL(api).protocol === 'http:' && !mayBePlain(api, raw['UPDATE_INSECURE_HTTP'])) {
     problems.push(`UPDATE_GH_API_URL: ${JSON.stringify(api)} is plain http, which anyone on the way can change. Use https, or set UPDATE_INSECURE_HTTP=1`);
   }
+  if (api !== undefined && URL.canParse(api) && /^(?:www\.)?github\.com$/.test(new URL(api).hostname))
+    problems.push(`UPDATE_GH_API_URL: ${JSON.stringify(api)} is GitHub's web site, not its API. Leave the setting out, or set https://api.github.com`);
   if (raw['UPDATE_HEALTH_URL'] !== undefined && raw['UPDATE_HEALTH_CMD'] !== undefined) {
     problems.push('UPDATE_HEALTH_CMD: is given beside UPDATE_HEALTH_URL. Keep one of them');
   }

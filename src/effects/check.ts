@@ -64,14 +64,15 @@ export function nextPollAt(note: PollNote, pollIntervalMs: number, nowMs: number
   return Math.max(Math.min(nextCheckAt, lastCheckAt + pollPauseMs(pollIntervalMs, 1)), isLimitInForce(sharedUntilAt, nowMs) ? sharedUntilAt : 0);
 }
 
-function isLimitOf({ limitedFor }: PollNote, identity: string | null): boolean {
+/** Whether a limit that was noted is that of the token in use; null where that is not known. */
+export function isLimitOf({ limitedFor }: PollNote, identity: string | null): boolean {
   return limitedFor === null || identity === null || limitedFor === identity;
 }
 
 /** A new release with an old commit is not always marked as latest: the list is read again after this. */
 const COMPARED_FOR_MS = 6 * 60 * 60 * 1000;
 /** Requests for the list: beside the latest release, and where only the list answers. Without a token GitHub allows 60 an hour. */
-const MAX_REQUESTS_BESIDE_LATEST = 4;
+const MAX_REQUESTS_BESIDE_LATEST = 3;
 const MAX_REQUESTS = 30;
 
 export type CheckDependencies = {
@@ -190,7 +191,9 @@ async function lookBesideLatest(question: Question, signal: AbortSignal, deps: C
   try {
     const { releases, isComplete } = await github.list(strikes, signal, MAX_REQUESTS_BESIDE_LATEST);
     if (latest === null && releases.length === 0) throw github.notFound();
-    const choice = choose(latest === null ? releases : [latest, ...rivalsOf(latest, releases, policy)], isComplete);
+    const highest = choose(latest === null ? releases : [latest, ...rivalsOf(latest, releases, policy)], isComplete);
+    // A higher version that can't be run (it has no files, say) is no reason to pass over the one that can.
+    const choice = highest.kind === 'release' ? highest : orElse(choose(own), highest);
     const refusal = choice.kind === 'none' ? { tag: choice.tag, code: choice.code, message: choice.message } : null;
     const instead = choice.kind === 'none' ? null : tagOf(choice);
     return { choice, compared: { rules, latest: latestTag, at: now(), instead: instead === latestTag ? null : instead, refusal } };
@@ -201,6 +204,10 @@ async function lookBesideLatest(question: Question, signal: AbortSignal, deps: C
     if (choice.kind === 'none') throw error;
     return { choice, compared: null };
   }
+}
+
+function orElse(choice: ReleaseChoice, other: ReleaseChoice): ReleaseChoice {
+  return choice.kind === 'release' ? choice : other;
 }
 
 function tagOf(choice: Exclude<ReleaseChoice, { kind: 'none' }>): string {

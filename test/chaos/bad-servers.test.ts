@@ -56,7 +56,9 @@ const API = /^\/repos\/[^/]+\/[^/]+\/releases(?:\/latest)?$/;
 const STORAGE = /^\/storage\//;
 
 const servers: BadServer[] = [
-  ...[400, 401, 404, 406, 410, 418, 422, 451].map((status) => api(`the API answers ${status}`, { status }, ...VAGUE, 'NOT_FOUND', 'TOKEN_REJECTED', 'REPOSITORY_BLOCKED')),
+  ...[400, 401, 404, 406, 410, 418, 422, 451].map((status) =>
+    api(`the API answers ${status}`, { status }, ...VAGUE, 'NOT_FOUND', 'TOKEN_REJECTED', 'REPOSITORY_BLOCKED'),
+  ),
   ...[500, 502, 503, 504, 520].map((status) => api(`the API answers ${status}`, { status }, 'SERVER_FAILED')),
   api('the API answers 502 with a page of HTML', { status: 502, body: HTML, headers: { 'content-type': 'text/html' } }, 'SERVER_FAILED'),
   api('the API answers 503 and asks for a year of patience', { status: 503, headers: { 'retry-after': '31536000' } }, 'SERVER_FAILED', 'RATE_LIMITED'),

@@ -51,6 +51,7 @@ describe('the configuration', () => {
     ['an address of a repository', { GH_REPO: 'https://github.com/acme/app/releases' }, /Set GH_USER=acme and GH_REPO=app\. /],
     ['an address to clone from', { GH_REPO: 'git@github.com:acme/app.git' }, /Set GH_USER=acme and GH_REPO=app\. /],
     ['a repository that ends in .git', { GH_REPO: 'app.git' }, /Set GH_REPO=app\. /],
+    ["GitHub's web site as its API", { UPDATE_GH_API_URL: 'https://github.com/acme' }, /^UPDATE_GH_API_URL: .* is GitHub's web site, not its API/],
     ['a token of two lines', { UPDATE_GH_TOKEN: 'ghp_one\nghp_two' }, /^UPDATE_GH_TOKEN: holds a line break: give the token alone, on one line/],
     ['a token in quotes', { UPDATE_GH_TOKEN: '"ghp_one"' }, /^UPDATE_GH_TOKEN: is set in quotes/],
     ['a token with the word before it', { UPDATE_GH_TOKEN: 'Bearer ghp_one' }, /^UPDATE_GH_TOKEN: begins with a word/],

@@ -103,6 +103,14 @@ describe('the newest release is reached', () => {
     assert.equal((await poll()).found, 'v1.9.1');
   });
 
+  it('but not one that has no files, where the latest has', async () => {
+    publish('v1.9.1');
+    const empty = github.publish('v2.0.0', {}, { publishedAt: '2020-01-01T00:00:00Z' });
+    github.releases.push(...github.releases.splice(github.releases.indexOf(empty), 1));
+    assert.equal((await poll()).found, 'v1.9.1');
+    assert.deepEqual((await poll()).asked, ['/latest']);
+  });
+
   it('behind 300 release candidates', async () => {
     publish('v1.0.0');
     for (let i = 1; i <= 300; i++) publish(`v2.0.0-rc.${i}`, { prerelease: true });

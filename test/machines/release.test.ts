@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { parseConfig } from '../../src/config/config.ts';
 import type { Policy } from '../../src/machines/model.ts';
 import { chooseRelease, type PublishedRelease, rivalsOf, settingsFor } from '../../src/machines/release.ts';
 import { policy } from '../support/machine.ts';
@@ -59,6 +60,8 @@ describe('where no release is allowed, the setting that would follow one is name
       const release = published(tag);
       const rules = { ...policy, ...overrides };
       assert.deepEqual(settingsFor(release, rules), settings);
+      const environment = Object.fromEntries(settings.map((setting) => setting.split(/=(.*)/s).slice(0, 2)));
+      assert.ok(parseConfig({ GH_USER: 'acme', GH_REPO: 'app', ...environment }).ok, 'as settings they are accepted');
       assert.ok(told(choose([release], rules)).includes(`${settings.join(' and ')} would follow it`), told(choose([release], rules)));
       assert.equal(choose([release], obeying(settings, rules)).kind, 'release', 'the advice works when it is followed');
     });

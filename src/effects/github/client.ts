@@ -50,8 +50,7 @@ export class GitHub {
 
   /** Stands for the token in use, in what is kept about limits and answers: a new token ends what was said to the old one. */
   get identity(): string {
-    const token = this.#options.http.options.token();
-    return token === null ? 'anonymous' : createHash('sha256').update(token).digest('hex').slice(0, 16);
+    return identityOf(this.#options.http.options.token());
   }
 
   /** What the maintainers mark as latest. Null if there is none. `strikes` counts limits in a row. */
@@ -158,6 +157,11 @@ export class GitHub {
     const quoted = message === null ? '' : `: ${message}`;
     return new RateLimited(`${host} answers no more requests until ${new Date(untilMs).toISOString()} (${status}${quoted}): ${remedy}`, untilMs);
   }
+}
+
+/** Tells tokens apart, and shows none of them. */
+export function identityOf(token: string | null): string {
+  return token === null ? 'anonymous' : createHash('sha256').update(token).digest('hex').slice(0, 16);
 }
 
 function keyOf(url: string): string {

@@ -58,7 +58,7 @@ export async function readList(options: ListOptions): Promise<ReleaseList> {
         next.pages.push(known);
         const page = JSON.parse(before) as unknown[];
         items.push(...page);
-        isComplete = page.length < size;
+        isComplete = page.length !== size;
         offset += size;
         continue;
       }
@@ -70,7 +70,8 @@ export async function readList(options: ListOptions): Promise<ReleaseList> {
       if (offset === 0 && answer.body === before) next.changedAt = kept.changedAt;
       next.pages.push({ offset, size, at: nowMs });
       items.push(...answer.value);
-      isComplete = answer.value.length < size;
+      // Fewer is the end; more is a server that knows no pages.
+      isComplete = answer.value.length !== size;
       offset += size;
       if (answer.bytes < SMALL_BYTES) size = grown(size, offset);
     }
