@@ -28,6 +28,7 @@ function possibleFacts({ context }: UpdaterSnapshot): Fact[] {
     { type: 'checkFailed', ...CODE },
     { type: 'assetsAwaited', tag: 'v2.0.0', version: '2.0.0', ...CODE },
     { type: 'releaseRefused', tag: 'v2.0.0', version: '2.0.0', ...CODE },
+    { type: 'releaseRefused', tag: 'release-2.0.0', ...CODE },
     facts.downloaded('2.0.0'),
     failed('downloadFailed'),
     facts.verified(),

@@ -58,6 +58,7 @@ function undecided(version: string, code: string): Fact[] {
   return [
     { type: 'assetsAwaited', tag: `v${version}`, version, code, message: 'still uploading' },
     { type: 'releaseRefused', tag: `v${version}`, version, code, message: 'ambiguous' },
+    { type: 'releaseRefused', tag: `release-${version}`, code: 'NONE_ALLOWED', message: 'none is allowed' },
   ];
 }
 
