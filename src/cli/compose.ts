@@ -14,7 +14,7 @@ import { appUser, isInContainer, keepGateShut, serviceCheck } from '../effects/s
 import { EmbeddedSupervisor } from '../effects/supervisor/embedded.ts';
 import { RunitSupervisor } from '../effects/supervisor/runit.ts';
 import type { Supervisor } from '../effects/supervisor/supervisor.ts';
-import { highestKept, inboxDir, type Places, readWorld } from '../effects/trees.ts';
+import { highestKept, inboxDir, isTreeThere, type Places, readWorld } from '../effects/trees.ts';
 import type { TrustOptions } from '../effects/verify.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { JournalRecord } from '../journal/record.ts';
@@ -241,6 +241,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     observeFloor: () => highestKept(places),
     observeApp: () => adoptApp(supervisor, app, log),
     exitAgesMs: () => supervisor.exitAgesMs(),
+    isTreeThere: (tree) => isTreeThere(tree, places),
     isBusy: () => busySince(busyOptions(config), Date.now()) !== null,
     busyLookMs: options.once ? BUSY_LOOK_ONCE_MS : BUSY_LOOK_MS,
     now: Date.now,

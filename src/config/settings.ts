@@ -285,7 +285,7 @@ export const settings = z.object({
   UPDATE_MAX_ENTRIES: setting(integer(1, 10_000_000).default(100_000), { standard: '100000', meaning: 'most files in a tree', example: '200000' }),
   UPDATE_FIRST_CHECK_TIMEOUT: setting(seconds({ most: 3600 }).default(30_000), {
     standard: '30',
-    meaning: 'seconds from boot after which the app starts regardless',
+    meaning: 'seconds from boot after which a version that has not yet run here starts without waiting for GitHub. One that was healthy here waits 5 at most',
     example: '10',
   }),
   UPDATE_DIR: setting(checked((text) => text.startsWith('/'), 'is not an absolute path').optional(), {

@@ -13,7 +13,7 @@ import { removeOldVersions } from './garbage.ts';
 import { type HookDependencies, runHook } from './hook.ts';
 import { prepareSwitch } from './prepare.ts';
 import { observeProbation, type ProbationDependencies } from './probation.ts';
-import { switchCurrent } from './switch.ts';
+import { assertComplete, switchCurrent } from './switch.ts';
 import { readWorld } from './trees.ts';
 import { type VerifyDependencies, verify } from './verify.ts';
 
@@ -50,6 +50,7 @@ export function createEffects(deps: EffectDependencies): Effects {
     },
     start: async ({ target }) => {
       const version = target ?? (await whatToRun(deps));
+      assertComplete(version, places);
       const { adopted } = await supervisor.start(version.path, await appCommand(version.path, deps.app));
       for (const file of [path.join(places.root, 'version'), ...deps.versionFiles]) await tellVersion(file, version);
       return { type: 'appStarted', version: version.version, adopted };

@@ -18,29 +18,47 @@ export type ProbationDependencies = {
   now: () => number;
 };
 
+/** The supervisor pauses for a second before it starts an app again that ended; on a busy machine that takes longer. */
+const RESTART_PATIENCE_MS = 10_000;
+const RESTART_LOOK_MS = 50;
+
 export async function observeProbation(
-  { version, startedAt, probationMs }: EffectInputs['observeProbation'],
+  { version, startedAt, probationMs, again }: EffectInputs['observeProbation'],
   signal: AbortSignal,
   deps: ProbationDependencies,
 ): Promise<Fact> {
   const { supervisor, health, places, now } = deps;
+  if (again) await untilRestarted(supervisor, version, signal);
+  const forgiven = again ? supervisor.exitAgesMs().length : 0;
+  const begunAt = again ? now() : startedAt;
   const total = health.startPeriodMs + probationMs;
-  const left = remainingMs(startedAt + total, now(), total);
+  const left = remainingMs(begunAt + total, now(), total);
   const ending = new AbortController();
   const both = AbortSignal.any([signal, ending.signal]);
   try {
-    await Promise.race([exits(supervisor, version, both), survives(left, version, deps, startedAt, both)]);
+    await Promise.race([exits(supervisor, version, forgiven, both), survives(left, version, deps, begunAt, both)]);
+    // An end in the last moment may not have been told yet.
+    if (!(await supervisor.isAlive()) || supervisor.exitAgesMs().length > forgiven) throw exited(version, 'it is gone');
+  } catch (error) {
+    if (again || !(error instanceof Fault) || error.code !== 'APP_EXITED') throw error;
+    return { type: 'appExitedEarly', version, code: error.code, message: `${error.message}. It is started once more before it is judged` };
   } finally {
     ending.abort();
   }
-  // An end in the last moment may not have been told yet.
-  if (!(await supervisor.isAlive()) || supervisor.exitAgesMs().length > 0) throw exited(version, 'it is gone');
   await markLastGood(places);
   return { type: 'versionBecameHealthy', version };
 }
 
-async function exits(supervisor: Supervisor, version: string, signal: AbortSignal): Promise<never> {
-  const { exitCode, signal: killedBy } = await supervisor.nextExit(signal);
+async function untilRestarted(supervisor: Supervisor, version: string, signal: AbortSignal): Promise<void> {
+  const deadline = performance.now() + RESTART_PATIENCE_MS;
+  while (!(await supervisor.isAlive())) {
+    if (performance.now() > deadline) throw exited(version, 'and could not be started again');
+    await sleep(RESTART_LOOK_MS, undefined, { signal });
+  }
+}
+
+async function exits(supervisor: Supervisor, version: string, forgiven: number, signal: AbortSignal): Promise<never> {
+  const { exitCode, signal: killedBy } = await supervisor.nextExit(signal, forgiven);
   throw exited(version, killedBy ?? (exitCode === null ? 'of unknown status' : `status ${exitCode}`));
 }
 

@@ -2,6 +2,7 @@
  * The trees on disk, and the links that name them. A tree is complete when its manifest is there: the manifest is
  * written last, and the tree gets its name in `releases/` by one rename after everything in it was synced.
  */
+import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as z from 'zod';
@@ -62,6 +63,11 @@ export async function readManifest(directory: string): Promise<Manifest | null> 
   } catch {
     return null;
   }
+}
+
+/** Whether a tree is complete, without reading it: the manifest is written last. What came with the image has none. */
+export function isTreeThere(directory: string, { bakedDir }: Places): boolean {
+  return existsSync(directory.startsWith(`${bakedDir}/`) ? directory : path.join(directory, MANIFEST_NAME));
 }
 
 export type KeptTree = { version: InstalledVersion; release: Release; verifiedUnder: string };

@@ -12,7 +12,7 @@ import {
   type Release,
   type World,
 } from './model.ts';
-import { backoffMs, isForceInForce } from './pacing.ts';
+import { backoffMs, isForceInForce, nextOutage, type Outage } from './pacing.ts';
 import { compareVersions } from './version.ts';
 
 /** A release on its way in. `attempt` counts from 1. */
@@ -38,6 +38,9 @@ export type Candidate = {
 /** A change of the version from which the hooks have been told, or are to be told. */
 export type Change = { from: string | null; to: string; reason: ChangeReason };
 
+/** A version that was denied because it ended on probation, and everything that is needed to take that back. */
+export type Verdict = { candidate: Candidate; installed: InstalledVersion; code: string };
+
 export type Request = { tag: string | null; file: string | null; force?: boolean | undefined };
 
 export type Context = {
@@ -62,6 +65,12 @@ export type Context = {
   startedAt: number;
   /** Trees that failed to start since the last one that became healthy. */
   failedPaths: string[];
+  /** Trees that ended early and were started once more, since the last one that became healthy. */
+  restarted: string[];
+  /** The last denial, until the version that came back shows whether it was just: see `src/machines/outage.ts`. */
+  verdict: Verdict | null;
+  /** Pauses in a row because nothing could be started. */
+  outage: Outage | null;
   denied: Denial[];
   hold: { version: string; tag: string; since: number } | null;
   paused: boolean;
@@ -103,6 +112,9 @@ export function initialContext({ policy, world, floor }: { policy: Policy; world
     booting: false,
     startedAt: 0,
     failedPaths: [],
+    restarted: [],
+    verdict: null,
+    outage: null,
     denied: [],
     hold: null,
     paused: false,
@@ -140,13 +152,15 @@ const LOCAL = new Set([
   'SUPERVISOR_MISSING',
   'DOWNLOAD_LOST',
   'TREE_INCOMPLETE',
+  'TREE_MISSING',
+  'APP_NOT_STOPPED',
   'INTERRUPTED',
   'PRE_STOP_HOOK_FAILED',
 ]);
 /** A release in whose course the updater is killed again and again (no memory, most likely) is given up like any other. */
 export const MOST_INTERRUPTIONS = 10;
 
-type Failure = Extract<StampedFact, { jitter: number }>;
+export type Failure = Extract<StampedFact, { jitter: number }>;
 
 /** The candidate that follows from a release: the one at hand if it is the same bytes, else a fresh one. */
 export function candidateFor(context: Context, release: Release): Candidate {
@@ -162,11 +176,15 @@ export function candidateFor(context: Context, release: Release): Candidate {
   return { release, attempt: 1, setbacks: 0, interruptions: 0, byOperator, downloadFirst: false, forced, vouched: null, deferral: null };
 }
 
+/** What was noted in the course of an attempt, and is over with it. */
+const noAttempt = { retryAt: null, download: null, installed: null };
+
 export function adoptRelease(context: Context, fact: FactOf<'releaseFound'> & { at: number }): Partial<Context> {
   const fresh = candidateFor(context, fact.release);
   const candidate = { ...fresh, forced: fresh.forced || isForceInForce(context.forcedAt, fact.at) };
   const denied = candidate.byOperator ? context.denied.filter((denial) => denial.version !== fact.release.version) : context.denied;
-  return { candidate, denied, request: null, replacedBy: null, retryAt: null, awaiting: null, refused: null, download: null, installed: null, failedPaths: [] };
+  const found = { request: null, replacedBy: null, awaiting: null, refused: null };
+  return { candidate, denied, ...found, ...noAttempt, failedPaths: [], restarted: [], verdict: null };
 }
 
 /** The asset of the version that runs was replaced, or the same version was published once more. That is said, and not followed. */
@@ -204,11 +222,14 @@ export function recordFailure(context: Context, fact: Failure): Partial<Context>
     return { ...undone, ...giveUp(context, { ...lastError, message }), lastError: { ...lastError, message } };
   }
   const stoppedFirst = policy.strategy === 'kill-then-download' && !context.appUp && !context.booting;
-  const attempt = isTroubleOfMachine(fact.code) ? candidate.attempt : candidate.attempt + 1;
+  // While nothing runs the outage paces the tries, and those in quick succession are no reason to give the release up.
+  const isOutage = isNothingThere(context);
+  const isQuick = isOutage && nextOutage(context.outage, fact.at, policy.retryBaseMs, fact.jitter).until - fact.at < policy.retryBaseMs;
+  const attempt = isTroubleOfMachine(fact.code) || isQuick ? candidate.attempt : candidate.attempt + 1;
   return {
     ...undone,
     candidate: { ...candidate, attempt, deferral: null, setbacks: candidate.setbacks + 1, downloadFirst: candidate.downloadFirst || stoppedFirst },
-    retryAt: fact.at + backoffMs(candidate.setbacks + 1, policy.retryBaseMs, fact.jitter),
+    retryAt: isOutage ? null : fact.at + backoffMs(candidate.setbacks + 1, policy.retryBaseMs, fact.jitter),
   };
 }
 
@@ -242,12 +263,28 @@ export function recordBadVersion(context: Context, fact: Failure): Partial<Conte
   if (bad === null) return { lastError };
   const failedPaths = [...context.failedPaths.filter((path) => path !== bad.path), bad.path];
   // What says something about this machine says nothing about the version: it is tried again.
-  if (isTroubleOfMachine(fact.code)) return { ...recordFailure(context, fact), failedPaths };
+  if (isTroubleOfMachine(fact.code)) return { ...recordFailure(context, fact), failedPaths, ...treeLost(context, fact.code, bad) };
   const isCandidate = context.candidate !== null && bad.path === context.installed?.path;
   const proven = bad.path === context.lastGood?.path || bad.path === context.baked?.path;
   if (!isCandidate && proven) return { lastError, failedPaths };
   const denial = { version: bad.version, fingerprint: bad.fingerprint, code: fact.code, reason: fact.message, at: fact.at };
-  return { lastError, failedPaths, denied: deny(context.denied, denial), candidate: null, download: null, installed: null, retryAt: null, hold: null };
+  const { candidate, installed, restarted } = context;
+  // Only what ended twice is looked at again: a file of another platform is no trouble of this machine's.
+  const isDoubtful = isCandidate && restarted.includes(bad.path) && candidate !== null && installed !== null;
+  const verdict = isDoubtful ? { candidate, installed, code: fact.code } : null;
+  return { lastError, failedPaths, verdict, denied: deny(context.denied, denial), candidate: null, ...noAttempt, hold: null };
+}
+
+/** Whether no version is there that could be started: neither linked nor part of the image. */
+export function isNothingThere({ appUp, baked, current, lastGood, previous, failedPaths }: Context): boolean {
+  return !appUp && [baked, current, lastGood, previous].every((version) => version === null || failedPaths.includes(version.path));
+}
+
+/** The files of a version are gone: it is forgotten, so that a release of it is news again. */
+export function treeLost({ baked, current, lastGood, previous }: Context, code: string, lost: InstalledVersion | null): Partial<Context> {
+  if (code !== 'TREE_MISSING' || lost === null) return {};
+  const unlessLost = (version: InstalledVersion | null) => (version?.path === lost.path ? null : version);
+  return { baked: unlessLost(baked), current: unlessLost(current), lastGood: unlessLost(lastGood), previous: unlessLost(previous) };
 }
 
 /** Whether a failure says something about this machine, and nothing about the release. */
@@ -255,24 +292,11 @@ export function isTroubleOfMachine(code: string): boolean {
   return LOCAL.has(code);
 }
 
-/** It did well, but that could not be recorded: it runs on, and proves itself once more later. */
-export function recordUnproven(context: Context, fact: Failure): Partial<Context> {
-  const retryAt = fact.at + backoffMs(1, context.policy.retryBaseMs, fact.jitter);
-  const lastError = { code: fact.code, message: fact.message, at: fact.at };
-  return { lastError, retryAt, candidate: null, download: null, installed: null };
-}
-
 /** A version that had been trusted crash-loops: it is denied like one that never was, and what was good before it comes back. */
 export function recordCrashLoop(context: Context, fact: Failure): Partial<Context> {
   const { current, lastGood } = context;
   const bad = recordBadVersion({ ...context, target: current, lastGood: null, baked: null }, fact);
   return { ...bad, lastGood: lastGood?.path === current?.path ? null : lastGood };
-}
-
-/** Nothing could be started: after a pause everything gets another chance. */
-export function recordNothingStarts(context: Context, fact: Failure): Partial<Context> {
-  const retryAt = fact.at + backoffMs(3, context.policy.retryBaseMs, fact.jitter);
-  return { failedPaths: [], appUp: false, booting: true, nothingStarts: true, lastError: { code: fact.code, message: fact.message, at: fact.at }, retryAt };
 }
 
 function giveUp(context: Context, problem: Problem): Partial<Context> {
@@ -324,8 +348,9 @@ export function recordHealthy(context: Context, fact: FactOf<'versionBecameHealt
   const { current, policy } = context;
   // Another release may wait for its moment meanwhile.
   const waits = context.candidate?.deferral != null;
-  const settled = waits ? { failedPaths: [] } : { candidate: null, download: null, installed: null, failedPaths: [], retryAt: null };
-  return { lastGood: current, highestHealthy: higher(context.highestHealthy, fact.version, policy), ...settled, lastError: null };
+  const settled = waits ? {} : { candidate: null, ...noAttempt };
+  const highestHealthy = higher(context.highestHealthy, fact.version, policy);
+  return { lastGood: current, highestHealthy, ...settled, failedPaths: [], restarted: [], verdict: null, lastError: null };
 }
 
 /** Whether a release on its way in would be chosen under other rules too: one that is denied now, or beside the pinned tag, is not run. */

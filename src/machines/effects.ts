@@ -27,7 +27,8 @@ export type EffectInputs = {
   switchCurrent: { to: InstalledVersion; bestEffort: boolean };
   /** Starts what `current` names. Adopts the app when that already runs. */
   start: { target: InstalledVersion | null };
-  observeProbation: { version: string; startedAt: number; probationMs: number };
+  /** `again`: it ended early once, so that the next end counts. */
+  observeProbation: { version: string; startedAt: number; probationMs: number; again: boolean };
   /** Trees by their paths: which to keep if there is room, and which to remove in any case. */
   removeOldVersions: { keep: string[]; reject: string[] };
 };

@@ -67,6 +67,8 @@ const schemas = {
 
   // Trusting it.
   versionBecameHealthy: z.object({ version: z.string() }),
+  /** It ended by itself on probation, and is started once more before it is judged. */
+  appExitedEarly: z.object({ version: z.string(), ...problem }),
   probationFailed: z.object(failure),
   appCrashLooped: z.object({ version: z.string().nullable(), exits: z.number().int(), ...failure }),
   oldVersionsRemoved: z.object({ names: z.array(z.string()) }),

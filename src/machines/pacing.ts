@@ -13,6 +13,24 @@ export function backoffMs(attempt: number, baseMs: number, jitter: number): numb
   return Math.round(pause * (0.75 + jitter / 2));
 }
 
+/** While nothing runs, the first pause is this short: every second is an outage. */
+const FIRST_OUTAGE_PAUSE_MS = 4_000;
+/** While nothing runs, no pause is longer, unless polls are rarer than that. */
+const LONGEST_OUTAGE_PAUSE_MS = 5 * 60 * 1000;
+/** A pause that ended this long ago says nothing about the next one. What was healthy for a moment only does not count. */
+const OUTAGE_FORGOTTEN_MS = 10 * 60 * 1000;
+
+/** Pauses because nothing could be started: how many in a row, and when the last one ends. */
+export type Outage = { pauses: number; until: number };
+
+/** The next pause. They double: from seconds up to five minutes, or up to `pollIntervalMs` where that is longer. */
+export function nextOutage(before: Outage | null, at: number, pollIntervalMs: number, jitter: number): Outage {
+  const isOver = before === null || Math.abs(at - before.until) > OUTAGE_FORGOTTEN_MS;
+  const pauses = isOver ? 1 : before.pauses + 1;
+  const pauseMs = Math.min(backoffMs(pauses, FIRST_OUTAGE_PAUSE_MS, jitter), Math.max(pollIntervalMs, LONGEST_OUTAGE_PAUSE_MS));
+  return { pauses, until: at + pauseMs };
+}
+
 /** Whether a limit holds now. One that ends later than any can be was noted while the clock was wrong, and holds no longer. */
 export function isLimitInForce(limitedUntilAt: number | null, nowMs: number): limitedUntilAt is number {
   return limitedUntilAt !== null && limitedUntilAt > nowMs && limitedUntilAt - nowMs <= LONGEST_LIMIT_PAUSE_MS;

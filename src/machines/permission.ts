@@ -4,8 +4,8 @@ import type { Context } from './context.ts';
 import { type Approval, type Conditions, fingerprint, type Inhibitor } from './model.ts';
 import { fallback, isDenied } from './rules.ts';
 
-/** The app is asked again soon after it was busy; the runtime does not wake the machine while it still is. */
-export const BUSY_PAUSE_MS = 5000;
+/** Nothing is asked more often than that, whatever a calendar says. The runtime does not wake the machine while the app still is busy. */
+export const MIN_ASK_PAUSE_MS = 10_000;
 
 /**
  * Everything that speaks against stopping the app at `at`, in the order in which it is told; empty when nothing does. Where
@@ -56,8 +56,8 @@ export function isWordGiven(context: Context): boolean {
 /** When to ask again; null when only somebody's word can change the answer. */
 export function askAgainAt(found: readonly Inhibitor[], at: number): number | null {
   const known = found.map(({ until }) => until).filter((until) => until !== null);
-  if (known.length > 0) return Math.max(...known, at);
-  return found.some(({ reason }) => reason === 'busy') ? at + BUSY_PAUSE_MS : null;
+  if (known.length > 0) return Math.max(...known, at + MIN_ASK_PAUSE_MS);
+  return found.some(({ reason }) => reason === 'busy') ? at + MIN_ASK_PAUSE_MS : null;
 }
 
 /** Whether something besides the app itself could forbid an update already at boot. */

@@ -74,8 +74,10 @@ export function fallback(context: Context): InstalledVersion | null {
 
 /** What a version that does not prove itself gives way to: never one that is denied, or two bad ones would take turns. */
 export function rollbackTarget(context: Context): InstalledVersion | null {
+  const { verdict } = context;
   const bad = context.current?.path;
-  if (bad === undefined) return null;
+  // What came back has been good before; its fate decides about the version that was denied.
+  if (bad === undefined || (verdict !== null && bad !== verdict.installed.path)) return null;
   const target = fallback({ ...context, failedPaths: [...context.failedPaths, bad] });
   return target === null || isDenied(context, target.version, target.fingerprint) ? null : target;
 }
@@ -111,8 +113,8 @@ export function sortTrees(context: Context): { keep: string[]; reject: string[] 
 }
 
 /** Whether what was just started has yet to prove itself. */
-export function isUnproven({ current, lastGood }: Context): boolean {
-  return current !== null && current.path !== lastGood?.path;
+export function isUnproven({ current, lastGood, verdict }: Context): boolean {
+  return current !== null && (current.path !== lastGood?.path || verdict !== null);
 }
 
 /** A refusal or a wait is a fact once, not at every poll. */

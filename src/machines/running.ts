@@ -12,6 +12,7 @@ export const running = updaterSetup.createStateConfig({
     restartRequested: { target: 'stopping', actions: 'stopForRestart' },
     appFoundDown: [...boot],
     appCrashLooped: [
+      { guard: 'isTreeMissing', target: 'rollingBack', actions: 'recordLostTree' },
       // An operator's choice stands, and is only reported.
       { guard: and(['mayRollBack', not('isHeld')]), target: 'rollingBack', actions: 'recordCrashLoop' },
       { guard: 'saysSomethingNew', actions: 'recordProblem' },
@@ -27,11 +28,18 @@ export const running = updaterSetup.createStateConfig({
       invoke: {
         id: 'observeProbation',
         src: 'observeProbation',
-        input: ({ context }) => ({ version: context.current?.version ?? '', startedAt: context.startedAt, probationMs: context.policy.probationMs }),
+        input: ({ context: { current, startedAt, policy, restarted } }) => ({
+          version: current?.version ?? '',
+          startedAt,
+          probationMs: policy.probationMs,
+          again: current !== null && restarted.includes(current.path),
+        }),
       },
       on: {
         versionBecameHealthy: { target: '#updater.settling', actions: 'recordHealthy' },
+        appExitedEarly: { target: 'probation', reenter: true, actions: 'recordEarlyExit' },
         probationFailed: [
+          { guard: 'failsAlike', target: '#updater.rollingBack', actions: 'withdrawDenial' },
           { guard: 'isTroubleOfMachine', target: '#updater.waiting', actions: 'recordUnproven' },
           { guard: 'mayRollBack', target: '#updater.rollingBack', actions: ['targetCurrent', 'recordBadVersion'] },
           { guard: 'isDeferred', target: '#updater.waiting', actions: 'recordProblem' },

@@ -87,6 +87,8 @@ export const updaterMachine = updaterSetup.createMachine({
         // What was started has to prove itself before anything takes its place.
         { guard: and(['isDeferred', 'appIsUp', 'isUnproven']), target: 'running' },
         { guard: and(['isWordGiven', 'treeIsThere']), target: 'preparing' },
+        // Nothing is there that could run: it is looked for again within seconds, not at the next poll.
+        { guard: not('appIsUp'), target: 'waiting', actions: 'pauseOutage' },
         { guard: 'mustWait', target: 'waiting' },
         { target: 'running' },
       ],
@@ -189,8 +191,9 @@ export const updaterMachine = updaterSetup.createMachine({
         switched: { target: 'starting', actions: 'recordSwitch' },
         switchFailed: [
           { guard: 'targetIsCandidate', target: 'settling', actions: ['noteAppDown', 'recordFailure'] },
+          { guard: 'isTreeMissing', target: 'settling', actions: ['noteAppDown', 'recordUnlinked'] },
           // The link could not be moved: what it names is complete, so it is started all the same.
-          { target: 'starting', actions: ['recordProblem', 'targetCurrent'] },
+          { target: 'starting', actions: ['recordUnlinked', 'targetCurrent'] },
         ],
       },
     },

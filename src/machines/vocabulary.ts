@@ -16,11 +16,9 @@ import {
   recordFailure,
   recordHealthy,
   recordInterruption,
-  recordNothingStarts,
   recordReplacement,
   recordStart,
   recordSwitch,
-  recordUnproven,
   recordVerified,
   recordWorkInterrupted,
   seenOnDisk,
@@ -29,6 +27,16 @@ import { approve, isInhibited, isWithdrawn, recordDeferral, recordForce, recordH
 import type { EffectInputs, EffectName } from './effects.ts';
 import type { StampedFact } from './facts.ts';
 import type { Policy, Release, World } from './model.ts';
+import {
+  failsAlike,
+  pauseOutage,
+  recordEarlyExit,
+  recordLostTree,
+  recordNothingStarts,
+  recordUnlinked,
+  recordUnproven,
+  withdrawDenial,
+} from './outage.ts';
 import { hasConditions, isWordGiven } from './permission.ts';
 import {
   fallback,
@@ -117,14 +125,17 @@ export const updaterSetup = setup({
     deniesCandidate: ({ context, event }) => event.type === 'versionDenied' && context.candidate?.release.version === event.version,
     appIsUp: ({ context }) => context.appUp,
     wasStoppedForUpdate: ({ context }) => !context.appUp && !context.booting,
+    knowsVersion: ({ context }) => fallback({ ...context, failedPaths: [] }) !== null,
     canBringUp: ({ context }) => !context.appUp && fallback(context) !== null,
-    mustWait: ({ context }) => !context.appUp || context.retryAt !== null || context.awaiting !== null || context.candidate?.deferral != null,
+    mustWait: ({ context }) => context.retryAt !== null || context.awaiting !== null || context.candidate?.deferral != null,
     awaitsAssets: ({ context }) => context.awaiting !== null,
     targetIsCandidate: ({ context }) => context.target !== null && context.target.path === context.installed?.path,
     hasOtherVersion: ({ context }) => context.target !== null && fallback({ ...context, failedPaths: [...context.failedPaths, context.target.path] }) !== null,
     mayRollBack: ({ context }) => context.policy.rollback === 'auto' && rollbackTarget(context) !== null,
     isHeld: ({ context }) => context.hold !== null,
     isTroubleOfMachine: ({ event }) => 'code' in event && isTroubleOfMachine(event.code),
+    isTreeMissing: ({ event }) => 'code' in event && event.code === 'TREE_MISSING',
+    failsAlike: ({ context, event }) => 'code' in event && failsAlike(context, event.code),
     isInterruptedTooOften: ({ context }) => isInterruptedTooOften(context),
     isUnproven: ({ context }) => isUnproven(context),
   },
@@ -137,7 +148,7 @@ export const updaterSetup = setup({
     recordReplacement: assign(({ context, event }) => (assertEvent(event, 'releaseFound'), recordReplacement(context, event))),
     recordVerified: assign(({ context, event }) => (assertEvent(event, 'verified'), recordVerified(context, event))),
     adoptTree: assign(({ event }) => (assertEvent(event, 'installed'), { installed: event.version })),
-    seeDown: assign(({ context, event }) => (assertEvent(event, 'appFoundDown'), { ...seenOnDisk(context, event.world), appUp: false, booting: true })),
+    seeDown: assign(({ context, event }) => (assertEvent(event, 'appFoundDown'), { ...seenOnDisk(context, event.world), appUp: false, booting: true, restarted: [], verdict: null })),
     seeUp: assign(({ context, event }) => {
       assertEvent(event, 'appFoundUp');
       const { world, at } = event;
@@ -151,6 +162,13 @@ export const updaterSetup = setup({
     recordCrashLoop: assign(({ context, event }) => ('jitter' in event ? recordCrashLoop(context, event) : {})),
     recordUnproven: assign(({ context, event }) => ('jitter' in event ? recordUnproven(context, event) : {})),
     recordNothingStarts: assign(({ context, event }) => ('jitter' in event ? recordNothingStarts(context, event) : {})),
+    recordUnlinked: assign(({ context, event }) => ('jitter' in event ? recordUnlinked(context, event) : {})),
+    recordLostTree: assign(({ context, event }) => ('jitter' in event ? recordLostTree(context, event) : {})),
+    pauseOutage: assign(({ context, event }) => pauseOutage(context, event)),
+    recordEarlyExit: assign(({ context, event }) => (assertEvent(event, 'appExitedEarly'), recordEarlyExit(context, event))),
+    withdrawDenial: assign(({ context, event }) => ('jitter' in event ? withdrawDenial(context, event) : {})),
+    // What an operator chose is what comes back.
+    askForHeld: assign(({ context: { hold } }) => ({ request: hold && { tag: hold.tag, file: null } })),
     recordProblem: assign(({ event }) => ('code' in event ? { lastError: { code: event.code, message: event.message, at: event.at } } : {})),
     recordWait: assign(({ event }) => {
       assertEvent(event, 'assetsAwaited');
@@ -202,7 +220,8 @@ export const updaterSetup = setup({
       assertEvent(event, 'versionRetried');
       return { denied: context.denied.filter((denial) => denial.version !== event.version), failedPaths: [], refused: null };
     }),
-    clearRetry: assign({ retryAt: null }),
+    // After a pause in which nothing ran everything has another chance.
+    clearRetry: assign(({ context: { appUp, failedPaths } }) => ({ retryAt: null, failedPaths: appUp ? failedPaths : [] })),
     // The runtime keeps the time and stamps the fact when it is due.
     scheduleRetry: enqueueActions(({ context, enqueue }) => {
       if (context.retryAt !== null) enqueue.raise({ type: 'retryDue', at: 0 }, { id: 'retry', delay: 'untilRetry' });

@@ -18,8 +18,10 @@ export const waiting = updaterSetup.createStateConfig({
   on: {
     retryDue: [
       ...takeUp,
-      { guard: 'canBringUp', target: 'readying', actions: ['clearRetry', 'targetFallback'] },
+      { guard: and([not('appIsUp'), 'knowsVersion']), target: 'readying', actions: ['clearRetry', 'targetFallback'] },
       { guard: 'appIsUp', target: 'running', actions: 'clearRetry' },
+      // There is nothing to start: it has to be had first.
+      { target: 'checking', actions: ['clearRetry', 'askForHeld'] },
     ],
     updateRequested: [
       { guard: and(['hasCandidate', 'treeIsThere']), target: 'preparing', actions: ['clearRetry', 'recordForce'] },
@@ -58,6 +60,7 @@ export const waiting = updaterSetup.createStateConfig({
     restartRequested: { guard: 'appIsUp', target: 'stopping', actions: 'stopForRestart' },
     versionDenied: { target: 'settling', actions: 'deny' },
     appCrashLooped: [
+      { guard: 'isTreeMissing', target: 'rollingBack', actions: 'recordLostTree' },
       { guard: and(['mayRollBack', not('isHeld')]), target: 'rollingBack', actions: 'recordCrashLoop' },
       // What might help waits already: it need not ask an app that does not stay up.
       { guard: and(['isDeferred', not('nothingStarts')]), target: 'preparing', actions: ['recordProblem', 'noteNothingStarts', 'clearRetry'] },

@@ -73,6 +73,7 @@ export function describeFact(fact: Fact): string {
     case 'stopFailed':
     case 'switchFailed':
     case 'startFailed':
+    case 'appExitedEarly':
     case 'probationFailed':
     case 'appCrashLooped':
       return `${fact.message} [${fact.code}]`;

@@ -8,6 +8,9 @@ import type { RuntimeOptions } from './runtime.ts';
 /** Linking and starting take no longer, or something is wrong. */
 const STEP_TIMEOUT_MS = 10_000;
 
+/** docker/service/app/run has the same. */
+const LATER_CHECK_TIMEOUT_MS = 5_000;
+
 type Options = Pick<RuntimeOptions, 'effects' | 'log' | 'firstCheckTimeoutMs' | 'observeWorld'>;
 
 export class BootGate {
@@ -39,9 +42,16 @@ export class BootGate {
     }
   }
 
-  /** From now on the first check has its time. */
+  /** From now on the first check has its time: little where what would run meanwhile was healthy here. */
   arm(): void {
-    setTimeout(() => void this.#open(), this.#options.firstCheckTimeoutMs).unref();
+    setTimeout(() => void this.#open(), this.#timeoutMs()).unref();
+  }
+
+  #timeoutMs(): number {
+    const { firstCheckTimeoutMs } = this.#options;
+    const context = this.#context();
+    const isProven = context?.lastGood != null && fallback(context)?.path === context.lastGood.path;
+    return isProven ? Math.min(firstCheckTimeoutMs, LATER_CHECK_TIMEOUT_MS) : firstCheckTimeoutMs;
   }
 
   async #open(): Promise<void> {
@@ -50,8 +60,8 @@ export class BootGate {
     if (context === null || target === null || context.appUp || !context.booting) return;
     // A hook prepares the data for another version right now: it has a time limit of its own.
     if (context.policy.hooks.preStart && context.prepared !== null && context.prepared.path !== target.path) return this.arm();
-    const { effects, log, firstCheckTimeoutMs, observeWorld } = this.#options;
-    log.info(`the first check takes longer than ${firstCheckTimeoutMs / 1000} s: version ${target.version} is started meanwhile`);
+    const { effects, log, observeWorld } = this.#options;
+    log.info(`the first check takes longer than ${this.#timeoutMs() / 1000} s: version ${target.version} is started meanwhile`);
     try {
       const signal = AbortSignal.timeout(STEP_TIMEOUT_MS);
       await effects.switchCurrent({ to: target, bestEffort: true }, signal);

@@ -33,11 +33,11 @@ export function isPending(directory: string, id: string): boolean {
   return existsSync(commandFile(directory, id));
 }
 
-/** What is in the inbox, oldest first. Files that say nothing sensible are handed to `reject` and removed. */
-export function pendingCommands(directory: string, reject: (file: string, reason: string) => void): Command[] {
-  const names = existsSync(directory) ? readdirSync(directory).filter((name) => name.endsWith('.json') && !name.startsWith('.')) : [];
-  return names.sort().flatMap((name) => {
+/** What is in the inbox, oldest first. Files that say nothing sensible are handed to `reject`. `isDone`: what is not looked at again. */
+export function pendingCommands(directory: string, isDone: (file: string) => boolean, reject: (file: string, reason: string) => void): Command[] {
+  return commandNames(directory).flatMap((name) => {
     const file = path.join(directory, name);
+    if (isDone(file)) return [];
     try {
       const text = readFileSync(file, 'utf8');
       if (text.length > MOST_COMMAND_BYTES) throw new Error('it is too long');
@@ -45,12 +45,19 @@ export function pendingCommands(directory: string, reject: (file: string, reason
       return [{ id: path.basename(name, '.json'), file, fact: type === CHECK_NOW ? null : parseFact(type, 1, body) }];
     } catch (error) {
       reject(file, (error as Error).message.split('\n')[0] ?? '');
-      remove(file);
       return [];
     }
   });
 }
 
+function commandNames(directory: string): string[] {
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory)
+    .filter((name) => name.endsWith('.json') && !name.startsWith('.'))
+    .sort();
+}
+
+/** A directory of that name goes too. Throws where the file system takes no change. */
 export function remove(file: string): void {
-  rmSync(file, { force: true });
+  rmSync(file, { force: true, recursive: true });
 }

@@ -38,6 +38,8 @@ export type RuntimeOptions = {
   observeApp: () => Promise<boolean>;
   /** How long ago the app ended by itself, ms, each time since its last start. */
   exitAgesMs: () => number[];
+  /** Whether the files of a version are still there. */
+  isTreeThere: (path: string) => boolean;
   /** Whether the app's busy lock is there; looked at that often while an update waits for it. */
   isBusy: () => boolean;
   busyLookMs: number;
@@ -60,6 +62,12 @@ const CHECKPOINT_EVERY = 200;
 const ABORT_PATIENCE_MS = 10_000;
 /** After the journal could not be written, or something unexpected happened: when to look again. */
 const RETRY_AFTER_FAULT_MS = 10_000;
+/** Each fault in a row doubles that, up to this. */
+const LONGEST_FAULT_PAUSE_MS = 60_000;
+/** With nothing running, a `once` run waits so long itself: to end and be started again costs more, and forgets what was tried. */
+const STAYS_DOWN_MS = 60_000;
+/** However often somebody asks. */
+const SHORTEST_POLL_PAUSE_MS = 1000;
 /** Clocks are corrected by seconds all the time. */
 const CLOCK_SLACK_MS = 60_000;
 /** setTimeout takes 32 bits. */
@@ -86,6 +94,11 @@ export class Runtime {
   #settled: (() => void) | null = null;
   #wakeTimer: NodeJS.Timeout | undefined;
   #fault: Fault | null = null;
+  #faultsInARow = 0;
+  /** When the last poll of this runtime ended, by a clock that can't be set; it may have failed to note that. */
+  #polledAt: number | null = null;
+  /** Commands that were taken, and whose files could not be removed. */
+  readonly #stuckCommands = new Set<string>();
 
   private constructor(options: RuntimeOptions, state: State, checkpointSeq: number) {
     this.#options = options;
@@ -329,7 +342,11 @@ export class Runtime {
   /** Taken in when the machine has a use for them; what it can't do now waits until it rests, and is then refused. */
   #takeCommands(): void {
     const { inboxDir, journal, log } = this.#options;
-    for (const command of pendingCommands(inboxDir, (file, reason) => log.warn(`${file} is no command (${reason}); it was removed`))) {
+    const reject = (file: string, reason: string) => {
+      log.warn(`${file} is not a valid command (${reason}); it is removed`);
+      this.#removeCommand(file);
+    };
+    for (const command of pendingCommands(inboxDir, (file) => this.#stuckCommands.has(file), reject)) {
       // Taken in before a crash that left the file.
       const known = journal.hasCommand(command.id);
       if (!known && command.fact === null) this.#askNow();
@@ -341,18 +358,34 @@ export class Runtime {
         command.fact.type === 'holdReleased' ||
         command.fact.type === 'versionRetried';
       if (pokes) this.#pollNow = true;
-      if (taken || pokes || this.#isResting()) remove(command.file);
+      if (taken || pokes || this.#isResting()) this.#removeCommand(command.file);
+    }
+  }
+
+  /** A file that can't be removed must not be taken in for ever. */
+  #removeCommand(file: string): void {
+    try {
+      remove(file);
+    } catch (error) {
+      this.#stuckCommands.add(file);
+      this.#options.log.warn(`${file} can't be removed, and is ignored from now on: ${(error as Error).message}`);
     }
   }
 
   /** Looked for whenever something else is due too; the container's finish script wakes us for it. */
   #noticeCrashLoop(): void {
-    const { exitAgesMs, random } = this.#options;
+    const { exitAgesMs, isTreeThere, random } = this.#options;
     const { value, context } = this.#state.snapshot;
     if (!context.appUp || !(value === 'waiting' || (typeof value === 'object' && 'running' in value))) return;
     const ages = exitAgesMs();
-    if (!isCrashLoop(ages)) return;
+    if (ages.length === 0) return;
     const version = context.current?.version ?? null;
+    if (context.current !== null && !isTreeThere(context.current.path)) {
+      const message = `version ${version} ended, and its files are gone from ${context.current.path}: something outside the updater removed them. They are downloaded again if nothing else can run`;
+      this.dispatch({ type: 'appCrashLooped', version, exits: ages.length, code: 'TREE_MISSING', message, jitter: random() });
+      return;
+    }
+    if (!isCrashLoop(ages)) return;
     const message = `version ${version ?? 'unknown'} ended by itself ${ages.length} times in a row: see its own output for the reason`;
     this.dispatch({ type: 'appCrashLooped', version, exits: ages.length, code: 'CRASH_LOOP', message, jitter: random() });
   }
@@ -362,8 +395,12 @@ export class Runtime {
   }
 
   #untilPollMs(): number {
-    const next = this.#options.nextPollAt();
-    return next === null || this.#pollNow ? 0 : remainingMs(next, this.#options.now(), 2 * this.#options.pollIntervalMs + 2 * 60 * 60 * 1000);
+    const { nextPollAt, now, pollIntervalMs } = this.#options;
+    const next = nextPollAt();
+    const noted = next === null || this.#pollNow ? 0 : remainingMs(next, now(), 2 * pollIntervalMs + 2 * 60 * 60 * 1000);
+    // A poll that could not note when the next one is due must not be made again at once.
+    const pauseMs = this.#pollNow ? SHORTEST_POLL_PAUSE_MS : pollIntervalMs;
+    return this.#polledAt === null ? noted : Math.max(noted, this.#polledAt + pauseMs - performance.now());
   }
 
   #pollIfDue(): void {
@@ -380,6 +417,7 @@ export class Runtime {
     const running = fallback(context)?.version ?? null;
     const fact = await this.#outcome({ name: 'check', input: { policy, request: null, running, fresh: false } }, signal);
     this.#poll = null;
+    this.#polledAt = performance.now();
     if (this.#stopping) return;
     if (fact.type === 'checkFailed') this.#options.log.warn(`check failed: ${fact.message} [${fact.code}]`);
     try {
@@ -396,8 +434,11 @@ export class Runtime {
     clearTimeout(this.#wakeTimer);
     const busy = this.#running.size > 0 || this.#poll !== null;
     if (!busy) this.#saveCheckpointAtRest();
-    if (!busy && this.#settled === null) this.#fault = null;
-    if (!busy && this.#settled !== null) {
+    if (!busy && this.#settled === null) {
+      this.#fault = null;
+      this.#faultsInARow = 0;
+    }
+    if (!busy && this.#settled !== null && !this.#staysDown()) {
       this.#settled();
       return;
     }
@@ -406,18 +447,29 @@ export class Runtime {
     this.#wakeTimer = setTimeout(() => this.#advance(), Math.min(waitMs, LONGEST_TIMER_MS));
   }
 
+  /** Whether nothing runs, and something is tried again soon. */
+  #staysDown(): boolean {
+    const now = this.#options.now();
+    const { timers, snapshot } = this.#state;
+    return !snapshot.context.appUp && [...timers.values()].some((timer) => untilDueMs(timer, now) <= STAYS_DOWN_MS);
+  }
+
   /** The journal could not be written, most likely: nothing more is done, but a stopped app is started, whatever is current. */
   #faulted(error: unknown): void {
     const { log, effects } = this.#options;
-    this.#fault = toFault(error, 'JOURNAL_FAILED');
-    log.warn(`nothing is done for now: ${this.#fault.message} [${this.#fault.code}]`);
+    const fault = toFault(error, 'JOURNAL_FAILED');
+    // A full disk is told once, not every few seconds.
+    if (fault.message !== this.#fault?.message) log.warn(`updates are suspended: ${fault.message} [${fault.code}]`);
+    this.#fault = fault;
+    const pauseMs = Math.min(RETRY_AFTER_FAULT_MS * 2 ** this.#faultsInARow++, LONGEST_FAULT_PAUSE_MS);
+    clearTimeout(this.#wakeTimer);
     for (const running of this.#running.values()) this.#abort(running);
     void this.#abortedHaveEnded()
       .then(() => effects.start({ target: null }, AbortSignal.timeout(RETRY_AFTER_FAULT_MS)))
       .catch((failure: unknown) => log.warn(`the app could not be started: ${(failure as Error).message}`))
       .finally(() => {
         if (this.#settled) this.#settled();
-        else if (!this.#stopping) this.#wakeTimer = setTimeout(() => this.#advance(), RETRY_AFTER_FAULT_MS);
+        else if (!this.#stopping) this.#wakeTimer = setTimeout(() => this.#advance(), pauseMs);
       });
   }
 
@@ -425,7 +477,9 @@ export class Runtime {
     const { inboxDir, log } = this.#options;
     try {
       makePrivate(inboxDir);
-      return watch(inboxDir, () => this.#advance());
+      const watcher = watch(inboxDir, () => this.#advance());
+      watcher.on('error', (error) => log.warn(`the inbox is no longer watched, so commands wait for the next check: ${error.message}`));
+      return watcher;
     } catch (error) {
       log.warn(`the inbox can't be watched, so commands wait for the next check: ${(error as Error).message}`);
       return null;

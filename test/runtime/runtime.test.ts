@@ -66,6 +66,7 @@ async function updater(overrides: Partial<Effects>): Promise<Runtime> {
     observeFloor: async () => null,
     observeApp: async () => true,
     exitAgesMs: () => [],
+    isTreeThere: () => true,
     isBusy: () => false,
     busyLookMs: 1000,
     now: Date.now,

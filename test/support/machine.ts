@@ -120,7 +120,7 @@ export class Story {
 const SPONTANEOUS =
   /Requested$|Due$|CrashLooped$|^workInterrupted$|^appFound|^configuration|^paused$|^resumed$|^holdReleased$|^version(?:Approved|Denied|Retried)$/;
 
-function isSpontaneous(fact: Fact): boolean {
+export function isSpontaneous(fact: Fact): boolean {
   return SPONTANEOUS.test(fact.type);
 }
 

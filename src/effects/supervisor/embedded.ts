@@ -21,6 +21,8 @@ const RESTART_PAUSE_MS = 1000;
 /** After KILL the kernel needs a moment; a process in uninterruptible sleep may need for ever. */
 const KILL_WAIT_MS = 5000;
 
+/** So many times it is started again after a second. */
+const EXITS_AT_FULL_PACE = 7;
 const EXITS_REMEMBERED = 20;
 
 type Running = { pid: number; startTime: string; tree: string };
@@ -43,6 +45,7 @@ export class EmbeddedSupervisor implements Supervisor {
   #command: AppCommand | null = null;
   #watch: AbortController | null = null;
   #exitedAt: number[] = [];
+  #lastExit: Exit | null = null;
 
   constructor(options: EmbeddedOptions) {
     this.#options = options;
@@ -90,10 +93,11 @@ export class EmbeddedSupervisor implements Supervisor {
     return this.#forget(true);
   }
 
-  nextExit(signal: AbortSignal): Promise<Exit> {
+  nextExit(signal: AbortSignal, known: number): Promise<Exit> {
     return new Promise((resolve, reject) => {
       const aborted = () => reject(signal.reason);
       if (signal.aborted) return aborted();
+      if (this.#lastExit !== null && this.#exitedAt.length > known) return resolve(this.#lastExit);
       signal.addEventListener('abort', aborted, { once: true });
       this.#exits.addEventListener('exit', (event) => resolve((event as CustomEvent<Exit>).detail), { once: true, signal });
     });
@@ -217,8 +221,9 @@ export class EmbeddedSupervisor implements Supervisor {
     const how = exit.signal ?? (exit.exitCode === null ? 'unknown status' : `status ${exit.exitCode}`);
     this.#options.log(`the app ended by itself (${how}); it is started again`);
     this.#exitedAt = [...this.#exitedAt, performance.now()].slice(-EXITS_REMEMBERED);
+    this.#lastExit = exit;
     this.#exits.dispatchEvent(new CustomEvent('exit', { detail: exit }));
-    await sleep(RESTART_PAUSE_MS, undefined, { signal: watch, ref: false }).catch(() => {});
+    await sleep(this.#restartPauseMs(), undefined, { signal: watch, ref: false }).catch(() => {});
     if (watch.aborted || this.#command === null) return;
     try {
       // What the leader left behind would be a second copy.
@@ -228,6 +233,11 @@ export class EmbeddedSupervisor implements Supervisor {
       this.#options.log(`the app could not be started again: ${(error as Error).message}`);
       void this.#ended(tree, exit, watch);
     }
+  }
+
+  /** As docker/service/app/run has it: a second, then more and more for one that ends again and again. */
+  #restartPauseMs(): number {
+    return Math.max(RESTART_PAUSE_MS, 2 * RESTART_PAUSE_MS * (this.#exitedAt.length - EXITS_AT_FULL_PACE));
   }
 
   #remaining(found: Running | null): number[] {

@@ -98,13 +98,13 @@ export class RunitSupervisor implements Supervisor {
     throw new Fault('APP_NOT_STOPPED', 'the app is still there after SIGKILL: it hangs in the kernel, most likely on a disk or network mount');
   }
 
-  async nextExit(signal: AbortSignal): Promise<Exit> {
+  async nextExit(signal: AbortSignal, known: number): Promise<Exit> {
     const watcher = watch(CONTAINER_DIR, { signal });
     const next = watcher[Symbol.asyncIterator]();
     for (;;) {
       const changed = next.next();
       changed.catch(() => {});
-      const [exit] = this.#exits();
+      const exit = this.#exits()[known];
       if (exit !== undefined) {
         await next.return?.();
         return exit;

@@ -18,8 +18,8 @@ export interface Supervisor {
   start(tree: string, command: AppCommand): Promise<{ adopted: boolean }>;
   /** Asks the app to stop, waits, kills its whole group, and proves that all of it is gone. Safe when nothing runs. */
   stop(request: StopRequest): Promise<{ killed: boolean }>;
-  /** Resolves at the next exit that nobody asked for. Rejects when `signal` aborts. */
-  nextExit(signal: AbortSignal): Promise<Exit>;
+  /** Resolves once the app has ended by itself more than `known` times since the updater last started it. Rejects when `signal` aborts. */
+  nextExit(signal: AbortSignal, known: number): Promise<Exit>;
   /** How long ago the app ended by itself, ms, each time since the updater last started it; the oldest may be forgotten. */
   exitAgesMs(): number[];
   /** Lets go: the app goes on without anyone watching. */

@@ -1,0 +1,145 @@
+/** No cycle without a pause: whatever is answered to its effects, the updater neither spins nor fills the disk. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import type { AnyStateNode } from 'xstate';
+import type { Fact } from '../../src/machines/facts.ts';
+import { updaterMachine } from '../../src/machines/updater.ts';
+import { Adversary, CODES, type Temper } from '../support/adversary.ts';
+import { randomFrom } from '../support/chaos/cases.ts';
+import { isSpontaneous } from '../support/machine.ts';
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+const MOST_FACTS_A_MINUTE = 30;
+/** An update with all hooks that fails at its end, and every known version after it. */
+const LONGEST_RUN = 40;
+const MOST_BYTES_A_DAY = 16 * 1024 * 1024;
+
+const EFFECTS = ['check', 'download', 'verify', 'extract', 'observeConditions', 'runHook', 'prepareSwitch', 'stop', 'switchCurrent', 'start', 'observeProbation'];
+const likes = fc.record(Object.fromEntries([...EFFECTS, 'crashLoop', 'version'].map((name) => [name, fc.nat(5)])) as Record<string, fc.Arbitrary<number>>);
+const temper = fc
+  .record({ likes, code: fc.nat(CODES.length - 1), steadiness: fc.integer({ min: 0, max: 10 }) })
+  .map(({ code, ...rest }): Temper => ({ ...rest, code, likes: { ...rest.likes, code } }));
+const hooks = fc.record({ preStop: fc.boolean(), preStart: fc.boolean(), postUpdate: fc.boolean() });
+const told = fc.record({
+  temper,
+  seed: fc.nat(),
+  policy: fc.record({
+    strategy: fc.constantFrom('kill-then-download' as const, 'download-then-kill' as const),
+    rollback: fc.constantFrom('auto' as const, 'auto' as const, 'manual' as const),
+    maxAttempts: fc.constant(5),
+    hooks,
+  }),
+});
+
+describe('whatever is answered to the effects', () => {
+  it(`at most ${MOST_FACTS_A_MINUTE} facts come in any minute after the first one of a burst, and on average`, () => {
+    fc.assert(
+      fc.property(told, ({ temper, seed, policy }) => {
+        const adversary = new Adversary(policy, temper, randomFrom('pauses', seed));
+        adversary.live(HOUR_MS, 60 * MOST_FACTS_A_MINUTE + 1);
+        const count = adversary.busiest(MINUTE_MS, MINUTE_MS);
+        assert.ok(count <= MOST_FACTS_A_MINUTE, `${count} facts in a minute\n${adversary.told}`);
+        assert.ok(adversary.records.length <= 60 * MOST_FACTS_A_MINUTE, `too many facts in an hour\n${adversary.told}`);
+        assert.ok(adversary.longestRun <= LONGEST_RUN, `${adversary.longestRun} facts without a pause\n${adversary.told}`);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it(`a day's facts are at most ${MOST_BYTES_A_DAY / 1024 / 1024} MiB of journal`, () => {
+    fc.assert(
+      fc.property(told, ({ temper, seed, policy }) => {
+        const adversary = new Adversary(policy, temper, randomFrom('pauses', seed));
+        adversary.live(DAY_MS, 24 * 60 * MOST_FACTS_A_MINUTE);
+        assert.ok(adversary.bytes() <= MOST_BYTES_A_DAY, `${adversary.bytes()} bytes`);
+      }),
+      { numRuns: 30 },
+    );
+  });
+});
+
+/**
+ * Facts and eventless steps that may lead back to where the machine has been since it last waited, and why each is taken a few times at
+ * most between two waits. What is left of the statechart must have no cycle.
+ */
+const BOUNDED: Readonly<Record<string, string>> = {
+  'starting startFailed rollingBack': 'uses up a tree',
+  'running.probation probationFailed rollingBack': 'uses up a tree, or all of them',
+  'running.probation appExitedEarly running.probation': 'once for each tree',
+  'running.probation versionBecameHealthy settling': 'proven, it has no probation',
+  'starting appStarted settling': 'the app is up, and is not brought up again',
+  'migrating hookFailed settling': 'uses up a tree',
+  'switching switchFailed settling': 'the tree is forgotten, or the release has to wait',
+  'stopping stopFailed settling': 'the release has to wait',
+  'settling  settling': 'the change is over',
+  'settling  announcing': 'the change is over',
+  'settling  preparing.asking': "the operator's word was given, and no longer is what is waited for",
+  'stopping appStopped downloading': 'without a tree only',
+  'preparing.asking conditionsObserved downloading': 'without a tree only',
+  'preparing.asking conditionsObserved settling': 'the release has to wait',
+  'preparing.draining interruptionDeferred settling': 'the release has to wait',
+  'preparing.draining hookFailed settling': 'the release has to wait',
+  ...Object.fromEntries(
+    ['asking', 'draining', 'checking'].map((name) => [`preparing.${name} preparationFailed settling`, 'the release has to wait, or is given up']),
+  ),
+  'downloading downloadFailed settling': 'the release has to wait, or is given up',
+  'verifying verificationFailed settling': 'the release has to wait, or is given up',
+  'extracting extractionFailed settling': 'the release has to wait, or is given up',
+};
+
+describe('the statechart', () => {
+  it('has no cycle but through a state that waits, or through a step that is taken a few times at most', () => {
+    const edges = stepsBetweenWaits();
+    assert.deepEqual(
+      Object.keys(BOUNDED).filter((name) => !edges.some((edge) => nameOf(edge) === name)),
+      [],
+      'a step that is said to be bounded is no longer there',
+    );
+    assert.deepEqual(cycleOf(edges.filter((edge) => BOUNDED[nameOf(edge)] === undefined)), []);
+  });
+});
+
+type Edge = { from: string; event: string; to: string };
+const nameOf = ({ from, event, to }: Edge): string => `${from} ${event} ${to}`;
+
+/** What an effect's outcome, or no fact at all, makes of a state that does not wait. The world outside and the operator have their own pace. */
+function stepsBetweenWaits(): Edge[] {
+  const leaves: AnyStateNode[] = [];
+  const visit = (node: AnyStateNode): void => {
+    const children = Object.values(node.states);
+    if (children.length === 0) leaves.push(node);
+    for (const child of children) visit(child);
+  };
+  visit(updaterMachine.root);
+  const name = ({ path }: AnyStateNode) => path.join('.');
+  const first = (node: AnyStateNode): AnyStateNode => (node.initial.target?.[0] ? first(node.initial.target[0] as AnyStateNode) : node);
+  const upwards = (node: AnyStateNode): AnyStateNode[] => (node.parent ? [node, ...upwards(node.parent)] : [node]);
+  return leaves
+    .filter((leaf) => !leaf.tags.includes('resting') && leaf.key !== 'idle')
+    .flatMap((leaf) =>
+      upwards(leaf)
+        .flatMap((node) => [...[...node.transitions.values()].flat(), ...(node.always ?? [])])
+        .filter(({ eventType }) => eventType === '' || !isSpontaneous({ type: eventType } as Fact))
+        .flatMap(({ eventType, target }) => (target ?? []).map((node) => ({ from: name(leaf), event: eventType, to: name(leafOf(node as AnyStateNode, first)) }))),
+    );
+}
+
+function leafOf(node: AnyStateNode, first: (node: AnyStateNode) => AnyStateNode): AnyStateNode {
+  return Object.keys(node.states).length === 0 ? node : first(node);
+}
+
+/** States on some cycle. */
+function cycleOf(edges: readonly Edge[]): string[] {
+  const reaches = (from: string, goal: string, seen = new Set<string>()): boolean =>
+    edges.some((edge) => {
+      if (edge.from !== from) return false;
+      if (edge.to === goal) return true;
+      if (seen.has(edge.to)) return false;
+      seen.add(edge.to);
+      return reaches(edge.to, goal, seen);
+    });
+  return [...new Set(edges.map(({ from }) => from))].filter((state) => reaches(state, state));
+}
