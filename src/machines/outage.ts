@@ -77,12 +77,12 @@ export function withdrawDenial(context: Context, fact: Failure): Partial<Context
   const message = `${candidate.release.version} and ${current?.version} both ended early, so the release is not to blame: most likely a port is still in use. Both are tried again (${fact.message})`;
   const known = [baked, current, lastGood, previous].flatMap((version) => (version === null ? [] : [version.path]));
   return {
-    ...paused(context, fact.at, fact.jitter),
     ...problem({ ...fact, message }),
     verdict: null,
     denied: context.denied.filter((denial) => denial.version !== candidate.release.version || denial.fingerprint !== print),
     candidate: { ...candidate, attempt: candidate.attempt + 1, setbacks: candidate.setbacks + 1, deferral: null },
     installed,
+    retryAt: null,
     nothingStarts: true,
     failedPaths: [...new Set([...known, installed.path])],
   };

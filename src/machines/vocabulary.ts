@@ -27,16 +27,7 @@ import { approve, isInhibited, isWithdrawn, recordDeferral, recordForce, recordH
 import type { EffectInputs, EffectName } from './effects.ts';
 import type { StampedFact } from './facts.ts';
 import type { Policy, Release, World } from './model.ts';
-import {
-  failsAlike,
-  pauseOutage,
-  recordEarlyExit,
-  recordLostTree,
-  recordNothingStarts,
-  recordUnlinked,
-  recordUnproven,
-  withdrawDenial,
-} from './outage.ts';
+import { failsAlike, pauseOutage, recordEarlyExit, recordLostTree, recordNothingStarts, recordUnlinked, recordUnproven, withdrawDenial } from './outage.ts';
 import { hasConditions, isWordGiven } from './permission.ts';
 import {
   fallback,
@@ -148,7 +139,11 @@ export const updaterSetup = setup({
     recordReplacement: assign(({ context, event }) => (assertEvent(event, 'releaseFound'), recordReplacement(context, event))),
     recordVerified: assign(({ context, event }) => (assertEvent(event, 'verified'), recordVerified(context, event))),
     adoptTree: assign(({ event }) => (assertEvent(event, 'installed'), { installed: event.version })),
-    seeDown: assign(({ context, event }) => (assertEvent(event, 'appFoundDown'), { ...seenOnDisk(context, event.world), appUp: false, booting: true, restarted: [], verdict: null })),
+    seeDown: assign(
+      ({ context, event }) => (
+        assertEvent(event, 'appFoundDown'), { ...seenOnDisk(context, event.world), appUp: false, booting: true, restarted: [], verdict: null }
+      ),
+    ),
     seeUp: assign(({ context, event }) => {
       assertEvent(event, 'appFoundUp');
       const { world, at } = event;

@@ -7,7 +7,7 @@ import type { Fact, StampedFact } from '../../src/machines/facts.ts';
 import type { Policy } from '../../src/machines/model.ts';
 import { type UpdaterSnapshot, updaterMachine } from '../../src/machines/updater.ts';
 import { randomFrom } from '../support/chaos/cases.ts';
-import { baked, facts, policy, release, Story, updatedTo, world } from '../support/machine.ts';
+import { baked, facts, policy, release, Story, tree, updatedTo, world } from '../support/machine.ts';
 import { Life } from '../support/moves.ts';
 
 const CODE = { code: 'SOME_REASON', message: 'the reason' };
@@ -51,8 +51,10 @@ function possibleFacts({ context }: UpdaterSnapshot): Fact[] {
     ...(current ? [facts.healthy(current.version)] : []),
     failed('probationFailed'),
     facts.failed('probationFailed', 'NO_SPACE'),
+    ...(current ? [{ type: 'appExitedEarly', version: current.version, ...CODE } as const] : []),
+    facts.failed('switchFailed', 'TREE_MISSING'),
     facts.tidied(),
-    ...(current ? [facts.crashLooped(current.version)] : []),
+    ...(current ? [facts.crashLooped(current.version), { ...facts.crashLooped(current.version), code: 'TREE_MISSING' } as Fact] : []),
     { type: 'retryDue' },
     { type: 'workInterrupted', effect: 'download' },
     { type: 'updateRequested' },
@@ -171,7 +173,18 @@ function toldStates(): UpdaterSnapshot[] {
   migrating.when(facts.found('2.0.0')).when(facts.installed('2.0.0')).when(facts.allowed()).when(facts.switchStarted('2.0.0')).when(facts.stopped());
   const updated = updatedTo('2.0.0');
   const waiting = updatedTo('2.0.0').when(facts.found('3.0.0')).when(facts.installed('3.0.0')).when(facts.busy());
-  return [migrating, updated, waiting].map(({ state }) => state.snapshot);
+  const doubted = updatedTo('2.0.0');
+  for (const fact of [facts.found('3.0.0'), facts.installed('3.0.0'), facts.allowed(), facts.switchStarted('3.0.0'), facts.stopped()]) doubted.when(fact);
+  doubted
+    .when(facts.switched(tree('3.0.0')))
+    .when(facts.started('3.0.0'))
+    .when({ type: 'appExitedEarly', version: '3.0.0', ...CODE });
+  doubted
+    .when(failed('probationFailed'))
+    .when(facts.stopped())
+    .when(facts.switched(tree('2.0.0')))
+    .when(facts.started('2.0.0'));
+  return [migrating, updated, waiting, doubted].map(({ state }) => state.snapshot);
 }
 
 /** An older release, one that has no assets, and what runs with other bytes than those that were installed. */

@@ -17,7 +17,19 @@ const MOST_FACTS_A_MINUTE = 30;
 const LONGEST_RUN = 40;
 const MOST_BYTES_A_DAY = 16 * 1024 * 1024;
 
-const EFFECTS = ['check', 'download', 'verify', 'extract', 'observeConditions', 'runHook', 'prepareSwitch', 'stop', 'switchCurrent', 'start', 'observeProbation'];
+const EFFECTS = [
+  'check',
+  'download',
+  'verify',
+  'extract',
+  'observeConditions',
+  'runHook',
+  'prepareSwitch',
+  'stop',
+  'switchCurrent',
+  'start',
+  'observeProbation',
+];
 const likes = fc.record(Object.fromEntries([...EFFECTS, 'crashLoop', 'version'].map((name) => [name, fc.nat(5)])) as Record<string, fc.Arbitrary<number>>);
 const temper = fc
   .record({ likes, code: fc.nat(CODES.length - 1), steadiness: fc.integer({ min: 0, max: 10 }) })
@@ -123,7 +135,9 @@ function stepsBetweenWaits(): Edge[] {
       upwards(leaf)
         .flatMap((node) => [...[...node.transitions.values()].flat(), ...(node.always ?? [])])
         .filter(({ eventType }) => eventType === '' || !isSpontaneous({ type: eventType } as Fact))
-        .flatMap(({ eventType, target }) => (target ?? []).map((node) => ({ from: name(leaf), event: eventType, to: name(leafOf(node as AnyStateNode, first)) }))),
+        .flatMap(({ eventType, target }) =>
+          (target ?? []).map((node) => ({ from: name(leaf), event: eventType, to: name(leafOf(node as AnyStateNode, first)) })),
+        ),
     );
 }
 

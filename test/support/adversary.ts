@@ -16,7 +16,9 @@ export const CODES: readonly string[] = codesOf(path.join(import.meta.dirname, '
 
 function codesOf(directory: string): string[] {
   const files = readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
-  const found = files.flatMap((name) => [...readFileSync(path.join(directory, name), 'utf8').matchAll(/'([A-Z][A-Z]+(?:_[A-Z]+)+|LOCKED|UNHEALTHY|UNEXPECTED|INTERRUPTED)'/g)]);
+  const found = files.flatMap((name) => [
+    ...readFileSync(path.join(directory, name), 'utf8').matchAll(/'([A-Z][A-Z]+(?:_[A-Z]+)+|LOCKED|UNHEALTHY|UNEXPECTED|INTERRUPTED)'/g),
+  ]);
   return [...new Set(found.map(([, code = '']) => code))].filter((code) => !/^(?:UPDATE|GH|SLEEP|HTTPS|NO_PROXY|NODE)_/.test(code)).sort();
 }
 
@@ -96,7 +98,13 @@ export class Adversary {
     if (!snapshot.context.appUp || !(snapshot.matches('waiting') || snapshot.matches('running'))) return false;
     if (this.at - this.#startedAt < CRASH_LOOP_TAKES_MS || this.#likes('crashLoop', 2) === 0) return false;
     const before = this.records.length;
-    this.#take({ ...(facts.crashLooped(snapshot.context.current?.version ?? '1.0.0') as Fact & { code: string }), code: this.#pick(2) === 0 ? 'TREE_MISSING' : 'CRASH_LOOP' } as Fact, null);
+    this.#take(
+      {
+        ...(facts.crashLooped(snapshot.context.current?.version ?? '1.0.0') as Fact & { code: string }),
+        code: this.#pick(2) === 0 ? 'TREE_MISSING' : 'CRASH_LOOP',
+      } as Fact,
+      null,
+    );
     return this.records.length > before;
   }
 

@@ -7,7 +7,7 @@ import { begin, evolve, type State } from '../../src/runtime/fold.ts';
 import { facts, policy, tree, world } from './machine.ts';
 
 const VERSIONS = ['0.9.0', '1.0.0', '1.1.0', '2.0.0', '3.0.0'] as const;
-const CODES = ['NETWORK_FAILED', 'NO_SPACE', 'ARCHIVE_REFUSED', 'APP_EXITED', 'UNHEALTHY'] as const;
+const CODES = ['NETWORK_FAILED', 'NO_SPACE', 'ARCHIVE_REFUSED', 'APP_EXITED', 'UNHEALTHY', 'TREE_MISSING'] as const;
 
 /** `effect` is the id that the fact resolves. */
 export type Move = { fact: Fact; effect: string | null };
@@ -46,7 +46,13 @@ function outcomes(name: EffectName, { snapshot: { context } }: State, dice: numb
     case 'start':
       return [facts.started(target.version), facts.failed('startFailed', 'START_FAILED')];
     case 'observeProbation':
-      return [facts.healthy(context.current?.version ?? '1.0.0'), facts.failed('probationFailed', code)];
+      return [
+        facts.healthy(context.current?.version ?? '1.0.0'),
+        facts.failed('probationFailed', code),
+        ...(context.current !== null && !context.restarted.includes(context.current.path)
+          ? [{ type: 'appExitedEarly', version: context.current.version, code: 'APP_EXITED', message: 'reason' } as const]
+          : []),
+      ];
     case 'removeOldVersions':
       return [facts.tidied()];
     default:
