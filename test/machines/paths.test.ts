@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type AnyStateNode, getMicrosteps } from 'xstate';
 import { getShortestPaths } from 'xstate/graph';
-import type { Fact, StampedFact } from '../../src/machines/facts.ts';
+import type { Fact, FactOf, StampedFact } from '../../src/machines/facts.ts';
 import type { Policy } from '../../src/machines/model.ts';
 import { type UpdaterSnapshot, updaterMachine } from '../../src/machines/updater.ts';
 import { randomFrom } from '../support/chaos/cases.ts';
@@ -51,10 +51,8 @@ function possibleFacts({ context }: UpdaterSnapshot): Fact[] {
     ...(current ? [facts.healthy(current.version)] : []),
     failed('probationFailed'),
     facts.failed('probationFailed', 'NO_SPACE'),
-    ...(current ? [{ type: 'appExitedEarly', version: current.version, ...CODE } as const] : []),
-    facts.failed('switchFailed', 'TREE_MISSING'),
     facts.tidied(),
-    ...(current ? [facts.crashLooped(current.version), { ...facts.crashLooped(current.version), code: 'TREE_MISSING' } as Fact] : []),
+    ...(current ? [facts.crashLooped(current.version)] : []),
     { type: 'retryDue' },
     { type: 'workInterrupted', effect: 'download' },
     { type: 'updateRequested' },
@@ -187,12 +185,15 @@ function toldStates(): UpdaterSnapshot[] {
   return [migrating, updated, waiting, doubted].map(({ state }) => state.snapshot);
 }
 
-/** An older release, one that has no assets, and what runs with other bytes than those that were installed. */
+/** An older release, one that has no assets, files that are gone, and what runs with other bytes than those that were installed. */
 function oldNews({ context: { current } }: UpdaterSnapshot): Fact[] {
   const old: Fact[] = [
     facts.found('0.9.0'),
     { type: 'assetsAwaited', tag: 'v0.9.0', version: '0.9.0', ...CODE },
     { type: 'checkFailed', code: 'NOT_FOUND', message: 'gone' },
+    facts.failed('switchFailed', 'TREE_MISSING'),
+    { ...(facts.crashLooped(current?.version ?? '1.0.0') as FactOf<'appCrashLooped'>), code: 'TREE_MISSING' },
+    { type: 'appExitedEarly', version: current?.version ?? '1.0.0', ...CODE },
   ];
   if (current === null) return old;
   const { asset } = release(current.version);

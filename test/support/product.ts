@@ -132,8 +132,8 @@ export class Product {
   }
 
   /** Starts `events --follow`. */
-  follow() {
-    const options = { env: this.env, extendEnv: false, reject: false, buffer: false, stdin: 'ignore', timeout: PATIENCE_MS } as const;
+  follow(patienceMs = PATIENCE_MS) {
+    const options = { env: this.env, extendEnv: false, reject: false, buffer: false, stdin: 'ignore', timeout: patienceMs } as const;
     return execa(process.execPath, [this.entry, 'events', '--json', '--follow'], options);
   }
 
