@@ -27,16 +27,6 @@ while (my $client = $server->accept) { print $client "${version}\\n"; my $reques
 `;
 }
 
-/** Each fact as it comes; the kernel keeps a port for a minute, and so does this last. */
-async function* follow(product: Product): AsyncGenerator<Event> {
-  const follower = product.follow(170_000);
-  try {
-    for await (const line of follower.iterable()) yield JSON.parse(line as string) as Event;
-  } finally {
-    follower.kill('SIGTERM');
-  }
-}
-
 describe('the directory of trees that is emptied under a running updater', () => {
   it('is told once, and what is lost is fetched anew; log and journal stay small', async () => {
     await using product = await Product.create({ baked: null });
@@ -77,9 +67,13 @@ describe('a server that does not set SO_REUSEADDR', () => {
     assert.equal(String((await once(user, 'data'))[0]).trim(), '0.0.2');
     await publishPlain('0.0.3');
     const seen: Event[] = [];
-    for await (const event of follow(product)) {
+    // The kernel keeps the port for a minute.
+    const follower = product.follow(170_000);
+    for await (const line of follower.iterable()) {
+      const event = JSON.parse(line as string) as Event;
       seen.push(event);
-      if (event.type === 'versionBecameHealthy' && event.version === '0.0.3') break;
+      // The iteration ends with the process.
+      if (event.type === 'versionBecameHealthy' && event.version === '0.0.3') follower.kill('SIGTERM');
     }
     const types = seen.map(({ type }) => type);
     assert.ok(types.includes('appExitedEarly'), 'the port was not taken, so this tells nothing');

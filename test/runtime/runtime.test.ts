@@ -1,13 +1,13 @@
 /** The queue between facts and effects: a real journal, effects that the test holds open. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { Journal } from '../../src/journal/journal.ts';
 import type { EffectName, Effects } from '../../src/machines/effects.ts';
 import { submit } from '../../src/runtime/inbox.ts';
-import { Runtime } from '../../src/runtime/runtime.ts';
+import { Runtime, type RuntimeOptions } from '../../src/runtime/runtime.ts';
 import { facts, policy, tree, world } from '../support/machine.ts';
 
 const NEVER = new Promise<never>(() => {});
@@ -33,7 +33,7 @@ afterEach(() => {
 const beginning = (name: EffectName) => new Promise<void>((resolve) => waiters.push({ name, resolve }));
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-async function updater(overrides: Partial<Effects>): Promise<Runtime> {
+async function updater(overrides: Partial<Effects>, options: Partial<RuntimeOptions> = {}): Promise<Runtime> {
   const quiet = Object.fromEntries(
     ['download', 'verify', 'extract', 'prepareSwitch', 'stop', 'switchCurrent', 'observeProbation'].map((name) => [name, () => NEVER]),
   ) as unknown as Effects;
@@ -74,6 +74,7 @@ async function updater(overrides: Partial<Effects>): Promise<Runtime> {
     log: { info: () => {}, warn: () => {}, debug: () => {} },
     onRecord: () => {},
     secrets: () => [],
+    ...options,
   });
 }
 
@@ -123,5 +124,69 @@ describe('an effect that was aborted', () => {
     await starting;
     run.abort();
     await ended;
+  });
+});
+
+describe('nothing is done again and again without a pause', () => {
+  it('not a poll that could not note when the next one is due', async () => {
+    const runtime = await updater({
+      check: async () => {
+        throw new Error('ENOSPC');
+      },
+    });
+    const polled = beginning('check');
+    await runtime.start();
+    await polled;
+    for (let i = 0; i < 50; i++) {
+      await turn();
+      runtime.wake();
+    }
+    assert.equal(begun.filter((name) => name === 'check').length, 1);
+    assert.ok(runtime.nextWakeAt() - Date.now() > 3_000_000);
+    runtime.stop();
+  });
+
+  it('not a command that is a directory', async () => {
+    const command = path.join(root, 'inbox', '1.json');
+    mkdirSync(path.join(command, 'inside'), { recursive: true });
+    const runtime = await updater({ check: async () => ({ type: 'nothingNewer' }) });
+    await runtime.start();
+    assert.equal(existsSync(command), false);
+    assert.equal(runtime.fault, null);
+    runtime.stop();
+  });
+});
+
+describe('the gate of a boot', () => {
+  const hangs = { check: () => NEVER, switchCurrent: async () => facts.switched(tree('1.0.0')) };
+  const settled = async () => {
+    for (let i = 0; i < 20; i++) await turn();
+  };
+
+  it('opens after five seconds for a version that was healthy here', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const runtime = await updater(hangs, { observeApp: async () => false });
+    await runtime.start();
+    t.mock.timers.tick(4_999);
+    await settled();
+    assert.ok(!begun.includes('start'));
+    t.mock.timers.tick(1);
+    await settled();
+    assert.ok(begun.includes('start'));
+    runtime.stop();
+  });
+
+  it('has all of UPDATE_FIRST_CHECK_TIMEOUT for one that has not run here yet', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const first = world({ current: tree('1.0.0'), lastGood: null });
+    const runtime = await updater(hangs, { observeApp: async () => false, observeWorld: async () => first });
+    await runtime.start();
+    t.mock.timers.tick(29_999);
+    await settled();
+    assert.ok(!begun.includes('start'));
+    t.mock.timers.tick(1);
+    await settled();
+    assert.ok(begun.includes('start'));
+    runtime.stop();
   });
 });
