@@ -17,8 +17,8 @@ if (major > NEEDED[0] || (major === NEEDED[0] && minor >= NEEDED[1])) {
   // Half of a start is compiling. Beside the packages, and not in /tmp, where others could leave code for us.
   if (isCheckout) module.enableCompileCache(path.join(root, 'node_modules', '.cache', 'self-update'));
   const entry = isCheckout ? source : path.join(root, 'dist', 'self-update.js');
-  const { main } = await import(pathToFileURL(entry).href);
-  process.exitCode = await main(process.argv.slice(2), process.env);
+  const { start } = await import(pathToFileURL(entry).href);
+  process.exitCode = await start(process.argv.slice(2));
   // What is left (a watcher, a keep-alive socket) has nothing to say any more; output is flushed by then.
   process.exit();
 } else {

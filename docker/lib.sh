@@ -70,5 +70,5 @@ signal_group() {
 signal_strays() {
   user=
   [ ! -s "$ours/app.user" ] || read -r user < "$ours/app.user"
-  timeout 2 "$lib/bin/env" -i "PATH=$PATH" ${user:+"$lib/bin/chpst" -u ":$user"} "$lib/app-processes" "$dir" "$ours/app.lock" "$1" > /dev/null
+  timeout 2 "$lib/bin/env" -i "PATH=$PATH" ${user:+"$lib/bin/chpst" -u ":$user"} "$lib/app-processes" "$ours" "$ours/app.lock" "$1" > /dev/null
 }

@@ -1,6 +1,7 @@
 /** Entry of the program: arguments, configuration, then one command. The only place that knows exit statuses and signals. */
 import { type Arguments, EXIT, helpText, parseArguments, UsageError } from './cli/arguments.ts';
 import { type Parts, placesOf, policyOf, programVersion } from './cli/compose.ts';
+import { claimEnvironment } from './cli/environment.ts';
 import { createLog } from './cli/log.ts';
 import { checkOnly, operate } from './cli/operate.ts';
 import { showEvents, showHistory, showReplay, showStatus } from './cli/read.ts';
@@ -10,6 +11,11 @@ import { type Config, parseConfig } from './config/config.ts';
 import { toFault } from './support/fault.ts';
 import type { Log } from './support/log.ts';
 import { redact } from './support/redact.ts';
+
+/** What the program's entries call: `main`, in a process whose environment is the updater's own. */
+export function start(argv: readonly string[]): Promise<number> {
+  return main(argv, claimEnvironment());
+}
 
 /** Runs one command line to its exit status. `observe` is told of every fact that `run` journals: the inspector's way in. */
 export async function main(argv: readonly string[], environment: NodeJS.ProcessEnv, observe: Observe = () => {}): Promise<number> {

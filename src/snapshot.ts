@@ -5,7 +5,7 @@
 import { startupSnapshot } from 'node:v8';
 import { policyOf } from './cli/compose.ts';
 import { parseConfig } from './config/config.ts';
-import { main } from './main.ts';
+import { start } from './main.ts';
 import { begin, deserializeState, serializeState } from './runtime/fold.ts';
 
 warmUp();
@@ -20,7 +20,7 @@ function warmUp(): void {
 }
 
 startupSnapshot.setDeserializeMainFunction(async () => {
-  process.exitCode = await main(process.argv.slice(2), process.env);
+  process.exitCode = await start(process.argv.slice(2));
   // As in bin/self-update.js: what is left has nothing to say any more.
   process.exit();
 });

@@ -1,6 +1,6 @@
 /** The composition root: the one place where configuration, effects, journal and runtime meet. */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { type Config, type Environment, mayBePlain, zoneOf } from '../config/config.ts';
 import { type BusyOptions, busySince } from '../effects/busy.ts';
@@ -53,13 +53,23 @@ export type RunOptions = {
 
 export function placesOf(config: Config): Places {
   return {
-    root: config.updateDir,
+    root: canonical(config.updateDir),
     bakedDir: config.UPDATE_BAKED_DIR,
     repository: `${config.GH_USER}/${config.GH_REPO}`,
     versioning: config.UPDATE_VERSIONING,
     tagPrefix: config.UPDATE_TAG_PREFIX,
     rules: rulesOf(config),
   };
+}
+
+/** One directory has one name, however it was written: with `//`, or through a link. What is not there yet has no links in it. */
+function canonical(directory: string): string {
+  try {
+    return realpathSync(directory);
+  } catch {
+    const parent = path.dirname(path.resolve(directory));
+    return parent === path.resolve(directory) ? parent : path.join(canonical(parent), path.basename(directory));
+  }
 }
 
 /** Stands for everything that a download is checked against: conditions, keys, identity, trust root. */
@@ -278,7 +288,7 @@ export function createSupervisor({ config, places, log, environment }: Parts, ou
   if (!usesRunit(config)) return new EmbeddedSupervisor({ directory: places.root, environment: appEnvironment(environment), output, stop, log: log.warn });
   if (!isInContainer())
     throw new Fault('SUPERVISOR_MISSING', 'UPDATE_SUPERVISOR=runit, but this is not the container, or its init does not run: leave the setting out');
-  return new RunitSupervisor({ directory: places.root, currentTree: async () => (await readWorld(places)).current?.path ?? null, stop });
+  return new RunitSupervisor({ currentTree: async () => (await readWorld(places)).current?.path ?? null, stop });
 }
 
 /** Whether the app runs. One that outlived an earlier updater is adopted: watched, and restarted when it ends. */

@@ -16,7 +16,7 @@ function stateAfter(journal: Journal, seq: number): State | null {
   return restoreFrom(checkpoint !== null && checkpoint.seq <= seq ? checkpoint : null, (after) => journal.read(after, seq - after)).state;
 }
 
-export async function createNotifier({ config, policy, log, environment }: Parts, journal: Journal): Promise<Notifier | null> {
+export async function createNotifier({ config, places, policy, log, environment }: Parts, journal: Journal): Promise<Notifier | null> {
   const channels: Channel[] = [
     ...(config.notifyUrl() === null ? [] : (['url'] as const)),
     ...(config.UPDATE_NOTIFY_CMD === undefined ? [] : (['command'] as const)),
@@ -31,7 +31,8 @@ export async function createNotifier({ config, policy, log, environment }: Parts
       // Whoever is no longer set has nothing to be told; a secret's file that is being replaced will be there again.
       if (channel === 'url' && url === null && channels.includes('url')) throw new Fault('NOTIFY_FAILED', 'the file of UPDATE_NOTIFY_URL_FILE is not there');
       if (channel === 'url' && url !== null) await post(url, notice, proxy, `self-update/${programVersion()}`);
-      if (channel === 'command' && command !== undefined) await runCommand(command, notice, appEnvironment(environment), log.info);
+      if (channel === 'command' && command !== undefined)
+        await runCommand(command, notice, { environment: appEnvironment(environment), directory: places.root, say: log.info });
     },
     store: { read: () => journal.readNote(NOTE), write: (text) => journal.writeNote(NOTE, text) },
     readFacts: (after) => journal.read(after),

@@ -4,7 +4,8 @@ import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
 import { remainingMs } from '../machines/pacing.ts';
 import { Fault } from '../support/fault.ts';
-import { loadExeca, loadGot } from './packages.ts';
+import { runCommandLine } from './command.ts';
+import { loadGot } from './packages.ts';
 import type { Supervisor } from './supervisor/supervisor.ts';
 import { markLastGood } from './switch.ts';
 import type { Places } from './trees.ts';
@@ -86,19 +87,43 @@ async function survives(leftMs: number, version: string, deps: ProbationDependen
 }
 
 /** Null when healthy, else what was wrong. */
-async function checkHealth({ health, environment }: ProbationDependencies, signal: AbortSignal): Promise<string | null> {
+async function checkHealth({ health, environment, places }: ProbationDependencies, signal: AbortSignal): Promise<string | null> {
+  const { url, command, timeoutMs } = health;
   try {
-    if (health.url !== null) {
-      const { default: got } = await loadGot();
-      const { statusCode } = await got(health.url, { timeout: { request: health.timeoutMs }, retry: { limit: 0 }, signal, followRedirect: false });
+    if (url !== null) {
+      const status = await statusOf(url, timeoutMs, signal);
       // A redirect is most often one to a page that says sorry.
-      if (statusCode < 200 || statusCode > 299) return `status ${statusCode}`;
-    } else if (health.command !== null) {
-      const { execa } = await loadExeca();
-      await execa('/bin/sh', ['-c', health.command], { env: environment, extendEnv: false, timeout: health.timeoutMs, cancelSignal: signal, stdio: 'ignore' });
+      if (status < 200 || status > 299) return `status ${status}`;
+    } else if (command !== null) {
+      const line = { command, name: 'health', directory: places.root, environment, timeoutMs, onOutput: null, input: null };
+      const outcome = await runCommandLine(line, signal);
+      if (outcome === 'late') return `the command took longer than ${timeoutMs / 1000} s (UPDATE_HEALTH_TIMEOUT)`;
+      if (outcome !== 0) return outcome === null ? 'the command was killed' : `the command ended with status ${outcome}`;
     }
     return null;
   } catch (error) {
-    return (error as { shortMessage?: string }).shortMessage ?? (error as Error).message;
+    return (error as Error).message;
+  }
+}
+
+/** The status of an answer, judged by its head: the body may have no end, and is dropped unread. */
+async function statusOf(url: string, timeoutMs: number, signal: AbortSignal): Promise<number> {
+  const { default: got } = await loadGot();
+  const request = got.stream(url, {
+    timeout: { request: timeoutMs },
+    retry: { limit: 0 },
+    signal,
+    followRedirect: false,
+    throwHttpErrors: false,
+    decompress: false,
+  });
+  try {
+    return await new Promise<number>((resolve, reject) => {
+      request.once('response', (response: { statusCode: number }) => resolve(response.statusCode));
+      request.once('error', reject);
+    });
+  } finally {
+    request.on('error', () => {});
+    request.destroy();
   }
 }

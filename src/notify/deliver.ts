@@ -1,17 +1,13 @@
 /** Tells one notice to an address or a command. Every wait is bounded; an address is a secret, so no error names more than its host. */
-import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { execa } from 'execa';
 import got from 'got';
+import { runCommandLine } from '../effects/command.ts';
 import { agentsFor, hostOf, type ProxyEnvironment } from '../effects/github/http.ts';
 import { LineReader } from '../effects/lines.ts';
-import { sendSignal } from '../effects/supervisor/process-table.ts';
 import { Fault } from '../support/fault.ts';
 import type { Notice } from './notice.ts';
 
 const ANSWER_TIMEOUT_MS = 10_000;
 const COMMAND_TIMEOUT_MS = 10_000;
-const LAST_LINES_WITHIN_MS = 250;
 
 export async function post(url: string, notice: Notice, proxy: ProxyEnvironment, userAgent: string): Promise<void> {
   const request = got.stream.post(url, {
@@ -40,27 +36,25 @@ export async function post(url: string, notice: Notice, proxy: ProxyEnvironment,
   }
 }
 
-/** The notice as JSON on standard input, its event in `UPDATE_NOTICE`; nothing else of ours in its environment. */
-export async function runCommand(command: string, notice: Notice, environment: Readonly<Record<string, string>>, say: (line: string) => void): Promise<void> {
+/** The notice as JSON on standard input, its event in `UPDATE_NOTICE`; nothing else of ours in its environment. `directory`: UPDATE_DIR. */
+export async function runCommand(
+  command: string,
+  notice: Notice,
+  { environment, directory, say }: { environment: Readonly<Record<string, string>>; directory: string; say: (line: string) => void },
+): Promise<void> {
   const lines = new LineReader((line) => say(`notify command: ${line}`));
-  const child = execa('/bin/sh', ['-c', command], {
-    env: { ...environment, UPDATE_NOTICE: notice.event },
-    extendEnv: false,
-    reject: false,
-    buffer: false,
-    detached: true,
-    cleanup: false,
-    input: `${JSON.stringify(notice)}\n`,
-  });
-  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => lines.push(chunk));
-  // What it left in the background may hold its streams open, and is not waited for.
-  const exited = new Promise<number | null>((resolve) => {
-    child.nodeChildProcess.once('exit', (code: number | null) => resolve(code));
-    child.nodeChildProcess.once('error', () => resolve(127));
-  });
-  const outcome = await Promise.race([exited, sleep(COMMAND_TIMEOUT_MS, 'late' as const, { ref: false })]);
-  if (outcome === 'late' && child.pid !== undefined) sendSignal(-child.pid, 'SIGKILL');
-  else await Promise.race([once(child.nodeChildProcess, 'close'), sleep(LAST_LINES_WITHIN_MS)]);
+  const outcome = await runCommandLine(
+    {
+      command,
+      name: 'notify',
+      directory,
+      environment: { ...environment, UPDATE_NOTICE: notice.event },
+      timeoutMs: COMMAND_TIMEOUT_MS,
+      onOutput: (chunk) => lines.push(chunk),
+      input: `${JSON.stringify(notice)}\n`,
+    },
+    new AbortController().signal,
+  );
   lines.end();
   if (outcome === 'late') throw new Fault('NOTIFY_FAILED', `UPDATE_NOTIFY_CMD took longer than ${COMMAND_TIMEOUT_MS / 1000} s and was ended`);
   if (outcome !== 0) throw new Fault('NOTIFY_FAILED', `UPDATE_NOTIFY_CMD ended with status ${outcome ?? 'unknown'}: see its output in the log`);

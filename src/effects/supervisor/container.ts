@@ -72,9 +72,9 @@ export async function isLoopElsewhere(stateDir: string): Promise<boolean> {
  * Processes of the app, wherever they went; each gets `signal`, if one is named. Only their own user may look into them: so that
  * user does, and kills too, and what it could make us believe hurts nobody else.
  */
-export async function appProcesses(updateDir: string, signal: 'KILL' | null = null): Promise<number[]> {
+export async function appProcesses(signal: 'KILL' | null = null): Promise<number[]> {
   const user = appUser();
-  const script = [APP_PROCESSES, updateDir, path.join(CONTAINER_DIR, 'app.lock'), ...(signal === null ? [] : [signal])];
+  const script = [APP_PROCESSES, CONTAINER_DIR, path.join(CONTAINER_DIR, 'app.lock'), ...(signal === null ? [] : [signal])];
   const [file = '', ...args] = user === null ? script : [CHPST, '-u', `:${user.uid}:${user.gid}`, ...script];
   // Token theft: the app's user may read this process's environment, so there is nothing in it. And may stop it: so it has its time.
   const env = { PATH: process.env['PATH'] ?? '' };

@@ -1,15 +1,16 @@
 /**
- * The embedded supervisor: the app is a detached child in a session of its own. It outlives the updater, which finds it
- * again by a marker in its environment. Never two copies: nothing is started while a marked process lives.
+ * The embedded supervisor: the app is a detached child in a session of its own. It outlives the updater, which finds it again by three
+ * signs: a marker in its environment, which a program that sets its title overwrites; the record that it has open as a descriptor, which
+ * a daemon may close; and the pid and start time in that record. Never two copies: nothing is started while any sign is found.
  */
 import { once } from 'node:events';
-import { createWriteStream, mkdirSync, readFileSync, rmSync, type WriteStream, writeFileSync } from 'node:fs';
+import { closeSync, createWriteStream, mkdirSync, openSync, readFileSync, type WriteStream, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../support/fault.ts';
 import type { AppCommand } from '../entry-point.ts';
 import { loadExeca } from '../packages.ts';
-import { groupMembers, isAlive, MARKER, type MarkedProcess, markedProcesses, processInfo, sendSignal } from './process-table.ts';
+import { groupMembers, holdersOf, isAlive, MARKER, markedProcesses, type ProcessInfo, processInfo, processSpace, sendSignal } from './process-table.ts';
 import type { Exit, StopRequest, Supervisor } from './supervisor.ts';
 
 /** How often an adopted process, whose exit we are not told of, is looked at. */
@@ -25,7 +26,12 @@ const KILL_WAIT_MS = 5000;
 const EXITS_AT_FULL_PACE = 7;
 const EXITS_REMEMBERED = 20;
 
+/** The app has its record open as this descriptor: none that a program expects something of. */
+const RECORD_FD = 19;
+
 type Running = { pid: number; startTime: string; tree: string };
+/** What state/app.json holds. The tree is written before the start, the rest right after it. */
+type RunRecord = { tree: string; pid?: number; startTime?: string; space?: string };
 
 export type EmbeddedOptions = {
   /** UPDATE_DIR, which the marker names. */
@@ -52,8 +58,8 @@ export class EmbeddedSupervisor implements Supervisor {
   }
 
   async observe(): Promise<string | null> {
-    const found = this.#find();
-    return found?.tree ?? null;
+    // One of unknown tree is none that could go on: the start ends it first.
+    return this.#find()?.tree || null;
   }
 
   async isAlive(): Promise<boolean> {
@@ -114,11 +120,6 @@ export class EmbeddedSupervisor implements Supervisor {
 
   #forget(killed: boolean): { killed: boolean } {
     this.#running = null;
-    try {
-      rmSync(this.#recordFile, { force: true });
-    } catch {
-      // It names a process that is gone, and is believed by nobody.
-    }
     return { killed };
   }
 
@@ -126,20 +127,26 @@ export class EmbeddedSupervisor implements Supervisor {
     return path.join(this.#options.directory, 'state', 'app.json');
   }
 
-  /** The running app: the one we started, else the leader among marked processes, else what the record names. */
+  /** The running app: the one we started, else the leader among the processes that bear a sign of it. */
   #find(): Running | null {
     if (this.#running && isAlive(this.#running.pid, this.#running.startTime)) return this.#running;
-    const marked = markedProcesses(this.#options.directory);
-    const leader = marked.find((candidate) => candidate.pid === candidate.groupId) ?? marked[0];
-    if (leader) return { pid: leader.pid, startTime: leader.startTime, tree: leader.marker };
-    return process.platform === 'linux' ? null : this.#readRecord();
+    const found = this.#processes();
+    const leader = found.find(({ pid, groupId }) => pid === groupId) ?? found[0];
+    return leader ? { pid: leader.pid, startTime: leader.startTime, tree: leader.tree } : null;
   }
 
-  /** Off Linux environments can't be read, so the record of pid and start time has to do. */
-  #readRecord(): Running | null {
+  /** Every live process of the app that any sign tells of, each once. */
+  #processes(): (ProcessInfo & { tree: string })[] {
+    const record = this.#readRecord();
+    const marked = markedProcesses(this.#options.directory).map((found) => ({ ...found, tree: found.marker }));
+    const holders = holdersOf(this.#recordFile, RECORD_FD);
+    const others = [...holders, ...recorded(record)].map((found) => ({ ...found, tree: record?.tree ?? '' }));
+    return [...new Map([...others, ...marked].map((found) => [found.pid, found])).values()];
+  }
+
+  #readRecord(): RunRecord | null {
     try {
-      const record = JSON.parse(readFileSync(this.#recordFile, 'utf8')) as Running;
-      return isAlive(record.pid, record.startTime) ? record : null;
+      return JSON.parse(readFileSync(this.#recordFile, 'utf8')) as RunRecord;
     } catch {
       return null;
     }
@@ -151,6 +158,10 @@ export class EmbeddedSupervisor implements Supervisor {
     const log = output === 'file' ? await this.#openLog(path.join(directory, 'app.log')) : null;
     const stream = output === 'inherit' ? 'inherit' : (log ?? 'ignore');
     const env = { ...environment, [MARKER]: `${directory}:${tree}` };
+    this.#writeRecord({ tree });
+    const record = this.#openRecord();
+    // execa takes numbers here; its types leave them out.
+    const inherited = (record === null ? [] : [...Array(RECORD_FD - 3).fill('ignore'), record]) as 'ignore'[];
     const child = execa(file, args, {
       cwd,
       env,
@@ -159,9 +170,10 @@ export class EmbeddedSupervisor implements Supervisor {
       cleanup: false,
       reject: false,
       buffer: false,
-      stdio: ['ignore', stream, stream],
+      stdio: ['ignore', stream, stream, ...inherited],
     });
     log?.close();
+    if (record !== null) closeSync(record);
     child.nodeChildProcess?.unref();
     const { pid } = child;
     if (pid === undefined) {
@@ -170,7 +182,7 @@ export class EmbeddedSupervisor implements Supervisor {
     }
     const running = { pid, startTime: processInfo(pid)?.startTime ?? '', tree };
     this.#running = running;
-    this.#writeRecord(running);
+    this.#writeRecord({ ...running, space: processSpace() });
     const watch = this.#beginWatch();
     void child.then(({ exitCode, signal }) => this.#ended(tree, { exitCode: exitCode ?? null, signal: signal ?? null }, watch));
   }
@@ -185,13 +197,22 @@ export class EmbeddedSupervisor implements Supervisor {
     }
   }
 
-  /** The app runs by now: a full disk must not make that a failed start. */
-  #writeRecord(running: Running): void {
+  /** Written in place, since the app holds this very file. A full disk must not make that a failed start. */
+  #writeRecord(record: RunRecord): void {
     try {
       mkdirSync(path.dirname(this.#recordFile), { recursive: true, mode: 0o700 });
-      writeFileSync(this.#recordFile, JSON.stringify(running), { mode: 0o600 });
+      writeFileSync(this.#recordFile, JSON.stringify(record), { mode: 0o600 });
     } catch (error) {
       this.#options.log(`${this.#recordFile} could not be written: ${(error as Error).message}`);
+    }
+  }
+
+  #openRecord(): number | null {
+    try {
+      return openSync(this.#recordFile, 'r');
+    } catch {
+      // Then the other signs have to do.
+      return null;
     }
   }
 
@@ -227,7 +248,7 @@ export class EmbeddedSupervisor implements Supervisor {
     if (watch.aborted || this.#command === null) return;
     try {
       // What the leader left behind would be a second copy.
-      for (const { pid } of markedProcesses(this.#options.directory)) sendSignal(pid, 'SIGKILL');
+      for (const { pid } of this.#processes()) sendSignal(pid, 'SIGKILL');
       await this.#spawn(tree, this.#command);
     } catch (error) {
       this.#options.log(`the app could not be started again: ${(error as Error).message}`);
@@ -241,8 +262,7 @@ export class EmbeddedSupervisor implements Supervisor {
   }
 
   #remaining(found: Running | null): number[] {
-    const marked: MarkedProcess[] = markedProcesses(this.#options.directory);
-    return [...new Set([...marked.map(({ pid }) => pid), ...(found ? groupMembers(found.pid) : [])])];
+    return [...new Set([...this.#processes().map(({ pid }) => pid), ...(found ? groupMembers(found.pid) : [])])];
   }
 
   /** True once neither the group nor any marked process is left. */
@@ -263,4 +283,14 @@ async function openLog(file: string): Promise<WriteStream> {
   const stream = createWriteStream(file, { flags: 'w', mode: 0o600 });
   await once(stream, 'open');
   return stream;
+}
+
+/** The recorded process, and what is left of its group. A number that was given away anew since then is not taken for it. */
+function recorded(record: RunRecord | null): ProcessInfo[] {
+  if (record?.pid === undefined || record.startTime === undefined || record.space !== processSpace()) return [];
+  const { pid, startTime } = record;
+  const leader = processInfo(pid);
+  if (leader !== null && leader.startTime !== startTime) return [];
+  const group = groupMembers(pid).flatMap((member) => processInfo(member) ?? []);
+  return group.filter((member) => !member.isZombie && Number(member.startTime) >= Number(startTime));
 }

@@ -2,13 +2,14 @@
  * The process table, as far as it tells whether an app runs. A pid alone may belong to another process by now: pid and
  * start time together are unique on one boot. See proc_pid_stat(5), proc_pid_environ(5).
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { type BigIntStats, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 
 /** Set in the app's environment, inherited by everything it starts; names the updater's directory and the tree. */
 export const MARKER = 'SELF_UPDATE_APP';
 /** Likewise of hooks; names the hook instead of a tree. */
 export const HOOK_MARKER = 'SELF_UPDATE_HOOK';
 
+/** `startTime` is in clock ticks since the machine's boot. */
 export type ProcessInfo = { pid: number; groupId: number; startTime: string; isZombie: boolean };
 
 /** Field positions of /proc/PID/stat, counted after the command's closing parenthesis: it may contain blanks. */
@@ -35,25 +36,49 @@ export type MarkedProcess = ProcessInfo & { marker: string };
 
 /** Every live process that carries the marker of `directory`: also daemons that left the group. Linux only; elsewhere empty. */
 export function markedProcesses(directory: string, name = MARKER): MarkedProcess[] {
-  if (process.platform !== 'linux') return [];
-  const prefix = `${name}=${directory}:`;
-  return readdirSync('/proc').flatMap((name) => {
-    if (!/^\d+$/.test(name)) return [];
-    const entry = readOrNull(`/proc/${name}/environ`)
+  // An environment is bytes: names of files need not be text of any encoding.
+  const prefix = Buffer.from(`${name}=${directory}:`).toString('latin1');
+  return liveProcesses().flatMap((pid) => {
+    const entry = readOrNull(`/proc/${pid}/environ`)
       ?.split('\0')
       .find((line) => line.startsWith(prefix));
-    const info = entry === undefined ? null : processInfo(Number(name));
-    return entry !== undefined && info !== null && !info.isZombie ? [{ ...info, marker: entry.slice(prefix.length) }] : [];
+    const info = entry === undefined ? null : processInfo(pid);
+    if (entry === undefined || info === null || info.isZombie) return [];
+    return [{ ...info, marker: Buffer.from(entry.slice(prefix.length), 'latin1').toString() }];
   });
+}
+
+/** Live processes that hold this very file open as that descriptor: a program that overwrites its environment keeps what it inherited. */
+export function holdersOf(file: string, fd: number): ProcessInfo[] {
+  const held = statOrNull(file);
+  if (held === null) return [];
+  return liveProcesses().flatMap((pid) => {
+    const stats = statOrNull(`/proc/${pid}/fd/${fd}`);
+    const info = stats !== null && stats.dev === held.dev && stats.ino === held.ino ? processInfo(pid) : null;
+    return info === null || info.isZombie ? [] : [info];
+  });
+}
+
+/** Names this boot of the machine and this set of pids; what was noted under another name says nothing about any process of today. */
+export function processSpace(): string {
+  try {
+    return `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()} ${readlinkSync('/proc/self/ns/pid')}`;
+  } catch {
+    return '';
+  }
+}
+
+function liveProcesses(): number[] {
+  if (process.platform !== 'linux') return [];
+  return readdirSync('/proc').flatMap((name) => (/^\d+$/.test(name) ? [Number(name)] : []));
 }
 
 /** Live members of a process group, zombies left out. */
 export function groupMembers(groupId: number): number[] {
   if (process.platform !== 'linux') return signalReaches(-groupId) ? [groupId] : [];
-  return readdirSync('/proc').flatMap((name) => {
-    if (!/^\d+$/.test(name)) return [];
-    const info = processInfo(Number(name));
-    return info !== null && !info.isZombie && info.groupId === groupId ? [info.pid] : [];
+  return liveProcesses().filter((pid) => {
+    const info = processInfo(pid);
+    return info !== null && !info.isZombie && info.groupId === groupId;
   });
 }
 
@@ -79,6 +104,15 @@ function signalReaches(pid: number): boolean {
 function readOrNull(file: string): string | null {
   try {
     return readFileSync(file, 'latin1');
+  } catch {
+    return null;
+  }
+}
+
+/** The file behind a path or a descriptor; null where it can't be looked at. */
+function statOrNull(file: string): BigIntStats | null {
+  try {
+    return statSync(file, { bigint: true });
   } catch {
     return null;
   }

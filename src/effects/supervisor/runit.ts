@@ -25,8 +25,6 @@ const CONTROL: Record<string, string> = { TERM: 'd', INT: 'oi', HUP: 'oh', QUIT:
 type RecordedExit = Exit & { tree: string; uptimeSeconds: number };
 
 export type RunitOptions = {
-  /** UPDATE_DIR, which the app's mark names. */
-  directory: string;
   /** What `current` names now, absolute; null for nothing. */
   currentTree: () => Promise<string | null>;
   stop: StopRequest;
@@ -93,7 +91,7 @@ export class RunitSupervisor implements Supervisor {
     if (await this.#gone(group, waitMs)) return { killed: false };
     // Not by runsv's own `k`: read after the app's death, it makes runsv forget the finish script, and say "finish" for ever.
     if (group !== null) sendSignal(-group, 'SIGKILL');
-    await appProcesses(this.#options.directory, 'KILL');
+    await appProcesses('KILL');
     if (await this.#gone(group, KILL_WAIT_MS)) return { killed: true };
     throw new Fault('APP_NOT_STOPPED', 'the app is still there after SIGKILL: it hangs in the kernel, most likely on a disk or network mount');
   }
@@ -168,7 +166,7 @@ export class RunitSupervisor implements Supervisor {
   async #strays(): Promise<number[]> {
     const user = appUser();
     if (user !== null && processesOf(user.uid).length === 0) return [];
-    return appProcesses(this.#options.directory);
+    return appProcesses();
   }
 }
 

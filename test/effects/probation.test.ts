@@ -1,0 +1,89 @@
+/** A version's health is judged by the head of the answer, and by the status of the command. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { observeProbation, type ProbationDependencies } from '../../src/effects/probation.ts';
+
+const directory = mkdtempSync(path.join(os.tmpdir(), 'probation-'));
+/** Answers on the path `/<status>` with that status and a body without an end. */
+const endless = http.createServer((request, response) => {
+  response.writeHead(Number(request.url?.slice(1)), { 'content-type': 'text/event-stream' });
+  const piece = Buffer.alloc(64 * 1024, 'x');
+  const pour = (): void => {
+    while (!response.destroyed && response.write(piece)) sent += piece.length;
+  };
+  response.on('drain', pour);
+  response.on('close', () => closed.resolve());
+  pour();
+});
+let sent = 0;
+let closed = Promise.withResolvers<void>();
+
+before(() => new Promise<void>((resolve) => endless.listen(0, '127.0.0.1', resolve)));
+after(() => {
+  endless.close();
+  endless.closeAllConnections();
+  rmSync(directory, { recursive: true });
+});
+
+function probation(health: Partial<ProbationDependencies['health']>) {
+  const supervisor = {
+    isAlive: async () => true,
+    exitAgesMs: () => [],
+    nextExit: (signal: AbortSignal) => new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true })),
+  } as unknown as ProbationDependencies['supervisor'];
+  const places = { root: directory, bakedDir: directory, repository: 'acme/app', versioning: 'semver', tagPrefix: '' } as const;
+  const deps: ProbationDependencies = {
+    supervisor,
+    places,
+    health: { url: null, command: null, startPeriodMs: 0, intervalMs: 10, timeoutMs: 20_000, retries: 1, ...health },
+    environment: { PATH: process.env['PATH'] ?? '' },
+    now: Date.now,
+  };
+  return observeProbation({ version: '1.0.0', startedAt: Date.now(), probationMs: 10 }, AbortSignal.timeout(60_000), deps);
+}
+
+const address = (status: number) => `http://127.0.0.1:${(endless.address() as AddressInfo).port}/${status}`;
+
+describe('a health address that streams without an end', () => {
+  it('is healthy by its status, and the connection is dropped after a few pieces', async () => {
+    closed = Promise.withResolvers();
+    sent = 0;
+    assert.equal((await probation({ url: address(200) })).type, 'versionBecameHealthy');
+    await closed.promise;
+    assert.ok(sent < 64 * 1024 * 1024, `${sent} bytes were taken`);
+  });
+
+  it('is unhealthy by its status', async () => {
+    await assert.rejects(probation({ url: address(503) }), { code: 'UNHEALTHY', message: /status 503/ });
+  });
+
+  it('that compresses is not unpacked', async () => {
+    const server = http.createServer((_, response) => {
+      response.writeHead(200, { 'content-encoding': 'gzip' });
+      response.write('no gzip at all');
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    try {
+      const { port } = server.address() as AddressInfo;
+      assert.equal((await probation({ url: `http://127.0.0.1:${port}/` })).type, 'versionBecameHealthy');
+    } finally {
+      server.close();
+      server.closeAllConnections();
+    }
+  });
+});
+
+describe('a health command', () => {
+  it('that fails is told by its status', async () => {
+    await assert.rejects(probation({ command: 'exit 7' }), { code: 'UNHEALTHY', message: /ended with status 7/ });
+  });
+
+  it('that does not end is told by its time limit', async () => {
+    await assert.rejects(probation({ command: 'sleep 300', timeoutMs: 200 }), { code: 'UNHEALTHY', message: /took longer than 0\.2 s/ });
+  });
+});
