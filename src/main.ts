@@ -19,6 +19,8 @@ export function start(argv: readonly string[]): Promise<number> {
 
 /** Runs one command line to its exit status. `observe` is told of every fact that `run` journals: the inspector's way in. */
 export async function main(argv: readonly string[], environment: NodeJS.ProcessEnv, observe: Observe = () => {}): Promise<number> {
+  // Whoever read the output may go away (`… | head -1`), and a disk that holds it be full: that is no reason to end.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   let args: Arguments;
   try {
     const invocation = parseArguments(argv);
@@ -80,6 +82,8 @@ function redactFault(error: unknown, secrets: readonly string[]): { code: string
 function perform(args: Arguments, parts: Parts, observe: Observe): Promise<number> | number {
   const interrupted = new AbortController();
   if (args.command !== 'run') for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
+  // Who only looks has nobody left to show it to.
+  if (args.command === 'status' || args.command === 'events') process.stdout.once('error', () => interrupted.abort());
   const { signal } = interrupted;
   switch (args.command) {
     case 'run':

@@ -7,11 +7,16 @@ import path from 'node:path';
 import { Fault, isErrno } from '../support/fault.ts';
 import { loadExeca } from './packages.ts';
 
-/** Makes the entries of a directory durable. */
+/**
+ * Makes the entries of a directory durable. CIFS and some FUSE file systems have no such call for a directory, and say so: their entries are as
+ * durable as those file systems make them.
+ */
 export async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, 'r');
   try {
     await handle.sync();
+  } catch (error) {
+    if (!isErrno(error, 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EBADF')) throw error;
   } finally {
     await handle.close();
   }
@@ -94,16 +99,14 @@ export async function readLink(link: string): Promise<string | null> {
 
 /** Syncs the file system that holds a tree: one call for thousands of files, where fsync(2) would need one each. */
 export async function syncTree(directory: string): Promise<void> {
-  const args = process.platform === 'linux' ? ['-f', directory] : [];
   const { execa } = await loadExeca();
-  const { failed, shortMessage } = await execa('sync', args, {
-    reject: false,
-    timeout: 300_000,
-    stdin: 'ignore',
-    env: { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' },
-    extendEnv: false,
-  });
-  if (failed) throw new Fault('DISK_ERROR', `${directory} can't be made durable (${shortMessage}): check the volume`);
+  const sync = (args: string[]) =>
+    execa('sync', args, { reject: false, timeout: 300_000, stdin: 'ignore', env: { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' }, extendEnv: false });
+  const one = await sync(process.platform === 'linux' ? ['-f', directory] : []);
+  if (!one.failed) return;
+  // A file system without syncfs(2): then all of them are synced.
+  const result = /Invalid argument|not implemented|not supported/.test(one.stderr) ? await sync([]) : one;
+  if (result.failed) throw new Fault('DISK_ERROR', `${directory} can't be made durable (${result.shortMessage}): check the volume`);
 }
 
 /** Removes a tree, also one whose directories are read-only. Missing is fine. */

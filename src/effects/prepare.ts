@@ -1,5 +1,5 @@
 /** `prepareSwitch`: whatever can be found out while the app still runs, is. Nothing is changed by a check that fails. */
-import { access, constants, rm, writeFile } from 'node:fs/promises';
+import { access, constants, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
@@ -36,17 +36,19 @@ export async function prepareSwitch({ release, from, attempt, installed }: Effec
   return { type: 'switchStarted', from, to: release.version, attempt };
 }
 
-/** A real file, so that a full, a read-only and a `noexec` volume all show. */
+/** A real file, so that a full, a read-only and a `noexec` volume all show, and places that nothing can be renamed between. */
 async function tryToWrite(places: Places, { command }: AppOptions): Promise<void> {
   const links = path.join(places.root, '.preflight');
   const file = path.join(temporaryDir(places), '.preflight');
+  const renamed = path.join(releasesDir(places), '.preflight');
   try {
     await writeFile(links, '');
     await writeFile(file, '#', { mode: 0o755 });
     // access(2): EACCES for a regular file on a `noexec` mount, also for root. A command of the operator's reads the tree, and need not execute it.
     if (command === null) await access(file, constants.X_OK).catch(notExecutable);
+    await rename(file, renamed);
   } finally {
-    for (const leftover of [links, file]) await rm(leftover, { force: true });
+    for (const leftover of [links, file, renamed]) await rm(leftover, { force: true });
   }
 }
 

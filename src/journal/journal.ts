@@ -3,7 +3,7 @@
  * Beside it, in the same file, what may be overwritten: what polling learnt, cached answers, one checkpoint.
  *
  * One writer, any number of short readers. WAL with synchronous=FULL makes a committed fact survive a power cut
- * (SQLite, "Write-Ahead Logging"); where the volume can't do WAL (no shared memory), a rollback journal with EXTRA does.
+ * (SQLite, "Write-Ahead Logging"); where the volume can't do WAL (no shared memory), a rollback journal with EXTRA does: see mode.ts.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
@@ -12,6 +12,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { type Fact, NewerFactError, parseFact, serializeFact } from '../machines/facts.ts';
 import { Fault } from '../support/fault.ts';
 import { makePrivate } from '../support/private.ts';
+import { openForWriting } from './mode.ts';
 import type { JournalRecord } from './record.ts';
 import { checkPages, checkVersion, prepareSchema } from './schema.ts';
 
@@ -47,10 +48,9 @@ export class Journal {
   static open(directory: string): Journal {
     makePrivate(directory);
     return guarded(() => {
-      const db = new DatabaseSync(Journal.path(directory), { timeout: BUSY_TIMEOUT_MS });
+      const { db, wal } = openForWriting(Journal.path(directory), BUSY_TIMEOUT_MS);
       try {
-        const mode = db.prepare('PRAGMA journal_mode=WAL').get() as { journal_mode: string };
-        const journal = new Journal(db, { readOnly: false, wal: mode.journal_mode === 'wal' });
+        const journal = new Journal(db, { readOnly: false, wal });
         prepareSchema(db);
         checkPages(db);
         return journal;

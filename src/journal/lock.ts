@@ -2,7 +2,7 @@
  * One updater a directory. The lock is SQLite's own exclusive lock on a file of its own: a POSIX record lock that the
  * kernel drops when its holder dies in whatever way, so it is never stale.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Fault } from '../support/fault.ts';
@@ -15,7 +15,7 @@ const LOOKERS_WAIT_MS = 300;
 
 export type Lock = { release(): void };
 
-/** Takes the lock or throws `Fault` `LOCKED` at once. Never open the file otherwise: closing it would drop the lock. */
+/** Takes the lock or throws `Fault` `LOCKED` at once, `NO_LOCKS` where the volume has none. Never open the file otherwise: closing it would drop the lock. */
 export function acquireLock(directory: string): Lock {
   makePrivate(directory);
   const db = new DatabaseSync(path.join(directory, 'lock'), { timeout: LOOKERS_WAIT_MS });
@@ -24,6 +24,12 @@ export function acquireLock(directory: string): Lock {
   } catch (error) {
     db.close();
     if (!isBusy(error)) throw error;
+    if (!canLock(directory))
+      throw new Fault(
+        'NO_LOCKS',
+        `the volume of ${directory} can't lock files (ENOLCK), so a second updater could not be kept away: NFS needs its lock service (nolock is no option); or use a local volume`,
+        { cause: error },
+      );
     throw new Fault('LOCKED', `another updater is at work in ${path.dirname(directory)}: only one may be. Stop it, or give this one an UPDATE_DIR of its own`, {
       cause: error,
     });
@@ -50,4 +56,20 @@ export function isLocked(directory: string): boolean {
 function isBusy(error: unknown): boolean {
   const code = (error as { errcode?: number }).errcode;
   return code !== undefined && (code & 0xff) === SQLITE_BUSY;
+}
+
+/** SQLite calls ENOLCK busy, too. Nobody holds this file for longer than a moment, so it is free unless nothing can be locked here. */
+function canLock(directory: string): boolean {
+  const file = path.join(directory, 'lock.probe');
+  const db = new DatabaseSync(file, { timeout: LOOKERS_WAIT_MS });
+  try {
+    db.exec('BEGIN EXCLUSIVE');
+    return true;
+  } catch (error) {
+    if (isBusy(error)) return false;
+    throw error;
+  } finally {
+    db.close();
+    rmSync(file, { force: true });
+  }
 }

@@ -23,14 +23,36 @@ const BY_ERRNO: Record<string, { code: string; remedy: string }> = {
   EPERM: { code: 'PERMISSION_DENIED', remedy: 'the user has no right to it; check owner and mode of UPDATE_DIR' },
   EMFILE: { code: 'TOO_MANY_FILES', remedy: 'too many files are open; raise the limit (ulimit -n)' },
   ENFILE: { code: 'TOO_MANY_FILES', remedy: 'too many files are open on this machine' },
+  EXDEV: { code: 'CROSS_DEVICE', remedy: 'UPDATE_DIR spans several file systems; mount one volume at UPDATE_DIR itself, and none below it' },
+  ENOLCK: { code: 'NO_LOCKS', remedy: "the volume can't lock files (NFS without its lock service, for example); use a local volume" },
+  ENOMEM: { code: 'NO_MEMORY', remedy: 'memory is used up; give the machine or the container more' },
+  EAGAIN: { code: 'NO_MEMORY', remedy: 'a limit of processes or memory is reached; raise it (ulimit -u, pids limit)' },
+  ENOENT: { code: 'DISK_ERROR', remedy: 'something removed it, or its volume is not mounted' },
+  ESTALE: { code: 'DISK_ERROR', remedy: 'the network volume was replaced under its mount; mount it anew' },
 };
 
-/** What SQLite says about its file, by primary result code; see https://www.sqlite.org/rescode.html */
+/** What any other failed call on a local file is called: no release is to blame for it. */
+const LOCAL_ERROR = { code: 'DISK_ERROR', remedy: 'the file system refused it; check the volume of UPDATE_DIR, and what is mounted there' };
+
+/** Errors that only a network connection has, and calls that only the network gets. */
+const NETWORK_ERRNO = /^(?:ECONN|ENET|EHOST|EADDR|EAI_|EPROTO|ETIMEDOUT$|ENOTFOUND$|EPIPE$|ENOTCONN$|ESHUTDOWN$|E\w*NOSUPPORT$)/;
+const NETWORK_CALL = /^(?:connect|bind|listen|accept|getaddrinfo|getnameinfo|query\w+|send\w*|recv\w*)$/;
+
+const NO_LOCKS = { code: 'NO_LOCKS', remedy: "the volume can't lock files (NFS without its lock service, for example); use a local volume for UPDATE_DIR" };
+
+/** What SQLite says about its file, by extended or primary result code; see https://www.sqlite.org/rescode.html */
 const BY_SQLITE: Record<number, { code: string; remedy: string }> = {
-  5: { code: 'JOURNAL_BUSY', remedy: 'another program holds the journal; end it' },
+  // SQLITE_IOERR_UNLOCK, RDLOCK, CHECKRESERVEDLOCK, LOCK
+  2058: NO_LOCKS,
+  2314: NO_LOCKS,
+  3594: NO_LOCKS,
+  3850: NO_LOCKS,
+  5: { code: 'JOURNAL_BUSY', remedy: "another program holds the journal, or the volume can't lock files; end that program, or use a local volume" },
+  7: { code: 'NO_MEMORY', remedy: 'memory is used up; give the machine or the container more' },
   8: { code: 'READ_ONLY', remedy: 'the journal is read-only; mount a writable volume at UPDATE_DIR' },
   10: { code: 'DISK_ERROR', remedy: "the journal can't be read or written; check the volume" },
   13: { code: 'NO_SPACE', remedy: 'the disk is full; free some space' },
+  15: NO_LOCKS,
   14: { code: 'PERMISSION_DENIED', remedy: "the journal can't be opened; check owner and mode of UPDATE_DIR, and the limit of open files" },
 };
 
@@ -40,11 +62,19 @@ export function toFault(error: unknown, otherwise: string): Fault {
   const cause = error instanceof Error ? error : new Error(String(error));
   const { errno, errcode } = cause as NodeJS.ErrnoException & { errcode?: number };
   const name = errnoName(cause);
-  const known = errcode === undefined ? BY_ERRNO[name ?? ''] : BY_SQLITE[errcode & 0xff];
+  const known = errcode === undefined ? byErrno(cause, name) : (BY_SQLITE[errcode] ?? BY_SQLITE[errcode & 0xff]);
   // libuv has no word for some of them.
   const message = cause.message.replaceAll(`Unknown system error ${errno}`, name ?? 'unknown error');
   if (known) return new Fault(known.code, `${message}: ${known.remedy}`, { cause });
   return new Fault(otherwise, cause.message, { cause });
+}
+
+/** A failed system call on a file or a process of this machine is the machine's trouble, whatever its number. */
+function byErrno({ syscall, path }: NodeJS.ErrnoException, name: string | undefined): { code: string; remedy: string } | undefined {
+  const known = name === 'ENOENT' && syscall === undefined ? undefined : BY_ERRNO[name ?? ''];
+  if (known !== undefined || name === undefined || syscall === undefined || !/^E[A-Z0-9]+$/.test(name)) return known;
+  const isNetwork = NETWORK_CALL.test(syscall) || (path === undefined && NETWORK_ERRNO.test(name));
+  return isNetwork ? undefined : LOCAL_ERROR;
 }
 
 export function isErrno(error: unknown, ...codes: string[]): boolean {

@@ -64,8 +64,8 @@ export async function isLoopElsewhere(stateDir: string): Promise<boolean> {
   if (isOurs) return false;
   const { execa } = await loadExeca();
   const { stderr } = await execa(CHPST, ['-L', lock, 'true'], { reject: false, stdin: 'ignore', env: { PATH: process.env['PATH'] ?? '' }, extendEnv: false });
-  // Its status is 111 whatever is wrong.
-  return stderr.includes('unable to lock');
+  // Its status is 111 whatever is wrong; these are its words for EAGAIN. A volume that can't lock at all is told by the journal's lock.
+  return /unable to lock.*temporary failure/.test(stderr);
 }
 
 /**

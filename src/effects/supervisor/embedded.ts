@@ -4,10 +4,10 @@
  * a daemon may close; and the pid and start time in that record. Never two copies: nothing is started while any sign is found.
  */
 import { once } from 'node:events';
-import { closeSync, createWriteStream, mkdirSync, openSync, readFileSync, type WriteStream, writeFileSync } from 'node:fs';
+import { closeSync, createWriteStream, fstatSync, mkdirSync, openSync, readFileSync, type WriteStream, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Fault } from '../../support/fault.ts';
+import { Fault, isErrno, toFault } from '../../support/fault.ts';
 import type { AppCommand } from '../entry-point.ts';
 import { loadExeca } from '../packages.ts';
 import { groupMembers, holdersOf, isAlive, MARKER, markedProcesses, type ProcessInfo, processInfo, processSpace, sendSignal } from './process-table.ts';
@@ -25,6 +25,8 @@ const KILL_WAIT_MS = 5000;
 /** So many times it is started again after a second. */
 const EXITS_AT_FULL_PACE = 7;
 const EXITS_REMEMBERED = 20;
+/** What execve(2) says of a file that is none of this platform's programs, or not there. */
+const NOT_AN_EXECUTABLE = new Set(['ENOENT', 'EACCES', 'ENOEXEC', 'ENOTDIR', 'EISDIR', 'ELOOP', 'EPERM', 'EINVAL', 'E2BIG']);
 
 /** The app has its record open as this descriptor: none that a program expects something of. */
 const RECORD_FD = 19;
@@ -52,6 +54,8 @@ export class EmbeddedSupervisor implements Supervisor {
   #watch: AbortController | null = null;
   #exitedAt: number[] = [];
   #lastExit: Exit | null = null;
+  /** Nobody reads our streams any more. */
+  #isUnread = false;
 
   constructor(options: EmbeddedOptions) {
     this.#options = options;
@@ -155,8 +159,9 @@ export class EmbeddedSupervisor implements Supervisor {
   async #spawn(tree: string, { file, args, cwd }: AppCommand): Promise<void> {
     const { execa } = await loadExeca();
     const { directory, environment, output } = this.#options;
-    const log = output === 'file' ? await this.#openLog(path.join(directory, 'app.log')) : null;
-    const stream = output === 'inherit' ? 'inherit' : (log ?? 'ignore');
+    const inherits = output === 'inherit' && !this.#isUnread;
+    const log = inherits ? null : await this.#openLog(this.#logFile);
+    const stream = inherits ? 'inherit' : (log ?? 'ignore');
     const env = { ...environment, [MARKER]: `${directory}:${tree}` };
     this.#writeRecord({ tree });
     const record = this.#openRecord();
@@ -177,7 +182,9 @@ export class EmbeddedSupervisor implements Supervisor {
     child.nodeChildProcess?.unref();
     const { pid } = child;
     if (pid === undefined) {
-      const { shortMessage } = await child;
+      const { shortMessage, code, cause } = await child;
+      // No memory and no process left say nothing about the app.
+      if (!NOT_AN_EXECUTABLE.has(code ?? '')) throw toFault(cause, 'START_FAILED');
       throw new Fault('START_FAILED', `${file} can't be started (${shortMessage}): a file of another platform, or a missing interpreter`);
     }
     const running = { pid, startTime: processInfo(pid)?.startTime ?? '', tree };
@@ -240,12 +247,20 @@ export class EmbeddedSupervisor implements Supervisor {
   async #ended(tree: string, exit: Exit, watch: AbortSignal): Promise<void> {
     if (watch.aborted) return;
     const how = exit.signal ?? (exit.exitCode === null ? 'unknown status' : `status ${exit.exitCode}`);
+    if (this.#losesOutput(exit)) {
+      this.#options.log(`the app ended (${how}) since nobody reads its output any more; it is started again, and writes to ${this.#logFile}`);
+      return this.#restart(tree, exit, watch);
+    }
     this.#options.log(`the app ended by itself (${how}); it is started again`);
     this.#exitedAt = [...this.#exitedAt, performance.now()].slice(-EXITS_REMEMBERED);
     this.#lastExit = exit;
     this.#exits.dispatchEvent(new CustomEvent('exit', { detail: exit }));
     await sleep(this.#restartPauseMs(), undefined, { signal: watch, ref: false }).catch(() => {});
-    if (watch.aborted || this.#command === null) return;
+    if (!watch.aborted) await this.#restart(tree, exit, watch);
+  }
+
+  async #restart(tree: string, exit: Exit, watch: AbortSignal): Promise<void> {
+    if (this.#command === null) return;
     try {
       // What the leader left behind would be a second copy.
       for (const { pid } of this.#processes()) sendSignal(pid, 'SIGKILL');
@@ -259,6 +274,17 @@ export class EmbeddedSupervisor implements Supervisor {
   /** As docker/service/app/run has it: a second, then more and more for one that ends again and again. */
   #restartPauseMs(): number {
     return Math.max(RESTART_PAUSE_MS, 2 * RESTART_PAUSE_MS * (this.#exitedAt.length - EXITS_AT_FULL_PACE));
+  }
+
+  /** The app shares our streams, and a broken pipe ends most programs: that says nothing about the version. Told once. */
+  #losesOutput({ exitCode }: Exit): boolean {
+    if (exitCode === 0 || this.#isUnread || this.#options.output === 'file') return false;
+    this.#isUnread = [1, 2].some(isBrokenPipe);
+    return this.#isUnread;
+  }
+
+  get #logFile(): string {
+    return path.join(this.#options.directory, 'app.log');
   }
 
   #remaining(found: Running | null): number[] {
@@ -293,4 +319,15 @@ function recorded(record: RunRecord | null): ProcessInfo[] {
   if (leader !== null && leader.startTime !== startTime) return [];
   const group = groupMembers(pid).flatMap((member) => processInfo(member) ?? []);
   return group.filter((member) => !member.isZombie && Number(member.startTime) >= Number(startTime));
+}
+
+/** Only a write tells: an empty line, since one of no bytes always succeeds. */
+function isBrokenPipe(fd: number): boolean {
+  try {
+    const stats = fstatSync(fd);
+    if (stats.isFIFO() || stats.isSocket()) writeSync(fd, '\n');
+    return false;
+  } catch (error) {
+    return isErrno(error, 'EPIPE');
+  }
 }
