@@ -1,10 +1,13 @@
 /** Errors of the system and of SQLite, as they really come. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { fsyncSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, it } from 'node:test';
+import { isTroubleOfMachine } from '../../src/machines/context.ts';
 import { toFault } from '../../src/support/fault.ts';
 
 function thrownBy(action: () => unknown): unknown {
@@ -43,14 +46,32 @@ describe('an error of the system', () => {
     assert.equal(toFault(AbortSignal.abort().reason, 'OTHER').code, 'OTHER');
   });
 
-  it('without a remedy of its own is what the caller calls it', () => {
-    assert.equal(
-      toFault(
-        thrownBy(() => readFileSync('/nowhere')),
-        'OTHER',
-      ).code,
+  it("on a local file is the machine's trouble, whatever its number", () => {
+    for (const [code, number] of Object.entries(os.constants.errno)) {
+      const error = Object.assign(new Error(`${code}: words, fsync '/x'`), { code, errno: -number, syscall: 'fsync', path: '/x' });
+      const fault = toFault(error, 'OTHER');
+      assert.ok(isTroubleOfMachine(fault.code), `${code} is called ${fault.code}`);
+      assert.match(fault.message, /fsync '\/x': .+/);
+    }
+  });
+
+  it('on an open file is, too, and says what is missing as it really comes', () => {
+    const closed = thrownBy(() => fsyncSync(9999));
+    assert.equal(toFault(closed, 'OTHER').code, 'DISK_ERROR');
+    const missing = toFault(
+      thrownBy(() => readFileSync('/nowhere')),
       'OTHER',
     );
+    assert.equal(missing.code, 'DISK_ERROR');
+    assert.match(missing.message, /something removed it, or its volume is not mounted$/);
+  });
+
+  it("of a connection is the caller's", async () => {
+    const socket = connect(1, '127.0.0.1');
+    const [error] = (await once(socket, 'error')) as [Error];
+    assert.equal(toFault(error, 'OTHER').code, 'OTHER');
+    const reset = Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET', errno: -104, syscall: 'read' });
+    assert.equal(toFault(reset, 'OTHER').code, 'OTHER');
   });
 });
 

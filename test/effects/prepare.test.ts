@@ -6,6 +6,7 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { execaSync } from 'execa';
 import { type PrepareDependencies, prepareSwitch } from '../../src/effects/prepare.ts';
+import { toFault } from '../../src/support/fault.ts';
 import { release } from '../support/machine.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -46,6 +47,21 @@ describe('the preflight', () => {
     assert.deepEqual(readdirSync(root).sort(), ['releases', 'tmp']);
     assert.deepEqual(readdirSync(path.join(root, 'tmp')), []);
     rmSync(root, { recursive: true });
+  });
+
+  it('refuses places between which nothing can be renamed, and leaves nothing behind (as root)', { skip: !isRoot && 'mounting needs root' }, async () => {
+    using volume = mounted('size=1m');
+    const root = mkdtempSync(path.join(os.tmpdir(), 'prepare-'));
+    // A mount below UPDATE_DIR, as `docker run --tmpfs /data/self-update/tmp` makes one.
+    mkdirSync(path.join(root, 'tmp'));
+    execaSync('mount', ['--bind', volume.directory, path.join(root, 'tmp')]);
+    try {
+      await assert.rejects(prepareSwitch(input(), at(root)), (error) => toFault(error, 'OTHER').code === 'CROSS_DEVICE');
+      assert.deepEqual([readdirSync(path.join(root, 'tmp')), readdirSync(path.join(root, 'releases'))], [[], []]);
+    } finally {
+      execaSync('umount', [path.join(root, 'tmp')]);
+      rmSync(root, { recursive: true });
+    }
   });
 
   it('needs a supervisor that will start the app again', async () => {
