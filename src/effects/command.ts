@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { loadExeca } from './packages.ts';
 import { groupMembers, HOOK_MARKER, markedProcesses, sendSignal } from './supervisor/process-table.ts';
 
-/** After TERM a command may clean up for so long, then all of it is killed. */
+/** After TERM a command may clean up for so long, then all of it is killed; and the kernel has as long for that. */
 const GRACE_MS = 2000;
 const LOOK_EVERY_MS = 20;
 /** What was left in the background may hold the streams open. */
@@ -74,8 +74,10 @@ async function endCommand(directory: string, name: string, group: number | null)
     for (const pid of remaining()) sendSignal(pid, signalName);
   };
   if (remaining().length === 0) return;
-  signalAll('SIGTERM');
-  const deadline = performance.now() + GRACE_MS;
-  while (remaining().length > 0 && performance.now() < deadline) await sleep(LOOK_EVERY_MS);
-  signalAll('SIGKILL');
+  for (const signalName of ['SIGTERM', 'SIGKILL'] as const) {
+    signalAll(signalName);
+    const deadline = performance.now() + GRACE_MS;
+    // What hangs in the kernel even after KILL is left to it.
+    while (remaining().length > 0 && performance.now() < deadline) await sleep(LOOK_EVERY_MS);
+  }
 }
