@@ -1,15 +1,15 @@
 /** The operator's commands over HTTP: placed in the inbox, as the command line places them. */
 import type { Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import * as z from 'zod';
 import type { OperatorFact } from '../machines/facts.ts';
+import { isJson, parseJson, readBody } from './body.ts';
 import { sightOf, type WebContext } from './context.ts';
 import { type Api, json, refusal } from './describe.ts';
 import { failure } from './failure.ts';
 import { operatorOnly, sameOrigin } from './guard.ts';
 import { acceptedSchema } from './schemas.ts';
 
-const MOST_BODY_BYTES = 16 * 1024;
+const MAX_BODY_BYTES = 16 * 1024;
 
 const force = z.boolean().optional().describe('whatever says "not now"');
 const version = z.string().min(1).max(255);
@@ -56,27 +56,19 @@ function action<S extends z.ZodType>(summary: string, schema: S, command: (body:
 }
 
 export function addActions(app: Hono, api: Api, context: WebContext): void {
-  const limit = bodyLimit({ maxSize: MOST_BODY_BYTES, onError: (c) => failure(c, 413, 'BODY_TOO_LARGE', `at most ${MOST_BODY_BYTES} bytes are taken`) });
-  app.use('/api/actions/*', sameOrigin, operatorOnly(context.token), limit);
+  app.use('/api/actions/*', sameOrigin, operatorOnly(context.token));
   for (const [name, { summary, schema, command }] of Object.entries(ACTIONS)) {
     api.add({ method: 'post', path: `/api/actions/${name}`, summary, operator: true, body: schema, responses }, async (c) => {
       const sight = sightOf(context);
-      const text = await c.req.text();
-      if (text !== '' && !c.req.header('content-type')?.startsWith('application/json')) return failure(c, 415, 'NOT_JSON', 'send the body as application/json');
-      const body = schema.safeParse(text === '' ? {} : parse(text));
+      const text = await readBody(c, MAX_BODY_BYTES);
+      if (typeof text !== 'string') return text;
+      if (text !== '' && !isJson(c)) return failure(c, 415, 'NOT_JSON', 'the body is not declared as JSON: send it with Content-Type: application/json');
+      const body = schema.safeParse(text === '' ? {} : parseJson(text));
       if (!body.success) {
         const [issue] = body.error.issues;
         return failure(c, 400, 'BODY_REFUSED', `${issue?.path.join('.') || 'the body'}: ${issue?.message ?? 'does not fit'}`);
       }
       return c.json({ ok: true, id: sight.submit(command(body.data)) }, 202);
     });
-  }
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
   }
 }

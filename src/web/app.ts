@@ -7,6 +7,7 @@ import { Api } from './describe.ts';
 import { addEvents } from './events.ts';
 import { failure, failureOf } from './failure.ts';
 import { knownHosts } from './guard.ts';
+import { knownMethods } from './methods.ts';
 import { addMetrics } from './metrics.ts';
 import { dashboard } from './page.ts';
 import { addReading } from './reading.ts';
@@ -33,6 +34,7 @@ export function createApp(context: WebContext): Hono {
       // The page has a policy of its own.
       if (!c.res.headers.has('content-security-policy')) c.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
     },
+    knownMethods(app),
   );
   addReading(api, context);
   addEvents(api, context);

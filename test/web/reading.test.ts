@@ -108,16 +108,13 @@ describe('what is told over HTTP', () => {
     await listen(`${served.url}/api/events`, ({ event }) => event === 'status');
   });
 
-  it('answers the probes of a load balancer that speaks HTTP/1.0 and names no host', async () => {
-    for (const [path, status] of [
-      ['/readyz', 200],
-      ['/api/status', 403],
-    ] as const) {
+  it('answers a client that speaks HTTP/1.0 and names no host: a load balancer, and no browser', async () => {
+    for (const path of ['/readyz', '/api/status']) {
       const socket = net.connect(served.port, '127.0.0.1');
       socket.end(`GET ${path} HTTP/1.0\r\n\r\n`);
       let text = '';
       for await (const chunk of socket) text += String(chunk);
-      assert.match(text, new RegExp(`^HTTP/1\\.1 ${status} `), path);
+      assert.match(text, /^HTTP\/1\.1 200 /, path);
     }
   });
 
@@ -130,13 +127,12 @@ describe('what is told over HTTP', () => {
     assert.equal((await served.ask('/healthz')).status, 200);
   });
 
-  it('answers unknown paths and methods with 404, and says where to look', async () => {
+  it('answers unknown paths with 404, and says where to look', async () => {
     for (const method of ['GET', 'POST', 'DELETE']) {
       const { status, text } = await served.ask('/api/secrets', { method });
       assert.equal(status, 404);
       assert.match(text, /openapi\.json/);
     }
-    assert.equal((await served.ask('/api/status', { method: 'POST' })).status, 404);
   });
 
   it('lets no page frame it, sniff it, cache it or read it from elsewhere', async () => {

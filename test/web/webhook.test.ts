@@ -35,12 +35,12 @@ describe("GitHub's webhook", () => {
   };
   /** Resolves at the next question about releases. */
   const nextCheck = () =>
-    new Promise<number>((resolve) => {
+    new Promise<void>((resolve) => {
       const { events } = served.product.github;
       const look = ({ path }: { path: string }) => {
         if (!path.includes('/releases')) return;
         events.off('request', look);
-        resolve(performance.now());
+        resolve();
       };
       events.on('request', look);
     });
@@ -50,11 +50,11 @@ describe("GitHub's webhook", () => {
   it('has recorded payloads to be tested with', () => assert.ok(releases.length >= 2, String(releases.length)));
 
   for (const [i, payload] of releases.entries()) {
-    it(`starts a check within a second: recorded payload ${i}, ${payload.action}`, async () => {
+    it(`starts a check at once, not after SLEEP: recorded payload ${i}, ${payload.action}`, async () => {
       const asked = nextCheck();
-      const startedAt = performance.now();
       assert.equal((await deliver(payload)).status, 202);
-      assert.ok((await asked) - startedAt < 1000);
+      // SLEEP is an hour here.
+      await asked;
     });
 
     it(`does nothing when recorded payload ${i} is played again, under whatever delivery id`, async () => {
