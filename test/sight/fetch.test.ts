@@ -12,7 +12,14 @@ import { OPERATOR_TOKEN, Served } from '../support/http.ts';
 function act(page: Page, url: string, kind: 'none' | 'empty' | 'json' | 'text' | 'form' | 'blob'): Promise<number> {
   return page.evaluate(
     async ([address, token, given]) => {
-      const bodies = { none: undefined, empty: '', json: '{}', text: '{}', form: new URLSearchParams({ force: '1' }), blob: new Blob(['{}'], { type: 'application/json' }) };
+      const bodies = {
+        none: undefined,
+        empty: '',
+        json: '{}',
+        text: '{}',
+        form: new URLSearchParams({ force: '1' }),
+        blob: new Blob(['{}'], { type: 'application/json' }),
+      };
       const headers = { authorization: `Bearer ${token}`, ...(given === 'json' ? { 'content-type': 'application/json' } : {}) };
       const body = bodies[given];
       return fetch(address, { method: 'POST', headers, ...(body === undefined ? {} : { body }) }).then(

@@ -15,7 +15,10 @@ const MORE_THAN_TAKEN = 'x'.repeat(20_000);
 
 const withLength = (body: string) => `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 const inChunks = (...chunks: string[]) =>
-  `Transfer-Encoding: chunked\r\n\r\n${chunks.filter(Boolean).map((chunk) => `${Buffer.byteLength(chunk).toString(16)}\r\n${chunk}\r\n`).join('')}0\r\n\r\n`;
+  `Transfer-Encoding: chunked\r\n\r\n${chunks
+    .filter(Boolean)
+    .map((chunk) => `${Buffer.byteLength(chunk).toString(16)}\r\n${chunk}\r\n`)
+    .join('')}0\r\n\r\n`;
 const signed = (body: string) => `X-Hub-Signature-256: sha256=${createHmac('sha256', WEBHOOK_SECRET).update(body).digest('hex')}\r\n`;
 
 describe('a request over HTTP', () => {
