@@ -1,8 +1,8 @@
 # The self-updating container. Why things are as they are: docs/container.md.
 #
-#   docker build -t my-app .                                   the sample app, small
+#   docker build -t my-app .                                   # the sample app, small
 #   docker build -t my-app --build-arg APP=path/to/tree --build-arg VERSION=v1.2.3 .
-#   docker build -t my-app --target debian ...                 on Debian, with apt-get
+#   docker build -t my-app --target debian .                   # on Debian, with apt-get
 
 FROM node:24-bookworm-slim AS program
 WORKDIR /src

@@ -160,7 +160,7 @@ export const settings = z.object({
   UPDATE_HEALTH_CMD: setting(z.string().optional(), {
     standard: 'none',
     meaning: 'a version on probation is healthy when this shell command exits 0',
-    example: 'nc -z 127.0.0.1 25565',
+    example: 'nc -w 3 127.0.0.1 25565 -e true',
   }),
   UPDATE_HEALTH_START_PERIOD: setting(seconds({ most: 86_400 }).default(0), {
     standard: '0',

@@ -172,7 +172,7 @@ describe('hooks', { concurrency: 2 }, () => {
       'pre-start 0.0.1 0.0.2 update',
       'post-update 0.0.1 0.0.2 update',
     ]);
-    assert.match(product.log.join('\n'), /pre-stop hook: draining/);
+    await product.logged(/pre-stop hook: draining/);
     const names = linesOf(path.join(product.root, 'env')).map((line) => line.split('=')[0] ?? '');
     assert.deepEqual(names.filter((name) => name.startsWith('UPDATE_')).sort(), ['UPDATE_FROM', 'UPDATE_HOOK', 'UPDATE_REASON', 'UPDATE_TO', 'UPDATE_TREE']);
     assert.ok(!names.includes(MARKER));

@@ -1,6 +1,6 @@
 /** The product as a user runs it: the real command line in a process of its own, in a directory of its own. */
 import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import os from 'node:os';
@@ -15,8 +15,8 @@ import { StandIn } from './github/server.ts';
 
 const BIN = path.join(import.meta.dirname, '..', '..', 'bin', 'self-update.js');
 export const TOKEN = 'canary-token-0123456789';
-/** Nothing that a test waits for takes longer on a machine that works. */
-const PATIENCE_MS = 30_000;
+/** What hangs is ended before the test is, which then can say what was told until then. Far above what a busy machine needs. */
+const PATIENCE_MS = 100_000;
 
 /** A running command line, as far as tests steer it. */
 export type Updater = PromiseLike<{ exitCode?: number; signal?: string }> & {
@@ -40,6 +40,8 @@ export class Product {
   /** What the updater wrote to standard error, whole lines. */
   readonly log: string[] = [];
   readonly output: string[] = [];
+  /** Emits `line` with each line of either. */
+  readonly #lines = new EventEmitter();
 
   private constructor(github: StandIn, port: number, { baked = '0.0.1', env = {}, stopMs = 0, entry = BIN }: ProductOptions) {
     this.github = github;
@@ -114,12 +116,22 @@ export class Product {
       if (stream === null) return;
       createInterface({ input: stream }).on('line', (line) => {
         into.push(line);
+        this.#lines.emit('line', line);
         onLine?.(line);
       });
     };
     collect(updater.stderr, this.log);
     collect(updater.stdout, this.output);
     return updater;
+  }
+
+  /** Resolves with the first line of the log that fits, now or once it is there: what a fact tells comes before its line does. */
+  async logged(pattern: RegExp): Promise<string> {
+    for (;;) {
+      const line = [...this.log, ...this.output].find((one) => pattern.test(one));
+      if (line !== undefined) return line;
+      await once(this.#lines, 'line');
+    }
   }
 
   /** Kills the newest updater, and waits until it is gone. The app may hold its output open for longer. */
@@ -142,8 +154,8 @@ export class Product {
     const follower = this.follow();
     let found: EventOf<T> | null = null;
     for await (const line of follower.iterable()) {
-      const event = JSON.parse(line as string) as Event;
-      if (event.type !== type || !fits(event as EventOf<T>)) continue;
+      const event = eventOf(line as string);
+      if (event?.type !== type || !fits(event as EventOf<T>)) continue;
       found = event as EventOf<T>;
       // The iteration ends with the process.
       follower.kill('SIGTERM');
@@ -183,4 +195,13 @@ export async function freePort(): Promise<number> {
   const { port } = server.address() as { port: number };
   await new Promise((resolve) => server.close(resolve));
   return port;
+}
+
+/** Null for half a line, which a follower that was ended leaves. */
+function eventOf(line: string): Event | null {
+  try {
+    return JSON.parse(line) as Event;
+  } catch {
+    return null;
+  }
 }

@@ -187,14 +187,11 @@ describe('the probes', { concurrency: 2 }, () => {
     const { mkdirSync } = await import('node:fs');
     mkdirSync(`${product.dir}/state/journal.db`, { recursive: true });
     product.start();
-    const until = async (line: RegExp) => {
-      while (![...product.log, ...product.output].some((said) => line.test(said))) await new Promise((resolve) => setImmediate(resolve));
-    };
-    await until(/nothing is updated for now/);
+    await product.logged(/nothing is updated for now/);
     const { status, text } = await served.ask('/healthz');
     assert.equal(status, 503);
     assert.match(text, /journal is not open/);
-    await until(/app 0\.0\.1 listening/);
+    await product.logged(/app 0\.0\.1 listening/);
     assert.equal((await served.ask('/readyz')).status, 200, 'the app runs all the same');
     const refused = await served.ask('/api/status');
     assert.deepEqual([refused.status, refused.headers['retry-after']], [503, '5']);

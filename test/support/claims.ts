@@ -1,0 +1,102 @@
+/**
+ * How each documented command is tested. A command that no line here claims fails the tests, and so does a line that claims nothing.
+ * To add one: `image` or `host` when it can be run, and a test in test/container/documents.test.ts or test/docs-commands.test.ts that
+ * runs it by `documented(…)`; those tests fail as long as it is claimed and not run. Otherwise one of the others, with the reason.
+ */
+import { type Command, documentedCommands } from './documents.ts';
+
+export type How =
+  /** Run by test/container/documents.test.ts, in the image or on the machine with Docker. */
+  | 'image'
+  /** Run by test/docs-commands.test.ts, with nothing but Node and npm. */
+  | 'host'
+  /** A script of package.json that is a whole suite or tool by itself: that it is there and knows its options is looked at. */
+  | 'script'
+  /** Needs what no test machine has: only its syntax is looked at. */
+  | 'elsewhere'
+  /** Not meant to be typed. */
+  | 'not a command';
+
+export type Claim = { text: string | RegExp; file?: RegExp; how: How; why?: string };
+
+export const CLAIMS: readonly Claim[] = [
+  // Before what would claim it otherwise.
+  { text: /^docker run -e GH_USER -e GH_REPO IMAGE$/, how: 'not a command', why: 'a way of speaking in a decision' },
+
+  // The command line: every form, in a container.
+  { text: /^self-update\b/, how: 'image' },
+  { text: /^docker (?:run|exec|logs) .*\b(?:IMAGE|OWNER|app|NAME)\b/, how: 'image' },
+  { text: 'docker run --tmpfs /run/self-update', how: 'image' },
+  { text: 'docker exec … self-update update', how: 'image' },
+  { text: /^docker build /, how: 'image' },
+  { text: /^(?:FROM|COPY|RUN|ENV|ENTRYPOINT) /, how: 'image' },
+  { text: /^#!\/bin\/sh$|^exec env GH_REPO=second /, how: 'image' },
+  { text: /^-[ev] /, how: 'image' },
+  { text: /^--(?:cap-drop|read-only|target) /, how: 'image' },
+  { text: /^- run: npm ci --omit=dev /, how: 'image' },
+  { text: /^(?:touch|rm|flock) \/run\/self-update\/busy/, how: 'image' },
+  { text: /^curl .* http:\/\/127\.0\.0\.1:9090\//, how: 'image' },
+  { text: '/usr/lib/self-update/healthcheck', how: 'image' },
+  { text: /^UPDATE_HEALTH_CMD=nc |^nc -w /, how: 'image' },
+  { text: /^UPDATE_APP_COMMAND=node server\.js$|^node server\.js$/, how: 'image' },
+  { text: /^UPDATE_(?:PRE_STOP|PRE_START|POST_UPDATE|NOTIFY)_CMD=\/opt\//, how: 'image' },
+  { text: 'minisign -G -W', how: 'image' },
+  { text: 'scripts/release v1.2.3', how: 'image' },
+
+  // The checkout.
+  { text: /^npm ci && npm (?:test|run (?:demo|build))$|^npm ci$/, how: 'host' },
+  { text: /^export GH_USER=|^npm start$|^npx --no-install self-update /, how: 'host' },
+  { text: 'npm run docs', how: 'host' },
+  { text: /^npm run /, how: 'script', why: 'they are what runs the tests, or take minutes to hours' },
+
+  // Other platforms.
+  { text: 'kubectl apply -f kubernetes.yaml', how: 'elsewhere', why: 'needs a cluster; the file and its probes are tested' },
+  { text: 'docker compose up -d', how: 'elsewhere', why: 'needs the Compose plugin; the file is tested' },
+  { text: /^- run: gh release create |^gh attestation trusted-root$/, how: 'elsewhere', why: 'needs an account at GitHub' },
+  { text: 'npm audit', how: 'elsewhere', why: 'asks the registry; CI runs it' },
+
+  // Text that looks like a command.
+  { text: /^kill -?\d$/, how: 'not a command', why: 'names what is survived' },
+  { text: /^docker (?:run|stop|top|exec|inspect|logs)$/, how: 'not a command', why: 'names a command of Docker' },
+  { text: 'cosign sign-blob', how: 'not a command', why: 'names a command of others' },
+  { text: /^-t "file:/, how: 'not a command', why: 'options of minisign -S, tried in test/trust/minisign.test.ts' },
+  { text: /^(?:ulimit -n|--ulimit nofile)$/, how: 'not a command', why: 'names a limit' },
+  { text: /./, file: /^docs\/architecture\.md$/, how: 'not a command', why: 'the directories' },
+  { text: /^PID 1 |^[├└] /, file: /^docs\/container\.md$/, how: 'not a command', why: 'the processes' },
+  { text: /^scrape_configs:$|^- job_name: |^static_configs: /, how: 'not a command', why: 'a configuration of Prometheus; test/sight runs one' },
+];
+
+export function claimOf({ file, text }: Command): Claim | undefined {
+  return CLAIMS.find((claim) => (claim.file?.test(file) ?? true) && (typeof claim.text === 'string' ? claim.text === text : claim.text.test(text)));
+}
+
+/** The documented commands of a kind, and which of them a test has taken. */
+export class Documented {
+  readonly #commands: Command[];
+  readonly #taken = new Set<string>();
+
+  constructor(how: How) {
+    this.#commands = documentedCommands().filter((command) => claimOf(command)?.how === how);
+  }
+
+  /** The texts that fit, each once, in the order of the documents; they count as run. Throws when there are none. */
+  take(pattern: string | RegExp): string[] {
+    const fits = (text: string) => (typeof pattern === 'string' ? text === pattern : pattern.test(text));
+    const texts = [...new Set(this.#commands.map(({ text }) => text).filter(fits))];
+    if (texts.length === 0) throw new Error(`no documented command fits ${pattern}`);
+    for (const text of texts) this.#taken.add(text);
+    return texts;
+  }
+
+  /** The one that fits. */
+  one(pattern: string | RegExp): string {
+    const [text = '', ...others] = this.take(pattern);
+    if (others.length > 0) throw new Error(`${pattern} fits several: ${[text, ...others].join(' | ')}`);
+    return text;
+  }
+
+  /** Claimed, and not run by any test. */
+  left(): string[] {
+    return this.#commands.filter(({ text }) => !this.#taken.has(text)).map(({ file, line, text }) => `${file}:${line}: ${text}`);
+  }
+}
