@@ -34,7 +34,7 @@ export const CLAIMS: readonly Claim[] = [
   { text: /^-[ev] /, how: 'image' },
   { text: /^--(?:cap-drop|read-only|target) /, how: 'image' },
   { text: /^- run: npm ci --omit=dev /, how: 'image' },
-  { text: /^(?:touch|rm|flock) \/run\/self-update\/busy/, how: 'image' },
+  { text: /^(?:touch|rm|flock|\/usr\/lib\/self-update\/bin\/chpst -l) \/run\/self-update\/busy/, how: 'image' },
   { text: /^curl .* http:\/\/127\.0\.0\.1:9090\//, how: 'image' },
   { text: '/usr/lib/self-update/healthcheck', how: 'image' },
   { text: /^UPDATE_HEALTH_CMD=nc |^nc -w /, how: 'image' },

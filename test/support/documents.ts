@@ -13,7 +13,7 @@ export type Command = { file: string; line: number; text: string };
 
 /** What a span of code has to begin with to be a command. Words that only name a program (`docker`) are none. */
 const PROGRAMS =
-  /^(?:-{1,2}[a-z][a-z-]* +\S|(?:docker|kubectl|npm|npx|node|self-update|curl|wget|nc|gh|git|minisign|gpg|cosign|openssl|tar|unzip|zip|xz|bzip2|zstd|sha256sum|shasum|touch|rm|cp|flock|kill|sqlite3|apt-get|goreleaser|scripts\/\S+|ulimit) +\S)/;
+  /^(?:-{1,2}[a-z][a-z-]* +\S|(?:docker|kubectl|npm|npx|node|self-update|curl|wget|nc|gh|git|minisign|gpg|cosign|openssl|tar|unzip|zip|xz|bzip2|zstd|sha256sum|shasum|touch|rm|cp|flock|kill|sqlite3|apt-get|goreleaser|scripts\/\S+|\/usr\/lib\/\S+|ulimit) +\S)/;
 
 /** Blocks whose fence names another language are no commands. */
 const SHELL_FENCES = new Set(['', 'sh', 'bash', 'shell', 'console', 'dockerfile', 'Dockerfile']);
