@@ -2,6 +2,8 @@
 # How the container ends. Sourced by init.
 # shellcheck source=docker/lib.sh
 . /usr/lib/self-update/lib.sh
+# shellcheck source=docker/telling.sh
+. /usr/lib/self-update/telling.sh
 
 services() {
   for service in "$ours"/service/*/; do
@@ -12,12 +14,6 @@ services() {
 
 # The other services than the updater and the app.
 extras() { services | grep -vx -e update -e app; }
-
-# Hundredths of a second since the machine's boot, into $now.
-clock() {
-  read -r up _ < /proc/uptime
-  now=${up%.*}${up#*.}
-}
 
 # $1: until when, then services.
 wait_down() {
@@ -32,18 +28,42 @@ wait_down() {
   done
 }
 
+# Whether runsv or anybody of the app's group is still there.
+app_lives() { is_up app || { [ -n "$group" ] && kill -0 "-$group" 2> /dev/null; }; }
+
 # $1: until when it may take.
 stop_app() {
+  deadline=$1
   word=$(stop_word)
   # Any other word would start an app that is down, and a run script at the gate takes no other signal.
   [ -e "$ours/app.started" ] || word=d
+  # Also when the app has ended, and left somebody behind.
+  read -r group 2> /dev/null < "$ours/app.group" && kill -0 "-$group" 2> /dev/null || group=
+  [ -z "$group" ] || begin_telling "$group" $(((began + deadline) / 2))
   control app "$word"
-  [ "$word" != o ] || signal_group app WINCH
-  wait_down "$1" app && return
+  # The leader only, as runsv does it.
+  if [ "$word" = o ] && [ -n "$group" ]; then tell "$group"; else told=" $group "; fi
+  while app_lives && clock && [ "$now" -lt "$deadline" ]; do
+    [ -z "$group" ] || tell_rest
+    sleep 0.02
+  done
+  if ! app_lives && end_strays; then return; fi
   say "the app was still running after $(((now - began) / 100)) s, and is killed"
   # Not by runsv's "k": read after the app's death, it makes runsv forget the finish script.
   signal_group app KILL
+  signal_strays KILL > /dev/null
   wait_down $((now + 50)) app
+}
+
+# Daemons that left the group are told and waited for as well. False when there are some after the deadline.
+end_strays() {
+  name_signal
+  [ -n "$(signal_strays "$signal")" ] || return 0
+  while [ -n "$(signal_strays '')" ]; do
+    clock
+    [ "$now" -lt "$deadline" ] || return 1
+    sleep 0.05
+  done
 }
 
 # $1: runsvdir's pid. One total budget, SVWAIT; the last second of it is the other services'.
@@ -57,7 +77,6 @@ stop_all() {
   wait_down $((began + 50)) update || signal_group update KILL
   names=$(extras)
   if [ -n "$names" ] && [ $((last - began)) -gt 200 ]; then stop_app $((last - 100)); else stop_app "$last"; fi
-  signal_strays KILL
   for name in $names; do control "$name" d; done
   clock
   [ "$last" -gt $((now + 100)) ] || last=$((now + 100))

@@ -72,7 +72,7 @@ export async function isLoopElsewhere(stateDir: string): Promise<boolean> {
  * Processes of the app, wherever they went; each gets `signal`, if one is named. Only their own user may look into them: so that
  * user does, and kills too, and what it could make us believe hurts nobody else.
  */
-export async function appProcesses(signal: 'KILL' | null = null): Promise<number[]> {
+export async function appProcesses(signal: string | null = null): Promise<number[]> {
   const user = appUser();
   const script = [APP_PROCESSES, CONTAINER_DIR, path.join(CONTAINER_DIR, 'app.lock'), ...(signal === null ? [] : [signal])];
   const [file = '', ...args] = user === null ? script : [CHPST, '-u', `:${user.uid}:${user.gid}`, ...script];

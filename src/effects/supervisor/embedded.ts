@@ -12,6 +12,7 @@ import type { AppCommand } from '../entry-point.ts';
 import { loadExeca } from '../packages.ts';
 import { groupMembers, holdersOf, isAlive, MARKER, markedProcesses, type ProcessInfo, processInfo, processSpace, sendSignal } from './process-table.ts';
 import type { Exit, StopRequest, Supervisor } from './supervisor.ts';
+import { Telling } from './telling.ts';
 
 /** How often an adopted process, whose exit we are not told of, is looked at. */
 const WATCH_INTERVAL_MS = 250;
@@ -90,8 +91,10 @@ export class EmbeddedSupervisor implements Supervisor {
     this.#watch?.abort();
     this.#watch = null;
     const found = this.#find();
-    if (found) sendSignal(-found.pid, `SIG${signalName}` as NodeJS.Signals) || sendSignal(found.pid, `SIG${signalName}` as NodeJS.Signals);
-    if (await this.#gone(found, waitMs)) return this.#forget(false);
+    const telling = new Telling({ signalName, waitMs }, found?.pid ?? null, this.#remaining(found));
+    // The leader only: see telling.ts.
+    if (found) telling.tell(found.pid);
+    if (await this.#gone(found, waitMs, telling)) return this.#forget(false);
     for (const pid of this.#remaining(found)) sendSignal(pid, 'SIGKILL');
     if (found) sendSignal(-found.pid, 'SIGKILL');
     if (!(await this.#gone(found, KILL_WAIT_MS))) {
@@ -291,13 +294,16 @@ export class EmbeddedSupervisor implements Supervisor {
     return [...new Set([...this.#processes().map(({ pid }) => pid), ...(found ? groupMembers(found.pid) : [])])];
   }
 
-  /** True once neither the group nor any marked process is left. */
-  async #gone(found: Running | null, waitMs: number): Promise<boolean> {
+  /** True once neither the group nor any marked process is left. `telling`: who is told to stop meanwhile. */
+  async #gone(found: Running | null, waitMs: number, telling: Telling | null = null): Promise<boolean> {
     const deadline = performance.now() + waitMs;
     for (;;) {
-      // The leader is cheap to look at; the whole table only once it has gone.
       const leaderLives = found !== null && isAlive(found.pid, found.startTime);
-      if (!leaderLives && this.#remaining(found).length === 0) return true;
+      if (!leaderLives || telling?.mustLook(leaderLives)) {
+        const remaining = this.#remaining(found);
+        if (remaining.length === 0) return true;
+        telling?.tellRest(remaining);
+      }
       if (performance.now() >= deadline) return false;
       await sleep(STOP_POLL_MS);
     }

@@ -10,20 +10,22 @@ export const MARKER = 'SELF_UPDATE_APP';
 export const HOOK_MARKER = 'SELF_UPDATE_HOOK';
 
 /** `startTime` is in clock ticks since the machine's boot. */
-export type ProcessInfo = { pid: number; groupId: number; startTime: string; isZombie: boolean };
+export type ProcessInfo = { pid: number; parentId: number; groupId: number; startTime: string; isZombie: boolean };
 
 /** Field positions of /proc/PID/stat, counted after the command's closing parenthesis: it may contain blanks. */
 const STATE = 0;
+const PARENT = 1;
 const GROUP = 2;
 const START_TIME = 19;
 
 /** Null if there is no such process. Off Linux only its existence is known. */
 export function processInfo(pid: number): ProcessInfo | null {
-  if (process.platform !== 'linux') return signalReaches(pid) ? { pid, groupId: pid, startTime: '', isZombie: false } : null;
+  if (process.platform !== 'linux') return signalReaches(pid) ? { pid, parentId: 0, groupId: pid, startTime: '', isZombie: false } : null;
   const stat = readOrNull(`/proc/${pid}/stat`);
   if (stat === null) return null;
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return { pid, groupId: Number(fields[GROUP]), startTime: fields[START_TIME] ?? '', isZombie: fields[STATE] === 'Z' || fields[STATE] === 'X' };
+  const isZombie = fields[STATE] === 'Z' || fields[STATE] === 'X';
+  return { pid, parentId: Number(fields[PARENT]), groupId: Number(fields[GROUP]), startTime: fields[START_TIME] ?? '', isZombie };
 }
 
 /** Whether this very process is alive; `kill(pid, 0)` alone would also succeed on a zombie. */
@@ -80,6 +82,21 @@ export function groupMembers(groupId: number): number[] {
     const info = processInfo(pid);
     return info !== null && !info.isZombie && info.groupId === groupId;
   });
+}
+
+const SHELLS = new Set(['sh', 'ash', 'bash', 'dash', 'ksh', 'mksh', 'zsh', 'busybox']);
+
+/** Whether a process is a shell, by what it was started as: for a script, its interpreter. */
+export function isShell(pid: number): boolean {
+  const name = readOrNull(`/proc/${pid}/cmdline`)?.split('\0')[0] ?? '';
+  return SHELLS.has(name.slice(name.lastIndexOf('/') + 1).replace(/^-/, ''));
+}
+
+/** Signals that a process ignores and that it handles: bit n-1 is signal n, see proc_pid_status(5). */
+export function signalsOf(pid: number): { ignored: bigint; caught: bigint } | null {
+  const status = readOrNull(`/proc/${pid}/status`) ?? '';
+  const [ignored, caught] = ['SigIgn', 'SigCgt'].map((name) => new RegExp(`^${name}:\\s*([0-9a-f]+)$`, 'm').exec(status)?.[1]);
+  return ignored === undefined || caught === undefined ? null : { ignored: BigInt(`0x${ignored}`), caught: BigInt(`0x${caught}`) };
 }
 
 /** Sends a signal; false if there was nobody to get it. */

@@ -12,6 +12,7 @@ import { appProcesses, appUser, CONTAINER_DIR, processesOf, readOr } from './con
 import { groupMembers, isAlive, processInfo, sendSignal } from './process-table.ts';
 import { RunitService, writeToFifo } from './runit-service.ts';
 import type { Exit, StopRequest, Supervisor } from './supervisor.ts';
+import { Telling } from './telling.ts';
 
 /** While stopping and starting, downtime passes: look often. */
 const POLL_MS = 2;
@@ -86,9 +87,12 @@ export class RunitSupervisor implements Supervisor {
     if (this.#started() === null && !existsSync(file('gate')) && group === null) return { killed: false };
     // Any other word than `d` would start an app that is down.
     const word = this.#started() === null ? 'd' : (CONTROL[signalName] ?? 'o');
+    const telling = new Telling({ signalName, waitMs }, group, group === null ? [] : groupMembers(group));
     const supervised = this.#service.control(word);
-    if (group !== null && (!supervised || word === 'o')) sendSignal(-group, `SIG${signalName}` as NodeJS.Signals);
-    if (await this.#gone(group, waitMs)) return { killed: false };
+    // The leader only: see telling.ts.
+    if (group !== null && supervised && word !== 'o') telling.toldByOthers(group);
+    else if (group !== null) telling.tell(group);
+    if (await this.#gone(group, waitMs, telling)) return { killed: false };
     // Not by runsv's own `k`: read after the app's death, it makes runsv forget the finish script, and say "finish" for ever.
     if (group !== null) sendSignal(-group, 'SIGKILL');
     await appProcesses('KILL');
@@ -143,19 +147,25 @@ export class RunitSupervisor implements Supervisor {
     writeToFifo(file('gate.fifo'), 'open\n');
   }
 
-  /** True once runsv says down, and neither the group nor anybody who left it lives. */
-  async #gone(group: number | null, waitMs: number): Promise<boolean> {
+  /** True once runsv says down, and neither the group nor anybody who left it lives. `telling`: who is told to stop meanwhile. */
+  async #gone(group: number | null, waitMs: number, telling: Telling | null = null): Promise<boolean> {
     const deadline = performance.now() + waitMs;
     const leader = group === null ? null : processInfo(group);
+    let straysTold = telling === null;
     for (;;) {
       const status = this.#service.status();
       const leaderLives = leader !== null && isAlive(leader.pid, leader.startTime);
       // In its pause after an early end runsv has not read our word yet, and would start the app again.
       const isDown = !leaderLives && (status === null || (status.state === 'down' && status.wanted === 'down'));
-      if (isDown && (group === null || groupMembers(group).length === 0) && (await this.#strays()).length === 0) {
+      const members = group !== null && (isDown || telling?.mustLook(leaderLives)) ? groupMembers(group) : [];
+      if (members.length > 0) telling?.tellRest(members);
+      else if (isDown && (await this.#strays()).length === 0) {
         // The number may be somebody else's from now on.
         rmSync(file('app.group'), { force: true });
         return true;
+      } else if (isDown && !straysTold && telling !== null) {
+        await appProcesses(telling.signalName);
+        straysTold = true;
       }
       if (performance.now() >= deadline) return false;
       await sleep(POLL_MS);

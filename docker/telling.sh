@@ -1,0 +1,94 @@
+# shellcheck shell=sh
+# Who is told to stop, and when, as src/effects/supervisor/telling.ts has it. Sourced by init and by app/run; needs lib.sh.
+#
+# Each process gets the stop signal once: some servers take a second one for "abort now". The leader is told first, and what it does
+# about its children is its own affair. Who has nobody above in the group that could pass it on is told here: a child whose parent
+# ended, as under a start.sh without exec. A shell that lives on runs its trap only after the command in its foreground has ended, so
+# that command is told too.
+
+# Hundredths of a second since the machine's boot, into $now.
+clock() {
+  read -r up _ < /proc/uptime
+  now=${up%.*}${up#*.}
+}
+
+# UPDATE_STOP_SIGNAL without SIG, into $signal.
+name_signal() {
+  signal=$(echo "${UPDATE_STOP_SIGNAL:-TERM}" | tr '[:lower:]' '[:upper:]')
+  signal=${signal#SIG}
+}
+
+# Live processes of the group $1 into $members: " pid:parent pid:parent ".
+look() {
+  members=' '
+  group_looked_at=$1
+  for stat in /proc/[0-9]*/stat; do
+    read -r line 2> /dev/null < "$stat" || continue
+    pid=${line%% *}
+    # shellcheck disable=SC2086 # fields: state, parent, group
+    set -- ${line##*) }
+    [ "${3-}" = "$group_looked_at" ] || continue
+    case $1 in [ZX]) ;; *) members="$members$pid:$2 " ;; esac
+  done
+}
+
+# Whether $1 is a shell, by what it was started as: for a script, its interpreter.
+is_shell() {
+  program=$(tr '\0' '\n' 2> /dev/null < "/proc/$1/cmdline" | head -n 1)
+  case ${program##*/} in sh | ash | bash | dash | ksh | mksh | zsh | busybox | -sh | -bash) return 0 ;; *) return 1 ;; esac
+}
+
+# Signals INT and QUIT are the bits 6 of the masks. 0: it was started in the foreground; 1: in the background; 2: it can't be known.
+started_in() {
+  ignored=0
+  caught=0
+  while read -r field value; do
+    case $field in
+      SigIgn:) ignored=$((0x${value#????????} & 6)) ;;
+      SigCgt:) caught=$((0x${value#????????} & 6)) ;;
+    esac
+  done 2> /dev/null < "/proc/$1/status"
+  [ "$ignored" = 0 ] || return 1
+  [ "$caught" != 6 ] || return 2
+  return 0
+}
+
+# $1: the leader. $2: when the wait is half over, in hundredths. Before anybody is told.
+begin_telling() {
+  leader=$1
+  unclear_from=$2
+  name_signal
+  look "$leader"
+  first=$members
+  told=' '
+  led_by_shell=
+  ! is_shell "$leader" || led_by_shell=1
+}
+
+tell() {
+  case $told in *" $1 "*) return ;; esac
+  told="$told$1 "
+  kill "-$signal" "$1" 2> /dev/null
+}
+
+# Again and again while the group is waited for.
+tell_rest() {
+  [ ! -d "/proc/$leader" ] || [ -n "$led_by_shell" ] || return 0
+  look "$leader"
+  for member in $members; do
+    parent=${member#*:}
+    member=${member%:*}
+    case $members in
+      *" $parent:"*) ;;
+      *) tell "$member"; continue ;;
+    esac
+    case $told in *" $member "*) continue ;; *" $parent "*) ;; *) continue ;; esac
+    case $first in *" $member:"*) ;; *) continue ;; esac
+    is_shell "$parent" || continue
+    started_in "$member"
+    case $? in
+      0) tell "$member" ;;
+      2) [ "$now" -lt "$unclear_from" ] || tell "$member" ;;
+    esac
+  done
+}
