@@ -3,6 +3,7 @@ import { type Arguments, EXIT, helpText, parseArguments, UsageError } from './cl
 import { type Parts, placesOf, policyOf, programVersion } from './cli/compose.ts';
 import { claimEnvironment } from './cli/environment.ts';
 import { createLog } from './cli/log.ts';
+import { assertMayRead } from './cli/open-journal.ts';
 import { checkOnly, operate } from './cli/operate.ts';
 import { showEvents, showHistory, showReplay, showStatus } from './cli/read.ts';
 import { type Observe, run } from './cli/run.ts';
@@ -85,6 +86,7 @@ function perform(args: Arguments, parts: Parts, observe: Observe): Promise<numbe
   // Who only looks has nobody left to show it to.
   if (args.command === 'status' || args.command === 'events') process.stdout.once('error', () => interrupted.abort());
   const { signal } = interrupted;
+  if (args.command !== 'run') assertMayRead(parts.places);
   switch (args.command) {
     case 'run':
       return run(args, parts, observe);

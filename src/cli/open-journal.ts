@@ -1,12 +1,43 @@
 /** The journal as an updater opens it: checked, set aside when it is damaged, and missed when it is gone. */
-import { existsSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { type Places, readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
 import { restore } from '../runtime/restore.ts';
+import { Fault, isErrno } from '../support/fault.ts';
 import type { Log } from '../support/log.ts';
 
 /** Facts whose chain is checked at each start: about 20 ms for all of them. `replay` checks every one. */
 const CHECKED_AT_START = 2000;
+
+/**
+ * Throws `Fault` `PERMISSION_DENIED` where the updater's state is another user's. To that user it looks as if there were none, and
+ * "no updates yet" would be said of a journal that can't be seen.
+ */
+export function assertMayRead(places: Places): void {
+  const directory = stateDir(places);
+  try {
+    accessSync(directory, constants.R_OK | constants.X_OK);
+    if (existsSync(Journal.path(directory))) accessSync(Journal.path(directory), constants.R_OK);
+  } catch (error) {
+    // A directory that is not there yet is a state like others.
+    if (!isErrno(error, 'EACCES', 'EPERM')) return;
+    const owner = ownerOf(directory);
+    const remedy = owner === null ? 'run the command as the user that the updater runs as' : `run the command as that user (docker exec -u ${owner} …)`;
+    throw new Fault(
+      'PERMISSION_DENIED',
+      `${directory} can't be read by user ${process.getuid?.()}: it belongs to ${owner === null ? 'another' : `user ${owner}`}; ${remedy}`,
+      { cause: error },
+    );
+  }
+}
+
+function ownerOf(directory: string): number | null {
+  try {
+    return statSync(directory).uid;
+  } catch {
+    return null;
+  }
+}
 
 /** The journal for writing. A damaged one is set aside, loudly: what it knew is rebuilt from the disk, and the app runs. */
 export async function openJournal(places: Places, log: Log): Promise<Journal> {
