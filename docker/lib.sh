@@ -65,10 +65,14 @@ signal_group() {
   read -r group 2> /dev/null < "$ours/$1.group" && kill "-$2" "-$group" 2> /dev/null
 }
 
-# Sends a signal to processes of the app, wherever they went, and prints their pids; '' only prints them. They are found the mark in their environment, or by its lock. Only their own user may
-# look; so that user does, and kills too: what it could make us believe then hurts nobody else. It gets nothing of our environment.
-signal_strays() {
+# Runs a command that looks into processes of the app. Only their own user may; so that user does, with nothing of our environment, and
+# what it could make us believe then hurts nobody else. It could stop the command too, so that has its time.
+as_app() {
   user=
   [ ! -s "$ours/app.user" ] || read -r user < "$ours/app.user"
-  timeout 2 "$lib/bin/env" -i "PATH=$PATH" ${user:+"$lib/bin/chpst" -u ":$user"} "$lib/app-processes" "$ours" "$ours/app.lock" "$1"
+  timeout 2 "$lib/bin/env" -i "PATH=$PATH" ${user:+"$lib/bin/chpst" -u ":$user"} "$@"
 }
+
+# Sends a signal to processes of the app, wherever they went, and prints their pids; '' only prints them. They are found by the mark in
+# their environment, or by its lock.
+signal_strays() { as_app "$lib/app-processes" "$ours" "$ours/app.lock" "$1"; }

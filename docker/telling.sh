@@ -38,19 +38,16 @@ is_shell() {
   case ${program##*/} in sh | ash | bash | dash | ksh | mksh | zsh | busybox | -sh | -bash) return 0 ;; *) return 1 ;; esac
 }
 
-# Signals INT and QUIT are the bits 6 of the masks. 0: it was started in the foreground; 1: in the background; 2: it can't be known.
+# Where a shell started its child $1. POSIX: in the background it ignores INT and QUIT (bits 1 and 2), and reads from /dev/null; but some
+# programs undo the first. 0: in the foreground; 1: in the background; 2: it can't be known.
 started_in() {
-  ignored=0
-  caught=0
+  mask=0
   while read -r field value; do
-    case $field in
-      SigIgn:) ignored=$((0x${value#????????} & 6)) ;;
-      SigCgt:) caught=$((0x${value#????????} & 6)) ;;
-    esac
+    [ "$field" != SigIgn: ] || mask=$((0x${value#????????} & 6))
   done 2> /dev/null < "/proc/$1/status"
-  [ "$ignored" = 0 ] || return 1
-  [ "$caught" != 6 ] || return 2
-  return 0
+  [ "$mask" = 0 ] || return 1
+  # shellcheck disable=SC2154 # of lib.sh
+  as_app "$lib/share-input" "$1" "$2"
 }
 
 # $1: the leader. $2: when the wait is half over, in hundredths. Before anybody is told.
@@ -61,6 +58,7 @@ begin_telling() {
   look "$leader"
   first=$members
   told=' '
+  background=' '
   led_by_shell=
   ! is_shell "$leader" || led_by_shell=1
 }
@@ -84,11 +82,13 @@ tell_rest() {
     esac
     case $told in *" $member "*) continue ;; *" $parent "*) ;; *) continue ;; esac
     case $first in *" $member:"*) ;; *) continue ;; esac
+    case $background in *" $member "*) continue ;; esac
     is_shell "$parent" || continue
-    started_in "$member"
+    started_in "$member" "$parent"
     case $? in
       0) tell "$member" ;;
-      2) [ "$now" -lt "$unclear_from" ] || tell "$member" ;;
+      1) background="$background$member " ;;
+      *) [ "$now" -lt "$unclear_from" ] || tell "$member" ;;
     esac
   done
 }

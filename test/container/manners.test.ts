@@ -92,7 +92,7 @@ describe('a migration', { concurrency: 2 }, () => {
   };
 
   it('that succeeds runs with the app down, before the new version', async () => {
-    await using container = await begun({ UPDATE_PRE_START_CMD: HOOK('nc -z 127.0.0.1 "$PORT" && exit 1; exit 0') });
+    await using container = await begun({ UPDATE_PRE_START_CMD: HOOK('nc -w 3 127.0.0.1 "$PORT" -e true && exit 1; exit 0') });
     await container.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
     assert.equal(await db(container), 'schema 2');
   });

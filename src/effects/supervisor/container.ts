@@ -12,6 +12,7 @@ export const CONTAINER_DIR = '/run/self-update/private';
 const CHPST = '/usr/lib/self-update/bin/chpst';
 const LOOK_TIMEOUT_MS = 2000;
 const APP_PROCESSES = '/usr/lib/self-update/app-processes';
+const SHARE_INPUT = '/usr/lib/self-update/share-input';
 
 export function isInContainer(): boolean {
   return existsSync(path.join(CONTAINER_DIR, 'service', 'app'));
@@ -81,6 +82,17 @@ export async function appProcesses(signal: string | null = null): Promise<number
   const { execa } = await loadExeca();
   const { stdout } = await execa(file, args, { reject: false, stdin: 'ignore', stderr: 'ignore', env, extendEnv: false, timeout: LOOK_TIMEOUT_MS });
   return [...new Set((stdout ?? '').split('\n').filter(Boolean).map(Number))];
+}
+
+/** Whether two processes of the app have one standard input; null if that can't be seen. Only their own user may look. */
+export async function appsShareInput(one: number, other: number): Promise<boolean | null> {
+  const user = appUser();
+  const script = [SHARE_INPUT, `${one}`, `${other}`];
+  const [file = '', ...args] = user === null ? script : [CHPST, '-u', `:${user.uid}:${user.gid}`, ...script];
+  const env = { PATH: process.env['PATH'] ?? '' };
+  const { execa } = await loadExeca();
+  const { exitCode } = await execa(file, args, { reject: false, stdio: 'ignore', env, extendEnv: false, timeout: LOOK_TIMEOUT_MS });
+  return exitCode === 0 || exitCode === 1 ? exitCode === 0 : null;
 }
 
 /** Live processes of a user, zombies and ourselves left out: needs no rights, and saves the look into them. */

@@ -4,7 +4,18 @@
  * a daemon may close; and the pid and start time in that record. Never two copies: nothing is started while any sign is found.
  */
 import { once } from 'node:events';
-import { closeSync, createWriteStream, fstatSync, mkdirSync, openSync, readFileSync, type WriteStream, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  createReadStream,
+  createWriteStream,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  type WriteStream,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault, isErrno, toFault } from '../../support/fault.ts';
@@ -170,6 +181,9 @@ export class EmbeddedSupervisor implements Supervisor {
     const record = this.#openRecord();
     // execa takes numbers here; its types leave them out.
     const inherited = (record === null ? [] : [...Array(RECORD_FD - 3).fill('ignore'), record]) as 'ignore'[];
+    // For writing too: so it is told from the one that a shell gives to what it starts in the background. See telling.ts.
+    const input = createReadStream('/dev/null', { flags: 'r+' });
+    await once(input, 'open');
     const child = execa(file, args, {
       cwd,
       env,
@@ -178,10 +192,11 @@ export class EmbeddedSupervisor implements Supervisor {
       cleanup: false,
       reject: false,
       buffer: false,
-      stdio: ['ignore', stream, stream, ...inherited],
+      stdio: [input, stream, stream, ...inherited],
     });
     log?.close();
     if (record !== null) closeSync(record);
+    input.destroy();
     child.nodeChildProcess?.unref();
     const { pid } = child;
     if (pid === undefined) {
@@ -302,7 +317,7 @@ export class EmbeddedSupervisor implements Supervisor {
       if (!leaderLives || telling?.mustLook(leaderLives)) {
         const remaining = this.#remaining(found);
         if (remaining.length === 0) return true;
-        telling?.tellRest(remaining);
+        await telling?.tellRest(remaining);
       }
       if (performance.now() >= deadline) return false;
       await sleep(STOP_POLL_MS);

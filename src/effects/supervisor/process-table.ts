@@ -2,7 +2,7 @@
  * The process table, as far as it tells whether an app runs. A pid alone may belong to another process by now: pid and
  * start time together are unique on one boot. See proc_pid_stat(5), proc_pid_environ(5).
  */
-import { type BigIntStats, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { type BigIntStats, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 
 /** Set in the app's environment, inherited by everything it starts; names the updater's directory and the tree. */
 export const MARKER = 'SELF_UPDATE_APP';
@@ -92,11 +92,24 @@ export function isShell(pid: number): boolean {
   return SHELLS.has(name.slice(name.lastIndexOf('/') + 1).replace(/^-/, ''));
 }
 
-/** Signals that a process ignores and that it handles: bit n-1 is signal n, see proc_pid_status(5). */
-export function signalsOf(pid: number): { ignored: bigint; caught: bigint } | null {
-  const status = readOrNull(`/proc/${pid}/status`) ?? '';
-  const [ignored, caught] = ['SigIgn', 'SigCgt'].map((name) => new RegExp(`^${name}:\\s*([0-9a-f]+)$`, 'm').exec(status)?.[1]);
-  return ignored === undefined || caught === undefined ? null : { ignored: BigInt(`0x${ignored}`), caught: BigInt(`0x${caught}`) };
+/** Whether a process ignores INT or QUIT (bits 1 and 2 of the mask), see proc_pid_status(5). */
+export function ignoresInterrupts(pid: number): boolean {
+  const mask = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readOrNull(`/proc/${pid}/status`) ?? '')?.[1] ?? '0';
+  return (BigInt(`0x${mask}`) & 0b110n) !== 0n;
+}
+
+/** Whether two processes have one standard input: the same file, opened for the same. Null where that is not ours to see. */
+export function shareInput(one: number, other: number): boolean | null {
+  const [first, second] = [one, other].map((pid) => {
+    const link = `/proc/${pid}/fd/0`;
+    try {
+      const { dev, ino } = statSync(link);
+      return `${dev} ${ino} ${lstatSync(link).mode}`;
+    } catch {
+      return null;
+    }
+  });
+  return first == null || second == null ? null : first === second;
 }
 
 /** Sends a signal; false if there was nobody to get it. */

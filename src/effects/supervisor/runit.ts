@@ -8,7 +8,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../support/fault.ts';
-import { appProcesses, appUser, CONTAINER_DIR, processesOf, readOr } from './container.ts';
+import { appProcesses, appsShareInput, appUser, CONTAINER_DIR, processesOf, readOr } from './container.ts';
 import { groupMembers, isAlive, processInfo, sendSignal } from './process-table.ts';
 import { RunitService, writeToFifo } from './runit-service.ts';
 import type { Exit, StopRequest, Supervisor } from './supervisor.ts';
@@ -87,7 +87,7 @@ export class RunitSupervisor implements Supervisor {
     if (this.#started() === null && !existsSync(file('gate')) && group === null) return { killed: false };
     // Any other word than `d` would start an app that is down.
     const word = this.#started() === null ? 'd' : (CONTROL[signalName] ?? 'o');
-    const telling = new Telling({ signalName, waitMs }, group, group === null ? [] : groupMembers(group));
+    const telling = new Telling({ signalName, waitMs }, group, group === null ? [] : groupMembers(group), appsShareInput);
     const supervised = this.#service.control(word);
     // The leader only: see telling.ts.
     if (group !== null && supervised && word !== 'o') telling.toldByOthers(group);
@@ -158,7 +158,7 @@ export class RunitSupervisor implements Supervisor {
       // In its pause after an early end runsv has not read our word yet, and would start the app again.
       const isDown = !leaderLives && (status === null || (status.state === 'down' && status.wanted === 'down'));
       const members = group !== null && (isDown || telling?.mustLook(leaderLives)) ? groupMembers(group) : [];
-      if (members.length > 0) telling?.tellRest(members);
+      if (members.length > 0) await telling?.tellRest(members);
       else if (isDown && (await this.#strays()).length === 0) {
         // The number may be somebody else's from now on.
         rmSync(file('app.group'), { force: true });

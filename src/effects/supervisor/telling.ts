@@ -2,14 +2,15 @@
  * Who is told to stop, and when. Each process gets the stop signal once: some servers take a second one for "abort now". The
  * leader is told first, and what it does about its children is its own affair. Who has nobody above in the app that could
  * pass it on is told by us: a child whose parent ended, as under a start.sh without exec. A shell that lives on runs its trap
- * only after the command in its foreground has ended, so that command is told too. docker/lib.sh does the same.
+ * only after the command in its foreground has ended, so that command is told too. docker/telling.sh does the same.
  */
-import { isShell, type ProcessInfo, processInfo, sendSignal, signalsOf } from './process-table.ts';
+import { ignoresInterrupts, isShell, type ProcessInfo, processInfo, sendSignal, shareInput } from './process-table.ts';
 
-/** Bits of SIGINT and SIGQUIT in a signal mask. */
-const INT_AND_QUIT = 0b110n;
 /** While a shell lives, its children are looked at so often. */
 const LOOK_INTERVAL_MS = 50;
+
+/** Whether two processes have one standard input; null if that can't be seen. */
+export type ShareInput = (one: number, other: number) => Promise<boolean | null>;
 
 export class Telling {
   readonly signalName: string;
@@ -18,13 +19,21 @@ export class Telling {
   readonly #told = new Set<string>();
   readonly #unclearFrom: number;
   readonly #isLedByShell: boolean;
+  readonly #shareInput: ShareInput;
+  readonly #placed = new Map<string, 'foreground' | 'background' | 'unclear'>();
   #nextLookAt = 0;
 
   /** `members`: pids of the app's processes before anybody is told. */
-  constructor({ signalName, waitMs }: { signalName: string; waitMs: number }, leader: number | null, members: readonly number[]) {
+  constructor(
+    { signalName, waitMs }: { signalName: string; waitMs: number },
+    leader: number | null,
+    members: readonly number[],
+    shareInputOf: ShareInput = async (one, other) => shareInput(one, other),
+  ) {
     this.#isLedByShell = leader !== null && isShell(leader);
     this.signalName = signalName;
     this.#first = new Set(members);
+    this.#shareInput = shareInputOf;
     this.#unclearFrom = performance.now() + waitMs / 2;
   }
 
@@ -49,12 +58,12 @@ export class Telling {
   }
 
   /** To be called again and again while the app is waited for. */
-  tellRest(members: readonly number[]): void {
+  async tellRest(members: readonly number[]): Promise<void> {
     const alive = members.flatMap((pid) => processInfo(pid) ?? []).filter(({ isZombie }) => !isZombie);
     const pids = new Set(alive.map(({ pid }) => pid));
     for (const member of alive) {
       if (this.#told.has(key(member))) continue;
-      if (!pids.has(member.parentId) || this.#isLeftByShell(member)) this.tell(member.pid);
+      if (!pids.has(member.parentId) || (await this.#isLeftByShell(member))) this.tell(member.pid);
     }
   }
 
@@ -66,15 +75,21 @@ export class Telling {
   }
 
   /** Whether its parent is a shell that was told and lives, and will not pass the signal on. */
-  #isLeftByShell({ pid, parentId }: ProcessInfo): boolean {
-    if (!this.#first.has(pid) || !isShell(parentId)) return false;
-    const parent = processInfo(parentId);
-    const signals = signalsOf(pid);
-    if (parent === null || !this.#told.has(key(parent)) || signals === null) return false;
-    // POSIX: what a script starts in the background ignores INT and QUIT. The shell waits by `wait`, and its trap has run.
-    if ((signals.ignored & INT_AND_QUIT) !== 0n) return false;
-    // Who handles both may have ignored them before: it is told as late as leaves it some time.
-    return (signals.caught & INT_AND_QUIT) !== INT_AND_QUIT || performance.now() >= this.#unclearFrom;
+  async #isLeftByShell(member: ProcessInfo): Promise<boolean> {
+    const parent = processInfo(member.parentId);
+    if (!this.#first.has(member.pid) || parent === null || !this.#told.has(key(parent)) || !isShell(parent.pid)) return false;
+    const place = this.#placed.get(key(member)) ?? (await this.#place(member));
+    this.#placed.set(key(member), place);
+    // Where it can't be known, as late as leaves it some time.
+    return place === 'foreground' || (place === 'unclear' && performance.now() >= this.#unclearFrom);
+  }
+
+  /** POSIX: what a script starts in the background ignores INT and QUIT, and reads from /dev/null; but some programs undo the first. */
+  async #place({ pid, parentId }: ProcessInfo): Promise<'foreground' | 'background' | 'unclear'> {
+    if (ignoresInterrupts(pid)) return 'background';
+    const shares = await this.#shareInput(pid, parentId);
+    if (shares === null) return 'unclear';
+    return shares ? 'foreground' : 'background';
   }
 }
 
