@@ -1,0 +1,100 @@
+/** The image's HEALTHCHECK, in both images: by address and by command, as the updater's own check judges. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { execa } from 'execa';
+import { Container, HARDENED, PROFILES, type Profile } from '../support/docker/container.ts';
+import { docker, type Output } from '../support/docker/engine.ts';
+import { IMAGES } from '../support/docker/images.ts';
+import { derive } from '../support/docker/setup.ts';
+import { freePort } from '../support/product.ts';
+
+const BASES = { small: IMAGES.product, Debian: IMAGES.productOnDebian };
+const CHECK = '/usr/lib/self-update/healthcheck';
+const SERVER = `#!/usr/bin/env node
+const { readFileSync } = require('node:fs');
+const answer = ({ url }, response) => {
+  if (url === '/hangs') return;
+  if (url === '/redirects') return response.writeHead(302, { location: '/' }).end();
+  if (url === '/silent') return response.writeHead(200).flushHeaders();
+  if (url === '/floods') { response.writeHead(200); return setInterval(() => response.write('x'.repeat(65536)), 1); }
+  response.writeHead(url === '/empty' ? 204 : url === '/sorry' ? 503 : 200).end('fine');
+};
+require('node:http').createServer(answer).listen(process.env.PORT, '127.0.0.1');
+require('node:https').createServer({ key: readFileSync('/opt/key'), cert: readFileSync('/opt/cert') }, answer).listen(process.env.TLS_PORT, '127.0.0.1');
+`;
+let directory: string;
+
+describe("the image's health check", () => {
+  before(async () => {
+    directory = mkdtempSync(path.join(os.tmpdir(), 'health-'));
+    const [key, cert] = [path.join(directory, 'key'), path.join(directory, 'cert')];
+    const options = [
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:prime256v1',
+      '-nodes',
+      '-subj',
+      '/CN=localhost',
+      '-addext',
+      'subjectAltName=DNS:localhost',
+    ];
+    await execa('openssl', ['req', '-x509', ...options, '-keyout', key, '-out', cert]);
+    const files = { 'opt/server': SERVER, 'opt/key': readFileSync(key, 'utf8'), 'opt/cert': readFileSync(cert, 'utf8') };
+    for (const [name, base] of Object.entries(BASES)) await derive(base, `self-update-test:health-${name.toLowerCase()}`, 'COPY opt /opt', files);
+  });
+  after(async () => {
+    rmSync(directory, { recursive: true, force: true });
+    for (const name of Object.keys(BASES)) await docker(['rmi', '--force', `self-update-test:health-${name.toLowerCase()}`], { reject: false });
+  });
+
+  for (const name of Object.keys(BASES))
+    it(`judges by status and headers, within its time, and leaves nothing behind: ${name}`, async () => {
+      const tlsPort = await freePort();
+      const image = `self-update-test:health-${name.toLowerCase()}`;
+      await using container = await Container.run({ image, env: { UPDATE_APP_COMMAND: '/opt/server', TLS_PORT: String(tlsPort) } });
+      await container.until('it answers', async () => (await container.ask('/')) === 'fine');
+      const check = (env: Record<string, string>): Promise<Output> =>
+        container.exec(
+          [CHECK],
+          Object.entries({ UPDATE_HEALTH_TIMEOUT: '2', ...env }).flatMap(([key, value]) => ['--env', `${key}=${value}`]),
+        );
+      const at = (place: string) => check({ UPDATE_HEALTH_URL: `http://127.0.0.1:${container.port}${place}` });
+      for (const place of ['', '/', '/?a=b&c=d', '/empty', '/silent', '/floods'])
+        assert.deepEqual(await at(place), { exitCode: 0, stdout: '', stderr: '' }, place);
+      assert.match((await at('/redirects')).stdout, /^HTTP\/1.1 302 /);
+      assert.match((await at('/sorry')).stdout, /^HTTP\/1.1 503 /);
+      const hung = await at('/hangs');
+      assert.deepEqual([hung.exitCode, hung.stdout], [1, 'the health check took longer than 2 s']);
+      // A proxy is for the world outside.
+      assert.equal((await check({ UPDATE_HEALTH_URL: `http://localhost:${container.port}/`, http_proxy: 'http://127.0.0.1:9' })).exitCode, 0);
+
+      const secure = { UPDATE_HEALTH_URL: `https://localhost:${tlsPort}/` };
+      assert.equal((await check({ ...secure, NODE_EXTRA_CA_CERTS: '/opt/cert' })).exitCode, 0);
+      assert.match((await check(secure)).stdout, /self-signed certificate/);
+      const redirects = { UPDATE_HEALTH_URL: `https://localhost:${tlsPort}/redirects`, NODE_EXTRA_CA_CERTS: '/opt/cert' };
+      assert.deepEqual([(await check(redirects)).exitCode, (await check(redirects)).stdout], [1, 'status 302']);
+
+      assert.equal((await check({ UPDATE_HEALTH_CMD: 'true' })).exitCode, 0);
+      assert.deepEqual(
+        [(await check({ UPDATE_HEALTH_CMD: 'echo why; exit 7' })).exitCode, (await check({ UPDATE_HEALTH_CMD: 'echo why; exit 7' })).stdout],
+        [7, 'why'],
+      );
+      assert.equal((await check({ UPDATE_HEALTH_CMD: 'sleep 4001 & exit 0' })).exitCode, 0);
+      assert.equal((await check({ UPDATE_HEALTH_CMD: 'sleep 4002; true' })).exitCode, 1);
+      assert.equal((await check({ UPDATE_HEALTH_CMD: `nc -w 3 127.0.0.1 ${container.port} -e true` })).exitCode, 0);
+      const left = (await container.processes()).map(({ command }) => command).filter((command) => /sleep 400|wget|healthcheck/.test(command));
+      assert.deepEqual(left, []);
+    });
+
+  for (const profile of Object.keys(PROFILES) as Profile[])
+    it(`makes the container healthy for Docker: ${profile}, read-only, no new privileges`, async () => {
+      const port = await freePort();
+      const run = [...PROFILES[profile], ...HARDENED, '--health-interval', '1s', '--health-start-period', '0s'];
+      await using healthy = await Container.run({ port, run, env: { UPDATE_HEALTH_URL: `http://127.0.0.1:${port}/` } });
+      await healthy.until('Docker says healthy', async () => (await healthy.inspect<string>('.State.Health.Status')) === 'healthy');
+    });
+});
