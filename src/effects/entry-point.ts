@@ -1,7 +1,8 @@
-/** How a tree is started: the operator's command, else its only executable, else the one named like the repository. */
-import { readdir, stat } from 'node:fs/promises';
+/** How a tree is started: the operator's command, else its only program, else the one named like the repository. */
+import { lstat, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { Fault } from '../support/fault.ts';
+import { entryPointMissing, isLibrary } from './entry-advice.ts';
+import { checkPlatform, headOf, isProgram } from './program.ts';
 import { exists, MANIFEST_NAME } from './trees.ts';
 
 export type AppOptions = {
@@ -19,36 +20,61 @@ export type AppOptions = {
 
 export type AppCommand = { file: string; args: string[]; cwd: string };
 
-/** The command for a tree. Throws `Fault` `ENTRY_POINT_MISSING` with the advice of DESIGN §4. */
+/** The command for a tree. Throws `Fault` `ENTRY_POINT_MISSING` with advice that works. */
 export async function appCommand(tree: string, options: AppOptions): Promise<AppCommand> {
   const cwd = options.workdir ?? tree;
   // A command is the shell's business; `exec` puts the app in the shell's place, so that signals reach it.
   if (options.command !== null) return { file: '/bin/sh', args: ['-c', `exec ${options.command} "$@"`, 'sh', ...options.args], cwd };
-  return { file: await findExecutable(tree, options.repositoryName), args: [...options.args], cwd };
+  return { file: path.join(tree, await findProgram(tree, options.repositoryName)), args: [...options.args], cwd };
 }
 
-async function findExecutable(tree: string, repositoryName: string): Promise<string> {
-  const candidates = await executables(tree);
-  const [first, ...others] = candidates;
-  if (first !== undefined && others.length === 0) return path.join(tree, first);
-  const named = candidates.find((name) => name === repositoryName);
-  if (named !== undefined) return path.join(tree, named);
-  const found = candidates.length === 0 ? 'there is no executable file at its root' : `there are several: ${candidates.slice(0, 10).join(', ')}`;
-  throw new Fault(
-    'ENTRY_POINT_MISSING',
-    `it is not clear how to start this release: ${found}, none named ${repositoryName}. Set UPDATE_APP_COMMAND, for instance to "./${candidates[0] ?? 'server'}" or "node server.js"`,
+/**
+ * What can be told about the start of a tree while another version runs. Throws `Fault` `ENTRY_POINT_MISSING`, `WRONG_PLATFORM` or
+ * `INTERPRETER_MISSING`. Of a command, the first word is looked at if it is the path of a file.
+ */
+export async function checkEntryPoint(tree: string, options: AppOptions): Promise<void> {
+  const { file, cwd } = await appCommand(tree, options);
+  const searchPath = options.environment['PATH'];
+  if (options.command === null) return checkPlatform(file, searchPath);
+  const [word = ''] = /^\s*[\w./+-]+(?=\s|$)/.exec(options.command) ?? [];
+  if (!word.includes('/')) return;
+  const named = path.resolve(cwd, word.trim());
+  const stats = await stat(named).catch(() => null);
+  if (stats?.isFile() && named.startsWith(`${tree}/`)) checkPlatform(named, searchPath);
+}
+
+/**
+ * The name of the program at the tree's root: the only one, else the one named like the repository. docker/service/app/run follows the same
+ * rule; a test holds both to one table of trees.
+ */
+async function findProgram(tree: string, repositoryName: string): Promise<string> {
+  const programs = await programsIn(tree);
+  const named = programs.find(({ name }) => name.toLowerCase() === repositoryName.toLowerCase());
+  if (named !== undefined) return named.name;
+  // A link and its target, or two names of one file, are one program: it is called as the file is.
+  const [first] = programs.toSorted((a, b) => Number(a.isLink) - Number(b.isLink));
+  if (first !== undefined && programs.every(({ identity }) => identity === first.identity)) return first.name;
+  throw await entryPointMissing(
+    tree,
+    programs.map(({ name }) => name),
+    repositoryName,
   );
 }
 
-async function executables(directory: string): Promise<string[]> {
-  const names = (await readdir(directory)).filter((name) => name !== MANIFEST_NAME);
+type Program = { name: string; identity: string; isLink: boolean };
+
+/** Executable files that the kernel can start, sorted by name. */
+async function programsIn(directory: string): Promise<Program[]> {
+  const names = (await readdir(directory)).filter((name) => name !== MANIFEST_NAME && !isLibrary(name)).sort();
   const checked = await Promise.all(
-    names.map(async (name) => {
-      const stats = await stat(path.join(directory, name)).catch(() => null);
-      return stats?.isFile() && (stats.mode & 0o111) !== 0 ? name : null;
+    names.map(async (name): Promise<Program | null> => {
+      const file = path.join(directory, name);
+      const stats = await stat(file).catch(() => null);
+      if (!stats?.isFile() || (stats.mode & 0o111) === 0 || !isProgram(headOf(file, 8))) return null;
+      return { name, identity: `${stats.dev}:${stats.ino}`, isLink: (await lstat(file)).isSymbolicLink() };
     }),
   );
-  return checked.filter((name) => name !== null).sort();
+  return checked.filter((program) => program !== null);
 }
 
 /** The tree proper: a sole wrapping directory is taken off, unless a word of the command names something beside or through it. */

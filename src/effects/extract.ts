@@ -2,6 +2,7 @@
  * `extract`: unpack into a private directory → manifest last → sync → rename into `releases/` → sync both parents.
  * A crash anywhere leaves either nothing under `releases/` or a complete tree.
  */
+import { chmodSync } from 'node:fs';
 import { chmod, mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { EffectInputs } from '../machines/effects.ts';
@@ -11,10 +12,11 @@ import { refused } from './archive/rules.ts';
 import { unpack } from './archive/unpack.ts';
 import { makeReadOnly, walk } from './archive/walk.ts';
 import { ensureDirectory, removeTree, renameDurably, syncTree, writeFileDurably } from './durable.ts';
-import { type AppOptions, appCommand, unwrap } from './entry-point.ts';
+import { type AppOptions, checkEntryPoint, unwrap } from './entry-point.ts';
 import { ensureLinked, type LinkedOptions } from './linked.ts';
+import { headOf, isProgram } from './program.ts';
 import { assertSealed, type Sealed } from './seal.ts';
-import { exists, MANIFEST_NAME, type Manifest, type Places, readManifest, releasesDir, temporaryDir, treeName } from './trees.ts';
+import { exists, MANIFEST_NAME, type Manifest, type Places, readManifest, releasesDir, type TreeEntry, temporaryDir, treeName } from './trees.ts';
 
 export type ExtractDependencies = { places: Places; app: AppOptions; linked: LinkedOptions; maxUnpackedBytes: number; maxEntries: number; sealed: Sealed };
 
@@ -76,14 +78,15 @@ async function build(
   deps: ExtractDependencies,
 ): Promise<string> {
   const { app, linked, maxEntries, maxUnpackedBytes, places } = deps;
-  await unpack(archive, work, app.repositoryName, { maxEntries, maxUnpackedBytes }, signal);
+  await unpack(archive, work, { asset: release.asset.name, program: app.repositoryName }, { maxEntries, maxUnpackedBytes }, signal);
   if ((await readdir(work)).length === 0) throw refused('it is empty');
   const tree = await unwrap(work, app.command);
   // Also the name under which it is written first: a link there would be followed.
   if ((await readdir(tree)).some((file) => file.startsWith(MANIFEST_NAME))) throw refused(`it brings a ${MANIFEST_NAME}, which is ours`);
   // Megabytes go to the disk while their sums are made; the sync after the last change then has little left to do.
-  const [entries] = await Promise.all([walk(tree), syncTree(work)]);
-  await appCommand(tree, app);
+  const [found] = await Promise.all([walk(tree), syncTree(work)]);
+  const entries = withModes(tree, found);
+  await checkEntryPoint(tree, app);
   const asInstalled = await makeReadOnly(tree, entries);
   await chmod(tree, 0o755);
   await ensureLinked(tree, linked);
@@ -92,4 +95,16 @@ async function build(
   signal.throwIfAborted();
   await writeFileDurably(path.join(tree, MANIFEST_NAME), JSON.stringify(manifest), 0o444);
   return tree;
+}
+
+/** An archive that was made where files have no modes (a zip of Windows, .NET or Go) has no executable file: its programs are told by their first bytes. */
+function withModes(tree: string, entries: TreeEntry[]): TreeEntry[] {
+  const isExecutable = ({ type, mode }: TreeEntry) => type === 'file' && (mode & 0o111) !== 0;
+  if (entries.some(isExecutable)) return entries;
+  return entries.map((entry) => {
+    const file = path.join(tree, entry.path);
+    if (entry.type !== 'file' || !isProgram(headOf(file, 8))) return entry;
+    chmodSync(file, 0o555);
+    return { ...entry, mode: 0o555 };
+  });
 }

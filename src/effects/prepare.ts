@@ -4,9 +4,10 @@ import path from 'node:path';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
 import { Fault, isErrno } from '../support/fault.ts';
+import { findTool, toolFor } from './archive/tool.ts';
 import { checkAnnouncedSize } from './download.ts';
 import { ensureDirectory } from './durable.ts';
-import { type AppOptions, appCommand } from './entry-point.ts';
+import { type AppOptions, checkEntryPoint } from './entry-point.ts';
 import { loadPackages } from './packages.ts';
 import { checkSpace } from './space.ts';
 import type { Supervisor } from './supervisor/supervisor.ts';
@@ -27,12 +28,15 @@ export async function prepareSwitch({ release, from, attempt, installed }: Effec
   // An outage for nothing: a tree may have waited long, and somebody have removed it.
   if (tree === null && installed)
     throw new Fault('TREE_INCOMPLETE', `the tree of ${release.version} is gone: something removed files from UPDATE_DIR. It is fetched again`);
-  if (tree !== null) await appCommand(tree.path, app);
+  if (tree !== null) await checkEntryPoint(tree.path, app);
   // The tree is complete where the download comes first; else there has to be room for it before the app is stopped.
   else if (release.origin === 'github') {
     checkAnnouncedSize(release, maxAssetBytes);
     await checkSpace(places, release, { generous: true });
   }
+  // The name says what unpacking will need.
+  const tool = tree === null ? toolFor(release.asset.name) : null;
+  if (tool !== null) findTool(tool);
   return { type: 'switchStarted', from, to: release.version, attempt };
 }
 

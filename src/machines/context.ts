@@ -140,7 +140,7 @@ function higher(one: string | null, other: string | null, { versioning }: Policy
 }
 
 /** These say something about the bytes of a release; trying the same bytes again can't help. */
-const PERMANENT = new Set(['ARCHIVE_REFUSED', 'ARCHIVE_CORRUPT', 'ARCHIVE_TOO_LARGE', 'ASSET_TOO_LARGE', 'ENTRY_POINT_MISSING']);
+const PERMANENT = new Set(['ARCHIVE_REFUSED', 'ARCHIVE_CORRUPT', 'ARCHIVE_TOO_LARGE', 'ASSET_TOO_LARGE', 'ENTRY_POINT_MISSING', 'WRONG_PLATFORM']);
 /** These say something about this machine; they pace retries, but no release is given up for them. */
 const LOCAL = new Set([
   'NO_SPACE',
@@ -152,6 +152,9 @@ const LOCAL = new Set([
   'NO_MEMORY',
   'NO_LOCKS',
   'NOT_EXECUTABLE',
+  'TOOL_MISSING',
+  'TOOL_FAILED',
+  'INTERPRETER_MISSING',
   'SUPERVISOR_MISSING',
   'DOWNLOAD_LOST',
   'TREE_INCOMPLETE',

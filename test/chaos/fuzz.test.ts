@@ -129,7 +129,13 @@ cases(
           assert.throws(() => judge(release('2.0.0'), evidence, DIGEST_ONLY), { code: 'DIGEST_MISMATCH' });
         }
         try {
-          await unpack(file, into, 'app', { maxEntries: 500, maxUnpackedBytes: 5_000_000 }, AbortSignal.timeout(HANGS_AFTER_MS));
+          await unpack(
+            file,
+            into,
+            { asset: 'app.tar.gz', program: 'app' },
+            { maxEntries: 500, maxUnpackedBytes: 5_000_000 },
+            AbortSignal.timeout(HANGS_AFTER_MS),
+          );
           await walk(into);
           accepted += 1;
         } catch (error) {

@@ -72,7 +72,7 @@ cases('real-archives', sources, { sample: 8, group: ({ title }) => `${title.spli
     for (const directory of [packed, ours, gnu]) mkdirSync(directory);
     const file = path.join(root, 'archive');
     renameSync(await fetch(packed), file);
-    const unpacking = unpack(file, ours, 'app', LIMITS, AbortSignal.timeout(120_000)).then(() => walk(ours));
+    const unpacking = unpack(file, ours, { asset: 'app.tar.gz', program: 'app' }, LIMITS, AbortSignal.timeout(120_000)).then(() => walk(ours));
     if (HAVE_ABSOLUTE_LINKS.has(title.split(' ').at(-1) ?? '')) {
       await assert.rejects(unpacking, { code: 'ARCHIVE_REFUSED' });
       return 'refused: it has absolute links';

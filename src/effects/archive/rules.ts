@@ -17,13 +17,22 @@ export class Gate {
   readonly #seen = new Map<string, Entry['type']>();
   #entries = 0;
   #bytes = 0;
+  readonly #packedBytes: number;
+  readonly #desktopFiles = new Set<string>();
 
-  constructor(limits: Limits) {
+  /** `packedBytes`: the size of the archive. */
+  constructor(limits: Limits, packedBytes: number) {
     this.#limits = limits;
+    this.#packedBytes = packedBytes;
   }
 
   get entries(): number {
     return this.#entries;
+  }
+
+  /** Entries that macOS adds to archives by itself, by their names: `__MACOSX`, `.DS_Store`, `._x` (an AppleDouble file, if its bytes say so too). */
+  get desktopFiles(): string[] {
+    return [...this.#desktopFiles];
   }
 
   /** Throws `Fault` `ARCHIVE_REFUSED` or `ARCHIVE_TOO_LARGE`. */
@@ -34,6 +43,8 @@ export class Gate {
     // Decompression bomb: by count, and by announced size; what really comes out is counted as well.
     if (this.#entries > this.#limits.maxEntries) throw tooLarge(`more than ${this.#limits.maxEntries} entries`, 'UPDATE_MAX_ENTRIES');
     if (this.#bytes > this.#limits.maxUnpackedBytes) throw tooLarge(`more than ${this.#limits.maxUnpackedBytes} bytes unpacked`, 'UPDATE_MAX_UNPACKED_BYTES');
+    // A file with holes is as dense as zeros.
+    checkRatio(this.#bytes, this.#packedBytes);
     // Devices, FIFOs and sockets are no part of an app, and opening one can hang or worse.
     if (entry.type === 'other') throw refused(`${name} is neither a file nor a directory nor a link`);
     checkName(entry.path, name);
@@ -43,6 +54,8 @@ export class Gate {
     if (entry.type === 'link') checkLink(entry, name);
     if (entry.type === 'hardlink') this.#checkHardLink(entry, name);
     this.#seen.set(key, entry.type);
+    const desktopFile = /^(?:.*?\/)??(?:__MACOSX(?=\/|$)|(?:\.DS_Store|\._[^/]+)$)/.exec(path.posix.normalize(entry.path).replace(/\/+$/, ''))?.[0];
+    if (desktopFile !== undefined) this.#desktopFiles.add(desktopFile);
   }
 
   /** Duplicates: what was checked and what is run could be two different files, also where a file system folds names. */
@@ -91,6 +104,14 @@ function checkName(name: string, shown: string): void {
     throw refused(`${shown}… is too long a name`);
 }
 
+/** The name of a file that is kept as it is: it becomes a path in the tree. */
+export function checkBareName(name: string): string {
+  const shown = JSON.stringify(name.slice(0, 100));
+  checkName(name, shown);
+  if (name.includes('/') || name === '.' || name === '') throw refused(`${shown} is no file's name`);
+  return name;
+}
+
 /** Links may lead anywhere inside the tree. What is not plain to see here, the walk of the result looks at. */
 function checkLink(entry: Entry, name: string): void {
   const target = entry.linkTarget;
@@ -127,7 +148,7 @@ export function tooLarge(what: string, variable: string): Fault {
 export function corrupt(what: string, cause?: unknown): Fault {
   return new Fault(
     'ARCHIVE_CORRUPT',
-    `the archive can't be read (${what}): it was published damaged, or is of another format than .tar.gz, .tar.zst, .tar or .zip`,
+    `the archive can't be read (${what}): it was published damaged, or is of another format than .tar (.gz, .zst, .xz, .bz2), .zip, or a program`,
     { cause },
   );
 }

@@ -1,23 +1,17 @@
 /** Unpacks tar archives by `tar`, strictly, behind the gate. */
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import type { Readable, Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { Parser, type ReadEntry } from 'tar';
-import { Fault, isErrno, toFault } from '../../support/fault.ts';
+import type { Fault } from '../../support/fault.ts';
 import { tellGarbage } from '../memory.ts';
-import { piecesOf } from '../pieces.ts';
+import { explain } from './errors.ts';
 import { checkRatio, corrupt, type Entry, Gate, installedMode, type Limits, refused, tooLarge } from './rules.ts';
+import { type Sparse, SparseWriter, sparseOf } from './sparse.ts';
 import { TreeWriter } from './tree-writer.ts';
-
-export type Compression = 'none' | 'gzip' | 'zstd';
 
 /** Headers, padding and PAX records come on top of what is unpacked. */
 const OVERHEAD_BYTES_AN_ENTRY = 4096;
-
-/** What gzip and zstd begin with. */
-const COMPRESSED = [Buffer.from('1f8b', 'hex'), Buffer.from('28b52ffd', 'hex')];
+const BLOCK_BYTES = 512;
+/** pixz puts its index behind the end of the tar; see "File index" in its source, pixz.h. */
+const PIXZ_INDEX = Buffer.from('a64c322ed614aedb', 'hex');
 
 const TYPES: Partial<Record<string, Entry['type']>> = {
   File: 'file',
@@ -29,73 +23,142 @@ const TYPES: Partial<Record<string, Entry['type']>> = {
   Link: 'hardlink',
 };
 
-/** A piece of decompressed data: large enough that the calls between two do not count, small enough for a container's memory. */
-const PIECE_BYTES = 256 * 1024;
+/** A tar, whatever its age: the sum over its first header fits (POSIX.1-1988, and every tar since Unix version 7), or it is empty. */
+export function isTar(head: Buffer): boolean {
+  if (head.length < BLOCK_BYTES) return false;
+  const block = head.subarray(0, BLOCK_BYTES);
+  if (block.every((byte) => byte === 0)) return true;
+  const told = Number.parseInt(
+    block
+      .toString('latin1', 148, 156)
+      .replace(/[\0 ]+/g, ' ')
+      .trim(),
+    8,
+  );
+  const sum = block.reduce((total, byte, at) => total + (at >= 148 && at < 156 ? 32 : byte), 0);
+  return sum === told;
+}
 
-/** Unpacks `file` into the empty directory `into`. Throws `Fault`; what was unpacked by then is left to the caller. */
-export async function unpackTar(file: string, compression: Compression, into: string, limits: Limits, signal: AbortSignal): Promise<void> {
-  const gate = new Gate(limits);
-  const { size: packedBytes } = await stat(file);
+/**
+ * Unpacks into the empty directory `into`. `packedBytes`: what the pieces were made from. Returns the names of files that a desktop may
+ * have added. Throws `Fault`; what was unpacked by then is left to the caller.
+ */
+export async function unpackTar(pieces: AsyncIterable<Buffer>, packedBytes: number, into: string, limits: Limits, signal: AbortSignal): Promise<string[]> {
+  const gate = new Gate(limits, packedBytes);
   const tree = new TreeWriter(into);
-  const parser = parserInto(tree, gate);
+  const reader = new TarReader(tree, gate);
   let bytes = 0;
-  const consume = async (pieces: AsyncIterable<Buffer>): Promise<void> => {
+  try {
     for await (const piece of pieces) {
-      // Decompression bomb: node-tar would unpack a second layer by itself, behind the back of this count.
-      if (bytes === 0 && COMPRESSED.some((magic) => piece.subarray(0, magic.length).equals(magic))) throw corrupt('it is compressed twice');
+      signal.throwIfAborted();
       bytes += piece.length;
       // What really comes out, whatever the headers claim.
       if (bytes > limits.maxUnpackedBytes + OVERHEAD_BYTES_AN_ENTRY * (gate.entries + 1))
         throw tooLarge(`more than ${limits.maxUnpackedBytes} bytes unpacked`, 'UPDATE_MAX_UNPACKED_BYTES');
       checkRatio(bytes, packedBytes);
-      parser.write(piece);
+      reader.write(piece);
       tellGarbage(piece.length);
     }
-    parser.end();
+    reader.end();
     tree.finish();
-  };
-  try {
-    await pipeline([...decompressed(file, compression), consume] as never, { signal });
   } catch (error) {
     signal.throwIfAborted();
     throw explain(error);
   } finally {
     tree.closeFile();
   }
+  return gate.desktopFiles;
 }
 
-/** Everything in it is synchronous: what goes wrong is thrown by the parser's own `write` and `end`. */
-function parserInto(tree: TreeWriter, gate: Gate): Parser {
-  return new Parser({
-    // Bad entries only warn by default.
-    strict: true,
-    filter: (_path, entry) => {
-      gate.admit(describe(entry as ReadEntry));
-      return true;
-    },
-    onReadEntry: (entry) => write(entry, tree),
-  })
-    .on('error', (error: unknown) => {
-      throw error;
+/**
+ * Everything in it is synchronous: what goes wrong is thrown by the parser's own `write` and `end`. The parser gets headers and bodies one
+ * by one, so that the place is known where the archive ends: it would keep in memory whatever follows.
+ */
+class TarReader {
+  readonly #tree: TreeWriter;
+  readonly #parser: Parser;
+  #entry: ReadEntry | null = null;
+  #offset = 0;
+  /** `indexed`: what follows is nobody's content. */
+  #state: 'reading' | 'ended' | 'indexed' = 'reading';
+  /** From the PAX header before an entry. */
+  #sparse: Sparse | null = null;
+
+  constructor(tree: TreeWriter, gate: Gate) {
+    this.#tree = tree;
+    this.#parser = new Parser({
+      // Bad entries only warn by default.
+      strict: true,
+      filter: (_path, entry) => {
+        gate.admit(describe(entry as ReadEntry, this.#sparse));
+        return true;
+      },
+      onReadEntry: (entry) => {
+        this.#entry = entry;
+        const sparse = this.#sparse;
+        this.#sparse = null;
+        writeEntry(entry, sparse, tree);
+      },
     })
-    .on('ignoredEntry', (entry: ReadEntry) => {
-      // Complete versions only: what node-tar passes over in silence (sparse files, kinds it does not know) is missing afterwards.
-      throw refused(`${JSON.stringify(entry.path.slice(0, 100))} is of a kind that can't be unpacked (${entry.type})`);
-    });
+      .on('error', (error: unknown) => {
+        throw error;
+      })
+      .on('meta', (text: string) => {
+        this.#sparse = sparseOf(text) ?? this.#sparse;
+      })
+      .on('eof', () => {
+        this.#state = 'ended';
+      })
+      .on('ignoredEntry', (entry: ReadEntry) => {
+        // Complete versions only: what node-tar passes over in silence (GNU's own sparse files, kinds it does not know) is missing afterwards.
+        throw unknownKind(entry);
+      });
+  }
+
+  write(piece: Buffer): void {
+    for (let at = 0; at < piece.length; ) {
+      if (this.#state !== 'reading') {
+        this.#checkRest(piece.subarray(at));
+        return;
+      }
+      const length = this.#entry?.blockRemain || BLOCK_BYTES - (this.#offset % BLOCK_BYTES);
+      const part = piece.subarray(at, at + length);
+      at += part.length;
+      this.#offset += part.length;
+      this.#parser.write(part);
+    }
+  }
+
+  end(): void {
+    this.#parser.end();
+    this.#tree.closeFile();
+  }
+
+  /** Zeros fill up a record. Another archive, or half of this one, would be missing in silence. */
+  #checkRest(rest: Buffer): void {
+    if (this.#state === 'indexed') return;
+    const at = rest.findIndex((byte) => byte !== 0);
+    if (at < 0) return;
+    if (!rest.subarray(at, at + PIXZ_INDEX.length).equals(PIXZ_INDEX)) throw corrupt('something follows its end: another archive, perhaps');
+    this.#state = 'indexed';
+  }
 }
 
-function write(entry: ReadEntry, tree: TreeWriter): void {
-  const { path: name, linkpath = '' } = entry;
+function writeEntry(entry: ReadEntry, sparse: Sparse | null, tree: TreeWriter): void {
+  const { linkpath = '' } = entry;
+  const name = sparse?.path ?? entry.path;
   switch (TYPES[entry.type]) {
     case 'directory':
       tree.makeDirectory(name);
       break;
-    case 'file':
+    case 'file': {
       // Not setuid, not writable: what it is to be when installed.
       tree.openFile(name, installedMode('file', entry.mode ?? 0o644));
-      entry.on('data', (piece) => tree.write(piece));
-      entry.on('end', () => tree.closeFile());
+      const holes = sparse && new SparseWriter(sparse, tree);
+      entry.on('data', (piece) => (holes ?? tree).write(piece));
+      entry.on('end', () => (holes ? holes.end() : tree.closeFile()));
       return;
+    }
     case 'hardlink':
       tree.linkFile(name, linkpath);
       break;
@@ -103,44 +166,23 @@ function write(entry: ReadEntry, tree: TreeWriter): void {
       tree.addLink(name, linkpath);
       break;
     default:
-      throw refused(`${JSON.stringify(name.slice(0, 100))} is of a kind that can't be unpacked (${entry.type})`);
+      throw unknownKind(entry);
   }
   entry.resume();
 }
 
-function decompressed(file: string, compression: Compression): [AsyncIterable<Buffer>, Transform] | [Readable] {
-  // One piece at a time is taken in, and read anew once it was decompressed.
-  const options = { chunkSize: PIECE_BYTES, writableHighWaterMark: 0 };
-  switch (compression) {
-    case 'gzip':
-      return [piecesOf(file), createGunzip(options)];
-    case 'zstd':
-      return [piecesOf(file), createZstdDecompress(options)];
-    case 'none':
-      // node-tar keeps what a piece has of the next header.
-      return [createReadStream(file, { highWaterMark: PIECE_BYTES })];
-    default:
-      return compression satisfies never;
-  }
+function unknownKind({ path: name, type }: ReadEntry): Fault {
+  const shown = JSON.stringify(name.slice(0, 100));
+  if ((type as string) !== 'SparseFile') return refused(`${shown} is of a kind that can't be unpacked (${type})`);
+  return refused(`${shown} is stored with holes in GNU's old format (\`tar --sparse\`, which \`tar --format=pax\` or no \`--sparse\` avoids)`);
 }
 
-function describe(entry: ReadEntry): Entry {
+function describe(entry: ReadEntry, sparse: Sparse | null): Entry {
   const type = TYPES[entry.type] ?? 'other';
+  const name = sparse?.path ?? entry.path;
   // A size that is no number would count as none, and what follows as the next header.
   if (type === 'file' && !(Number.isSafeInteger(entry.header.size) && (entry.header.size ?? -1) >= 0))
-    throw corrupt(`the size of ${JSON.stringify(entry.path.slice(0, 100))} is none`);
-  return { path: entry.path, type, mode: entry.mode ?? 0, sizeBytes: type === 'file' ? entry.size : 0, linkTarget: entry.linkpath ?? '' };
-}
-
-/** Errors of the disk stay what they are; everything else is the archive's. */
-function explain(error: unknown): Fault {
-  if (error instanceof Fault) return error;
-  const { syscall, code } = error as NodeJS.ErrnoException;
-  if (syscall === 'link' && code === 'ENOENT') return refused('it has a hard link to something that is no file of it');
-  // In an empty directory of our own that is no trouble of the disk's.
-  if (isErrno(error, 'EEXIST', 'EISDIR', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG')) return refused("some of its entries are in each other's way");
-  const known = toFault(error, 'ARCHIVE_CORRUPT');
-  if (known.code !== 'ARCHIVE_CORRUPT') return known;
-  if (syscall !== undefined) return new Fault('DISK_ERROR', known.message, { cause: error });
-  return corrupt(known.message.split('\n')[0] ?? '', error);
+    throw corrupt(`the size of ${JSON.stringify(name.slice(0, 100))} is none`);
+  const sizeBytes = type === 'file' ? (sparse?.sizeBytes ?? entry.size) : 0;
+  return { path: name, type, mode: entry.mode ?? 0, sizeBytes, linkTarget: entry.linkpath ?? '' };
 }

@@ -3,7 +3,7 @@
  * through the thread pool takes ten times that for each of the three calls of a small file. Whoever calls reads and decompresses in
  * the thread pool meanwhile, and the event loop has its turn between two pieces. Nothing goes on after the call that failed.
  */
-import { closeSync, fchmodSync, linkSync, mkdirSync, openSync, symlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, fchmodSync, ftruncateSync, linkSync, mkdirSync, openSync, symlinkSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 
 export class TreeWriter {
@@ -29,6 +29,17 @@ export class TreeWriter {
 
   write(piece: Uint8Array): void {
     if (this.#open !== null) writeFileSync(this.#open.descriptor, piece);
+  }
+
+  /** For a file with holes: the piece's place in it, in bytes. */
+  writeAt(piece: Uint8Array, position: number): void {
+    if (this.#open === null) return;
+    for (let at = 0; at < piece.length; ) at += writeSync(this.#open.descriptor, piece, at, piece.length - at, position + at);
+  }
+
+  /** What was not written up to here is a hole, and reads as zeros. */
+  setSize(sizeBytes: number): void {
+    if (this.#open !== null) ftruncateSync(this.#open.descriptor, sizeBytes);
   }
 
   closeFile(): void {

@@ -6,8 +6,8 @@ import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { crc32 } from 'node:zlib';
 import * as yauzl from 'yauzl';
-import { Fault, isErrno, toFault } from '../../support/fault.ts';
-import { checkRatio, corrupt, type Entry, Gate, installedMode, type Limits, refused } from './rules.ts';
+import { explain } from './errors.ts';
+import { checkRatio, corrupt, type Entry, Gate, installedMode, type Limits } from './rules.ts';
 
 /** st_mode's file type, in the upper half of the external attributes where Unix made the archive. */
 const S_IFMT = 0o170000;
@@ -17,9 +17,10 @@ const S_IFDIR = 0o040000;
 /** PATH_MAX: no link's target is longer. */
 const MOST_LINK_BYTES = 4096;
 
-export async function unpackZip(file: string, into: string, limits: Limits, signal: AbortSignal): Promise<void> {
-  const gate = new Gate(limits);
+/** Returns the names of files that a desktop may have added. */
+export async function unpackZip(file: string, into: string, limits: Limits, signal: AbortSignal): Promise<string[]> {
   const { size: packedBytes } = await stat(file);
+  const gate = new Gate(limits, packedBytes);
   let announced = 0;
   try {
     const zip = await open(file);
@@ -35,11 +36,9 @@ export async function unpackZip(file: string, into: string, limits: Limits, sign
     }
   } catch (error) {
     signal.throwIfAborted();
-    // In an empty directory of our own that is no trouble of the disk's.
-    if (isErrno(error, 'EEXIST', 'EISDIR', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG')) throw refused("some of its entries are in each other's way");
-    const fault = toFault(error, 'ARCHIVE_CORRUPT');
-    throw fault.code === 'ARCHIVE_CORRUPT' && !(error instanceof Fault) ? corrupt(fault.message, error) : fault;
+    throw explain(error);
   }
+  return gate.desktopFiles;
 }
 
 async function unpackEntry(zip: yauzl.ZipFile, entry: yauzl.Entry, into: string, gate: Gate, signal: AbortSignal): Promise<void> {

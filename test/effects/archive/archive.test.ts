@@ -48,10 +48,10 @@ async function zip(build: (file: yazl.ZipFile) => void): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-async function unpacked(bytes: Buffer, limits = LIMITS): Promise<void> {
+async function unpacked(bytes: Buffer, limits = LIMITS, name = 'app.tar.gz'): Promise<void> {
   const file = path.join(root, 'archive');
   writeFileSync(file, bytes);
-  await unpack(file, into, 'app', limits, AbortSignal.timeout(20_000));
+  await unpack(file, into, { asset: name, program: 'app' }, limits, AbortSignal.timeout(20_000));
   await walk(into);
 }
 

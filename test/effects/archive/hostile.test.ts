@@ -101,6 +101,10 @@ const hardlink = (name: string, linkpath: string): TarEntry => ({ path: name, ty
 const S_IFLNK = 0o120777;
 
 const REFUSED: Record<string, Make> = {
+  // What follows the end would be missing in silence.
+  'a second archive behind the end of the first': (victim) => Buffer.concat([tar(victim.app), tar({ path: 'x', body: 'x' })]),
+  'a second gzip behind the first': (victim) => Buffer.concat([gzipSync(tar(victim.app)), gzipSync(tar({ path: 'x', body: 'x' }))]),
+  'rubbish behind the end': (victim) => Buffer.concat([tar(victim.app), noise(5000)]),
   // Names that lead out.
   '..': withApp({ path: '..', body: 'x' }),
   '../outside': withApp({ path: '../outside', body: 'x' }),
@@ -285,18 +289,6 @@ const HARMLESS: Record<string, { make: Make; check?: (tree: string) => void }> =
       return named;
     },
   },
-  'a second archive behind the end of the first, which nobody reads': {
-    make: (victim) => Buffer.concat([tar(victim.app), tar({ path: '../outside', body: 'x' })]),
-    check: (tree) =>
-      assert.deepEqual(
-        readdirSync(tree).filter((name) => !name.startsWith('.')),
-        ['app'],
-      ),
-  },
-  'a second gzip behind the first, likewise': {
-    make: (victim) => Buffer.concat([gzipSync(tar(victim.app)), gzipSync(tar({ path: '../outside', body: 'x' }))]),
-  },
-  'rubbish behind the end': { make: (victim) => Buffer.concat([tar(victim.app), noise(5000)]) },
   'a zip with a comment': { make: (victim) => zip([appOf(victim)], { comment: 'PK\u0005\u0006 ../outside' }) },
   'a zip whose local header has another name: its directory counts': {
     make: (victim) => zip([{ ...appOf(victim), localName: '../' }]),
