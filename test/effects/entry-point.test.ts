@@ -1,0 +1,185 @@
+/** Which program of a tree is started: the updater and the image's shell script answer alike; and advice works when it is followed. */
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, linkSync, mkdirSync, mkdtempSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { removeTree } from '../../src/effects/durable.ts';
+import { appCommand, checkEntryPoint, unwrap } from '../../src/effects/entry-point.ts';
+import { checkPlatform } from '../../src/effects/program.ts';
+
+const RUN = readFileSync(path.join(import.meta.dirname, '..', '..', 'docker', 'service', 'app', 'run'), 'utf8');
+const FIND_ENTRY = /^find_entry\(\) \{$[\s\S]*?^\}$/m.exec(RUN)?.[0] ?? '';
+const ELF = readFileSync('/bin/true');
+const SCRIPT = '#!/bin/sh\necho started\n';
+
+let tree: string;
+beforeEach(() => {
+  tree = mkdtempSync(path.join(os.tmpdir(), 'entry-'));
+});
+afterEach(() => removeTree(tree));
+
+type File = string | Buffer | { content: string | Buffer; mode: number } | { link: string } | { hardlink: string };
+const exec = (content: string | Buffer) => ({ content, mode: 0o755 });
+
+function plant(files: Record<string, File>): void {
+  for (const [name, file] of Object.entries(files)) {
+    const target = path.join(tree, name);
+    mkdirSync(path.dirname(target), { recursive: true });
+    if (typeof file === 'string' || Buffer.isBuffer(file)) writeFileSync(target, file);
+    else if ('link' in file) symlinkSync(file.link, target);
+    else if ('hardlink' in file) linkSync(path.join(tree, file.hardlink), target);
+    else {
+      writeFileSync(target, file.content);
+      chmodSync(target, file.mode);
+    }
+  }
+}
+
+const options = (command: string | null = null, repositoryName = 'app') => ({
+  command,
+  repositoryName,
+  workdir: null,
+  args: [],
+  environment: { PATH: `${path.dirname(process.execPath)}:/usr/bin:/bin` },
+});
+
+const byUpdater = async (name: string): Promise<string | null> =>
+  appCommand(tree, options(null, name)).then(
+    ({ file }) => path.relative(tree, file),
+    () => null,
+  );
+
+function byShell(name: string): string | null {
+  const { status, stdout } = spawnSync('busybox', ['sh', '-c', `set -u\n${FIND_ENTRY}\nfind_entry "$1" "$2"`, 'sh', tree, name], { encoding: 'utf8' });
+  return status === 0 && stdout !== '' ? path.relative(tree, stdout) : null;
+}
+
+const TREES: Record<string, { files: Record<string, File>; repository?: string; starts: string | null }> = {
+  'the only program': { files: { server: exec(ELF), README: 'x' }, starts: 'server' },
+  'a script': { files: { run: exec(SCRIPT) }, starts: 'run' },
+  'a program with the platform in its name': { files: { 'app-linux-amd64': exec(ELF), LICENSE: 'x' }, starts: 'app-linux-amd64' },
+  'a program whose name begins with a dot': { files: { '.app': exec(ELF) }, starts: '.app' },
+  'everything executable, as some packers have it': { files: { server: exec(ELF), LICENSE: exec('MIT'), 'data.json': exec('{}'), empty: exec('') }, starts: 'server' },
+  'a text of two bytes that is executable': { files: { server: exec(ELF), x: exec('ab') }, starts: 'server' },
+  'libraries beside it': { files: { server: exec(ELF), 'libx.so': exec(ELF), 'liby.so.1.2': exec(ELF) }, starts: 'server' },
+  'several, one named like the repository': { files: { app: exec(ELF), helper: exec(ELF), 'install.sh': exec(SCRIPT) }, starts: 'app' },
+  'named like the repository in other letters': { files: { Radarr: exec(ELF), ffprobe: exec(`${SCRIPT}\n`) }, repository: 'radarr', starts: 'Radarr' },
+  'several, none named like it': { files: { one: exec(ELF), two: exec(SCRIPT) }, starts: null },
+  'a link and its target': { files: { 'server-1.0': exec(ELF), server: { link: 'server-1.0' } }, starts: 'server-1.0' },
+  'a link that sorts first, and its target': { files: { 'server-1.0': exec(ELF), aserver: { link: 'server-1.0' } }, starts: 'server-1.0' },
+  'a link named like the repository': { files: { 'app-1.0': exec(ELF), app: { link: 'app-1.0' } }, starts: 'app' },
+  'two names of one file': { files: { a: exec(ELF), b: { hardlink: 'a' } }, starts: 'a' },
+  'a link into a folder': { files: { 'bin/real': exec(ELF), server: { link: 'bin/real' } }, starts: 'server' },
+  'a link that leads nowhere': { files: { server: exec(ELF), dead: { link: 'nothing' } }, starts: 'server' },
+  'a link and another program': { files: { one: exec(ELF), two: { link: 'one' }, three: exec(SCRIPT) }, starts: null },
+  'a folder named like the repository': { files: { 'app/x': 'x', server: exec(ELF) }, starts: 'server' },
+  'a file named like it that is not executable': { files: { app: ELF, one: exec(ELF), two: exec(SCRIPT) }, starts: null },
+  'nothing executable': { files: { 'server.js': 'x' }, starts: null },
+  'a script without #!': { files: { run: exec('echo hi\n') }, starts: null },
+  'a name with blanks': { files: { 'my server': exec(ELF) }, starts: 'my server' },
+  'an empty tree': { files: {}, starts: null },
+};
+
+describe(`the program of ${Object.keys(TREES).length} trees, by the updater and by the image's shell`, { concurrency: false }, () => {
+  for (const [title, { files, repository = 'app', starts }] of Object.entries(TREES))
+    it(title, async () => {
+      assert.notEqual(FIND_ENTRY, '');
+      plant(files);
+      assert.equal(await byUpdater(repository), starts);
+      assert.equal(byShell(repository), starts);
+    });
+});
+
+const JS = "console.log('started')\n";
+const ADVISED: Record<string, { files: Record<string, File>; advice: string }> = {
+  'several programs': { files: { one: exec(SCRIPT), two: exec(ELF) }, advice: './one' },
+  'one further down': { files: { 'bin/tool': exec(SCRIPT), 'lib/x': 'x', README: 'x' }, advice: './bin/tool' },
+  'one further down, with a blank in its name': { files: { 'my bin/tool': exec(SCRIPT), README: 'x' }, advice: "'my bin/tool'" },
+  'a Node app': { files: { 'server.js': JS, 'a.js': 'throw 1', 'package.json': '{}' }, advice: 'node server.js' },
+  'one .mjs with its version in its name': { files: { 'app-1.2.3.mjs': JS }, advice: 'node *.mjs' },
+  'a script without #!': { files: { run: exec('echo started\n') }, advice: 'sh ./run' },
+};
+
+describe('advice about what to start works when it is followed', { concurrency: false }, () => {
+  for (const [title, { files, advice }] of Object.entries(ADVISED))
+    it(title, async () => {
+      plant(files);
+      const fault = await checkEntryPoint(tree, options()).then(
+        () => assert.fail('it was started'),
+        (error: Error & { code: string }) => error,
+      );
+      assert.equal(fault.code, 'ENTRY_POINT_MISSING');
+      const command = / for instance to: (.+)$/.exec(fault.message)?.[1] ?? '';
+      assert.ok(command.includes(advice), fault.message);
+      await checkEntryPoint(tree, options(command));
+      const { file, args, cwd } = await appCommand(tree, options(command));
+      assert.equal(execFileSync(file, args, { cwd, encoding: 'utf8', env: options().environment }), 'started\n');
+    });
+
+  it('a jar: by a pattern, so that it goes on to fit', async () => {
+    plant({ 'app-1.2.3.jar': 'PK' });
+    await assert.rejects(checkEntryPoint(tree, options()), { message: /for instance to: java -jar \*\.jar$/ });
+    assert.equal(await unwrap(tree, 'java -jar *.jar'), tree);
+  });
+
+  it('none where nothing in it can be started', async () => {
+    plant({ README: 'x', 'data.bin': 'x' });
+    await assert.rejects(checkEntryPoint(tree, options()), { code: 'ENTRY_POINT_MISSING', message: /UPDATE_APP_COMMAND to the command that starts it$/ });
+  });
+});
+
+describe('the entry file is compared with this machine', { concurrency: false }, () => {
+  const here = { os: 'linux', arch: 'x64', emulators: '/nonexistent' } as const;
+  const elf = (machine: number, { bits = 2, order = 1 } = {}) => {
+    const bytes = Buffer.from(ELF);
+    bytes[4] = bits;
+    bytes[5] = order;
+    bytes.writeUInt16LE(machine, 18);
+    return exec(bytes);
+  };
+  for (const [title, { file, code }] of Object.entries({
+    'a program of another processor': { file: elf(183), code: 'WRONG_PLATFORM' },
+    'one of RISC-V': { file: elf(243), code: 'WRONG_PLATFORM' },
+    'one of the other byte order': { file: elf(62, { order: 2 }), code: 'WRONG_PLATFORM' },
+    'one of 32 bits for a processor of 64': { file: elf(62, { bits: 1 }), code: 'WRONG_PLATFORM' },
+    'one of macOS': { file: exec(Buffer.from('cffaedfe07000001', 'hex')), code: 'WRONG_PLATFORM' },
+    'one of Windows': { file: exec('MZ\u0090\0\u0003'), code: 'WRONG_PLATFORM' },
+    'a script whose interpreter is missing': { file: exec('#!/opt/none/python3 -u\n'), code: 'INTERPRETER_MISSING' },
+    'a script whose env finds nothing': { file: exec('#!/usr/bin/env -S none-such --flag\n'), code: 'INTERPRETER_MISSING' },
+    'a script with line ends of Windows': { file: exec('#!/bin/sh\r\necho\r\n'), code: 'INTERPRETER_MISSING' },
+  }))
+    it(`${title}: ${code}`, () => {
+      plant({ app: file });
+      assert.throws(() => checkPlatform(path.join(tree, 'app'), '/usr/bin:/bin', here), { code });
+    });
+
+  it('a program whose linker is missing says which libc it wants', () => {
+    const bytes = Buffer.from(ELF);
+    const at = bytes.indexOf('/lib64/ld-linux');
+    bytes.write('/lib/ld-musl-x86_64.so.1\0', at);
+    plant({ app: exec(bytes) });
+    assert.throws(() => checkPlatform(path.join(tree, 'app'), undefined, here), { code: 'INTERPRETER_MISSING', message: /musl.*UPDATE_ASSET/ });
+  });
+
+  it('passes what can run: its own, its 32-bit relative, scripts by env, and any where an emulator is registered', () => {
+    mkdirSync(path.join(tree, 'binfmt'));
+    writeFileSync(path.join(tree, 'binfmt', 'qemu-aarch64'), 'enabled');
+    plant({ own: exec(ELF), relative: elf(3, { bits: 1 }), env: exec('#!/usr/bin/env sh\n'), foreign: elf(183) });
+    for (const name of ['own', 'relative', 'env']) checkPlatform(path.join(tree, name), '/usr/bin:/bin', here);
+    checkPlatform(path.join(tree, 'foreign'), undefined, { ...here, emulators: path.join(tree, 'binfmt') });
+  });
+
+  it('also where a command names it, and not where the command names a program of the image', async () => {
+    plant({ 'bin/app': elf(50), x: 'x' });
+    await assert.rejects(checkEntryPoint(tree, options('./bin/app --port 80')), { code: 'WRONG_PLATFORM' });
+    await assert.rejects(checkEntryPoint(tree, options('bin/app')), { code: 'WRONG_PLATFORM' });
+    for (const command of ['/bin/sh ./bin/app', 'node server.js', 'X=1 ./bin/app', '"./bin/app"']) await checkEntryPoint(tree, options(command));
+  });
+
+  it('finds what a real binary needs, from its header of any size', () => {
+    renameSync(execFileSync('sh', ['-c', 'cp "$0" "$1/node" && echo "$1/node"', process.execPath, tree], { encoding: 'utf8' }).trim(), path.join(tree, 'app'));
+    checkPlatform(path.join(tree, 'app'), undefined, here);
+  });
+});
