@@ -13,9 +13,30 @@ const BUNDLED = path.join(import.meta.dirname, '..', '..', 'test', 'support', 'c
 const SIZES_MB = [50, 500];
 const FILES = 20_000;
 
-type Format = { name: string; pack: string; unpack: string };
-const GZIP: Format = { name: 'gz', pack: 'gzip -1', unpack: 'gzip -d' };
-const ZSTD: Format = { name: 'zst', pack: 'zstd -q -1', unpack: 'zstd -d -q' };
+/** `ending`: of the asset's name. `unpack`: from standard input into the directory $into. A `bare` one is the program alone. */
+type Format = { ending: string; pack: string; unpack: string; bare?: true };
+const tarOf = (name: string, pack: string, unpack: string): Format => ({
+  ending: `.tar.${name}`,
+  pack: `tar -c . | ${pack}`,
+  unpack: `${unpack} | tar -x -C $into`,
+});
+const bareOf = (name: string, pack: string, unpack: string): Format => ({
+  ending: `.${name}`,
+  pack: `${pack} < app`,
+  unpack: `${unpack} > $into/app`,
+  bare: true,
+});
+const GZIP = tarOf('gz', 'gzip -1', 'gzip -d');
+const ZSTD = tarOf('zst', 'zstd -q -1', 'zstd -d -q');
+/** What goes through a tool of the platform's, and what is one program. */
+const OTHERS = [
+  tarOf('xz', 'xz -1', 'xz -d'),
+  tarOf('bz2', 'bzip2 -1', 'bzip2 -d'),
+  { ending: '.zip', pack: 'zip -q -1 -r - .', unpack: 'cat > $into.zip && unzip -q $into.zip -d $into' },
+  bareOf('gz', 'gzip -1', 'gzip -d'),
+  bareOf('xz', 'xz -1', 'xz -d'),
+] as const satisfies readonly Format[];
+const OTHERS_MB = 50;
 
 async function timed(run: () => Promise<unknown>): Promise<number> {
   const startedAt = performance.now();
@@ -26,14 +47,25 @@ async function timed(run: () => Promise<unknown>): Promise<number> {
 const shell = (script: string) => execa('bash', ['-o', 'pipefail', '-c', script]);
 
 /** An archive of the app and of what `fill` puts beside it. */
-async function archiveOf(fill: (directory: string) => void, version: string, port: number, { pack, name }: Format): Promise<{ file: string; name: string }> {
+async function archiveOf(
+  fill: (directory: string) => void,
+  version: string,
+  port: number,
+  { pack, ending, bare }: Format,
+): Promise<{ file: string; name: string }> {
   const directory = mkdtempSync(path.join(os.tmpdir(), 'bench-'));
   mkdirSync(path.join(directory, 'in'));
   fill(path.join(directory, 'in'));
-  writeFileSync(path.join(directory, 'in', 'app'), appSource({ version, port }), { mode: 0o755 });
-  await shell(`tar -C ${directory}/in -c . | ${pack} > ${directory}/out`);
+  const padding = path.join(directory, 'in', 'padding.bin');
+  // A program alone carries its weight in itself: behind the script's end nobody reads.
+  const source = bare
+    ? Buffer.concat([Buffer.from(`${appSource({ version, port })}/*`), readFileSync(padding).filter((byte) => byte !== 0x2a), Buffer.from('*/')])
+    : appSource({ version, port });
+  writeFileSync(path.join(directory, 'in', 'app'), source, { mode: 0o755 });
+  if (bare) rmSync(padding);
+  await shell(`cd ${directory}/in && (${pack}) > ${directory}/out`);
   rmSync(path.join(directory, 'in'), { recursive: true });
-  return { file: path.join(directory, 'out'), name: `app.tar.${name}` };
+  return { file: path.join(directory, 'out'), name: `app${ending}` };
 }
 
 /** Facts stamp the moments: from the release found to the complete tree on disk. */
@@ -88,7 +120,7 @@ async function beside(
     const url = `${product.github.url}/storage/${release.assets[0]?.id}`;
     const into = path.join(product.root, `reference-${run}`);
     const source = withNetwork ? `curl -sSL ${url} | tee >(sha256sum > ${product.root}/sum)` : `cat ${file}`;
-    theirs.push(await timed(() => shell(`mkdir ${into} && ${source} | ${format.unpack} | tar -x -C ${into} && sync -f ${into}`)));
+    theirs.push(await timed(() => shell(`into=${into}; mkdir $into && ${source} | (${format.unpack}) && sync -f $into`)));
     product.github.releases.splice(0);
     if (!keepsAll) rmSync(into, { recursive: true });
   }
@@ -98,11 +130,11 @@ async function beside(
 
 async function speed(megabytes: number, format: Format): Promise<Row> {
   const { ours, theirs } = await beside(filled(megabytes), format, { withNetwork: true, keepsAll: false });
-  const name = `curl \\| tee >(sha256sum) \\| ${format.unpack} \\| tar -x; sync`;
+  const name = `curl \\| tee >(sha256sum) \\| ${format.unpack.replaceAll('|', '\\|').replaceAll('$into', 'x')}; sync`;
   // A speed of 0.9 of the reference's.
   const goal = 1 / 0.9;
   return {
-    what: `${megabytes} MB in .tar.${format.name}`,
+    what: `${megabytes} MB in ${format.ending}${format.bare ? ' alone' : ''}`,
     unit: 'ms',
     measured: figuresOf(ours),
     reference: { name, figures: figuresOf(theirs) },
@@ -148,7 +180,7 @@ async function memory(megabytes: number, format: Format): Promise<Row> {
   }
   const reference = { name: 'the same updater, idle', figures: figuresOf(idle) };
   return {
-    what: `memory at an update of ${megabytes} MB, .${format.name}`,
+    what: `memory at an update of ${megabytes} MB, ${format.ending}${format.bare ? ' alone' : ''}`,
     unit: 'MB',
     measured: figuresOf(above),
     reference,
@@ -160,7 +192,9 @@ async function memory(megabytes: number, format: Format): Promise<Row> {
 export async function pipeline(): Promise<Row[]> {
   const rows: Row[] = [];
   for (const megabytes of SIZES_MB) for (const format of [GZIP, ZSTD]) rows.push(await speed(megabytes, format));
+  for (const format of OTHERS) rows.push(await speed(OTHERS_MB, format));
   rows.push(await smallFiles());
   for (const megabytes of SIZES_MB) for (const format of [GZIP, ZSTD]) rows.push(await memory(megabytes, format));
+  for (const format of OTHERS) rows.push(await memory(OTHERS_MB, format));
   return rows;
 }

@@ -61,7 +61,10 @@ const TREES: Record<string, { files: Record<string, File>; repository?: string; 
   'a script': { files: { run: exec(SCRIPT) }, starts: 'run' },
   'a program with the platform in its name': { files: { 'app-linux-amd64': exec(ELF), LICENSE: 'x' }, starts: 'app-linux-amd64' },
   'a program whose name begins with a dot': { files: { '.app': exec(ELF) }, starts: '.app' },
-  'everything executable, as some packers have it': { files: { server: exec(ELF), LICENSE: exec('MIT'), 'data.json': exec('{}'), empty: exec('') }, starts: 'server' },
+  'everything executable, as some packers have it': {
+    files: { server: exec(ELF), LICENSE: exec('MIT'), 'data.json': exec('{}'), empty: exec('') },
+    starts: 'server',
+  },
   'a text of two bytes that is executable': { files: { server: exec(ELF), x: exec('ab') }, starts: 'server' },
   'libraries beside it': { files: { server: exec(ELF), 'libx.so': exec(ELF), 'liby.so.1.2': exec(ELF) }, starts: 'server' },
   'several, one named like the repository': { files: { app: exec(ELF), helper: exec(ELF), 'install.sh': exec(SCRIPT) }, starts: 'app' },

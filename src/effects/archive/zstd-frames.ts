@@ -18,13 +18,22 @@ const CONTENT_SIZE_BYTES = [0, 2, 4, 8] as const;
 /** The same bytes; no part reaches over the end of a frame. Throws `Fault` `ARCHIVE_CORRUPT` where no frame begins that should. */
 export async function* cutAtFrames(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const frames = new FrameReader();
+  let hasBegun = false;
+  let isPadding = false;
   for await (const piece of pieces) {
     let from = 0;
-    for (const end of frames.endsIn(piece)) {
+    // No frame begins with a zero: bsdtar fills up what it writes into a pipe.
+    const mayPad = () => hasBegun && frames.isComplete && piece[from] === 0;
+    isPadding ||= mayPad();
+    for (const end of isPadding ? [] : frames.endsIn(piece)) {
       yield piece.subarray(from, end);
       from = end;
+      hasBegun = true;
+      isPadding = mayPad();
+      if (isPadding) break;
     }
-    if (from < piece.length) yield piece.subarray(from);
+    if (isPadding && piece.subarray(from).some((byte) => byte !== 0)) throw corrupt('something follows its end');
+    if (!isPadding && from < piece.length) yield piece.subarray(from);
   }
   if (!frames.isComplete) throw corrupt('it ends in the middle of a zstd frame');
 }
