@@ -270,7 +270,10 @@ export async function localRelease(file: string, policy: Policy): Promise<Releas
   if (!stats?.isFile()) throw new Fault('FILE_MISSING', `${file} is not a file that the updater can read: give the path as the updater sees it`);
   const { sha256: digest } = await sumOf(file);
   const name = path.basename(file);
-  const found = /(?:^|[^0-9A-Za-z])v?(\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+?)?)(?=[_-](?:linux|darwin|any|all)|\.(?:tar|tgz|zip|tzst)|_|$)/.exec(name)?.[1];
+  const found =
+    /(?:^|[^0-9A-Za-z])v?(\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+?)?)(?=[_-](?:linux|darwin|any|all)|\.(?:tar|t[gx]z|tbz2?|tzst|zip|gz|xz|bz2|zst|jar|war|[cm]?js|phar|pyz)|_|$)/.exec(
+      name,
+    )?.[1];
   const version = (found && versionFromTag(found, policy.versioning)) ?? `0.0.0-file.${digest.slice(0, 12)}`;
   const asset = { id: 0, name, url: file, browserUrl: '', sizeBytes: stats.size, digest };
   return {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -91,4 +91,30 @@ describe('extraction', () => {
     const first = await extract(input, AbortSignal.timeout(20_000), deps);
     assert.deepEqual(await extract(input, AbortSignal.timeout(20_000), deps), first);
   });
+});
+
+describe('programs of an archive without modes', () => {
+  const CASES = path.join(import.meta.dirname, 'archive', 'cases');
+  it('are told by their first bytes, and the rest stays as it is', async () => {
+    const content = readFileSync(path.join(CASES, 'A08-nomodes-windows.zip'));
+    const file = path.join(root, 'tmp', 'x.part');
+    writeFileSync(file, content);
+    const input = { release: release('2.0.0'), path: file, sha256: createHash('sha256').update(content).digest('hex') };
+    const fact = await extract(input, AbortSignal.timeout(20_000), deps);
+    assert.ok(fact.type === 'installed');
+    assert.equal(statSync(path.join(fact.version.path, 'server')).mode & 0o777, 0o555);
+    assert.equal(statSync(path.join(fact.version.path, 'README.txt')).mode & 0o777, 0o444);
+    assert.deepEqual(await problemsOf(fact.version.path, []), []);
+  });
+
+  for (const name of ['A01-appledouble.tar.gz', 'A16-symlinked-binary.tar.gz', 'A30-dsstore.tar.gz', 'A21b-sparse-pax.tar.gz', 'A13h-multiframe-small.tar.zst'])
+    it(`${name}, from a bug report, installs without a setting`, async () => {
+      const content = readFileSync(path.join(CASES, name));
+      const file = path.join(root, 'tmp', 'x.part');
+      writeFileSync(file, content);
+      const input = { release: release('2.0.0'), path: file, sha256: createHash('sha256').update(content).digest('hex') };
+      const fact = await extract(input, AbortSignal.timeout(20_000), deps);
+      assert.ok(fact.type === 'installed');
+      assert.ok(existsSync(path.join(fact.version.path, name.startsWith('A16') ? 'server-1.0' : 'server')));
+    });
 });

@@ -41,6 +41,24 @@ function mounted(options: string): { directory: string; change: (options: string
 }
 
 describe('the preflight', () => {
+  it('says before the stop that the tool for this format is missing, and asks for none where the format needs none', async () => {
+    const root = mkdtempSync(path.join(os.tmpdir(), 'prepare-'));
+    const searchPath = process.env['PATH'];
+    process.env['PATH'] = '/nonexistent';
+    try {
+      const named = (name: string) => {
+        const { release: found, ...rest } = input();
+        return { ...rest, release: { ...found, asset: { ...found.asset, name } } };
+      };
+      for (const name of ['app_linux_amd64.tar.xz', 'app_linux_amd64.bz2'])
+        await assert.rejects(prepareSwitch(named(name), at(root)), { code: 'TOOL_MISSING' });
+      assert.equal((await prepareSwitch(named('app_linux_amd64.tar.zst'), at(root))).type, 'switchStarted');
+    } finally {
+      process.env['PATH'] = searchPath;
+      rmSync(root, { recursive: true });
+    }
+  });
+
   it('says that the switch may begin, and leaves nothing behind', async () => {
     const root = mkdtempSync(path.join(os.tmpdir(), 'prepare-'));
     assert.equal((await prepareSwitch(input(), at(root))).type, 'switchStarted');
