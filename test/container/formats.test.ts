@@ -6,6 +6,7 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { execa } from 'execa';
 import { Container } from '../support/docker/container.ts';
+import { IMAGES } from '../support/docker/images.ts';
 
 /** `pack`: from the directory `in` to standard output. */
 const FORMATS = [
@@ -56,12 +57,15 @@ describe('an app updates itself, published as', { concurrency: 2 }, () => {
     });
 
   it('a .js file, which a command with a pattern starts, whatever its version is called', async () => {
-    await using container = await Container.run({ env: { UPDATE_ASSET: 'app-*.cjs', UPDATE_APP_COMMAND: 'node *.cjs' } });
-    for (const version of ['0.0.2', '0.0.3']) {
-      container.github.publish(`v${version}`, { [`app-${version}.cjs`]: Buffer.from(script(version)) });
-      await container.signal('HUP');
-      await container.answers(version);
-    }
+    // The baked app is no .cjs: there is a first version before anything is started.
+    await using container = await Container.prepare({ image: IMAGES.empty, env: { UPDATE_ASSET: 'app-*.cjs', UPDATE_APP_COMMAND: 'node *.cjs' } });
+    const publish = (version: string) => container.github.publish(`v${version}`, { [`app-${version}.cjs`]: Buffer.from(script(version)) });
+    publish('0.0.2');
+    await container.create();
+    await container.answers('0.0.2');
+    publish('0.0.3');
+    await container.signal('HUP');
+    await container.answers('0.0.3');
   });
 
   it('a program for another machine: it is refused before the app is stopped', async () => {
