@@ -77,7 +77,7 @@ export const settings = z.object({
   UPDATE_GH_TOKEN: setting(token().optional(), {
     standard: 'unset',
     meaning: 'token for private repositories and higher limits (fine-grained, Contents: read)',
-    example: 'github_pat_…',
+    example: 'github_pat_11ABCDEFG0abcdefghijkl',
     secret: true,
   }),
   UPDATE_GH_API_URL: setting(checked(isUrl, 'is not an http(s) address').default('https://api.github.com'), {

@@ -168,6 +168,7 @@ function toldStates(): UpdaterSnapshot[] {
     .when(facts.switched(baked('1.0.0')))
     .when(facts.started('1.0.0'));
   migrating.when(facts.healthy('1.0.0')).when(facts.tidied());
+  const prepared = migrating.state.snapshot;
   migrating.when(facts.found('2.0.0')).when(facts.installed('2.0.0')).when(facts.allowed()).when(facts.switchStarted('2.0.0')).when(facts.stopped());
   const updated = updatedTo('2.0.0');
   const waiting = updatedTo('2.0.0').when(facts.found('3.0.0')).when(facts.installed('3.0.0')).when(facts.busy());
@@ -182,13 +183,14 @@ function toldStates(): UpdaterSnapshot[] {
     .when(facts.stopped())
     .when(facts.switched(tree('2.0.0')))
     .when(facts.started('2.0.0'));
-  return [migrating, updated, waiting, doubted].map(({ state }) => state.snapshot);
+  return [prepared, ...[migrating, updated, waiting, doubted].map(({ state }) => state.snapshot)];
 }
 
-/** An older release, one that has no assets, files that are gone, and what runs with other bytes than those that were installed. */
+/** An older release, one that has no assets, a newer image, files that are gone, and what runs with other bytes than those that were installed. */
 function oldNews({ context: { current } }: UpdaterSnapshot): Fact[] {
   const old: Fact[] = [
     facts.found('0.9.0'),
+    facts.foundDown({ baked: baked('9.0.0'), current, lastGood: current }),
     { type: 'assetsAwaited', tag: 'v0.9.0', version: '0.9.0', ...CODE },
     { type: 'checkFailed', code: 'NOT_FOUND', message: 'gone' },
     facts.failed('switchFailed', 'TREE_MISSING'),
