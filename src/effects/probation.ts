@@ -29,8 +29,9 @@ export async function observeProbation(
   deps: ProbationDependencies,
 ): Promise<Fact> {
   const { supervisor, health, places, now } = deps;
-  if (again) await untilRestarted(supervisor, version, signal);
-  const forgiven = again ? supervisor.exitAgesMs().length : 0;
+  // The first exit is forgiven, also while the supervisor has yet to record it.
+  const forgiven = again ? Math.max(1, supervisor.exitAgesMs().length) : 0;
+  if (again) await untilRestarted(supervisor, version, forgiven, signal);
   const begunAt = again ? now() : startedAt;
   const total = health.startPeriodMs + probationMs;
   const left = remainingMs(begunAt + total, now(), total);
@@ -50,9 +51,10 @@ export async function observeProbation(
   return { type: 'versionBecameHealthy', version };
 }
 
-async function untilRestarted(supervisor: Supervisor, version: string, signal: AbortSignal): Promise<void> {
+/** Resolves when it runs again, or has ended again: one that lives for milliseconds may never be seen alive. */
+async function untilRestarted(supervisor: Supervisor, version: string, forgiven: number, signal: AbortSignal): Promise<void> {
   const deadline = performance.now() + RESTART_PATIENCE_MS;
-  while (!(await supervisor.isAlive())) {
+  while (supervisor.exitAgesMs().length <= forgiven && !(await supervisor.isAlive())) {
     if (performance.now() > deadline) throw exited(version, 'and could not be started again');
     await sleep(RESTART_LOOK_MS, undefined, { signal });
   }

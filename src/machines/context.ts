@@ -356,7 +356,10 @@ export function recordHealthy(context: Context, fact: FactOf<'versionBecameHealt
   const waits = context.candidate?.deferral != null;
   const settled = waits ? {} : { candidate: null, ...noAttempt };
   const highestHealthy = higher(context.highestHealthy, fact.version, policy);
-  return { lastGood: current, highestHealthy, ...settled, failedPaths: [], restarted: [], verdict: null, lastError: null };
+  // That the version before came back and is well is no end of the trouble: why the newer one was denied stays to be seen.
+  const denial = context.denied.find(({ version }) => version === context.verdict?.candidate.release.version);
+  const lastError = denial === undefined ? null : { code: denial.code, message: denial.reason, at: denial.at };
+  return { lastGood: current, highestHealthy, ...settled, failedPaths: [], restarted: [], verdict: null, lastError };
 }
 
 /** Whether a release on its way in would be chosen under other rules too: one that is denied now, or beside the pinned tag, is not run. */

@@ -70,6 +70,7 @@ describe('a version that ends early', () => {
     story.when(facts.healthy('1.0.0'));
     assert.equal(story.name, 'running');
     assert.deepEqual(denied(story), [['2.0.0', 'APP_EXITED']]);
+    assert.equal(story.context.lastError?.code, 'APP_EXITED', 'why it was denied is still told');
     assert.deepEqual([story.context.verdict, story.context.restarted], [null, []]);
   });
 

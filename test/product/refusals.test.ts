@@ -165,10 +165,17 @@ const cases: Case[] = [
     break: ({ github }, good) => void github.publish('v0.0.2', { [NAME]: good }),
   },
   {
-    title: 'an executable of another platform',
+    title: 'a program that ends at once',
     code: 'APP_EXITED',
-    message: /version 0\.0\.2 ended by itself on probation/,
+    message: /version 0\.0\.2 exited during probation|version 0\.0\.2 ended by itself on probation/,
     env: { UPDATE_PROBATION: '1' },
+    break: async ({ github }) =>
+      void github.publish('v0.0.2', { [NAME]: await archive({ app: { content: Buffer.from('#!/bin/sh\nexit 1\n'), mode: 0o755 } }) }),
+  },
+  {
+    title: 'an executable of another platform',
+    code: 'WRONG_PLATFORM',
+    message: /app is a program for .*this machine is/,
     break: async ({ github }) =>
       void github.publish('v0.0.2', {
         [NAME]: await archive({ app: { content: Buffer.from('\u007fELF\u0002\u0001 of another planet', 'latin1'), mode: 0o755 } }),
