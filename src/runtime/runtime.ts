@@ -64,8 +64,6 @@ const ABORT_PATIENCE_MS = 10_000;
 const RETRY_AFTER_FAULT_MS = 10_000;
 /** Each fault in a row doubles that, up to this. */
 const LONGEST_FAULT_PAUSE_MS = 60_000;
-/** With nothing running, a `once` run waits so long itself: to end and be started again costs more, and forgets what was tried. */
-const STAYS_DOWN_MS = 60_000;
 /** However often somebody asks. */
 const SHORTEST_POLL_PAUSE_MS = 1000;
 /** Clocks are corrected by seconds all the time. */
@@ -438,20 +436,13 @@ export class Runtime {
       this.#fault = null;
       this.#faultsInARow = 0;
     }
-    if (!busy && this.#settled !== null && !this.#staysDown()) {
+    if (!busy && this.#settled !== null) {
       this.#settled();
       return;
     }
     if (busy && this.#state.timers.size === 0) return;
     const waitMs = Math.max(this.nextWakeAt() - this.#options.now(), 1);
     this.#wakeTimer = setTimeout(() => this.#advance(), Math.min(waitMs, LONGEST_TIMER_MS));
-  }
-
-  /** Whether nothing runs, and something is tried again soon. */
-  #staysDown(): boolean {
-    const now = this.#options.now();
-    const { timers, snapshot } = this.#state;
-    return !snapshot.context.appUp && [...timers.values()].some((timer) => untilDueMs(timer, now) <= STAYS_DOWN_MS);
   }
 
   /** The journal could not be written, most likely: nothing more is done, but a stopped app is started, whatever is current. */
