@@ -8,6 +8,7 @@ import { checkOnly, operate } from './cli/operate.ts';
 import { showEvents, showHistory, showReplay, showStatus } from './cli/read.ts';
 import { type Observe, run } from './cli/run.ts';
 import { showVerify } from './cli/verify.ts';
+import { standingWarnings } from './cli/warnings.ts';
 import { type Config, parseConfig } from './config/config.ts';
 import { toFault } from './support/fault.ts';
 import type { Log } from './support/log.ts';
@@ -50,7 +51,7 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
   });
   if (args.command === 'run')
     for (const name of result.unknown) log.warn(`${name} is not a setting of this program: a slip of the pen? docs/settings.md lists them all`);
-  if (args.command === 'run' && config.UPDATE_VERIFY.length === 0) log.warn('UPDATE_VERIFY=none: whatever is downloaded is run, unverified');
+  if (args.command === 'run') for (const warning of standingWarnings({ config })) log.warn(warning);
   if (args.command === 'run') warnOfHttp(config, log);
   try {
     return await perform(args, { config, places: placesOf(config), policy: policyOf(config), log, environment }, observe);

@@ -76,7 +76,8 @@ function canonical(directory: string): string {
 function rulesOf(config: Config): string {
   const { UPDATE_VERIFY, UPDATE_MINISIGN_KEYS, UPDATE_ATTESTATION_IDENTITY, UPDATE_ATTESTATION_ISSUER, UPDATE_ATTESTATION_INSTANCE, UPDATE_ATTESTATION_ROOT } =
     config;
-  const keys = UPDATE_VERIFY.includes('minisign') ? [...UPDATE_MINISIGN_KEYS].sort() : [];
+  // Without binding a tree may be of any version that was ever signed: it counts only while that is asked for.
+  const keys = UPDATE_VERIFY.includes('minisign') ? [...[...UPDATE_MINISIGN_KEYS].sort(), `binding:${config.UPDATE_MINISIGN_BINDING}`] : [];
   const root = UPDATE_ATTESTATION_ROOT === undefined ? null : readFileSync(UPDATE_ATTESTATION_ROOT, 'utf8');
   const attestation = UPDATE_VERIFY.includes('attestation') ? [UPDATE_ATTESTATION_IDENTITY, UPDATE_ATTESTATION_ISSUER, UPDATE_ATTESTATION_INSTANCE, root] : [];
   return createHash('sha256')
@@ -275,7 +276,12 @@ export function trustOf(config: Config): TrustOptions {
   const trustedRoot = async (): Promise<unknown> =>
     file === undefined ? (await import('../trust/roots.ts')).PUBLIC_GOOD_ROOT : JSON.parse(readFileSync(file, 'utf8'));
   const { UPDATE_ATTESTATION_ISSUER: issuer, UPDATE_ATTESTATION_INSTANCE: instance } = config;
-  return { conditions: config.UPDATE_VERIFY, minisignKeys, attestation: identity === undefined ? null : { identity, issuer, instance, trustedRoot } };
+  return {
+    conditions: config.UPDATE_VERIFY,
+    minisignKeys,
+    minisignBinding: config.UPDATE_MINISIGN_BINDING,
+    attestation: identity === undefined ? null : { identity, issuer, instance, trustedRoot },
+  };
 }
 
 /** `auto` is the container's runit where its init is at work. A second app in one container asks for `embedded`. */

@@ -17,6 +17,7 @@ import { Fault } from '../support/fault.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { imageInfo, type Parts, readPollNote, usesRunit } from './compose.ts';
 import { table } from './table.ts';
+import { standingWarnings } from './warnings.ts';
 
 const FOLLOW_INTERVAL_MS = 200;
 const WATCH_INTERVAL_MS = 500;
@@ -62,6 +63,7 @@ export async function statusFrom(parts: Parts, { state, note, seq }: Reading, up
     seq,
     repository: policy.repository,
     verify: config.UPDATE_VERIFY,
+    warnings: standingWarnings(parts),
     now: Date.now(),
     receivedBytes: release === undefined ? null : await sizeOf(partFile(places, release)),
   });
@@ -125,6 +127,7 @@ function statusText(status: Status, sleeps: boolean, now: number): string {
     ['last error', status.lastError && styleText('red', `${status.lastError.message} [${status.lastError.code}], ${ago(status.lastError.at)}`)],
     ['image', status.imageVersion && `${status.imageVersion}, made ${ago(status.imageCreated)}${isOld(status.imageCreated, now) ? OLD_IMAGE : ''}`],
     ['verifying', status.verify.length === 0 ? styleText('red', 'NOTHING (UPDATE_VERIFY=none): whatever is downloaded is run') : status.verify.join(', ')],
+    ...status.warnings.map((warning): [string, string] => ['warning', styleText('yellow', warning)]),
   ];
   return rows.flatMap(([name, text]) => (text === null ? [] : [`${name.padEnd(13)}${text}`])).join('\n');
 }

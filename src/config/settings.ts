@@ -132,6 +132,11 @@ export const settings = z.object({
     meaning: 'minisign public keys, one of which a release must be signed with; several while one replaces another',
     example: 'RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3',
   }),
+  UPDATE_MINISIGN_BINDING: setting(oneOf('version', 'none').default('version'), {
+    standard: 'version',
+    meaning: '`version`: a signature must say which version it is for, by its trusted comment or a file name (docs/security.md); `none`: it need not',
+    example: 'version',
+  }),
   UPDATE_ATTESTATION_IDENTITY: setting(checked((text) => /^https:\/\/\S+@\S+$/.test(text), 'is not a workflow and a ref').optional(), {
     standard: 'none',
     meaning: "the workflow that must have built a release, exactly; a `*` stands for the release's tag and nothing else",

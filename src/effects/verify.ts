@@ -5,7 +5,7 @@ import type { Fact } from '../machines/facts.ts';
 import type { Asset, Release, VerifyCondition } from '../machines/model.ts';
 import { Fault } from '../support/fault.ts';
 import type { AttestationRules } from '../trust/attestation.ts';
-import { type Evidence, judge, type Rules, vouchesForUrgency } from '../trust/judge.ts';
+import { type Evidence, judge, type MinisignBinding, type Rules, vouchesForUrgency } from '../trust/judge.ts';
 import type { MinisignKey } from '../trust/minisign.ts';
 import { gatherEvidence } from './evidence.ts';
 import type { GitHub } from './github/client.ts';
@@ -19,6 +19,7 @@ export type TrustOptions = {
   /** Empty: nothing is checked. */
   conditions: readonly VerifyCondition[];
   minisignKeys: readonly MinisignKey[];
+  minisignBinding: MinisignBinding;
   attestation: {
     /** A `*` stands for the release's tag. */
     identity: string;
@@ -60,10 +61,10 @@ export async function gather(
   /** `readLocal`: for sums and signatures that lie beside a file. */
   deps: Omit<VerifyDependencies, 'sealed'> & { readLocal?: (asset: Asset) => Promise<Buffer> },
 ): Promise<{ evidence: Evidence; rules: Rules }> {
-  const { conditions, minisignKeys } = deps.trust;
+  const { conditions, minisignKeys, minisignBinding } = deps.trust;
   const wanted = { digest: conditions.includes('digest'), minisign: conditions.includes('minisign'), attestation: conditions.includes('attestation') };
   const evidence = await gatherEvidence(release, { path, sha256, sizeBytes: (await stat(path)).size }, wanted, signal, deps);
-  const rules = { conditions, minisignKeys, ...(await attestationRules(release, repositoryId, deps.trust)) };
+  const rules = { conditions, minisignKeys, minisignBinding, ...(await attestationRules(release, repositoryId, deps.trust)) };
   return { evidence, rules };
 }
 

@@ -39,6 +39,7 @@ export const statusSchema = z.object({
   nextCheck: time,
   lastError: z.object({ code: z.string(), message: z.string(), at: time }).nullable(),
   verify: z.array(verifyConditionSchema).describe('what a download must show; empty: nothing is checked'),
+  warnings: z.array(z.string()).describe('what is less safe than it could be, by the settings; empty: nothing'),
   imageVersion: z.string().nullable(),
   imageCreated: time,
   updaterRunning: z.boolean().describe('whether an updater is at work now; between two wake-ups none is'),
@@ -50,7 +51,15 @@ export function statusOf(
   state: State | null,
   note: PollNote | null,
   image: ImageInfo,
-  facts: { updaterRunning: boolean; seq: number; repository: string | null; verify: readonly VerifyCondition[]; now: number; receivedBytes: number | null },
+  facts: {
+    updaterRunning: boolean;
+    seq: number;
+    repository: string | null;
+    verify: readonly VerifyCondition[];
+    warnings: readonly string[];
+    now: number;
+    receivedBytes: number | null;
+  },
 ): Status {
   const context = state?.snapshot.context ?? null;
   const value = state?.snapshot.value;
@@ -80,6 +89,7 @@ export function statusOf(
     nextCheck: formatTime(note?.lastCheckAt != null && note.lastCheckAt > facts.now ? facts.now : note?.nextCheckAt),
     lastError: error && { ...error, at: formatTime(error.at) },
     verify: [...facts.verify],
+    warnings: [...facts.warnings],
     imageVersion: image.version,
     imageCreated: image.created,
     updaterRunning: facts.updaterRunning,

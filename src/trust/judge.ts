@@ -5,17 +5,22 @@
 import type { Release, VerifyCondition } from '../machines/model.ts';
 import { Fault } from '../support/fault.ts';
 import type { AttestationRules, Subject } from './attestation.ts';
-import { assertBound, type MinisignKey, verifyMinisign } from './minisign.ts';
+import { isNameOfComment, isVersionOfComment, isVersionOfName, readsAsAnotherVersion } from './binding.ts';
+import { assertBound, type MinisignKey, type Signed, verifyMinisign } from './minisign.ts';
 import { sumsFor } from './sums.ts';
 
 export type Rules = {
   /** Empty: whatever is downloaded is run. */
   conditions: readonly VerifyCondition[];
   minisignKeys: readonly MinisignKey[];
+  /** `version`: what is signed has to say which release it is of. `none`: signed bytes of any release are taken. */
+  minisignBinding: MinisignBinding;
   /** Checks one bundle against the operator's identity; loaded only where it is asked for. Throws `Fault`. */
   verifyAttestation: ((json: unknown, subject: Subject, rules: AttestationRules) => { identity: string }) | null;
   attestation: AttestationRules | null;
 };
+
+export type MinisignBinding = 'version' | 'none';
 
 /** Over what a signature or an attestation is: the asset itself, or the file of sums that lists it. */
 export type Over = 'asset' | 'sums';
@@ -105,24 +110,25 @@ function requireDigest({ asset, tag }: Release, { sums }: Evidence, { conditions
   );
 }
 
-/** Rollback, wrong software: signed bytes of an older release are signed for ever. A name that carries a version carries this one. */
-function checkName({ asset, version }: Release, _: Evidence, { conditions }: Rules): string | null {
-  if (!conditions.includes('minisign') && !conditions.includes('attestation')) return null;
-  // Numbers with dots that stand for themselves, not behind a letter (`node20.1.0`) or within a longer number.
-  const named = [...asset.name.matchAll(/(?<![0-9A-Za-z.])v?(\d{1,9}(?:\.\d{1,9}){1,3})(?![0-9]|\.[0-9])/g)].map(([, core]) => core);
-  if (named.length === 0 || named.includes(version.replace(/[-+].*$/, ''))) return null;
+/**
+ * Rollback: an attestation whose identity has no `*` is one of any release. A name that carries a version carries this one.
+ * Under minisign the signature itself is bound, more strictly.
+ */
+function checkName({ asset, version, tag }: Release, _: Evidence, { conditions }: Rules): string | null {
+  if (!conditions.includes('attestation') || conditions.includes('minisign') || !readsAsAnotherVersion(asset.name, version)) return null;
   throw new Fault(
     'VERSION_MISMATCH',
-    `${asset.name} is named after version ${named[0]}, and the release after ${version}: signed bytes of another release are not installed under this one`,
+    `${asset.name} of ${tag} is named after another version than ${version}: attested bytes of another release are not installed under this one`,
   );
 }
 
-function checkMinisign({ asset, version, tag }: Release, { sha256, blake2b512, sums, minisigs }: Evidence, { conditions, minisignKeys }: Rules): string | null {
-  if (!conditions.includes('minisign')) return null;
+function checkMinisign(release: Release, { sha256, blake2b512, sums, minisigs }: Evidence, rules: Rules): string | null {
+  const { asset, tag } = release;
+  if (!rules.conditions.includes('minisign')) return null;
   const own = minisigs.find(({ over }) => over === 'asset');
   if (own) {
-    const { keyId, trustedComment } = checkSignature(own.text, { name: asset.name, version, tag, blake2b512 }, minisignKeys);
-    return `signed with key ${keyId}; ${trustedComment}`;
+    const { keyId, trustedComment, bound } = checkSignature(own.text, { name: asset.name, blake2b512 }, [], release, rules);
+    return `signed with key ${keyId}; ${trustedComment}; ${bound}`;
   }
   const shared = minisigs.find(({ over }) => over === 'sums');
   if (!shared || sums === null || !sumsFor(sums.text, asset.name, sums.name).includes(sha256))
@@ -130,14 +136,32 @@ function checkMinisign({ asset, version, tag }: Release, { sha256, blake2b512, s
       'SIGNATURE_MISSING',
       `${tag} has no minisign signature of ${asset.name}, nor of a checksums file that lists it: publish ${asset.name}.minisig`,
     );
-  const { keyId, trustedComment } = checkSignature(shared.text, { name: sums.name, version, tag, blake2b512: sums.blake2b512 }, minisignKeys);
-  return `listed in ${sums.name}, which is signed with key ${keyId}; ${trustedComment}`;
+  const { keyId, trustedComment, bound } = checkSignature(shared.text, sums, namesIn(sums.text, asset.name), release, rules);
+  return `listed in ${sums.name}, which is signed with key ${keyId}; ${trustedComment}; ${bound}`;
 }
 
-function checkSignature(text: string, signed: { name: string; version: string; tag: string; blake2b512: Buffer }, keys: readonly MinisignKey[]) {
-  const found = verifyMinisign(text, signed, keys);
-  assertBound(found.trustedComment, signed);
-  return found;
+/** A list of sums signs the names that it lists. A sum without a name says nothing about one. */
+function namesIn(sums: string, name: string): string[] {
+  return sums.split(/\s+/).some((word) => word.replace(/^.*[/\\]|^[*(]+|[):]+$/g, '') === name) ? [name] : [];
+}
+
+/**
+ * Rollback: signed bytes of an old release are signed for ever. So what is signed says which version it is, by the trusted
+ * comment or by a name that the signature covers: that of the file itself where the comment has it, and `listed` ones.
+ */
+function checkSignature(text: string, signed: Signed, listed: readonly string[], { version, tag, repository }: Release, rules: Rules) {
+  const { keyId, trustedComment } = verifyMinisign(text, signed, rules.minisignKeys);
+  assertBound(trustedComment, { name: signed.name, version, tag });
+  const found = (bound: string) => ({ keyId, trustedComment, bound });
+  if (isVersionOfComment(trustedComment)) return found(`bound to ${version} by this comment`);
+  const names = [...(isNameOfComment(trustedComment) ? [signed.name] : []), ...listed];
+  const name = names.find((one) => isVersionOfName(one, version, repository));
+  if (name !== undefined) return found(`bound to ${version} by the name ${name}`);
+  if (rules.minisignBinding === 'none') return found('NOT bound to a version (UPDATE_MINISIGN_BINDING=none)');
+  throw new Fault(
+    'VERSION_UNBOUND',
+    `the minisign signature of ${signed.name} does not say that it is for ${tag}, so it may be of an older release. Sign with -t 'file:${signed.name} tag:${tag}', or set UPDATE_MINISIGN_BINDING=none`,
+  );
 }
 
 /** Several may be there (of other kinds, of older builds): one that holds is enough, and it has to be about these bytes. */
@@ -171,8 +195,9 @@ function mismatch(name: string, tag: string, sha256: string, source: string, exp
 }
 
 /** A release may say that it can't wait only as verifiably as the rest: where signatures are asked for, sums that are signed list the marker. */
-export function vouchesForUrgency({ urgent, version, tag }: Release, { sums, minisigs, bundles }: Evidence, rules: Rules): boolean {
-  const { conditions, minisignKeys, verifyAttestation, attestation } = rules;
+export function vouchesForUrgency(release: Release, { sums, minisigs, bundles }: Evidence, rules: Rules): boolean {
+  const { urgent, asset } = release;
+  const { conditions, verifyAttestation, attestation } = rules;
   if (!urgent || (!conditions.includes('minisign') && !conditions.includes('attestation'))) return urgent;
   if (sums === null || !/^[0-9a-f]{64}[ \t]+[ *]?urgent(?:\.[a-z]{1,8})?\s*$/im.test(sums.text)) return false;
   const holds = (check: () => void): boolean => {
@@ -184,7 +209,7 @@ export function vouchesForUrgency({ urgent, version, tag }: Release, { sums, min
     }
   };
   const isSigned = minisigs.some(
-    ({ over, text }) => over === 'sums' && holds(() => checkSignature(text, { name: sums.name, version, tag, blake2b512: sums.blake2b512 }, minisignKeys)),
+    ({ over, text }) => over === 'sums' && holds(() => checkSignature(text, sums, namesIn(sums.text, asset.name), release, rules)),
   );
   const isAttested = bundles.some(({ over, json }) => over === 'sums' && holds(() => attestation !== null && verifyAttestation?.(json, sums, attestation)));
   return (!conditions.includes('minisign') || isSigned) && (!conditions.includes('attestation') || isAttested);

@@ -4,6 +4,7 @@
  */
 import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import { Fault } from '../support/fault.ts';
+import { fieldsOf } from './binding.ts';
 
 export type MinisignKey = { id: string; key: KeyObject };
 /** What was signed, by its name and its BLAKE2b-512. */
@@ -49,11 +50,9 @@ export function verifyMinisign(text: string, signed: Signed, keys: readonly Mini
  * `file:<name>` by itself. Throws `Fault` `SIGNATURE_INVALID`.
  */
 export function assertBound(trustedComment: string, { name, version, tag }: { name: string; version: string; tag: string }): void {
-  for (const field of trustedComment.split(/[\t ]+/)) {
-    const [, key = '', value = ''] = /^(file|version|tag):(.*)$/.exec(field) ?? [];
+  for (const { key, value } of fieldsOf(trustedComment)) {
     if (key === 'file' && value !== name) throw invalid(name, `is for ${value}, and not for ${name}`);
-    if ((key === 'version' || key === 'tag') && value.replace(/^v(?=\d)/, '') !== version && value !== tag)
-      throw invalid(name, `is for version ${value}, and not for ${version}`);
+    if (key !== 'file' && value.replace(/^v(?=\d)/, '') !== version && value !== tag) throw invalid(name, `is for version ${value}, and not for ${version}`);
   }
 }
 

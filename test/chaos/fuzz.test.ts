@@ -21,7 +21,7 @@ const A_BATCH = 200;
 const BATCHES = 105;
 const HANGS_AFTER_MS = 10_000;
 const BLOCK = 512;
-const DIGEST_ONLY = { conditions: ['digest' as const], minisignKeys: [], verifyAttestation: null, attestation: null };
+const DIGEST_ONLY = { conditions: ['digest' as const], minisignKeys: [], minisignBinding: 'version' as const, verifyAttestation: null, attestation: null };
 
 const batches = Array.from({ length: BATCHES }, (_, i) => ({ title: `mutants ${i * A_BATCH + 1} to ${(i + 1) * A_BATCH}` }));
 const pick = <T>(random: Random, all: readonly T[]): T => all[Math.floor(random() * all.length)] as T;

@@ -33,7 +33,7 @@ describe('the image', () => {
       const content = await nativeArchive('2.0.0');
       const file = path.join(directory, NAME);
       writeFileSync(file, content);
-      await execa('minisign', ['-S', '-s', secretKey, '-m', file, '-x', `${file}.minisig`]);
+      await execa('minisign', ['-S', '-s', secretKey, '-m', file, '-x', `${file}.minisig`, '-t', `file:${NAME} tag:v2.0.0`]);
       const sha256 = createHash('sha256').update(content).digest('hex');
       container.github.publish('v2.0.0', { [NAME]: content, [`${NAME}.minisig`]: readFileSync(`${file}.minisig`) });
       assert.equal((await container.command('update')).exitCode, 1);

@@ -47,7 +47,7 @@ afterEach(async () => {
 function trusting() {
   const { http } = deps;
   const github = new GitHub({ http, repository: 'acme/app', cache: { read: () => null, write: () => {} }, now: Date.now });
-  return { http, github, trust: { conditions: ['digest' as const], minisignKeys: [], attestation: null } };
+  return { http, github, trust: { conditions: ['digest' as const], minisignKeys: [], minisignBinding: 'version' as const, attestation: null } };
 }
 
 const get = () => download({ release }, AbortSignal.timeout(20_000), deps);

@@ -28,10 +28,12 @@ class Signer {
     return readFileSync(this.#file('pub'), 'utf8').split('\n')[1] ?? '';
   }
 
-  async sign(name: string, content: Buffer): Promise<Buffer> {
+  /** `binding`: what its trusted comment says beside the file's name; without, it is what minisign writes by itself. */
+  async sign(name: string, content: Buffer, binding: string | null = 'tag:v2.0.0'): Promise<Buffer> {
     const file = path.join(this.#directory, name);
     writeFileSync(file, content);
-    await execa('minisign', ['-S', '-s', this.#file('key'), '-m', file, '-x', `${file}.minisig`]);
+    const comment = binding === null ? [] : ['-t', `timestamp:1 file:${name} ${binding}`];
+    await execa('minisign', ['-S', '-s', this.#file('key'), '-m', file, '-x', `${file}.minisig`, ...comment]);
     return readFileSync(`${file}.minisig`);
   }
 
@@ -102,7 +104,7 @@ describe('under minisign', { concurrency: 2 }, () => {
     await product.fact('versionBecameHealthy');
     const wrong: Record<string, Buffer> = {
       'v2.0.0': await stranger.sign(NAME, content),
-      'v2.0.1': await signer.sign(NAME, Buffer.concat([content, Buffer.from('x')])),
+      'v2.0.1': await signer.sign(NAME, Buffer.concat([content, Buffer.from('x')]), 'tag:v2.0.1'),
       'v2.0.2': await signer.sign('app_windows.tar.gz', content),
     };
     for (const [tag, signature] of Object.entries(wrong)) {
@@ -122,11 +124,35 @@ describe('under minisign', { concurrency: 2 }, () => {
     assert.ok(!(await product.events()).some(({ type }) => type === 'appStopped'));
   });
 
+  it(
+    'signed bytes of an older release under a new tag are refused with the remedy, or taken under UPDATE_MINISIGN_BINDING=none, which is warned of',
+    needsMinisign,
+    async () => {
+      const { product, signer, content } = await signed();
+      await using _ = product;
+      // Signed once, without a version anywhere; the attacker owns the GitHub account, not the key.
+      product.github.publish('v2.0.0', { [NAME]: content, [`${NAME}.minisig`]: await signer.sign(NAME, content, null) });
+      product.start();
+      await product.fact('appStarted');
+      const { exitCode, version, code, stderr } = await updated(product);
+      assert.deepEqual([exitCode, version, code], [1, '0.0.1', 'VERSION_UNBOUND'], stderr);
+      assert.match(stderr, /Sign with -t 'file:app_linux\.tar\.gz tag:v2\.0\.0', or set UPDATE_MINISIGN_BINDING=none/);
+      assert.deepEqual((await product.status()).warnings, []);
+      await product.killUpdater();
+      product.env['UPDATE_MINISIGN_BINDING'] = 'none';
+      product.start();
+      assert.equal((await updated(product)).version, '2.0.0');
+      assert.match((await product.status()).warnings.join(), /UPDATE_MINISIGN_BINDING=none/);
+      assert.match((await product.command(['status'])).stdout, /\nwarning +UPDATE_MINISIGN_BINDING=none/);
+      assert.match(product.log.join('\n'), /UPDATE_MINISIGN_BINDING=none: signed bytes of any version/);
+    },
+  );
+
   it('a file is explained with what lies beside it', needsMinisign, async () => {
     const { product, signer, content } = await signed();
     await using _ = product;
     const file = path.join(product.root, 'app_2.0.0_linux.tar.gz');
-    await signer.sign('app_2.0.0_linux.tar.gz', content);
+    await signer.sign('app_2.0.0_linux.tar.gz', content, null);
     assert.match((await product.command(['verify', file])).stdout, /FAILS {2}digest required/);
     writeFileSync(path.join(product.root, 'checksums.txt'), `${createHash('sha256').update(content).digest('hex')}  app_2.0.0_linux.tar.gz\n`);
     const { exitCode, stdout } = await product.command(['verify', file]);
@@ -248,10 +274,10 @@ describe('what is on disk already', { concurrency: 2 }, () => {
       product.github.publish(`v${version}`, { [NAME]: content, [`${NAME}.minisig`]: signature });
     const old = await appArchive({ version: '1.0.0', port: product.port });
     const next = await appArchive({ version: '1.1.0', port: product.port });
-    await publish('1.0.0', old, await signer.sign(NAME, old));
+    await publish('1.0.0', old, await signer.sign(NAME, old, 'tag:v1.0.0'));
     product.start();
     await product.fact('versionBecameHealthy', ({ version }) => version === '1.0.0');
-    await publish('1.1.0', next, await signer.sign(NAME, next));
+    await publish('1.1.0', next, await signer.sign(NAME, next, 'tag:v1.1.0'));
     assert.equal((await updated(product)).version, '1.1.0');
     await publish('9.9.9', old, Buffer.from('rubbish'));
     const { version, code } = await updated(product);

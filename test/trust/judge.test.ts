@@ -23,7 +23,7 @@ function evidence(overrides: Partial<Evidence> & { sumsText?: string } = {}): Ev
 }
 
 function rules(...conditions: Rules['conditions']): Rules {
-  return { conditions, minisignKeys: [], verifyAttestation: null, attestation: null };
+  return { conditions, minisignKeys: [], minisignBinding: 'version', verifyAttestation: null, attestation: null };
 }
 const digest = rules('digest');
 const code = (act: () => unknown, expected: string) => assert.throws(act, { code: expected });
