@@ -12,7 +12,7 @@ import { standingWarnings } from './cli/warnings.ts';
 import { type Config, parseConfig } from './config/config.ts';
 import { toFault } from './support/fault.ts';
 import type { Log } from './support/log.ts';
-import { redact } from './support/redact.ts';
+import { redact, redactStream } from './support/redact.ts';
 
 /** What the program's entries call: `main`, in a process whose environment is the updater's own. */
 export function start(argv: readonly string[]): Promise<number> {
@@ -38,10 +38,11 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
   }
   const result = parseConfig(environment);
   if (!result.ok) {
-    for (const problem of result.problems) process.stderr.write(`update: ${problem} [CONFIGURATION]\n`);
+    for (const problem of result.problems) process.stderr.write(`update: ${redact(problem, [])} [CONFIGURATION]\n`);
     return EXIT.configuration;
   }
   const { config } = result;
+  for (const stream of [process.stdout, process.stderr]) redactStream(stream, config.secrets);
   const log = createLog({
     format: config.UPDATE_LOG_FORMAT,
     verbose: config.VERBOSE !== '',
@@ -51,7 +52,7 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
   });
   if (args.command === 'run')
     for (const name of result.unknown) log.warn(`${name} is not a setting of this program: a slip of the pen? docs/settings.md lists them all`);
-  if (args.command === 'run') for (const warning of standingWarnings({ config })) log.warn(warning);
+  if (args.command === 'run') for (const warning of standingWarnings({ config, environment })) log.warn(warning);
   if (args.command === 'run') warnOfHttp(config, log);
   try {
     return await perform(args, { config, places: placesOf(config), policy: policyOf(config), log, environment }, observe);

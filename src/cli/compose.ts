@@ -24,7 +24,7 @@ import type { State } from '../runtime/fold.ts';
 import { Runtime } from '../runtime/runtime.ts';
 import { Fault } from '../support/fault.ts';
 import type { Log } from '../support/log.ts';
-import { redact, redactJson } from '../support/redact.ts';
+import { redactJson, withoutSecrets } from '../support/redact.ts';
 import { parseMinisignKey } from '../trust/minisign.ts';
 import { hostPlatform, matchGlob } from './host.ts';
 
@@ -141,7 +141,7 @@ export function noteStore(journal: Journal, writable: boolean, secrets: () => re
       read: (key) => JSON.parse(journal.readNote(`answer:${key}`) ?? 'null'),
       // Blacked out, it would come back as another answer under the same ETag.
       write: (key, entry) => {
-        if (redact(entry.body, secrets()) === entry.body) write(`answer:${key}`, entry);
+        if (writable && withoutSecrets(entry.body, secrets()) === entry.body) journal.writeNote(`answer:${key}`, JSON.stringify(entry));
       },
     },
   };
@@ -161,7 +161,8 @@ export function createGitHub({ config, places, log }: Parts, cache: AnswerCache)
     token: config.token,
     proxyEnvironment: { HTTPS_PROXY: config.HTTPS_PROXY, NO_PROXY: config.NO_PROXY },
   });
-  return { http, github: new GitHub({ http, repository: places.repository, cache, now: Date.now, debug: log.debug }) };
+  const { repository } = places;
+  return { http, github: new GitHub({ http, repository, cache, now: Date.now, secrets: config.secrets, debug: log.debug }) };
 }
 
 export function assetPatternOf(config: Config): EffectDependencies['assetPattern'] {

@@ -22,7 +22,7 @@ import { waitingFor } from '../report/waiting.ts';
 import { describeFact } from '../report/words.ts';
 import { commandFile, isPending, remove, submit } from '../runtime/inbox.ts';
 import { Fault } from '../support/fault.ts';
-import { redact } from '../support/redact.ts';
+import { redact, redactJson } from '../support/redact.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { assetPatternOf, createGitHub, createRuntime, noteStore, type Parts, usesRunit } from './compose.ts';
 import { createNotifier, TELL_WITHIN_MS } from './notify.ts';
@@ -64,7 +64,7 @@ export async function checkOnly(args: Arguments, parts: Parts, signal: AbortSign
     if (available) wake(parts);
     const text = available ? `${current ?? 'nothing'} → ${release.version} (${release.tag}): ${release.asset.name}` : withoutUpdate(context, release);
     const answer = { updateAvailable: available, version: current, latest: release?.version ?? null, latestTag: release?.tag ?? null };
-    process.stdout.write(redact(args.json ? `${JSON.stringify(answer)}\n` : `${text}\n`, config.secrets()));
+    process.stdout.write(args.json ? `${JSON.stringify(redactJson(answer, config.secrets()))}\n` : `${redact(text, config.secrets())}\n`);
     return available ? EXIT.updateAvailable : EXIT.done;
   } finally {
     journal?.close();

@@ -14,6 +14,7 @@ import { formatBytes, formatDuration } from '../report/words.ts';
 import { replay, type State } from '../runtime/fold.ts';
 import { restore, restoreFrom } from '../runtime/restore.ts';
 import { Fault } from '../support/fault.ts';
+import { redactJson } from '../support/redact.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { imageInfo, type Parts, readPollNote, usesRunit } from './compose.ts';
 import { table } from './table.ts';
@@ -67,10 +68,11 @@ export async function statusFrom(parts: Parts, { state, note, seq }: Reading, up
     now: Date.now(),
     receivedBytes: release === undefined ? null : await sizeOf(partFile(places, release)),
   });
-  if (state !== null) return status;
+  const shown = redactJson(status, config.secrets());
+  if (state !== null) return shown;
   const { current, baked } = await readWorld(places);
   const version = current ?? baked;
-  return { ...status, version: version?.version ?? null, tag: version?.tag ?? null };
+  return { ...shown, version: version?.version ?? null, tag: version?.tag ?? null };
 }
 
 export async function showStatus(args: Arguments, parts: Parts, signal: AbortSignal): Promise<number> {

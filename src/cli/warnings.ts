@@ -1,11 +1,66 @@
 /** What is less safe than it could be, by the operator's own settings: said at every start, and in `status` as long as it is so. */
-import type { Parts } from './compose.ts';
+import { realpathSync, statSync } from 'node:fs';
+import path from 'node:path';
+import type { Environment } from '../config/config.ts';
+import { metaOf, type SettingName, settingNames } from '../config/settings.ts';
+import { appUser } from '../effects/supervisor/container.ts';
+import { isTooShortToRedact } from '../support/redact.ts';
+import { type Parts, usesRunit } from './compose.ts';
 
-export function standingWarnings({ config }: Pick<Parts, 'config'>): string[] {
+type User = { uid: number; gid: number };
+
+export function standingWarnings({ config, environment }: Pick<Parts, 'config' | 'environment'>): string[] {
   const warnings: string[] = [];
   const { UPDATE_VERIFY, UPDATE_MINISIGN_BINDING } = config;
   if (UPDATE_VERIFY.length === 0) warnings.push('UPDATE_VERIFY=none: whatever is downloaded is run, unverified');
   if (UPDATE_VERIFY.includes('minisign') && UPDATE_MINISIGN_BINDING === 'none')
     warnings.push('UPDATE_MINISIGN_BINDING=none: signed bytes of any version are taken for the newest, old ones with known holes too');
+  warnings.push(...secretFileWarnings(environment, usesRunit(config) ? appUser() : null));
+  if (config.secrets().some(isTooShortToRedact))
+    warnings.push('a password or token has fewer than 4 characters, and is not blacked out in logs: choose a longer one');
   return warnings;
+}
+
+/** The files of secrets that the app can read. `app`: its user; null where it shares ours, and with it everything that we can read. */
+export function secretFileWarnings(environment: Environment, app: User | null): string[] {
+  return secretFiles(environment).flatMap(({ name, file }) => {
+    if (app === null) {
+      return [`${name}: the app can read ${file}, because it runs as the updater's user. Give it a user of its own (docs/container.md)`];
+    }
+    if (!canRead(file, app)) return [];
+    return [`${name}: the app's user (${app.uid}:${app.gid}) can read ${file}. Make it root's, with mode 600 (docs/security.md#secrets)`];
+  });
+}
+
+function secretFiles(environment: Environment): { name: string; file: string }[] {
+  const names = settingNames.filter((name: SettingName) => metaOf(name).secret && name.startsWith('UPDATE_')).map((name) => `${name}_FILE`);
+  return names.flatMap((name) => {
+    const file = environment[name];
+    return file === undefined || file === '' ? [] : [{ name, file }];
+  });
+}
+
+/** By owner and mode of the file, and of every directory on the way to it. Access lists, which are rare on secrets, are not read. */
+function canRead(file: string, user: User): boolean {
+  try {
+    const real = realpathSync(file);
+    return grants(real, user, 0o4) && parentsOf(real).every((directory) => grants(directory, user, 0o1));
+  } catch {
+    // Not there now: said where it is read.
+    return false;
+  }
+}
+
+function parentsOf(file: string): string[] {
+  const parent = path.dirname(file);
+  return parent === file ? [] : [parent, ...parentsOf(parent)];
+}
+
+/** As the kernel decides: the owner's bits are the owner's only ones. */
+function grants(file: string, { uid, gid }: User, bits: number): boolean {
+  const { uid: owner, gid: group, mode } = statSync(file);
+  if (uid === 0) return true;
+  const shift = owner === uid ? 6 : group === gid ? 3 : 0;
+  // Its owner can change the mode.
+  return owner === uid || ((mode >> shift) & bits) === bits;
 }

@@ -32,7 +32,7 @@ const GITHUB_ASSET_HOSTS = [
   'objects-origin.githubusercontent.com',
   'github-releases.githubusercontent.com',
 ];
-const LEAST_KEY_CHARACTERS = 16;
+const MIN_KEY_CHARACTERS = 16;
 const MIN_SLEEP_WITHOUT_TOKEN_MS = 60_000;
 
 /** An empty variable is an unset one: that is how Compose and Akash files say "nothing". */
@@ -65,7 +65,7 @@ export function parseConfig(environment: Environment): ConfigResult {
     httpToken: anew('UPDATE_HTTP_TOKEN'),
     webhookSecret: anew('UPDATE_WEBHOOK_SECRET'),
     notifyUrl: anew('UPDATE_NOTIFY_URL'),
-    secrets: () => settingNames.flatMap((name) => (metaOf(name).secret ? secretParts(name, readSetting(environment, name, [])) : [])),
+    secrets: () => settingNames.flatMap((name) => secretParts(name, readSetting(environment, name, []))),
   };
   return { ok: true, config, unknown: unknownNames(environment) };
 }
@@ -92,8 +92,14 @@ function readSetting(environment: Environment, name: SettingName, problems: stri
 function complaint(name: SettingName, value: unknown, message: string): string {
   const { example, secret } = metaOf(name);
   if (value === undefined) return `${name}: is required. Example: ${name}=${example}`;
-  const shown = secret ? '' : ` ${JSON.stringify(value)}`;
+  const shown = secret ? '' : ` ${quoted(name, value)}`;
   return `${name}:${shown} ${message}. Example: ${name}=${example}`;
+}
+
+/** An address as it may be shown: without its password, also where it is no address by a slip. */
+function quoted(name: SettingName, value: unknown): string {
+  if (typeof value !== 'string' || !value.includes('@') || !/(?:_URL|_ISSUER|_PROXY)$/.test(name)) return JSON.stringify(value);
+  return JSON.stringify(value.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/i, '$1[secret]@'));
 }
 
 function decoded(text: string): string {
@@ -104,17 +110,21 @@ function decoded(text: string): string {
   }
 }
 
-/** A proxy's address is no secret but for its password; that of a notification is one whole. */
+/** User and password in any address are secret; that of a notification is so as a whole. */
 function secretParts(name: SettingName, value: string | undefined): string[] {
+  const { secret, secretAddress } = metaOf(name);
   if (value === undefined) return [];
   const address = name === 'HTTPS_PROXY' && !value.includes('://') ? `http://${value}` : value;
-  if (!URL.canParse(address) || !/^https?:/.test(address)) return [value];
-  const { password, pathname, search } = new URL(address);
-  const passwords = password === '' ? [] : [value, password, decoded(password)];
-  if (!metaOf(name).secretAddress) return passwords;
+  if (!URL.canParse(address) || !/^https?:/.test(address)) return secret ? [value] : [];
+  const { username, password, pathname, search } = new URL(address);
+  // A token may stand in the place of the user.
+  const names = username !== '' && (password === '' || username.length >= MIN_KEY_CHARACTERS) ? [username, decoded(username)] : [];
+  const written = /^[a-z]+:\/\/(?:[^/?#]*:)?([^/?#]*)@/i.exec(address)?.[1] ?? '';
+  const passwords = password === '' ? [] : [value, `${decoded(username)}:${decoded(password)}`, password, decoded(password), written];
+  if (!secretAddress) return [...passwords, ...names];
   // The parts that are no words: "/releases" in such an address must not be blacked out everywhere.
-  const keys = `${pathname}${search}`.split(/[/?&=]/).filter((part) => part.length >= LEAST_KEY_CHARACTERS);
-  return [value, ...keys, ...passwords];
+  const keys = `${pathname}${search}`.split(/[/?&=]/).filter((part) => part.length >= MIN_KEY_CHARACTERS);
+  return [value, ...keys, ...passwords, ...names];
 }
 
 /** What is wrong only together. */
@@ -127,10 +137,14 @@ function contradictions(environment: Environment, raw: Record<string, string | u
   }
   const api = raw['UPDATE_GH_API_URL'];
   if (api !== undefined && URL.canParse(api) && new URL(api).protocol === 'http:' && !mayBePlain(api, raw['UPDATE_INSECURE_HTTP'])) {
-    problems.push(`UPDATE_GH_API_URL: ${JSON.stringify(api)} is plain http, which anyone on the way can change. Use https, or set UPDATE_INSECURE_HTTP=1`);
+    problems.push(
+      `UPDATE_GH_API_URL: ${quoted('UPDATE_GH_API_URL', api)} is plain http, which anyone on the way can change. Use https, or set UPDATE_INSECURE_HTTP=1`,
+    );
   }
   if (api !== undefined && URL.canParse(api) && /^(?:www\.)?github\.com$/.test(new URL(api).hostname))
-    problems.push(`UPDATE_GH_API_URL: ${JSON.stringify(api)} is GitHub's web site, not its API. Leave the setting out, or set https://api.github.com`);
+    problems.push(
+      `UPDATE_GH_API_URL: ${quoted('UPDATE_GH_API_URL', api)} is GitHub's web site, not its API. Leave the setting out, or set https://api.github.com`,
+    );
   if (raw['UPDATE_HEALTH_URL'] !== undefined && raw['UPDATE_HEALTH_CMD'] !== undefined) {
     problems.push('UPDATE_HEALTH_CMD: is given beside UPDATE_HEALTH_URL. Keep one of them');
   }

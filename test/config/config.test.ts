@@ -134,6 +134,38 @@ describe('the configuration', () => {
     assert.ok(!problems({ HTTPS_PROXY: 'hunter2 is my password' }).join().includes('hunter2'));
   });
 
+  it('takes user and password of every address for a secret, in the form in which they are sent too', () => {
+    for (const name of ['UPDATE_GH_API_URL', 'UPDATE_HEALTH_URL', 'HTTPS_PROXY', 'UPDATE_NOTIFY_URL', 'UPDATE_ATTESTATION_ISSUER']) {
+      const secrets = parsed({ [name]: 'https://ops:hunt%2Fer2@github.example.com/api/v3' }).secrets();
+      for (const part of ['hunt/er2', 'hunt%2Fer2', 'ops:hunt/er2']) assert.ok(secrets.includes(part), `${name}: ${part}`);
+      assert.ok(!secrets.includes('ops'), 'a user alone is a word');
+      assert.ok(
+        parsed({ [name]: 'https://ghp_0123456789abcdef@github.example.com/' })
+          .secrets()
+          .includes('ghp_0123456789abcdef'),
+        `${name}: a token as user`,
+      );
+    }
+  });
+
+  it("says no address's password in a complaint, also where it is no address", () => {
+    for (const name of ['UPDATE_GH_API_URL', 'UPDATE_HEALTH_URL', 'UPDATE_ATTESTATION_ISSUER', 'HTTPS_PROXY', 'UPDATE_NOTIFY_URL'])
+      for (const value of [
+        'ftp://ops:hunter2@x',
+        'ops:hunter2@github.corp',
+        'https//ops:hunter2@x',
+        'http://ops:hunter2/x@github.corp',
+        'http://ops:p@hunter2@x:port',
+      ])
+        assert.ok(
+          !problems({ [name]: value })
+            .join()
+            .includes('hunter2'),
+          `${name}=${value}: ${problems({ [name]: value })}`,
+        );
+    assert.ok(!problems({ UPDATE_GH_API_URL: 'http://ops:hunter2@github.corp/api' }).join().includes('hunter2'), 'plain http');
+  });
+
   it('notices slips of the pen', () => {
     const result = parseConfig({ ...MINIMAL, UPDATE_STRATEGI: 'x' });
     assert.deepEqual(result.ok && result.unknown, ['UPDATE_STRATEGI']);

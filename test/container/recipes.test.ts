@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { execa } from 'execa';
-import { Container } from '../support/docker/container.ts';
+import { Container, HARDENED, PROFILES } from '../support/docker/container.ts';
 import { Prober } from '../support/prober.ts';
 import { freePort } from '../support/product.ts';
 import { comingWindow } from '../support/window.ts';
@@ -100,7 +100,7 @@ describe('the recipe', { concurrency: 2 }, () => {
       env: { UPDATE_PRE_START_CMD: '/opt/recipes/backup.sh', UPDATE_PROBATION: '3', SLEEP: '3600' },
     });
     await container.fact('versionBecameHealthy');
-    await container.exec(['sh', '-c', 'echo of-0.0.1 > /data/app/db']);
+    await container.exec(['sh', '-c', 'echo of-0.0.1 > /data/app/db'], ['--user', '1000:1000']);
     const bad = { content: '#!/bin/sh\nexit 3\n', mode: 0o755 };
     await container.publish('0.0.2', { files: { app: bad, migrate: { content: '#!/bin/sh\necho of-0.0.2 > "$1/db"\n', mode: 0o755 } } });
     await container.signal('HUP');
@@ -110,6 +110,58 @@ describe('the recipe', { concurrency: 2 }, () => {
     const log = await container.logs();
     assert.match(log, /backed up \/data\/app to \/data\/backups\/0\.0\.1-to-0\.0\.2\.tar/);
     assert.match(log, /restored \/data\/backups\/0\.0\.1-to-0\.0\.2\.tar/);
+  });
+
+  for (const [profile, options] of [
+    ['root', PROFILES.root],
+    ['root with four capabilities, read-only', [...PROFILES['root with four capabilities'], ...HARDENED, '--tmpfs', '/run/self-update', '--tmpfs', '/tmp']],
+  ] as const)
+    it(`to back up runs nothing of a hostile release as root, and follows no link that it left (${profile})`, async () => {
+      await using container = await Container.run({
+        run: [...RECIPES, ...options],
+        env: { UPDATE_PRE_START_CMD: '/opt/recipes/backup.sh', UPDATE_PROBATION: '3', SLEEP: '3600' },
+      });
+      await container.fact('versionBecameHealthy');
+      const before = (await container.exec(['sh', '-c', 'ls -ln /data/self-update /data/self-update/state/journal* /etc/passwd | grep -v "^total"'])).stdout;
+      // What an app may have left for root to stumble over, by name in the backup and on the way back.
+      const trap =
+        'cd /data/app && echo of-0.0.1 > db && ln -s /data/self-update evil && ln -s /etc/passwd passwd && mkdir sub && ln -s /data/self-update/state sub/state';
+      assert.equal((await container.exec(['sh', '-c', trap], ['--user', '1000:1000'])).exitCode, 0);
+      const migrate = `#!/bin/sh
+cat /proc/self/status | grep -E '^(Uid|Gid|CapEff):' > "$1/../app/who"
+for target in /data/self-update/owned /run/self-update/private/owned /etc/owned /usr/lib/self-update/owned /data/backups/owned; do echo x > "$target"; done 2> /dev/null
+rm -rf "$1/sub"; ln -s /data/self-update "$1/sub"; cp "$1/who" /tmp/who.kept
+exit 0
+`;
+      await container.publish('0.0.2', { files: { app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 }, migrate: { content: migrate, mode: 0o755 } } });
+      await container.signal('HUP');
+      const failed = await container.fact('probationFailed');
+      await container.fact('appStarted', ({ version, seq }) => version === '0.0.1' && seq > failed.seq);
+      const who = (await container.exec(['cat', '/tmp/who.kept'])).stdout;
+      assert.match(who, /^Uid:\t1000\t1000\t1000\t1000\nGid:\t1000\t1000\t1000\t1000\nCapEff:\t0000000000000000$/, 'whom the release ran as');
+      const owned = await container.exec([
+        'sh',
+        '-c',
+        'find /data /run /etc /usr -name owned 2> /dev/null; cat /data/app/db; readlink /data/app/evil /data/app/sub/state',
+      ]);
+      assert.equal(owned.stdout, 'of-0.0.1\n/data/self-update\n/data/self-update/state', 'the data as it was, links as links, and nothing else touched');
+      const after = (await container.exec(['sh', '-c', 'ls -ln /data/self-update /data/self-update/state/journal* /etc/passwd | grep -v "^total"'])).stdout;
+      const owners = (text: string) => text.split('\n').flatMap((line) => /^\S+ +\d+ +(\d+ +\d+) .* (\S+)$/.exec(line)?.slice(1).join(' ') ?? []);
+      for (const owner of owners(after)) assert.match(owner, /^0 +0 /, owner);
+      assert.ok(owners(before).length > 1);
+    });
+
+  it('to back up refuses a directory that the app could change', async () => {
+    await using container = await Container.run({
+      run: RECIPES,
+      env: { UPDATE_PRE_START_CMD: '/opt/recipes/backup.sh', BACKUPS: '/data/app/backups', SLEEP: '3600' },
+    });
+    await container.fact('versionBecameHealthy');
+    await container.exec(['sh', '-c', 'mkdir /data/app/backups'], ['--user', '1000:1000']);
+    await container.publish('0.0.2');
+    await container.signal('HUP');
+    await container.fact('hookFailed');
+    assert.match(await container.logs(), /\/data\/app\/backups is not the updater's own directory/);
   });
 
   it('for night updates: found by day, made when the night comes', async () => {

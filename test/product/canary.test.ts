@@ -116,4 +116,42 @@ describe('a canary', () => {
       'another origin was given the token',
     );
   });
+
+  it('that a server says back in a tag is in no fact, status, file or answer: such a release is not followed', async () => {
+    await using product = await Product.create({ env: { SLEEP: '3600', UPDATE_PRERELEASE: '1', UPDATE_STRATEGY: 'download-then-kill' } });
+    const api = new URL(product.github.url);
+    Object.assign(product.env, {
+      UPDATE_GH_API_URL: `http://ops:canary-api-password@${api.host}`,
+      UPDATE_HEALTH_INTERVAL: '0.1',
+      UPDATE_HEALTH_URL: `http://ops:canary-health-password@127.0.0.1:${product.port}/`,
+      VERBOSE: '1',
+    });
+    const said: string[] = [];
+    const run = async (...args: string[]) => {
+      const { stdout, stderr } = await product.command(args);
+      said.push(stdout, stderr);
+    };
+    product.start();
+    await product.fact('versionBecameHealthy');
+    for (const tag of [`v0.0.3-${TOKEN}`, `v0.0.4-${Buffer.from(TOKEN).toString('hex')}`])
+      product.github.publish(tag, { [`app_${tag}.tar.gz`]: await appArchive({ version: '0.0.3', port: product.port }) }, { prerelease: true });
+    for (const command of ['check', 'update', 'status', 'events', 'history', 'replay']) {
+      await run(command);
+      await run(command, '--json');
+    }
+    await run('install', `v0.0.3-${TOKEN}`);
+    await run('deny', `0.0.3-${TOKEN}`);
+    await run('status', '--json');
+    await run('events', '--json');
+    // Plain http to elsewhere, and no address at all, are complained of.
+    for (const url of ['http://ops:canary-api-password@github.corp/', 'ops:canary-api-password@github.corp']) {
+      product.env['UPDATE_GH_API_URL'] = url;
+      await run('status');
+    }
+    const everything = [...said, product.log.join('\n'), ...[...filesOf(product.root)].map(({ content }) => content)];
+    for (const canary of [TOKEN, Buffer.from(TOKEN).toString('hex'), 'canary-api-password', 'canary-health-password'])
+      for (const text of everything)
+        assert.ok(!text.includes(canary), `${canary} in ${text.slice(Math.max(0, text.indexOf(canary) - 200), text.indexOf(canary) + 100)}`);
+    assert.match(said.join('\n'), /\[secret\]/, 'the canary came by, and was caught');
+  });
 });

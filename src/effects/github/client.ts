@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import type { Quota } from '../../machines/pacing.ts';
 import type { PublishedRelease } from '../../machines/release.ts';
 import { Fault } from '../../support/fault.ts';
+import { longSecrets, withoutSecrets } from '../../support/redact.ts';
 import { type Answer, type Http, hostOf, networkFault } from './http.ts';
 import { isLimit, limitedUntilMs, quotaOf } from './rate-limit.ts';
 import { messageOf, refusalFault } from './refusal.ts';
@@ -34,8 +35,15 @@ export type CachedAnswer = { etag: string; body: string; token?: string };
 /** Where answers are kept for conditional requests. */
 export type AnswerCache = { read(key: string): CachedAnswer | null; write(key: string, entry: CachedAnswer): void };
 
-/** `debug` is told what was passed over. */
-export type GitHubOptions = { http: Http; repository: string; cache: AnswerCache; now: () => number; debug?: (message: string) => void };
+/** `secrets` are taken out of every answer; `debug` is told what was passed over. */
+export type GitHubOptions = {
+  http: Http;
+  repository: string;
+  cache: AnswerCache;
+  now: () => number;
+  secrets?: () => readonly string[];
+  debug?: (message: string) => void;
+};
 
 type Question<T> = { resource: string; schema: z.ZodType<T>; strikes: number; slim?: (json: unknown) => unknown };
 
@@ -111,7 +119,7 @@ export class GitHub {
 
   /** The answer, and its text as it is kept. Null for 404. */
   async #read<T>({ resource, schema, strikes, slim }: Question<T>, outer: AbortSignal): Promise<{ value: T; body: string; bytes: number } | null> {
-    const { http, cache } = this.#options;
+    const { http, cache, secrets } = this.#options;
     const url = this.#urlOf(resource);
     const key = keyOf(url);
     const cached = this.#cached(key);
@@ -128,12 +136,15 @@ export class GitHub {
       answer.stream.destroy();
       return null;
     }
-    const text = await readCapped(answer);
+    const sent = await readCapped(answer);
+    // A server may say our token back to us, in a tag that would then name files and stand everywhere.
+    const text = withoutSecrets(sent, longSecrets(secrets?.() ?? []));
     if (answer.status !== 200) throw this.#refusal(answer, text, strikes);
     const { value, json } = parse(text, schema, url);
     const body = slim === undefined ? text : JSON.stringify(slim(json));
-    if (answer.headers.etag !== undefined) cache.write(key, { etag: answer.headers.etag, body, token: this.identity });
-    return { value, body, bytes: text.length };
+    // Blacked out, it would come back as another answer under the same ETag.
+    if (answer.headers.etag !== undefined && text === sent) cache.write(key, { etag: answer.headers.etag, body, token: this.identity });
+    return { value, body, bytes: sent.length };
   }
 
   /** 404 is GitHub's word for "does not exist" and for "not for you" alike. */

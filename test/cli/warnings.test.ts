@@ -1,0 +1,61 @@
+/** Which files of secrets the app can read: by owner and mode, on the whole way there. */
+import assert from 'node:assert/strict';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { secretFileWarnings } from '../../src/cli/warnings.ts';
+
+const APP = { uid: 4321, gid: 4322 };
+const asRoot = { skip: process.getuid?.() !== 0 && 'needs root' };
+
+describe("a secret's file that the app's user can read is warned of", () => {
+  let directory: string;
+  before(() => {
+    directory = mkdtempSync(path.join(os.tmpdir(), 'secret-'));
+    chmodSync(directory, 0o755);
+  });
+  after(() => rmSync(directory, { recursive: true }));
+
+  function file(name: string, mode: number, owner?: [number, number]): string {
+    const made = path.join(directory, name);
+    writeFileSync(made, 'secret\n');
+    chmodSync(made, mode);
+    if (owner) chownSync(made, ...owner);
+    return made;
+  }
+  const warned = (token: string) => secretFileWarnings({ UPDATE_GH_TOKEN_FILE: token }, APP);
+
+  it('as a shell makes it: mode 0644', () => {
+    assert.match(warned(file('shell', 0o644)).join(), /^UPDATE_GH_TOKEN_FILE: the app's user \(4321:4322\) can read .*mode 600/);
+    assert.deepEqual(warned(file('safe', 0o600)), []);
+    assert.deepEqual(warned(file('group', 0o640)), []);
+  });
+
+  it("where it is the app's, or its group's", asRoot, () => {
+    assert.equal(warned(file('owned', 0o600, [APP.uid, 0])).length, 1);
+    assert.equal(warned(file('locked', 0o000, [APP.uid, 0])).length, 1, 'its owner can change the mode');
+    assert.equal(warned(file('grouped', 0o640, [0, APP.gid])).length, 1);
+    assert.deepEqual(warned(file('not-grouped', 0o604, [0, APP.gid])), [], "the group's bits are the group's only ones");
+  });
+
+  it('through a link, as Kubernetes mounts secrets, and not behind a closed directory', () => {
+    const link = path.join(directory, 'link');
+    symlinkSync(file('target', 0o644), link);
+    assert.equal(warned(link).length, 1);
+    const closed = path.join(directory, 'closed');
+    mkdirSync(closed, { mode: 0o700 });
+    writeFileSync(path.join(closed, 'token'), 'x', { mode: 0o644 });
+    chmodSync(path.join(closed, 'token'), 0o644);
+    assert.deepEqual(warned(path.join(closed, 'token')), []);
+  });
+
+  it('of every setting that may be given as a file, and of all where app and updater are one user', () => {
+    const open = file('open', 0o644);
+    const names = ['UPDATE_GH_TOKEN_FILE', 'UPDATE_HTTP_TOKEN_FILE', 'UPDATE_WEBHOOK_SECRET_FILE', 'UPDATE_NOTIFY_URL_FILE'];
+    const environment = Object.fromEntries(names.map((name) => [name, open]));
+    assert.equal(secretFileWarnings(environment, APP).length, names.length);
+    assert.match(secretFileWarnings({ UPDATE_GH_TOKEN_FILE: file('mine', 0o600) }, null).join(), /runs as the updater's user/);
+    assert.deepEqual(secretFileWarnings({}, null), []);
+  });
+});
