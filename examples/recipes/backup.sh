@@ -18,8 +18,11 @@ as_app() {
   if [ -n "$user" ]; then /usr/lib/self-update/bin/chpst -u ":$user" "$@"; else "$@"; fi
 }
 
-(umask 077 && mkdir -p "$backups")
 # In a directory that somebody else may change, links could lead the writes below anywhere.
+case $backups/ in
+  "$data"/*) echo "$backups is in the app's own data: set BACKUPS to a directory that the app can't write"; exit 1 ;;
+esac
+(umask 077 && mkdir -p "$backups")
 if [ -L "$backups" ] || [ ! -O "$backups" ]; then
   echo "$backups is not the updater's own directory: set BACKUPS to one that the app can't write"
   exit 1
