@@ -53,10 +53,18 @@ export function isTooShortToRedact(secret: string): boolean {
   return secret.length < MIN_WORD_CHARACTERS;
 }
 
+/** Secrets are read from files; a command may write thousands of lines in a second. */
+const SECRETS_FRESH_MS = 1000;
+
 /** Everything that is written goes through here, so that no command can forget it. */
 export function redactStream(stream: NodeJS.WriteStream, secrets: () => readonly string[]): void {
   const write = stream.write.bind(stream) as (chunk: unknown, ...rest: unknown[]) => boolean;
-  stream.write = (chunk: unknown, ...rest: unknown[]) => write(typeof chunk === 'string' ? redact(chunk, longSecrets(secrets())) : chunk, ...rest);
+  let read = { atMs: Number.NEGATIVE_INFINITY, tokens: [] as string[] };
+  const tokens = (): string[] => {
+    if (performance.now() - read.atMs > SECRETS_FRESH_MS) read = { atMs: performance.now(), tokens: longSecrets(secrets()) };
+    return read.tokens;
+  };
+  stream.write = (chunk: unknown, ...rest: unknown[]) => write(typeof chunk === 'string' ? redact(chunk, tokens()) : chunk, ...rest);
 }
 
 const known = new Map<string, readonly (string | RegExp)[]>();
