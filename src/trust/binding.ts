@@ -18,6 +18,9 @@ const PACKAGING_WORDS = new Set(
 /** How goreleaser writes an architecture's level: amd64_v1, arm64_v8.0, arm_6. */
 const LEVEL = /(?:(?:amd64|x86[._-]64)[._-]?v[1-4]|x86[._-]64|arm64[._-]?v[89]\.\d|arm[._-]?v?[5-7])(?![0-9a-z]|\.\d)/g;
 
+/** A file of sums for one file is named after it: `app_1.2.3.tar.gz.sha256`. */
+const OF_SUMS = /(?:[._-]sha-?256(?:sums?)?(?:\.txt)?|\.(?:sha|checksum|dgst|digest))$/i;
+
 /**
  * Whether a file's name says that it is this version's, and can be read in no other way: the version stands in it as the release
  * writes it, prerelease included, and whatever else is there is the repository's name or a word for the platform or the packaging.
@@ -25,7 +28,7 @@ const LEVEL = /(?:(?:amd64|x86[._-]64)[._-]?v[1-4]|x86[._-]64|arm64[._-]?v[89]\.
  */
 export function isVersionOfName(name: string, version: string, repository: string): boolean {
   const own = repository.slice(repository.indexOf('/') + 1);
-  const stem = formatOfName(name).stem.toLowerCase();
+  const stem = formatOfName(name.replace(OF_SUMS, '')).stem.toLowerCase();
   const rest = withoutOwnName(stem.replaceAll(LEVEL, ' '), own.toLowerCase());
   const wanted = new RegExp(`(?<![0-9a-z])v?${escaped(version.toLowerCase())}(?![0-9a-z])`, 'g');
   const without = rest.replaceAll(wanted, ' ');

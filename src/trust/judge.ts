@@ -33,6 +33,9 @@ export type Evidence = {
   bundles: readonly { over: Over; from: string; json: unknown }[];
 };
 
+/** The name of a list that is no file's own. */
+const ANY_LIST = 'checksums.txt';
+
 /** `text` says what was compared; null where a rule does not apply. */
 type Rule = { name: string; check: (release: Release, evidence: Evidence, rules: Rules) => string | null };
 export type Finding = { rule: string; ok: boolean; code: string | null; text: string };
@@ -140,9 +143,9 @@ function checkMinisign(release: Release, { sha256, blake2b512, sums, minisigs }:
   return `listed in ${sums.name}, which is signed with key ${keyId}; ${trustedComment}; ${bound}`;
 }
 
-/** A list of sums signs the names that it lists. A sum without a name says nothing about one. */
+/** A list of sums signs the names that it lists, however it is written. A sum without a name says nothing about one. */
 function namesIn(sums: string, name: string): string[] {
-  return sums.split(/\s+/).some((word) => word.replace(/^.*[/\\]|^[*(]+|[):]+$/g, '') === name) ? [name] : [];
+  return sumsFor(sums, name, ANY_LIST).length > 0 ? [name] : [];
 }
 
 /**

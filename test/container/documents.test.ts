@@ -78,9 +78,14 @@ describe('the documents', () => {
     await using place = await Workplace.create({ token: 'private-token-0123456789' });
     await using _ = await named('private');
     await place.publish('0.0.1');
-    place.write('token', 'private-token-0123456789\n', 0o600);
-    await place.succeeds(`docker run -d --name private -e GH_USER=acme -e GH_REPO=app ${documented.one(/^-v "\$PWD\/token/)} IMAGE`);
-    await place.until('docker exec private self-update status', /0\.0\.1/);
+    // In a directory of its own instead of /etc.
+    const moved = (text: string) => text.replaceAll('/etc/app-token', '"$PWD/app-token"').replace('sudo ', '');
+    const option = documented.one(/^-v \/etc\/app-token/);
+    const run = documented.one(/^docker run -v \/etc\/app-token/);
+    assert.equal(run, `docker run ${option} …`);
+    await place.succeeds(`echo private-token-0123456789 | ${moved(documented.one(/^sudo sh -c 'umask 077; cat /))}`);
+    await place.succeeds(moved(run).replace('docker run', 'docker run -d --name private').replace('…', '-e GH_USER=acme -e GH_REPO=app IMAGE'));
+    assert.doesNotMatch(await place.until('docker exec private self-update status', /0\.0\.1/), /warning/);
     assert.doesNotMatch(await place.succeeds('docker inspect private'), /private-token/);
   });
 
@@ -267,6 +272,7 @@ describe('the documents', () => {
     await using place = await Workplace.create();
     await place.succeeds(`${documented.one('minisign -G -W')} -f < /dev/null`, { HOME: place.directory });
     assert.ok(existsSync(path.join(place.directory, '.minisign', 'minisign.key')));
+    await signsAsDocumented(place);
     await execa('sh', ['-c', documented.one('scripts/release v1.2.3')], { cwd: ROOT });
     const files = readdirSync(path.join(ROOT, 'dist', 'release'));
     for (const name of ['checksums.txt', 'checksums.txt.minisig', 'sbom.cdx.json']) assert.ok(files.includes(name), files.join());
@@ -285,6 +291,23 @@ describe('the documents', () => {
     }
   });
 });
+
+/** With the key that was just made; what is signed so is installed where a signature is asked for. */
+async function signsAsDocumented(place: Workplace): Promise<void> {
+  const [, publicKey = ''] = (await place.succeeds('cat minisign.pub')).split('\n');
+  const bytes = await archive({ app: { content: '#!/bin/sh\nexec sleep 1000\n', mode: 0o755 } });
+  place.write('app.tar.gz', bytes);
+  for (const [i, command] of documented.take(/^minisign -S /).entries()) {
+    await using _ = await named('signed');
+    const tag = `v1.2.${3 + i}`;
+    const filled = command.replaceAll('<file>', 'app.tar.gz').replaceAll(/<tag>|v1\.2\.3/g, tag);
+    await place.succeeds(filled, { HOME: place.directory });
+    place.github.publish(tag, { 'app.tar.gz': bytes, 'app.tar.gz.minisig': readFileSync(path.join(place.directory, 'app.tar.gz.minisig')) });
+    const rules = `-e UPDATE_VERIFY=minisign -e UPDATE_MINISIGN_KEYS=${publicKey}`;
+    await place.succeeds(`docker run -d --name signed ${rules} -e GH_USER=acme -e GH_REPO=app IMAGE`);
+    await place.until('docker exec signed self-update status', new RegExp(tag.slice(1)));
+  }
+}
 
 /** A command line of the documents as it may be typed: every option of it with and without, and something for each placeholder. */
 function formsOf(text: string): string[] {

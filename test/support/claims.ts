@@ -40,7 +40,8 @@ export const CLAIMS: readonly Claim[] = [
   { text: /^UPDATE_HEALTH_CMD=nc |^nc -w /, how: 'image' },
   { text: /^UPDATE_APP_COMMAND=node server\.js$|^node server\.js$/, how: 'image' },
   { text: /^UPDATE_(?:PRE_STOP|PRE_START|POST_UPDATE|NOTIFY)_CMD=\/opt\//, how: 'image' },
-  { text: 'minisign -G -W', how: 'image' },
+  { text: /^minisign -G -W$|^minisign -S -m \S+ -t 'file:/, how: 'image' },
+  { text: "sudo sh -c 'umask 077; cat > /etc/app-token'", how: 'image' },
   { text: 'scripts/release v1.2.3', how: 'image' },
 
   // The checkout.
@@ -59,7 +60,6 @@ export const CLAIMS: readonly Claim[] = [
   { text: /^kill -?\d$/, how: 'not a command', why: 'names what is survived' },
   { text: /^docker (?:run|stop|top|exec|inspect|logs)$/, how: 'not a command', why: 'names a command of Docker' },
   { text: 'cosign sign-blob', how: 'not a command', why: 'names a command of others' },
-  { text: /^-t "file:/, how: 'not a command', why: 'options of minisign -S, tried in test/trust/minisign.test.ts' },
   { text: /^(?:ulimit -n|--ulimit nofile)$/, how: 'not a command', why: 'names a limit' },
   {
     text: /^(?:tar -J|xz -9|tar -S --format=pax|wget -T|docker attach|docker run -i)$/,
@@ -71,6 +71,8 @@ export const CLAIMS: readonly Claim[] = [
   { text: 'npm start | head -1', how: 'not a command', why: 'names what is survived, in test/product/readers.test.ts' },
   { text: /./, file: /^docs\/architecture\.md$/, how: 'not a command', why: 'the directories' },
   { text: /^PID 1 |^[├└] /, file: /^docs\/container\.md$/, how: 'not a command', why: 'the processes' },
+  { text: /^--secret source=/, how: 'not a command', why: 'an option that needs a swarm; test/container/secrets.test.ts tries files of such modes' },
+  { text: /^volumes: \[\{ name: token/, how: 'not a command', why: 'a piece of a file for Kubernetes' },
   { text: /^scrape_configs:$|^- job_name: |^static_configs: /, how: 'not a command', why: 'a configuration of Prometheus; test/sight runs one' },
 ];
 

@@ -82,8 +82,12 @@ describe('an attack by signed bytes of another version is refused', () => {
     const name = 'app_2.0.0_linux_amd64.tar.gz';
     assert.throws(() => judge(published('v2.0.0', name), signed('signed by hand'), rules), UNBOUND);
     assert.throws(() => judge(published('v2.0.0', name), signedAs('app_1.0.0_linux_amd64.tar.gz'), rules), { code: 'SIGNATURE_INVALID' });
-    // A sum without a name is of any file.
-    assert.throws(() => judge(published('v2.0.0', name), signedSums(`${SHA256}\n`), rules), UNBOUND);
+    // A sum without a name is of any file: a shared list says nothing by it, and a file's own does not name the file.
+    assert.throws(() => judge(published('v2.0.0', name), signedSums(`${SHA256}\n`), rules), { code: 'SIGNATURE_MISSING' });
+    const own = `${name}.sha256`;
+    assert.throws(() => judge(published('v2.0.0', name), signedSums(`${SHA256}\n`, 'signed by hand', own), rules), UNBOUND);
+    const remark = `# ${name}\n${SHA256}  other.tar.gz\n${SHA256}\n`;
+    assert.throws(() => judge(published('v2.0.0', name), signedSums(remark), rules), { code: 'SIGNATURE_MISSING' });
   });
 
   it('by a signed list of sums of an older release, under a new tag', () => {
@@ -118,6 +122,24 @@ describe('an attack by signed bytes of another version is refused', () => {
 });
 
 describe('signed bytes are taken', () => {
+  it('by the name in a signed list, in every form in which sums are read', () => {
+    const name = 'app_2.0.0_linux_amd64.tar.gz';
+    for (const line of [
+      `${SHA256}  ${name}`,
+      `${SHA256} *./dist/${name}`,
+      `SHA256(${name})= ${SHA256}`,
+      `SHA2-256 (${name}) = ${SHA256}`,
+      `${name}: ${SHA256}`,
+    ])
+      assert.ok(judge(published('v2.0.0', name), signedSums(`${line}\n`), rules).includes('minisign'), line);
+  });
+
+  it('by the name of their own file of sums, which holds a sum alone', () => {
+    const name = 'app_2.0.0_linux_amd64.tar.gz';
+    const own = `${name}.sha256`;
+    assert.ok(judge(published('v2.0.0', name), signedSums(`${SHA256}\n`, `timestamp:1\tfile:${own}\thashed`, own), rules).includes('minisign'));
+  });
+
   it('by their name, where the version is the only thing in it that reads as one', () => {
     for (const [tag, name, repository] of [
       ['v2.0.0', 'app_2.0.0_linux_amd64.tar.gz'],
