@@ -146,6 +146,9 @@ describe('the configuration', () => {
         `${name}: a token as user`,
       );
     }
+    const proxy = parsed({ HTTPS_PROXY: 'ops:hunt%2Fer2@proxy:3128' }).secrets();
+    for (const part of ['hunt/er2', 'hunt%2Fer2', 'ops:hunt/er2']) assert.ok(proxy.includes(part), `a proxy as host:port: ${part}`);
+    assert.deepEqual(parsed({ HTTPS_PROXY: 'proxy:3128' }).secrets(), []);
   });
 
   it("says no address's password in a complaint, also where it is no address", () => {
@@ -164,6 +167,9 @@ describe('the configuration', () => {
           `${name}=${value}: ${problems({ [name]: value })}`,
         );
     assert.ok(!problems({ UPDATE_GH_API_URL: 'http://ops:hunter2@github.corp/api' }).join().includes('hunter2'), 'plain http');
+    const webSite = problems({ UPDATE_GH_API_URL: 'https://ops:hunter2@github.com/acme' }).join();
+    assert.match(webSite, /web site/);
+    assert.ok(!webSite.includes('hunter2'), webSite);
   });
 
   it('notices slips of the pen', () => {
