@@ -26,6 +26,8 @@ export function sumsFor(text: string, name: string, sumsName = `${name}.sha256`)
   const listed = lines.flatMap((line) => readLine(line) ?? []);
   const named = listed.filter((entry) => entry.name === name);
   if (named.length > 0) return unique(named);
+  const beside = lines.flatMap((line) => sumBeside(line, name));
+  if (beside.length > 0) return [...new Set(beside)];
   const nameless = listed.filter((entry) => entry.name === '');
   return isOwnSums(sumsName, name) && nameless.length === listed.length ? unique(nameless) : [];
 }
@@ -45,7 +47,22 @@ const FORMS: readonly { form: RegExp; sum: number; name: number }[] = [
   { form: /^(\S+?):?[ \t]+([0-9a-f]{64})$/i, sum: 2, name: 1 },
 ];
 
-/** One line; the name is empty where it gives none (`-` is standard input). Null for what is no sum of this kind. */
+/** Sums of as many digits, by another algorithm. */
+const OTHER_ALGORITHM = /(?<![0-9A-Za-z])(?:sha-?3|sha-?512|shake|blake|b[23](?:sum)?|sm3|ripemd|rmd|gost|keccak|md5)/i;
+
+/**
+ * The sum of a line that has the name as a whole beside one sum, whatever stands around them: a table of Markdown's or PowerShell's,
+ * YAML, JSON, a column of sizes.
+ */
+function sumBeside(line: string, name: string): string[] {
+  const at = line.indexOf(name);
+  if (at < 0 || !/^$|[\s"'`|(),;:=*/\\]$/.test(line.slice(0, at)) || !/^(?:$|[\s"'`|(),;:=])/.test(line.slice(at + name.length))) return [];
+  const rest = `${line.slice(0, at)} ${line.slice(at + name.length)}`;
+  const sums = rest.match(/(?<![0-9A-Za-z])[0-9a-f]{64}(?![0-9A-Za-z])/gi) ?? [];
+  return sums.length === 1 && !OTHER_ALGORITHM.test(rest) ? [(sums[0] ?? '').toLowerCase()] : [];
+}
+
+/** One line; the name is empty where it gives none (`-` and OpenSSL's `stdin` are standard input). Null for what is no sum of this kind. */
 function readLine(line: string): Listed | null {
   const [, bare] = /^(?:SHA(?:2-)?-?256 ?[:=] ?)?([0-9a-f]{64})$/i.exec(line) ?? [];
   if (bare !== undefined) return { sum: bare.toLowerCase(), name: '' };
@@ -53,7 +70,7 @@ function readLine(line: string): Listed | null {
     const found = form.exec(line);
     const [hex, path] = [found?.[sum], found?.[name]];
     // Sums are made in the folder of the build: `./dist/app.tar.gz`, `dist\app.zip`.
-    if (hex !== undefined && path !== undefined) return { sum: hex.toLowerCase(), name: path === '-' ? '' : path.replace(/^.*[/\\]/, '') };
+    if (hex !== undefined && path !== undefined) return { sum: hex.toLowerCase(), name: path === '-' || path === 'stdin' ? '' : path.replace(/^.*[/\\]/, '') };
   }
   return null;
 }

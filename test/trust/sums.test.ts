@@ -22,6 +22,16 @@ describe('a line of a file of sums', () => {
     ['BSD with a path', `SHA256 (dist/${NAME}) = ${SUM}`],
     ['the name of the algorithm before the sum', `sha256:${SUM}  ${NAME}`],
     ['the name first', `${NAME}: ${SUM}`],
+    ['the name first, with an equals sign', `${NAME} = ${SUM}`],
+    ['a colon behind the sum', `${SUM}: ${NAME}`],
+    ['quotation marks', `${SUM}  "${NAME}"`],
+    ['the name of the algorithm and a space', `sha256 ${SUM} ${NAME}`],
+    ['a size between, as in Debian', `${SUM} 12345 ${NAME}`],
+    ['CSV', `${NAME},${SUM}`],
+    ['YAML', `${NAME}: "sha256:${SUM}"`],
+    ['a row of a table in Markdown', `| \`${NAME}\` | \`${SUM}\` |`],
+    ["a row of PowerShell's Get-FileHash", `SHA256          ${SUM.toUpperCase()}       D:\\a\\dist\\${NAME}`],
+    ['an object of JSON', `{"${NAME}":"${SUM}"}`],
     ['CRLF', `${SUM}  ${NAME}\r`],
     ['spaces behind', `${SUM}  ${NAME}   `],
   ];
@@ -40,11 +50,14 @@ describe('a line of a file of sums', () => {
 
   it('of another name says nothing about this one, however alike', () => {
     for (const name of [`${NAME}.sig`, `x${NAME}`, NAME.toUpperCase(), NAME.replace('amd64', 'arm64')])
-      for (const line of [`${SUM}  ${name}`, `SHA256 (${name}) = ${SUM}`, `${SUM}  dist/${name}`]) assert.deepEqual(sumsFor(line, NAME, SHARED), [], line);
+      for (const line of [`${SUM}  ${name}`, `SHA256 (${name}) = ${SUM}`, `${SUM}  dist/${name}`, `| ${name} | ${SUM} |`, `${name}=${SUM}`])
+        assert.deepEqual(sumsFor(line, NAME, SHARED), [], line);
   });
 
   it('of another algorithm is no sum', () => {
     const texts = [`${'c'.repeat(128)}  ${NAME}`, `SHA512 (${NAME}) = ${'c'.repeat(128)}`, `MD5 (${NAME}) = ${'c'.repeat(32)}`, `SHA512 (${NAME}) = ${SUM}`];
+    for (const algorithm of ['BLAKE2s', 'SHA3-256', 'B3', 'SM3', 'SHA512/256'])
+      texts.push(`${algorithm} (${NAME}) = ${SUM}`, `| ${NAME} | ${algorithm} | ${SUM} |`);
     for (const text of texts) assert.deepEqual(sumsFor(text, NAME, SHARED), [], text);
   });
 
@@ -61,6 +74,7 @@ describe('a sum without a name', () => {
       `${SUM}\n`,
       `${SUM}  -\n`,
       `SHA2-256= ${SUM}\n`,
+      `SHA2-256(stdin)= ${SUM}\n`,
       `# made by CI\n${SUM}\r\n`,
       `MD5= ${'c'.repeat(32)}\nSHA1= ${'c'.repeat(40)}\nSHA2-256= ${SUM}\n`,
     ])
