@@ -114,7 +114,7 @@ function lastEnding(stem: string): string {
 }
 
 /** Stands for the repository's name, however it was written. */
-const REPOSITORY = '<repository>';
+export const REPOSITORY = '<repository>';
 
 /** `names`: those of the repository. */
 export function readName(name: string, names: readonly string[]): ReadName {

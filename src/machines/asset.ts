@@ -1,7 +1,7 @@
 /** Which asset of a release is for this machine. Pure: exactly one may match; none or several is an explained refusal. */
 
 import { preferenceOf } from './asset-format.ts';
-import { namesOfRepository, type ReadName, readName } from './asset-name.ts';
+import { namesOfRepository, REPOSITORY, type ReadName, readName } from './asset-name.ts';
 import { DISTRIBUTIONS, type ToldPlatform } from './asset-platform.ts';
 import type { Policy } from './model.ts';
 
@@ -50,7 +50,8 @@ export function chooseAsset<T extends { name: string }>(
   const app = read.filter(({ kind }) => kind === 'archive' || kind === 'compressed' || kind === 'bare');
   const telling = read.filter(({ kind }) => kind !== 'other');
   const files = read.filter(({ kind }) => kind === 'file');
-  const tiers = [...tiersOf(app, telling, platform), ...tiersOf(files, telling, platform), portable(files)];
+  const ofApp = tiersOf(app, telling, platform);
+  const tiers = [...withoutHelpers(ofApp), ...tiersOf(files, telling, platform), portable(files)];
   for (const tier of tiers) {
     const fitting = withoutCompanions(narrow(tier, platform), telling);
     if (fitting.length > 0)
@@ -149,10 +150,23 @@ function narrow<T>(tier: readonly Candidate<T>[], platform: Platform): readonly 
     least(({ platform: { level } }) => level),
     least(({ platform: { distribution } }) => (distribution === null ? -1 : DISTRIBUTIONS.indexOf(distribution[0]))),
     least(({ platform: { distribution } }) => distribution?.[1] ?? 0),
+    // `app-latest-linux.tar.gz` is a second name of the one that tells its version.
+    prefer(({ words }) => !words.includes('latest')),
     prefer(({ kind }) => kind === 'archive'),
     plainest(({ words }) => words),
   ];
   return sameBuild(steps.reduce((left, step) => (left.length < 2 ? left : step(left)), tier));
+}
+
+/**
+ * `kitten-linux-amd64` is a helper of kitty's, whose `kitty-0.35.2-x86_64.txz` names no system: the program of the repository's name
+ * comes first, though another's name tells more. A `.zip` without a system is often one for Windows, and has no such claim.
+ */
+function withoutHelpers<T>(tiers: readonly (readonly Candidate<T>[])[]): readonly (readonly Candidate<T>[])[] {
+  const isApp = ({ isNamedAsRepository, fit, ending }: Candidate<T>) => isNamedAsRepository && (fit === 'system' || (fit === 'processor' && ending !== '.zip'));
+  const [surest = [], ...others] = tiers;
+  const isHelper = !surest.some(({ words }) => words.includes(REPOSITORY)) && others.some((tier) => tier.some(isApp));
+  return isHelper ? others : tiers;
 }
 
 /** `omnictl` for this platform is not the app where `omni` stands beside it on another. */

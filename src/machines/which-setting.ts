@@ -32,16 +32,23 @@ function combine(groups: readonly (readonly Change[])[]): Change[][] {
   return [...first.flatMap((change) => rest.map((changes) => [change, ...changes])), ...rest];
 }
 
+/** The name of a commit, which no number in it makes a version: `main-a1b2c3d`. */
+const COMMIT = /(?<![0-9A-Za-z])(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d[0-9a-f]*$)[0-9a-f]{7,40}$/;
+
 /**
  * What may stand before the version, most likely first. It ends where a digit begins, and never inside of what looks like a version:
  * `release-5.` would read `release-5.1.4` as 1.4, and follow no other.
  */
 export function prefixesOf(tag: string): string[] {
   const version = /\d+[._]\d/.exec(tag) ?? /\d+-\d/.exec(tag);
+  if (version === null && COMMIT.test(tag)) return [];
   const ends = [...tag.matchAll(/(?<!\d)\d/g)].map(({ index }) => index).filter((index) => index > 0 && index <= (version?.index ?? tag.length));
   const prefixes = ends.map((end) => withoutV(tag.slice(0, end))).filter((prefix) => prefix !== '');
   const rank = (prefix: string) => (SEPARATED.test(prefix) ? 0 : 1);
-  return [...new Set(prefixes)].sort((a, b) => rank(a) - rank(b) || b.length - a.length);
+  // `v7-beta` would read `v7-beta2` as 2, and never follow version 8.
+  const withoutNumber = prefixes.filter((prefix) => !/\d/.test(prefix));
+  const isPart = (prefix: string) => version === null && /\d/.test(prefix) && (withoutNumber.length > 0 || /^v?\d/i.test(prefix));
+  return [...new Set(prefixes)].filter((prefix) => !isPart(prefix)).sort((a, b) => rank(a) - rank(b) || b.length - a.length);
 }
 
 /** The `v` of `app-a/v1.2.3` belongs to the version; that of `rev12` does not. */

@@ -205,6 +205,22 @@ describe('formats', () => {
   });
 });
 
+describe('the program of the repository', () => {
+  it('comes before a helper whose name tells more of the platform', () => {
+    const names = `kitten-linux-amd64 kitten-linux-arm64 kitten-darwin-amd64 kitty-0.35.2-arm64.txz kitty-0.35.2-x86_64.txz
+      kitty-0.35.2.dmg kitty-0.35.2.tar.xz kitty-0.35.2.tar.xz.sig`;
+    assert.equal(chosen(names, 'kitty'), 'kitty-0.35.2-x86_64.txz');
+    assert.equal(chosen(names, 'kitty', ARM), 'kitty-0.35.2-arm64.txz');
+    assert.equal(chosen('tool-linux-amd64 app-x64.zip app-macos.zip'), 'tool-linux-amd64', 'a .zip without a system may be for Windows');
+  });
+
+  it('under its version and as the latest is one build', () => {
+    const names = 'rqlite-v8.26.7-linux-amd64.tar.gz rqlite-latest-linux-amd64.tar.gz rqlite-v8.26.7-linux-amd64-musl.tar.gz';
+    assert.equal(chosen(names, 'rqlite'), 'rqlite-v8.26.7-linux-amd64.tar.gz');
+    assert.equal(chosen('app-latest-linux-amd64.tar.gz'), 'app-latest-linux-amd64.tar.gz');
+  });
+});
+
 describe('any names at all', () => {
   const word = fc.constantFrom(...'app linux amd64 arm64 musl gnu darwin windows arm x86 64 bit v1 2 src linuxmusl static ubuntu 22 tool jar'.split(' '));
   const ending = fc.constantFrom('', '.tar.gz', '.zip', '.gz', '.exe', '.deb', '.sha256', '.7z', '.jar');

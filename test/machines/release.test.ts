@@ -51,10 +51,17 @@ describe('where no release is allowed, the setting that would follow one is name
     ['h2o-3.46.0.7', ['UPDATE_VERSIONING=loose', 'UPDATE_TAG_PREFIX=h2o-']],
     ['release-5.1.4_v2.0.11', ['UPDATE_VERSIONING=loose', 'UPDATE_TAG_PREFIX=release-']],
     ['v0.8.6rc1', ['UPDATE_VERSIONING=loose', 'UPDATE_PRERELEASE=on']],
+    ['v7-beta2', ['UPDATE_VERSIONING=loose', 'UPDATE_PRERELEASE=on']],
+    ['jdk8u422-b05', ['UPDATE_VERSIONING=loose', 'UPDATE_TAG_PREFIX=jdk', 'UPDATE_PRERELEASE=on']],
     ['deluge-2.2.1.dev0', ['UPDATE_VERSIONING=loose', 'UPDATE_TAG_PREFIX=deluge-', 'UPDATE_PRERELEASE=on']],
     ['v3.0.0', ['UPDATE_RANGE=*'], { range: '^2' }],
     ['app-b/v1.0.0', ['UPDATE_TAG_PREFIX=app-b/'], { tagPrefix: 'app-a/' }],
   ];
+  for (const tag of ['main-a1b2c3d', 'sha-2b2c3d4', 'nightly-0123abcdef'])
+    it(`${tag} names a commit: no setting reads a version from it`, () => {
+      assert.equal(settingsFor(published(tag), policy), null);
+      assert.match(told(choose([published(tag)], policy)), new RegExp(`UPDATE_TAG=${tag} follows this very tag`));
+    });
   for (const [tag, settings, overrides = {}] of cases) {
     it(`${tag}: ${settings.join(' and ')}`, () => {
       const release = published(tag);
