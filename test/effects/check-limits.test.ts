@@ -95,10 +95,34 @@ describe('a 403 that is no limit', () => {
     ],
     [
       'an organization that forbids classic tokens',
-      'ACCESS_REFUSED',
-      /forbids access via a personal access token \(classic\)/,
+      'TOKEN_KIND_REFUSED',
+      /forbids access via a personal access token \(classic\).*Set UPDATE_GH_TOKEN to one that it accepts/,
       { status: 403, body: json('`acme` forbids access via a personal access token (classic).') },
     ],
+    [
+      'an organization that forbids tokens of a long life',
+      'TOKEN_KIND_REFUSED',
+      /github\.com\/settings\/personal-access-tokens\/1\b/,
+      {
+        status: 403,
+        body: json(
+          "The 'acme' organization forbids access via a fine-grained personal access tokens if the token's lifetime is greater than 366 days. Please adjust your token's lifetime at the following URL: https://github.com/settings/personal-access-tokens/1",
+        ),
+      },
+    ],
+    [
+      'too many wrong tokens',
+      'TOKEN_REJECTED',
+      /Set UPDATE_GH_TOKEN to a valid token/,
+      { status: 403, body: json('Maximum number of login attempts exceeded. Please try again later.') },
+    ],
+    [
+      "a proxy's block page that speaks of rates",
+      'PROXY_BLOCKED',
+      /a proxy or firewall blocks the address/,
+      { status: 403, body: '<html>Access denied. Our rate limit policy is on the intranet.</html>', headers: { 'content-type': 'text/html' } },
+    ],
+    ['a network with a login page', 'NETWORK_LOGIN', /wants a login/, { status: 511, body: '<html>Log in</html>', headers: { 'content-type': 'text/html' } }],
   ];
   for (const [title, code, message, answer] of cases) {
     it(`${title}: ${code}, and the next poll comes as usual`, async () => {

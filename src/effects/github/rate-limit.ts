@@ -3,6 +3,7 @@
  * See "Rate limits for the REST API", https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
  */
 import { LONGEST_LIMIT_PAUSE_MS, type Quota, SHORTEST_LIMIT_PAUSE_MS } from '../../machines/pacing.ts';
+import { messageOf } from './refusal.ts';
 
 /** Requests an hour without a token, for each address. */
 export const ANONYMOUS_LIMIT = 60;
@@ -16,7 +17,9 @@ type Headers = Readonly<Record<string, string | string[] | undefined>>;
 export function isLimit(status: number, headers: Headers, body: string): boolean {
   if (status === 429) return true;
   if (status !== 403) return false;
-  return headers['retry-after'] !== undefined || number(headers['x-ratelimit-remaining']) === 0 || /rate limit|abuse detection/i.test(body);
+  if (headers['retry-after'] !== undefined || number(headers['x-ratelimit-remaining']) === 0) return true;
+  const message = messageOf(body);
+  return message === null ? /exceeded a secondary rate limit|abuse detection/i.test(body) : /rate limit|abuse detection/i.test(message);
 }
 
 /**

@@ -15,6 +15,8 @@ export function refusalFault({ status, headers, body, host, hasToken }: Refusal)
       `${host} has blocked this repository (${status}${quoted}): its owner has to settle that with GitHub. What runs stays`,
     );
   if (status === 403) return forbidden({ headers, host, hasToken, message, quoted });
+  if (status === 511)
+    return new Fault('NETWORK_LOGIN', `the network wants a login before it connects to ${host} (511): log in on its page, or use a network without one`);
   if (status >= 500) return new Fault('SERVER_FAILED', `${host} failed (${status}): probably temporary; asked again at the next check`);
   return new Fault('ANSWER_UNEXPECTED', `${host} answered ${status}${quoted}: check UPDATE_GH_API_URL`);
 }
@@ -37,6 +39,13 @@ function forbidden({ headers, host, hasToken, message, quoted }: Forbidden): Fau
       'PROXY_BLOCKED',
       `403 for ${host}, with a page that is not GitHub's: a proxy or firewall blocks the address, most likely. Have ${host} allowed there, or set HTTPS_PROXY or NO_PROXY`,
     );
+  if (/forbids access via|access restrictions|token's lifetime/i.test(message))
+    return new Fault(
+      'TOKEN_KIND_REFUSED',
+      `${host} refused the token (403${quoted}): the organization does not accept a token of this kind. Set UPDATE_GH_TOKEN to one that it accepts; a short-lived fine-grained one, as a rule`,
+    );
+  if (/login attempts exceeded|account was suspended/i.test(message))
+    return new Fault('TOKEN_REJECTED', `${host} rejected the token (403${quoted}). Set UPDATE_GH_TOKEN to a valid token of another or a restored account`);
   const remedy = hasToken ? 'check that UPDATE_GH_TOKEN may read the repository (Contents: read)' : 'set UPDATE_GH_TOKEN';
   return new Fault('ACCESS_REFUSED', `${host} refused access (403${quoted}): ${remedy}`);
 }
@@ -52,7 +61,7 @@ export function proxyAuthFault(host: string): Fault {
 export function messageOf(body: string): string | null {
   try {
     const { message } = JSON.parse(body) as { message?: unknown };
-    return typeof message === 'string' ? message.replace(/\p{C}/gu, ' ').slice(0, 160) : null;
+    return typeof message === 'string' ? message.replace(/\p{C}/gu, ' ').slice(0, 300) : null;
   } catch {
     return null;
   }
