@@ -7,7 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { crc32 } from 'node:zlib';
 import * as yauzl from 'yauzl';
 import { explain } from './errors.ts';
-import { checkRatio, corrupt, type Entry, Gate, installedMode, type Limits } from './rules.ts';
+import { checkRatio, corrupt, type Entry, Gate, installedMode, type Limits, refused } from './rules.ts';
 
 /** st_mode's file type, in the upper half of the external attributes where Unix made the archive. */
 const S_IFMT = 0o170000;
@@ -48,6 +48,7 @@ async function unpackEntry(zip: yauzl.ZipFile, entry: yauzl.Entry, into: string,
     described.linkTarget = (await readAll(zip, entry)).toString('utf8');
   }
   gate.admit(described);
+  checkReadable(entry);
   const target = path.join(into, described.path);
   await mkdir(described.type === 'directory' ? target : path.dirname(target), { recursive: true, mode: 0o755 });
   if (described.type === 'link') await symlink(described.linkTarget, target);
@@ -68,6 +69,17 @@ function describe(entry: yauzl.Entry): Entry {
   return { path: entry.fileName, type, mode, sizeBytes: entry.uncompressedSize, linkTarget: '' };
 }
 
+/** Ways to compress an entry besides storing and deflating, which are all that is read. See APPNOTE.TXT 4.4.5. */
+const OTHER_METHODS: Record<number, string> = { 9: 'Deflate64', 12: 'BZip2', 14: 'LZMA', 93: 'Zstandard', 95: 'XZ', 98: 'PPMd' };
+const [STORED, DEFLATED] = [0, 8];
+
+function checkReadable({ compressionMethod: method, fileName, generalPurposeBitFlag }: yauzl.Entry): void {
+  const name = JSON.stringify(fileName.slice(0, 100));
+  if ((generalPurposeBitFlag & 1) !== 0) throw refused(`${name} is encrypted`);
+  if (method !== STORED && method !== DEFLATED)
+    throw refused(`${name} is compressed by ${OTHER_METHODS[method] ?? `method ${method}`}, and of a .zip only Deflate is read`);
+}
+
 function checkSum(entry: yauzl.Entry): Transform {
   let sum = 0;
   return new Transform({
@@ -82,7 +94,8 @@ function checkSum(entry: yauzl.Entry): Transform {
 }
 
 function open(file: string): Promise<yauzl.ZipFile> {
-  const options = { lazyEntries: true, autoClose: false, strictFileNames: true, validateEntrySizes: true };
+  // Old .NET and PowerShell write `dist\\app`: read as `dist/app`, and then held to the gate's rules as any other name.
+  const options = { lazyEntries: true, autoClose: false, strictFileNames: false, validateEntrySizes: true };
   return new Promise((resolve, reject) => yauzl.open(file, options, (error, zip) => (error ? reject(error) : resolve(zip as yauzl.ZipFile))));
 }
 

@@ -262,6 +262,27 @@ describe('one file instead of an archive', { concurrency: false }, () => {
       await assert.rejects(unpacked(shell(packer, Buffer.from('hello')), `app.tar.${ending}`), { code: 'ARCHIVE_CORRUPT' });
     });
 
+  it('.zip with backslashes between folders, as old .NET makes it, is the same tree', async () => {
+    const made = shell('mkdir -p z/dist/lib && echo 1 > z/dist/app && echo 2 > z/dist/lib/data && cd z && zip -qrD - dist');
+    for (const name of ['dist/app', 'dist/lib/data'])
+      for (let at = made.indexOf(name); at >= 0; at = made.indexOf(name, at + 1)) made.write(name.replaceAll('/', '\\'), at);
+    assert.ok(made.includes('dist\\lib\\data'));
+    assert.deepEqual(
+      (await unpacked(made, 'app.zip')).filter((name) => /app$|data$/.test(name)),
+      ['dist/app', 'dist/lib/data'],
+    );
+  });
+
+  it('.zip that is encrypted, or compressed by anything but Deflate, is refused for what it is', async () => {
+    for (const [how, reason] of [
+      ['-P pw', /is encrypted/],
+      ['-Z bzip2', /is compressed by BZip2, and of a \.zip only Deflate is read/],
+    ] as const) {
+      const made = shell(`mkdir -p e && seq 1000 > e/app && cd e && zip -q ${how} - app`);
+      await assert.rejects(unpacked(made, 'app.zip'), { code: 'ARCHIVE_REFUSED', message: reason });
+    }
+  });
+
   it('is kept under its own name where that is no archive’s, whatever its bytes are', async () => {
     const jar = readFileSync(path.join(CASES, 'A08-nomodes-windows.zip'));
     assert.deepEqual(await unpacked(jar, 'app-1.2.3.jar'), ['app-1.2.3.jar']);
