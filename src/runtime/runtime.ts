@@ -436,7 +436,8 @@ export class Runtime {
       this.#fault = null;
       this.#faultsInARow = 0;
     }
-    if (!busy && this.#settled !== null) {
+    // A check that somebody asked for, and that only keeps its distance to the one before, is still to be made.
+    if (!busy && !this.#pollNow && this.#settled !== null) {
       this.#settled();
       return;
     }

@@ -17,6 +17,7 @@ const OURS = new Set(['uptime', 'last', 'ash']);
 const TRIED: Record<string, string> = {
   '[': '[ a = a ] && ! [ a = b ]',
   '[ -O': '[ -O /tmp/t ]',
+  '[ -L': 'ln -s t /tmp/link && [ -L /tmp/link ] && ! [ -L /tmp/t ]',
   '[ -c': '[ -c /dev/null ] && ! [ -c /tmp/t ]',
   '[ -d': '[ -d /proc/1 ] && ! [ -d /none ]',
   '[ -e': '[ -e /proc/1 ] && ! [ -e /none ]',

@@ -146,6 +146,21 @@ describe('nothing is done again and again without a pause', () => {
     runtime.stop();
   });
 
+  it('but a check that an operator asks for right behind another is made, before a `once` run ends', async () => {
+    const runtime = await updater(
+      {
+        check: async () => {
+          if (begun.filter((name) => name === 'check').length === 1) submit(path.join(root, 'inbox'), { type: 'updateRequested' });
+          return { type: 'nothingNewer' };
+        },
+      },
+      { nextPollAt: () => (begun.includes('check') ? Date.now() + 3_600_000 : null) },
+    );
+    await runtime.start();
+    await runtime.settle(AbortSignal.timeout(60_000));
+    assert.equal(begun.filter((name) => name === 'check').length, 2);
+  });
+
   it('not a command that is a directory', async () => {
     const command = path.join(root, 'inbox', '1.json');
     mkdirSync(path.join(command, 'inside'), { recursive: true });
