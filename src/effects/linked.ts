@@ -14,7 +14,7 @@ export type LinkedOptions = {
 
 /**
  * Makes every name in `tree` a link into `options.directory`. What the tree brings under such a name seeds the data once,
- * and is never copied over data that is there. A name of neither is made a directory, unless it has a dot (`a.json`).
+ * and is never copied over data that is there; an empty directory is none. A name of neither is made a directory, unless it has a dot (`a.json`).
  */
 export async function ensureLinked(tree: string, { names, directory, owner }: LinkedOptions): Promise<void> {
   for (const name of names) {
@@ -25,7 +25,7 @@ export async function ensureLinked(tree: string, { names, directory, owner }: Li
       await ensureData(data, name, directory, owner);
       continue;
     }
-    if (!(await exists(data)) && (await exists(inTree))) {
+    if ((await exists(inTree)) && (await isVacant(data, inTree))) {
       await refuseEscape(directory, data);
       await seed(inTree, data, owner);
     }
@@ -35,6 +35,14 @@ export async function ensureLinked(tree: string, { names, directory, owner }: Li
       await symlink(data, inTree);
     });
   }
+}
+
+/** Whether nobody's data is there. A tree that lacks the name, such as the image's own, has left an empty directory. A link is the app's own doing. */
+async function isVacant(data: string, inTree: string): Promise<boolean> {
+  if (!(await exists(data))) return true;
+  const entriesOf = async (place: string) => ((await lstat(place)).isDirectory() ? (await readdir(place)).length : null);
+  const [brought, there] = await Promise.all([entriesOf(inTree), entriesOf(data).catch(() => null)]);
+  return brought !== null && brought > 0 && there === 0;
 }
 
 async function ensureData(data: string, name: string, directory: string, owner: LinkedOptions['owner']): Promise<void> {
@@ -83,7 +91,13 @@ async function seed(from: string, to: string, owner: LinkedOptions['owner']): Pr
   if (owner !== null) await give(temporary, owner);
   // By its parent, since without CAP_DAC_OVERRIDE root can't open what it just gave away.
   await syncTree(path.dirname(to));
-  await renameDurably(temporary, to);
+  try {
+    await renameDurably(temporary, to);
+  } catch (error) {
+    // A volume is mounted there, or the app has written meanwhile: then that is its data.
+    if (!isErrno(error, 'EBUSY', 'ENOTEMPTY', 'EEXIST')) throw error;
+    await rm(temporary, { recursive: true, force: true });
+  }
 }
 
 /** Trees are read-only; data is not. */

@@ -1,6 +1,6 @@
 /** Names that are linked into a tree, and links by which the app's data would lead the updater elsewhere. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -26,6 +26,37 @@ describe('a linked name', () => {
     await link('world/region');
     assert.equal(readlinkSync(path.join(tree, 'world', 'region')), path.join(directory, 'world', 'region'));
     assert.ok(existsSync(path.join(directory, 'world', 'region')));
+  });
+
+  const bring = (name: string, content: string) => {
+    mkdirSync(path.join(tree, path.dirname(name)), { recursive: true });
+    writeFileSync(path.join(tree, name), content);
+  };
+
+  it('is seeded by the first tree that brings it, also where a tree without it was linked before (the one in the image)', async () => {
+    const baked = path.join(root, 'baked');
+    mkdirSync(baked);
+    await ensureLinked(baked, { names: ['world'], directory, owner: null });
+    bring('world/level.dat', 'fresh');
+    await link('world');
+    assert.equal(readFileSync(path.join(tree, 'world', 'level.dat'), 'utf8'), 'fresh');
+    assert.deepEqual(readdirSync(directory), ['world']);
+  });
+
+  it('is not seeded where there is data, nor where an empty link or a file stands in its place', async () => {
+    const seeded = async (prepare: () => void) => {
+      rmSync(tree, { recursive: true });
+      rmSync(directory, { recursive: true });
+      mkdirSync(directory);
+      prepare();
+      bring('world/level.dat', 'fresh');
+      await link('world');
+      return readdirSync(root, { recursive: true }).some((file) => String(file).endsWith('level.dat'));
+    };
+    const data = path.join(directory, 'world');
+    assert.equal(await seeded(() => mkdirSync(path.join(data, 'region'), { recursive: true })), false);
+    assert.equal(await seeded(() => symlinkSync(victim, data)), false);
+    assert.equal(await seeded(() => writeFileSync(data, '')), false);
   });
 
   it('is refused where a link in the data leads out of it, and nothing is made there', async () => {
