@@ -43,7 +43,8 @@ function given(environment: Environment, name: string): string | undefined {
 
 export function parseConfig(environment: Environment): ConfigResult {
   const problems: string[] = [];
-  const raw = Object.fromEntries(settingNames.map((name) => [name, readSetting(environment, name, problems)]));
+  // An empty file is told as that, and its content not judged once more.
+  const raw = Object.fromEntries(settingNames.map((name) => [name, readSetting(environment, name, problems) || undefined]));
   const parsed = settings.safeParse(raw);
   if (!parsed.success) {
     for (const issue of parsed.error.issues) {
@@ -93,7 +94,8 @@ function complaint(name: SettingName, value: unknown, message: string): string {
   const { example, secret } = metaOf(name);
   if (value === undefined) return `${name}: is required. Example: ${name}=${example}`;
   const shown = secret ? '' : ` ${quoted(name, value)}`;
-  return `${name}:${shown} ${message}. Example: ${name}=${example}`;
+  // A message that says what to set needs no example beside it.
+  return `${name}:${shown} ${message}${/\bSet [A-Z_]+=/.test(message) ? '' : `. Example: ${name}=${example}`}`;
 }
 
 /** An address as it may be shown: without its password, also where it is no address by a slip. */

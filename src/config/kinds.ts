@@ -10,11 +10,17 @@ export function seconds(options: { least?: number; most?: number } = {}) {
   return z.string().transform((text, context) => {
     const match = /^(\d{1,9}(?:\.\d{1,3})?)\s*([smhd]?)$/.exec(text.trim());
     const value = match ? Number(match[1]) * (UNITS[match[2] ?? ''] ?? 1) : Number.NaN;
-    if (Number.isNaN(value)) return fail(context, 'is not a number of seconds');
+    if (Number.isNaN(value)) return fail(context, 'is not a number of seconds, nor a time such as 90s, 5m, 12h or 3d');
     if (value < least) return fail(context, `is below ${least}`);
-    if (value > most) return fail(context, `is above ${most}`);
+    if (value > most) return fail(context, `is above ${inUnits(most)}`);
     return Math.round(value * 1000);
   });
+}
+
+/** `3600` as `1h`: limits are told as people write them. */
+function inUnits(value: number): string {
+  const [unit, factor] = Object.entries(UNITS).findLast(([, size]) => value % size === 0) ?? ['', 1];
+  return `${value / factor}${unit}`;
 }
 
 const SIZES: Record<string, number> = { '': 1, k: 1e3, m: 1e6, g: 1e9, t: 1e12, ki: 1024, mi: 1024 ** 2, gi: 1024 ** 3, ti: 1024 ** 4 };
@@ -24,7 +30,7 @@ export function bytes() {
   return z.string().transform((text, context) => {
     const match = /^(\d{1,15})\s*([kmgt]?i?)b?$/i.exec(text.trim());
     const factor = match ? SIZES[(match[2] ?? '').toLowerCase()] : undefined;
-    if (!match || factor === undefined) return fail(context, 'is not a number of bytes');
+    if (!match || factor === undefined) return fail(context, 'is not a number of bytes, nor a size such as 500M or 2GiB');
     const value = Number(match[1]) * factor;
     return value >= 1 && Number.isSafeInteger(value) ? value : fail(context, 'is out of range');
   });
@@ -61,7 +67,8 @@ export function listenAddress() {
     const match = /^(?:(?<host>[A-Za-z0-9.-]+)|\[(?<six>[0-9A-Fa-f:.]+)\])?:(?<port>\d{1,5})$/.exec(text);
     const port = Number(match?.groups?.['port'] ?? Number.NaN);
     // Without a host: also on IPv4, where the system has both.
-    return port <= 65_535 ? { host: match?.groups?.['host'] ?? match?.groups?.['six'] ?? null, port } : fail(context, 'is not host:port');
+    if (port > 65_535) return fail(context, 'has a port above 65535');
+    return match === null ? fail(context, 'is not host:port') : { host: match.groups?.['host'] ?? match.groups?.['six'] ?? null, port };
   });
 }
 

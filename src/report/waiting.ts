@@ -28,7 +28,7 @@ export function waitingFor(state: State | null, note: PollNote | null, now: numb
   if (awaiting) return { reason: 'assets', message: awaiting.message, since: formatTime(awaiting.since), until: null };
   if (paused) return { reason: 'paused', message: 'updates are paused until `self-update resume`', since: formatTime(pausedAt), until: null };
   if (candidate && retryAt !== null)
-    return { reason: 'retry', message: `try ${candidate.attempt} at ${candidate.release.version}`, since: null, until: formatTime(retryAt) };
+    return { reason: 'retry', message: `${candidate.release.version} is tried again (try ${candidate.attempt})`, since: null, until: formatTime(retryAt) };
   if (note && isLimitInForce(note.limitedUntilAt, now))
     return { reason: 'rateLimit', message: "GitHub's limit", since: formatTime(note.lastCheckAt), until: formatTime(note.limitedUntilAt) };
   const passedOver = note?.latest && latestPassedOver(context, note.latest.version);

@@ -28,7 +28,7 @@ export function describeFact(fact: Fact): string {
     case 'installed':
       return `version ${fact.version.version} is complete on disk`;
     case 'switchStarted':
-      return `stopping the app: ${fact.from ?? 'nothing'} → ${fact.to}${fact.attempt > 1 ? `, try ${fact.attempt}` : ''}`;
+      return `${fact.from === null ? 'first start of the app: ' : `stopping the app: ${fact.from} → `}${fact.to}${fact.attempt > 1 ? `, try ${fact.attempt}` : ''}`;
     case 'appStopped':
       return `the app has stopped after ${fact.durationMs} ms${fact.killed ? '; it had to be killed' : ''}`;
     case 'switched':
@@ -38,7 +38,7 @@ export function describeFact(fact: Fact): string {
     case 'versionBecameHealthy':
       return `version ${fact.version} proved itself`;
     case 'oldVersionsRemoved':
-      return fact.names.length === 0 ? 'nothing to tidy up' : `removed ${fact.names.join(', ')}`;
+      return fact.names.length === 0 ? 'no old version to remove' : `removed ${fact.names.join(', ')}`;
     case 'retryDue':
       return 'trying again';
     case 'updateRequested':

@@ -311,15 +311,16 @@ export class Runtime {
       const perform = this.#options.effects[name] as (input: unknown, signal: AbortSignal) => Promise<Fact>;
       return await perform(input, signal);
     } catch (error) {
-      return this.#failure(name, error);
+      return this.#failure(name, error, signal);
     }
   }
 
-  #failure(name: EffectName, error: unknown): Fact {
+  #failure(name: EffectName, error: unknown, { aborted }: AbortSignal): Fact {
     const { code, message } = toFault(error, 'UNEXPECTED');
     const type = failureFacts[name];
     if (type === 'oldVersionsRemoved') {
-      this.#options.log.warn(`old versions could not be removed: ${message}`);
+      // Where something better came up it is done later.
+      if (!aborted) this.#options.log.warn(`old versions could not be removed: ${message}`);
       return { type, names: [] };
     }
     if (type === 'checkFailed') return { type, code, message };

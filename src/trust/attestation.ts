@@ -52,7 +52,7 @@ export function verifyAttestation(json: unknown, { sha256, name }: Subject, rule
   const { payload, payloadType, signatures } = bundle.content.dsseEnvelope;
   if (payloadType !== PAYLOAD_TYPE || signatures.length !== 1) throw invalid('is no in-toto statement with one signature');
   // Arbitrary installation: the root is the operator's choice, never the bundle's.
-  const material = attempt(() => toTrustMaterial(TrustedRoot.fromJSON(rules.trustedRoot)), 'can not be checked: the trust root is damaged');
+  const material = attempt(() => toTrustMaterial(TrustedRoot.fromJSON(rules.trustedRoot)), "can't be checked: the trust root is damaged");
   const verifier = new Verifier(material, THRESHOLDS[rules.instance]);
   const signer = attempt(() => verifier.verify(toSignedEntity(bundle)), 'does not hold');
   assertIdentity(signer.identity, rules);

@@ -48,7 +48,7 @@ const responses = {
   413: refusal('too large'),
   415: refusal('not JSON'),
   503: refusal('the updater is not there yet'),
-  507: refusal('the inbox can not be written'),
+  507: refusal("the inbox can't be written"),
 };
 
 function action<S extends z.ZodType>(summary: string, schema: S, command: (body: z.infer<S>) => Command) {

@@ -36,7 +36,7 @@ describe('the configuration', () => {
   });
 
   it('says every problem at once, each with its variable and an example', () => {
-    const found = problems({ GH_USER: 'a/b', SLEEP: '-1', UPDATE_KEEP: '1', UPDATE_GH_API_URL: 'ftp://x', UPDATE_STOP_SIGNAL: 'FOO' });
+    const found = problems({ GH_USER: 'a b', SLEEP: '-1', UPDATE_KEEP: '1', UPDATE_GH_API_URL: 'ftp://x', UPDATE_STOP_SIGNAL: 'FOO' });
     assert.equal(found.length, 5);
     for (const problem of found) assert.match(problem, /^[A-Z_]+: .+ Example: [A-Z_]+=.+$/);
   });
@@ -45,12 +45,12 @@ describe('the configuration', () => {
     ['no owner', { GH_USER: undefined }, /^GH_USER: is required/],
     ['an owner with a slash', { GH_USER: 'a/b' }, /^GH_USER: "a\/b" names owner and repository. Set GH_USER=a and GH_REPO=b/],
     ['an owner that is none', { GH_USER: '-acme!' }, /^GH_USER: "-acme!" is not the name of a GitHub user/],
-    ['an owner with an @', { GH_USER: '@acme' }, /Set GH_USER=acme\. /],
-    ['an address as owner', { GH_USER: 'https://github.com/acme/' }, /Set GH_USER=acme\. /],
-    ['a repository with an owner', { GH_REPO: 'acme/app.js' }, /^GH_REPO: "acme\/app\.js" names owner and repository. Set GH_USER=acme and GH_REPO=app\.js\. /],
-    ['an address of a repository', { GH_REPO: 'https://github.com/acme/app/releases' }, /Set GH_USER=acme and GH_REPO=app\. /],
-    ['an address to clone from', { GH_REPO: 'git@github.com:acme/app.git' }, /Set GH_USER=acme and GH_REPO=app\. /],
-    ['a repository that ends in .git', { GH_REPO: 'app.git' }, /Set GH_REPO=app\. /],
+    ['an owner with an @', { GH_USER: '@acme' }, /Set GH_USER=acme$/],
+    ['an address as owner', { GH_USER: 'https://github.com/acme/' }, /Set GH_USER=acme$/],
+    ['a repository with an owner', { GH_REPO: 'acme/app.js' }, /^GH_REPO: "acme\/app\.js" names owner and repository. Set GH_USER=acme and GH_REPO=app\.js$/],
+    ['an address of a repository', { GH_REPO: 'https://github.com/acme/app/releases' }, /Set GH_USER=acme and GH_REPO=app$/],
+    ['an address to clone from', { GH_REPO: 'git@github.com:acme/app.git' }, /Set GH_USER=acme and GH_REPO=app$/],
+    ['a repository that ends in .git', { GH_REPO: 'app.git' }, /Set GH_REPO=app$/],
     ["GitHub's web site as its API", { UPDATE_GH_API_URL: 'https://github.com/acme' }, /^UPDATE_GH_API_URL: .* is GitHub's web site, not its API/],
     ['a token of two lines', { UPDATE_GH_TOKEN: 'ghp_one\nghp_two' }, /^UPDATE_GH_TOKEN: holds a line break: give the token alone, on one line/],
     ['a token in quotes', { UPDATE_GH_TOKEN: '"ghp_one"' }, /^UPDATE_GH_TOKEN: is set in quotes/],
@@ -60,6 +60,10 @@ describe('the configuration', () => {
     ['a repository that is a path', { GH_REPO: '..' }, /^GH_REPO: /],
     ['sleep in words', { SLEEP: 'often' }, /^SLEEP: "often" is not a number of seconds/],
     ['sleep below 5', { SLEEP: '4', UPDATE_GH_TOKEN: 't0ken' }, /^SLEEP: "4" is below 5/],
+    ['a time above the limit, which is named in the unit that people write', { SLEEP: '40d' }, /^SLEEP: "40d" is above 30d\. /],
+    ['seconds with a wrong unit, and names the right ones', { SLEEP: '5x' }, /is not a number of seconds, nor a time such as 90s, 5m, 12h or 3d/],
+    ['bytes with a wrong unit, and names the right ones', { UPDATE_MAX_ASSET_BYTES: '5X' }, /is not a number of bytes, nor a size such as 500M or 2GiB/],
+    ['a port that is none', { UPDATE_HTTP_ADDR: ':99999' }, /":99999" has a port above 65535\. /],
     ['sleep below 60 without a token', { SLEEP: '59' }, /^SLEEP: "59" is below 60.*60 requests an hour/],
     ['plain http to elsewhere', { UPDATE_GH_API_URL: 'http://github.corp/api/v3' }, /plain http.*UPDATE_INSECURE_HTTP=1/],
     ['a range that is none', { UPDATE_RANGE: 'latest' }, /^UPDATE_RANGE: "latest" is not a semver range/],
@@ -80,6 +84,10 @@ describe('the configuration', () => {
       );
     });
   }
+
+  it('says of an empty secret file that it is empty, and no more', () => {
+    assert.deepEqual(problems({ UPDATE_GH_TOKEN_FILE: '/dev/null' }), ['UPDATE_GH_TOKEN_FILE: /dev/null is empty. Write the secret into it']);
+  });
 
   it('accepts units, loopback without TLS, and short sleeps with a token', () => {
     const config = parsed({

@@ -99,6 +99,19 @@ describe('an effect that was aborted', () => {
     runtime.stop();
   });
 
+  it('is no failure to report', async () => {
+    const warnings: string[] = [];
+    const log = { info: () => {}, warn: (text: string) => void warnings.push(text), debug: () => {} };
+    const removeOldVersions: Effects['removeOldVersions'] = (_, signal) =>
+      new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+    const runtime = await updater({ removeOldVersions }, { log });
+    const downloading = beginning('download');
+    await runtime.start();
+    await downloading;
+    runtime.stop();
+    assert.deepEqual(warnings, []);
+  });
+
   it('has really ended before the app is started because nothing can be recorded', async () => {
     const download = Promise.withResolvers<never>();
     const aborted = Promise.withResolvers<void>();

@@ -138,9 +138,9 @@ export function hostOf(url: string): string {
 }
 
 const REASONS: Record<string, string> = {
-  ENOTFOUND: 'its name can not be resolved: check the address and DNS',
-  EAI_AGAIN: 'its name can not be resolved now: check DNS and the network',
-  ECONNREFUSED: 'the connection was refused: nothing listens there, or a firewall is in the way',
+  ENOTFOUND: "its name can't be resolved: check the address and DNS",
+  EAI_AGAIN: "its name can't be resolved now: check DNS and the network",
+  ECONNREFUSED: 'the connection was refused. Nothing listens there, or a firewall is in the way',
   ECONNRESET: 'the connection was reset: the server or something on the way broke it off',
   ETIMEDOUT: 'there was no answer in time: check the network, a proxy or a firewall',
   EPIPE: 'the connection was broken off',
@@ -156,6 +156,16 @@ function tunnelFault(cause: Error, host: string): Fault {
   return new Fault('PROXY_FAILED', `the proxy ${answer} when asked for ${host}: it blocks the address, or can't reach it. Check HTTPS_PROXY and NO_PROXY`, {
     cause,
   });
+}
+
+/** A connection that went to another port than the address has was to a proxy. Null for any other error. */
+function refusedByProxy(error: Error, url: string): string | null {
+  const { code } = error as NodeJS.ErrnoException;
+  const { address, port } = (error.cause ?? error) as { address?: unknown; port?: unknown };
+  const asked = new URL(url);
+  const askedPort = Number(asked.port) || (asked.protocol === 'https:' ? 443 : 80);
+  if (code !== 'ECONNREFUSED' || typeof address !== 'string' || port === askedPort) return null;
+  return `the proxy at ${address} port ${port} refused the connection. Check HTTPS_PROXY, and that the proxy runs`;
 }
 
 /** The certificate's dates and this machine's clock disagree; see X509_verify_cert_error_string(3). */
@@ -192,13 +202,10 @@ export function networkFault(error: unknown, url: string): Fault {
   if (/CERT|TLS|SSL|SELF_SIGNED|UNABLE_TO/.test(code)) {
     return new Fault(
       'TLS_FAILED',
-      `${host} can not be trusted (${code}): if a company's proxy or server is in between, name its authority in NODE_EXTRA_CA_CERTS`,
+      `${host} can't be trusted (${code}): if a company's proxy or server is in between, name its authority in NODE_EXTRA_CA_CERTS`,
       { cause },
     );
   }
-  // A proxy's address is another one than the host's.
-  const { address, port } = (cause.cause ?? cause) as { address?: unknown; port?: unknown };
-  const from = code === 'ECONNREFUSED' && typeof address === 'string' ? ` (by ${address} port ${port}; is that a proxy, see HTTPS_PROXY)` : '';
-  const reason = REASONS[code] ?? `the request failed (${code || cause.message})`;
-  return new Fault('NETWORK_FAILED', `${host} can not be reached: ${reason}${from}`, { cause });
+  const reason = refusedByProxy(cause, url) ?? REASONS[code] ?? `the request failed (${code || cause.message})`;
+  return new Fault('NETWORK_FAILED', `${host} can't be reached: ${reason}`, { cause });
 }

@@ -71,7 +71,18 @@ describe('a proxy', () => {
     await once(closed, 'close');
     const fault = await faultOf({ HTTPS_PROXY: `http://127.0.0.1:${port}` });
     assert.equal(fault.code, 'NETWORK_FAILED');
-    assert.match(fault.message, new RegExp(`by 127\\.0\\.0\\.1 port ${port}; is that a proxy`));
+    assert.match(
+      fault.message,
+      new RegExp(`^api\\.github\\.com can't be reached: the proxy at 127\\.0\\.0\\.1 port ${port} refused the connection.*HTTPS_PROXY`),
+    );
+  });
+});
+
+describe('a server that refuses the connection', () => {
+  it('is told without a word about proxies, and its address once', () => {
+    const refused = (port: number) =>
+      networkFault(Object.assign(new Error('x'), { code: 'ECONNREFUSED', address: '127.0.0.1', port }), 'http://127.0.0.1:7100/');
+    assert.equal(refused(7100).message, "127.0.0.1:7100 can't be reached: the connection was refused. Nothing listens there, or a firewall is in the way");
   });
 });
 
