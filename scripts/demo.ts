@@ -5,6 +5,7 @@
  */
 import path from 'node:path';
 import { parseArgs, styleText } from 'node:util';
+import { folded } from '../src/cli/table.ts';
 import { appArchive } from '../test/support/app.ts';
 import { Prober } from '../test/support/prober.ts';
 import { Product } from '../test/support/product.ts';
@@ -12,12 +13,15 @@ import { Product } from '../test/support/product.ts';
 const { values } = parseArgs({ options: { inspect: { type: 'boolean' }, 'inspect-port': { type: 'string', default: '8080' } } });
 const startedAt = performance.now();
 const ASSET = (version: string) => `app_${version}_linux_amd64.tar.gz`;
+/** As wide as the time before each line. */
+const MARGIN = '         ';
 const STOP_MS = 400;
 /** Slow enough to see, fast enough to wait for. */
 const BYTES_A_SECOND = 6_000_000;
 
 function say(text: string): void {
-  process.stdout.write(`${styleText('dim', `${((performance.now() - startedAt) / 1000).toFixed(1).padStart(5)} s`)}  ${text}\n`);
+  const time = styleText('dim', `${((performance.now() - startedAt) / 1000).toFixed(1).padStart(5)} s`);
+  process.stdout.write(`${folded(`${time}  ${text}`, MARGIN.length, process.stdout.columns)}\n`);
 }
 
 function heading(text: string): void {
@@ -68,7 +72,8 @@ async function main(): Promise<void> {
   await prober.stop();
   const { stdout } = await product.command(['history']);
   heading('What the journal says:');
-  process.stdout.write(`${stdout.replaceAll(/^/gm, '         ')}\n`);
+  const reasonAt = stdout.indexOf('reason') + MARGIN.length;
+  for (const line of stdout.split('\n')) process.stdout.write(`${folded(`${MARGIN}${line}`, reasonAt, process.stdout.columns)}\n`);
   heading(
     `Done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s: v0.0.1 → v0.0.2, down for ${downtimeMs} ms; v0.0.3 waits for a better connection.`,
   );

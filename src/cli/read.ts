@@ -17,7 +17,7 @@ import { Fault } from '../support/fault.ts';
 import { redactJson } from '../support/redact.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { imageInfo, type Parts, readPollNote, usesRunit } from './compose.ts';
-import { table } from './table.ts';
+import { folded, table } from './table.ts';
 import { standingWarnings } from './warnings.ts';
 
 const FOLLOW_INTERVAL_MS = 200;
@@ -131,9 +131,15 @@ function statusText(status: Status, sleeps: boolean, now: number): string {
     ['verifying', status.verify.length === 0 ? styleText('red', 'NOTHING (UPDATE_VERIFY=none): whatever is downloaded is run') : status.verify.join(', ')],
     ...status.warnings.map((warning): [string, string] => ['warning', styleText('yellow', warning)]),
   ];
-  return rows.flatMap(([name, text]) => (text === null ? [] : [`${name.padEnd(13)}${text}`])).join('\n');
+  return rows.flatMap(([name, text]) => (text === null ? [] : [folded(`${name.padEnd(NAME_WIDTH)}${text}`, NAME_WIDTH, columnsOfTerminal())])).join('\n');
 }
 
+/** Undefined for a pipe, which is not to be broken into lines. */
+function columnsOfTerminal(): number | undefined {
+  return process.stdout.isTTY ? process.stdout.columns || USUAL_COLUMNS : undefined;
+}
+
+const NAME_WIDTH = 13;
 const BAR_WIDTH = 20;
 
 function downloadText({ receivedBytes, totalBytes }: NonNullable<Status['download']>): string {
@@ -159,7 +165,11 @@ export function showHistory(args: Arguments, parts: Parts): number {
     print(JSON.stringify(updates, null, 2));
     return EXIT.done;
   }
-  print(updates.length === 0 ? 'no updates yet' : table(['when', 'from', 'to', 'outcome', 'app down', 'took', 'reason'], updates.map(historyRow)));
+  print(
+    updates.length === 0
+      ? 'no updates yet'
+      : table(['when', 'from', 'to', 'outcome', 'app down', 'took', 'reason'], updates.map(historyRow), columnsOfTerminal()),
+  );
   return EXIT.done;
 }
 

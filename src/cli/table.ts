@@ -1,10 +1,28 @@
 /** Columns for people. Colour takes no room. */
 import { stripVTControlCharacters } from 'node:util';
 
-/** `rows` under `head`, each column as wide as its widest cell. */
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/** Below this a broken text is harder to read than one that the terminal breaks. */
+const LEAST_ROOM = 10;
+
+/** `rows` under `head`, each column as wide as its widest cell. The last one is broken where the terminal has so many columns. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[], columns?: number): string {
   const widths = head.map((name, i) => Math.max(name.length, ...rows.map((row) => width(row[i]))));
-  return [head, ...rows].map((row) => line(row, widths)).join('\n');
+  const indent = widths.slice(0, -1).reduce((sum, column) => sum + column + 2, 0);
+  return [head, ...rows].map((row) => folded(line(row, widths), indent, columns)).join('\n');
+}
+
+/** Breaks a line between words, so that no piece is wider than the terminal, and indents all pieces but the first. Without `columns` (a pipe) nothing is broken. */
+export function folded(text: string, indent: number, columns: number | undefined): string {
+  if (columns === undefined || columns - indent < LEAST_ROOM || width(text) <= columns) return text;
+  let length = 0;
+  // Blanks before the indent belong to the columns.
+  return text.replaceAll(/( *)([^ ]+)/g, (piece, blanks: string, word: string) => {
+    const isFirst = length <= indent;
+    length += blanks.length + width(word);
+    if (isFirst || length <= columns) return piece;
+    length = indent + width(word);
+    return `\n${' '.repeat(indent)}${word}`;
+  });
 }
 
 function line(row: readonly string[], widths: readonly number[]): string {
