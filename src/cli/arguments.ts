@@ -1,26 +1,27 @@
 /** The command line, parsed. `docs/commands.md` says what each command does. */
 import { parseArgs } from 'node:util';
+import { table } from './table.ts';
 
 /** sysexits(3) where they fit; 100 as dnf check-update. */
 export const EXIT = { done: 0, failed: 1, usage: 2, tryAgain: 75, configuration: 78, updateAvailable: 100 } as const;
 
 export const COMMANDS = {
-  run: 'keep the app up to date (--once: do what is due, say when to run next, end; --now: check even if none is due)',
+  run: 'keep the app up to date until it is stopped',
   check: 'is there an update? exit 0: no, 100: yes',
-  update: 'check and update now (--force: whatever says "not now")',
-  install: 'install <tag|file>: this very version, also an older one; it is held (--force: also while the app is busy)',
+  update: 'check and update now',
+  install: 'install this very version, also an older one, and hold it',
   release: 'end a hold',
   restart: 'restart the app, no update',
   pause: 'no updates until resume',
   resume: 'end a pause',
-  approve: 'approve <version>: it may interrupt the app (UPDATE_APPROVAL)',
-  deny: 'deny <version>: never run it',
-  retry: 'retry <version>: give a denied version another chance',
-  status: 'what runs, what is new, why not now (--watch: live)',
+  approve: 'let a version interrupt the app (UPDATE_APPROVAL)',
+  deny: 'never run a version',
+  retry: 'give a denied version another chance',
+  status: 'what runs, what is new, why not now',
   history: 'the updates so far',
-  events: 'the journal (--follow: as it grows)',
-  verify: 'compare the installed trees with their manifests; verify [file|tag]: which rules hold for it, and which do not',
-  replay: 'fold the journal again (--at N: as it was at fact N)',
+  events: 'the journal, one fact a line',
+  verify: 'compare the installed trees, or a release or file, with the rules',
+  replay: 'fold the journal again and check it',
 } as const;
 export type CommandName = keyof typeof COMMANDS;
 
@@ -37,8 +38,23 @@ export type Arguments = {
   appArgs: string[];
 };
 
-/** Which commands need an operand. */
-const NEEDS_OPERAND = new Set<CommandName>(['install', 'approve', 'deny', 'retry']);
+/** What a command needs, or may have in brackets. */
+const OPERANDS: Partial<Record<CommandName, string>> = {
+  install: '<tag|file>',
+  approve: '<version>',
+  deny: '<version>',
+  retry: '<version>',
+  verify: '[tag|file]',
+};
+
+const OPTIONS: Partial<Record<CommandName, Record<string, string>>> = {
+  run: { '--once': 'do what is due, print in how many seconds to run next, and end', '--now': 'with --once: check even if no check is due' },
+  update: { '--force': 'whatever says "not now"' },
+  install: { '--force': 'also while the app is busy' },
+  status: { '--watch': 'live' },
+  events: { '--follow': 'as it grows' },
+  replay: { '--at N': 'as it was at fact N' },
+};
 
 export class UsageError extends Error {}
 
@@ -55,9 +71,10 @@ export function parseArguments(argv: readonly string[]): Invocation {
   const [name = 'run', operand = null, ...rest] = positionals;
   if (!Object.hasOwn(COMMANDS, name)) throw new UsageError(`unknown command ${JSON.stringify(name)}`);
   const command = name as CommandName;
-  if (rest.length > 0 || (operand !== null && !NEEDS_OPERAND.has(command) && command !== 'verify'))
+  if (rest.length > 0 || (operand !== null && OPERANDS[command] === undefined))
     throw new UsageError(`${command} does not take ${JSON.stringify(rest[0] ?? operand)}`);
-  if (operand === null && NEEDS_OPERAND.has(command)) throw new UsageError(`${command} needs ${command === 'install' ? 'a tag or a file' : 'a version'}`);
+  if (operand === null && OPERANDS[command]?.startsWith('<'))
+    throw new UsageError(`${command} needs ${command === 'install' ? 'a tag or a file' : 'a version'}`);
   for (const option of ['once', 'now'] as const) if (values[option] && command !== 'run') throw new UsageError(`--${option} belongs to run`);
   if (values.force && command !== 'update' && command !== 'install') throw new UsageError('--force belongs to update and install');
   if (values.follow && command !== 'events') throw new UsageError('--follow belongs to events');
@@ -104,13 +121,15 @@ function parse(args: readonly string[]) {
 }
 
 export function helpText(): string {
-  const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length)) + 2;
-  const rows = Object.entries(COMMANDS).map(([name, text]) => `  ${name.padEnd(width)}${text}`);
+  const rows = (Object.keys(COMMANDS) as CommandName[]).flatMap((name) => [
+    [`  ${name} ${OPERANDS[name] ?? ''}`, COMMANDS[name]],
+    ...Object.entries(OPTIONS[name] ?? {}).map(([option, text]) => [`    ${option}`, text]),
+  ]);
   return [
     'usage: self-update [command] [--json]',
+    table(['', ''], rows),
     '',
-    ...rows,
-    '',
-    'Settings come from the environment: GH_USER and GH_REPO are required, see docs/settings.md.',
+    'Settings come from the environment: GH_USER and GH_REPO are required.',
+    'All settings: docs/settings.md. What a command does: docs/commands.md.',
   ].join('\n');
 }

@@ -156,7 +156,7 @@ function isOld(created: string | null, now: number): boolean {
 }
 
 function whyNotNow({ message, since, until }: NonNullable<Status['waitingFor']>, ago: (time: string) => string, ahead: (time: string) => string): string {
-  return [message, since && `since ${ago(since)}`, until && `next chance ${ahead(until)}`].filter(Boolean).join('; ');
+  return [message, since && `began ${ago(since)}`, until && `next chance ${ahead(until)}`].filter(Boolean).join('; ');
 }
 
 export function showHistory(args: Arguments, parts: Parts): number {

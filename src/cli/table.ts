@@ -1,8 +1,9 @@
 /** Columns for people. Colour takes no room. */
 import { stripVTControlCharacters } from 'node:util';
 
-/** Below this a broken text is harder to read than one that the terminal breaks. */
-const LEAST_ROOM = 10;
+/** With less room beside the other columns, a text goes on at the left. */
+const LEAST_ROOM = 24;
+const LEAST_INDENT = 4;
 
 /** `rows` under `head`, each column as wide as its widest cell. The last one is broken where the terminal has so many columns. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[], columns?: number): string {
@@ -13,15 +14,16 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 
 /** Breaks a line between words, so that no piece is wider than the terminal, and indents all pieces but the first. Without `columns` (a pipe) nothing is broken. */
 export function folded(text: string, indent: number, columns: number | undefined): string {
-  if (columns === undefined || columns - indent < LEAST_ROOM || width(text) <= columns) return text;
+  if (columns === undefined || columns < LEAST_ROOM || width(text) <= columns) return text;
+  const left = columns - indent < LEAST_ROOM ? LEAST_INDENT : indent;
   let length = 0;
   // Blanks before the indent belong to the columns.
   return text.replaceAll(/( *)([^ ]+)/g, (piece, blanks: string, word: string) => {
-    const isFirst = length <= indent;
+    const isFirst = length <= left;
     length += blanks.length + width(word);
     if (isFirst || length <= columns) return piece;
-    length = indent + width(word);
-    return `\n${' '.repeat(indent)}${word}`;
+    length = left + width(word);
+    return `\n${' '.repeat(left)}${word}`;
   });
 }
 

@@ -202,7 +202,8 @@ function withAsset(release: PublishedRelease, version: string, policy: Policy, p
       if (choice.unusable.length > 0) return { kind: 'refused', ...named, ...unsupported(release.tag, choice.unusable) };
       const has = choice.names.length === 0 ? 'it has none' : `it has ${list(choice.names)}`;
       const young = isYoung(release, nowMs);
-      const message = `release ${release.tag} has no asset for ${choice.wanted} (${has}). ${young ? 'It may still be uploading; else publish one or set UPDATE_ASSET' : 'Publish one or set UPDATE_ASSET'}`;
+      const remedy = `one, or ${pattern === null ? 'set' : 'correct'} UPDATE_ASSET`;
+      const message = `release ${release.tag} has no asset for ${choice.wanted} (${has}). ${young ? 'It may still be uploading; else publish' : 'Publish'} ${remedy}`;
       return { kind: young ? 'assetsAwaited' : 'refused', ...named, code: 'ASSET_MISSING', message };
     }
     default:

@@ -49,7 +49,7 @@ describe('an update', { concurrency: 2 }, () => {
     const { version, waitingFor, target } = await product.status();
     assert.deepEqual([version, target, waitingFor?.reason], ['0.0.1', '0.0.2', 'window']);
     assert.ok(waitingFor?.since && waitingFor.until && Date.parse(waitingFor.until) > Date.now());
-    assert.match((await product.command(['status'])).stdout, /why not now +0\.0\.2 waits for the window .*; since .* ago; next chance in /);
+    assert.match((await product.command(['status'])).stdout, /why not now +0\.0\.2 waits for the window .*; began .* ago; next chance in /);
     assert.equal((await product.command(['check'])).exitCode, 100);
     assert.equal((await product.command(['update', '--force'])).exitCode, 0);
     assert.equal((await product.status()).version, '0.0.2');

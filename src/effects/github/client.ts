@@ -151,7 +151,7 @@ export class GitHub {
   #notFound(): Fault {
     const { repository, http } = this.#options;
     const remedy = http.options.token() === null ? 'if it is private, set UPDATE_GH_TOKEN' : 'check that the token may read it (Contents: read)';
-    return new Fault('NOT_FOUND', `${repository} has no such release, or does not exist: check GH_USER and GH_REPO; ${remedy}`);
+    return new Fault('NOT_FOUND', `${repository} has no release, or does not exist: check GH_USER and GH_REPO; ${remedy}`);
   }
 
   notFound(): Fault {

@@ -193,7 +193,8 @@ export function networkFault(error: unknown, url: string): Fault {
     return new Fault('TLS_FAILED', `the certificate of ${host} is for another name: check the address; a captive portal or proxy may answer in its place`, {
       cause,
     });
-  if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG/.test(code))
+  // Some failures of the handshake have no code but EPROTO.
+  if (code === 'EPROTO' || /WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG/.test(code))
     return new Fault(
       'TLS_FAILED',
       `${host} or the proxy before it does not speak TLS there (${code}): check https and http in the address and in HTTPS_PROXY`,

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net, { type AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
+import tls from 'node:tls';
 import { Http, networkFault } from '../../../src/effects/github/http.ts';
 import { Fault } from '../../../src/support/fault.ts';
 
@@ -83,6 +84,27 @@ describe('a server that refuses the connection', () => {
     const refused = (port: number) =>
       networkFault(Object.assign(new Error('x'), { code: 'ECONNREFUSED', address: '127.0.0.1', port }), 'http://127.0.0.1:7100/');
     assert.equal(refused(7100).message, "127.0.0.1:7100 can't be reached: the connection was refused. Nothing listens there, or a firewall is in the way");
+  });
+});
+
+describe('a server that does not speak TLS', () => {
+  it('is told as that, also where Node only says EPROTO', async () => {
+    const server = net
+      .createServer((socket) => socket.on('error', () => {}).once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')))
+      .listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const failing = once(tls.connect({ host: '127.0.0.1', port }), 'secureConnect');
+    const error = await failing.then(
+      () => assert.fail('TLS was spoken'),
+      (reason: unknown) => reason,
+    );
+    server.close();
+    for (const raised of [error, Object.assign(new Error('SSL routines:ssl3_get_record:wrong version number'), { code: 'EPROTO' })]) {
+      const fault = networkFault(raised, `https://127.0.0.1:${port}/`);
+      assert.equal(fault.code, 'TLS_FAILED');
+      assert.match(fault.message, /does not speak TLS there/);
+    }
   });
 });
 
