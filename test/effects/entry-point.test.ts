@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { removeTree } from '../../src/effects/durable.ts';
 import { appCommand, checkEntryPoint, unwrap } from '../../src/effects/entry-point.ts';
 import { checkPlatform } from '../../src/effects/program.ts';
+import { missing } from '../support/tools.ts';
 
 const RUN = readFileSync(path.join(import.meta.dirname, '..', '..', 'docker', 'service', 'app', 'run'), 'utf8');
 const FIND_ENTRY = /^find_entry\(\) \{$[\s\S]*?^\}$/m.exec(RUN)?.[0] ?? '';
@@ -85,7 +86,7 @@ const TREES: Record<string, { files: Record<string, File>; repository?: string; 
   'an empty tree': { files: {}, starts: null },
 };
 
-describe(`the program of ${Object.keys(TREES).length} trees, by the updater and by the image's shell`, { concurrency: false }, () => {
+describe(`the program of ${Object.keys(TREES).length} trees, by the updater and by the image's shell`, { concurrency: false, skip: missing('busybox') }, () => {
   for (const [title, { files, repository = 'app', starts }] of Object.entries(TREES))
     it(title, async () => {
       assert.notEqual(FIND_ENTRY, '');

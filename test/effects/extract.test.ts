@@ -94,7 +94,7 @@ describe('extraction', () => {
 });
 
 describe('programs of an archive without modes', () => {
-  const CASES = path.join(import.meta.dirname, 'archive', 'cases');
+  const CASES = path.join(import.meta.dirname, '..', 'support', 'archives');
   it('are told by their first bytes, and the rest stays as it is', async () => {
     const content = readFileSync(path.join(CASES, 'A08-nomodes-windows.zip'));
     const file = path.join(root, 'tmp', 'x.part');

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { appArchive, archive } from '../support/app.ts';
 import { type Event, Product } from '../support/product.ts';
+import { missing } from '../support/tools.ts';
 
 const APP = 'app_linux_amd64.tar.gz';
 
@@ -54,7 +55,7 @@ describe('the directory of trees that is emptied under a running updater', () =>
   });
 });
 
-describe('a server that does not set SO_REUSEADDR', () => {
+describe('a server that does not set SO_REUSEADDR', { skip: missing('perl') }, () => {
   it('is updated: the port that is still taken is not blamed on the new version', async () => {
     await using product = await Product.create({ baked: null, env: { UPDATE_PROBATION: '2', UPDATE_STRATEGY: 'download-then-kill' } });
     const publishPlain = async (version: string) =>

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EmbeddedSupervisor } from '../../../src/effects/supervisor/embedded.ts';
 import { markedProcesses, processInfo, sendSignal } from '../../../src/effects/supervisor/process-table.ts';
+import { missing } from '../../support/tools.ts';
 
 const STOP = { signalName: 'TERM', waitMs: 5000 };
 /** Notes its pid, and then overwrites what /proc/PID/environ shows, as nginx, PostgreSQL and every program that sets a long title do. */
@@ -65,7 +66,7 @@ async function leftBehind(app = wiped, count = 1): Promise<void> {
   await until('the app runs', () => running().length === count);
 }
 
-describe('an app that overwrites its environment', () => {
+describe('an app that overwrites its environment', { skip: missing('perl') }, () => {
   it('bears no mark, and is adopted by the next updater', async () => {
     await leftBehind();
     assert.deepEqual(markedProcesses(directory), []);
@@ -118,7 +119,7 @@ describe('an app that overwrites its environment', () => {
   });
 });
 
-describe('a record of the app', () => {
+describe('a record of the app', { skip: missing('perl') }, () => {
   it('is not believed of another boot, or another set of pids', async () => {
     const self = processInfo(process.pid);
     writeFileSync(record(), JSON.stringify({ tree: '/trees/1', pid: process.pid, startTime: self?.startTime, space: 'another boot' }));
@@ -135,7 +136,7 @@ describe('a record of the app', () => {
   });
 });
 
-describe('a directory with letters of other alphabets', () => {
+describe('a directory with letters of other alphabets', { skip: missing('perl') }, () => {
   it('is known by them in the mark of the app', async () => {
     directory = path.join(root, 'Größe-日本');
     mkdirSync(path.join(directory, 'state'), { recursive: true });

@@ -7,12 +7,12 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { zstdCompressSync } from 'node:zlib';
-import { findTool, toolFor } from '../../../src/effects/archive/tool.ts';
-import { unpack } from '../../../src/effects/archive/unpack.ts';
-import { removeTree } from '../../../src/effects/durable.ts';
+import { findTool, toolFor } from '../../src/effects/archive/tool.ts';
+import { unpack } from '../../src/effects/archive/unpack.ts';
+import { removeTree } from '../../src/effects/durable.ts';
 
 const LIMITS = { maxEntries: 1000, maxUnpackedBytes: 200_000_000 };
-const CASES = path.join(import.meta.dirname, 'cases');
+const CASES = path.join(import.meta.dirname, '..', 'support', 'archives');
 const MIB = 1024 * 1024;
 
 let root: string;
