@@ -183,14 +183,14 @@ const apps: BadApp[] = [
   {
     title: 'has an interpreter that is not there',
     files: () => ({ app: { content: '#!/nowhere/interpreter\n', mode: 0o755 } }),
-    ends: 'rolledBack',
-    code: /START_FAILED|APP_EXITED/,
+    ends: 'refused',
+    code: /INTERPRETER_MISSING/,
   },
   {
     title: 'is a program for another machine',
     files: () => ({ app: { content: Buffer.concat([Buffer.from([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0]), Buffer.alloc(56, 0xff)]), mode: 0o755 } }),
-    ends: 'rolledBack',
-    code: /START_FAILED|APP_EXITED/,
+    ends: 'refused',
+    code: /WRONG_PLATFORM/,
   },
   {
     title: 'removes its own tree and goes on',
@@ -215,7 +215,7 @@ const apps: BadApp[] = [
     ends: 'refused',
     code: /ENTRY_POINT_MISSING/,
   },
-  { title: 'is an empty file', files: () => ({ app: { content: '', mode: 0o755 } }), ends: 'rolledBack', code: /START_FAILED|APP_EXITED/ },
+  { title: 'is an empty file', files: () => ({ app: { content: '', mode: 0o755 } }), ends: 'refused', code: /ENTRY_POINT_MISSING/ },
 ];
 
 const baseOf = (product: Product, version: string) => appSource({ version, port: product.port });
