@@ -95,4 +95,19 @@ describe('a container', { concurrency: 3 }, () => {
     await container.signal('HUP');
     await container.answers('0.0.9');
   });
+
+  it('whose versions all end at once stops what it rolled back to at its word: no words queue up before it', async () => {
+    const app = 'sh -c "echo >> /data/app/attempts; test ! -e /data/app/fails && exec ./app"';
+    await using container = await Container.run({ env: { UPDATE_APP_COMMAND: app, UPDATE_PROBATION: '2' } });
+    await container.fact('versionBecameHealthy');
+    await container.exec(['touch', '/data/app/fails']);
+    await container.publish('0.0.2');
+    await container.signal('HUP');
+    const log = async () => (await container.logs()).split('\n');
+    const stopped = 'update: [rollingBack → waiting]';
+    await container.until('nothing runs', async () => (await log()).some((line) => line.startsWith(stopped)));
+    // The first of either version, and runsv's next. One more may be under way when it is told.
+    const attempts = (await container.exec(['cat', '/data/app/attempts'])).stdout.split('\n').length;
+    assert.ok(attempts <= 6, `${attempts} attempts`);
+  });
 });

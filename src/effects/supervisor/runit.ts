@@ -20,6 +20,8 @@ const POLL_MS = 2;
 const KILL_WAIT_MS = 5000;
 /** runsvdir looks for a dead runsv every five seconds, and runsv pauses for one after a service that ended early. */
 const RUNSV_WAIT_MS = 7000;
+/** A runsv that dies takes words with it that it has not read. More of them would queue up in its pause, and a stop's word behind them. */
+const WORD_AGAIN_MS = 500;
 /** The control characters that send a signal; `o` before it keeps runsv from starting the app again. `d` is both, for TERM. */
 const CONTROL: Record<string, string> = { TERM: 'd', INT: 'oi', HUP: 'oh', QUIT: 'oq', USR1: 'o1', USR2: 'o2', KILL: 'ok' };
 
@@ -67,14 +69,18 @@ export class RunitSupervisor implements Supervisor {
     // Exits that are counted from here on are those of this version.
     rmSync(file('app.exits'), { force: true });
     const deadline = performance.now() + this.#options.stop.waitMs + RUNSV_WAIT_MS;
+    let wordDueAt = 0;
     for (;;) {
       const started = this.#started();
       // One that ended at once was started all the same: its probation tells the rest.
       if (isSame(started?.tree, tree) || this.#exits().some((exit) => isSame(exit.tree, tree))) return { adopted: false };
       // The gate's time was up in the same moment, and app/run took what was current then.
-      if (started !== null) await this.stop(this.#options.stop);
+      if (started !== null) {
+        await this.stop(this.#options.stop);
+        wordDueAt = 0;
+      }
       this.#openGate();
-      this.#service.control('u');
+      if (performance.now() >= wordDueAt && this.#service.control('u')) wordDueAt = performance.now() + WORD_AGAIN_MS;
       if (performance.now() > deadline)
         throw new Fault('START_FAILED', `the app did not start from ${tree} within ${Math.round(this.#options.stop.waitMs / 1000)} s: see its own output`);
       await sleep(POLL_MS);
