@@ -63,7 +63,9 @@ export function addActions(app: Hono, api: Api, context: WebContext): void {
       const text = await readBody(c, MAX_BODY_BYTES);
       if (typeof text !== 'string') return text;
       if (text !== '' && !isJson(c)) return failure(c, 415, 'NOT_JSON', 'the body is not declared as JSON: send it with Content-Type: application/json');
-      const body = schema.safeParse(text === '' ? {} : parseJson(text));
+      const value = text === '' ? {} : parseJson(text);
+      if (value === undefined) return failure(c, 400, 'BODY_REFUSED', 'the body is not JSON');
+      const body = schema.safeParse(value);
       if (!body.success) {
         const [issue] = body.error.issues;
         return failure(c, 400, 'BODY_REFUSED', `${issue?.path.join('.') || 'the body'}: ${issue?.message ?? 'does not fit'}`);

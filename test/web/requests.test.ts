@@ -105,6 +105,11 @@ describe('a request over HTTP', () => {
     });
   }
 
+  it('says of what is not JSON that it is not', async () => {
+    const answer = await send('POST', '/api/actions/check', AUTHORIZATION + JSON_TYPE + withLength('{'));
+    assert.match(answer.body, /"the body is not JSON"/);
+  });
+
   it('an action with bytes that are not UTF-8 is answered with 400', async () => {
     const head = `POST /api/actions/check HTTP/1.1\r\nHost: localhost\r\n${AUTHORIZATION}${JSON_TYPE}Content-Length: 4\r\n\r\n`;
     const body = Buffer.from([0x22, 0xff, 0xfe, 0x22]);
