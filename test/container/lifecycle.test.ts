@@ -110,4 +110,15 @@ describe('a container', { concurrency: 3 }, () => {
     const attempts = (await container.exec(['cat', '/data/app/attempts'])).stdout.split('\n').length;
     assert.ok(attempts <= 6, `${attempts} attempts`);
   });
+
+  it('whose trees are gone when its app ends wakes the updater, which fetches one', async () => {
+    await using container = await Container.prepare({ image: IMAGES.empty, env: { SLEEP: '3600', UPDATE_FIRST_CHECK_TIMEOUT: '1' } });
+    await container.publish('0.0.2');
+    await container.create();
+    await container.fact('versionBecameHealthy');
+    await container.exec(['sh', '-c', 'rm -rf /data/self-update/releases/*']);
+    for (const pid of await container.apps()) process.kill(pid, 'SIGKILL');
+    await container.until('another copy is fetched', async () => downloads(container) === 2);
+    await container.answers('0.0.2');
+  });
 });
