@@ -30,6 +30,8 @@ export class History {
   /** Tries that ended so. An entry that failed may be taken up again; these only grow. */
   readonly ends = { updated: 0, rolledBack: 0, failed: 0 };
   #found: { fact: FactOf<'releaseFound'>; at: number } | null = null;
+  /** The last one that was found: a later try at it may come without another look. */
+  #release: FactOf<'releaseFound'>['release'] | null = null;
   #draft: Draft | null = null;
   #running: string | null = null;
 
@@ -37,21 +39,25 @@ export class History {
     switch (fact.type) {
       case 'releaseFound':
         this.#found = { fact, at };
+        this.#release = fact.release;
         break;
       case 'downloaded':
       case 'installed':
-        this.#begin();
+        this.#begin(at);
         break;
       case 'switchStarted':
-        this.#begin().stoppedAt ??= at;
+        this.#begin(at).stoppedAt ??= at;
         break;
       case 'downloadFailed':
       case 'verificationFailed':
       case 'extractionFailed':
       case 'preparationFailed':
+        this.#begin(at);
+        this.#end('failed', at, fact.message);
+        break;
+      // Or on the way back, which is no try of its own.
       case 'stopFailed':
       case 'switchFailed':
-        this.#begin();
         this.#end('failed', at, fact.message);
         break;
       case 'appStarted':
@@ -78,10 +84,10 @@ export class History {
   }
 
   /** A release that was found becomes an entry once something is done about it. */
-  #begin(): Draft {
+  #begin(at: number): Draft {
     if (this.#draft !== null && this.#found === null) return this.#draft;
-    const { release } = this.#found?.fact ?? { release: null };
-    const startedAt = this.#found?.at ?? 0;
+    const release = this.#release;
+    const startedAt = this.#found?.at ?? at;
     this.#found = null;
     const update: Update = {
       from: this.#running,
