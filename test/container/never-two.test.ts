@@ -65,3 +65,18 @@ extern "C" int flock(int fd, int) {
     assert.doesNotMatch(await container.logs(), /another updater/);
   });
 });
+
+describe("two containers that see each other's processes", () => {
+  it('leave the app of the other one alone, when they restart and stop their own', async () => {
+    await using first = await Container.run();
+    await first.fact('versionBecameHealthy');
+    await using second = await Container.run({ run: ['--pid', `container:${first.name}`] });
+    await second.fact('versionBecameHealthy');
+    const own = async () => (await first.exec(['cat', '/run/self-update/private/app.started'])).stdout;
+    const before = await own();
+    assert.equal((await second.command('restart')).exitCode, 0);
+    await second.stop();
+    assert.equal(await own(), before);
+    await first.answers('0.0.1');
+  });
+});
