@@ -23,9 +23,22 @@ export type AppCommand = { file: string; args: string[]; cwd: string };
 /** The command for a tree. Throws `Fault` `ENTRY_POINT_MISSING` with advice that works. */
 export async function appCommand(tree: string, options: AppOptions): Promise<AppCommand> {
   const cwd = options.workdir ?? tree;
-  // A command is the shell's business; `exec` puts the app in the shell's place, so that signals reach it.
-  if (options.command !== null) return { file: '/bin/sh', args: ['-c', `exec ${options.command} "$@"`, 'sh', ...options.args], cwd };
+  if (options.command !== null) return { file: '/bin/sh', args: ['-c', commandLine(options.command), 'sh', ...options.args], cwd };
   return { file: path.join(tree, await findProgram(tree, options.repositoryName)), args: [...options.args], cwd };
+}
+
+/** First words that are the shell's own, so that exec can't start them; and assignments. */
+const SHELLS_OWN = /^\s*(?:(?:exec|cd|\.|:|eval|export|readonly|set|trap|ulimit|umask|unset)(?=\s|$)|[A-Za-z_]\S*=)/;
+const QUOTED = /'[^'\n]*'|"[^"\n]*"/g;
+const SECOND_COMMAND = /;|&&|\|\||\n/;
+
+/**
+ * A command is the shell's business. `exec` puts the app in the shell's place, so that signals reach it; but it takes one program, and a line
+ * that is more than that is run as it stands. docker/service/app/run follows the same rule; a test holds both to one table.
+ */
+function commandLine(command: string): string {
+  const isOneProgram = !SHELLS_OWN.test(command) && !SECOND_COMMAND.test(command.trimEnd().replace(QUOTED, ''));
+  return `${isOneProgram ? 'exec ' : ''}${command} "$@"`;
 }
 
 /**

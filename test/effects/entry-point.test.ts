@@ -11,7 +11,8 @@ import { checkPlatform } from '../../src/effects/program.ts';
 import { missing } from '../support/tools.ts';
 
 const RUN = readFileSync(path.join(import.meta.dirname, '..', '..', 'docker', 'service', 'app', 'run'), 'utf8');
-const FIND_ENTRY = /^find_entry\(\) \{$[\s\S]*?^\}$/m.exec(RUN)?.[0] ?? '';
+const functionOf = (name: string): string => new RegExp(`^${name}\\(\\) \\{$[\\s\\S]*?^\\}$`, 'm').exec(RUN)?.[0] ?? '';
+const FIND_ENTRY = functionOf('find_entry');
 const ELF = readFileSync('/bin/true');
 const SCRIPT = '#!/bin/sh\necho started\n';
 
@@ -186,4 +187,39 @@ describe('the entry file is compared with this machine', { concurrency: false },
     renameSync(execFileSync('sh', ['-c', 'cp "$0" "$1/node" && echo "$1/node"', process.execPath, tree], { encoding: 'utf8' }).trim(), path.join(tree, 'app'));
     checkPlatform(path.join(tree, 'app'), undefined, here);
   });
+});
+
+describe('UPDATE_APP_COMMAND', () => {
+  /** What people write, and whether the program then has to take the shell's place. */
+  const COMMANDS: Record<string, boolean> = {
+    './app': true,
+    './app --log "a; b"': true,
+    "./app '&&'": true,
+    './app 2>&1': true,
+    'exec ./app': true,
+    'cd sub && ../app': false,
+    'cd sub; exec ../app': true,
+    'umask 027; ./app': false,
+    'ulimit -c 0 && exec ./app': true,
+    'mkdir -p sub/logs && ./app': false,
+    'export MODE=x; exec ./app': true,
+    'MODE=x ./app': false,
+    '. ./settings && exec ./app': true,
+    'test -e missing || exec ./app': true,
+  };
+  const SETUP = { app: exec('#!/bin/sh\necho "$PPID $*"\n'), settings: 'MODE=x\n', 'sub/file': '' };
+
+  for (const [command, takesThePlace] of Object.entries(COMMANDS))
+    it(`is read as the shell reads it, by the updater and by the image alike: ${command}`, async () => {
+      plant(SETUP);
+      const updater = await appCommand(tree, { ...options(command), args: ['last word'] });
+      const script = `${functionOf('command_line')}\ncommand_line "$1"`;
+      const { stdout: line } = spawnSync('busybox', ['sh', '-uc', script, 'sh', command], { encoding: 'utf8' });
+      assert.deepEqual(updater.args, ['-c', line, 'sh', 'last word']);
+      const { stdout, status, stderr } = spawnSync('/bin/dash', updater.args, { cwd: tree, encoding: 'utf8' });
+      assert.equal(status, 0, stderr);
+      const [, parent, words] = /^(\d+) (.*)\n$/.exec(stdout) ?? [];
+      assert.match(words ?? '', /last word/);
+      if (takesThePlace) assert.equal(Number(parent), process.pid);
+    });
 });
