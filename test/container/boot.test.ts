@@ -158,3 +158,18 @@ describe('a hundred containers started one after another', () => {
     assert.equal(running, 100);
   });
 });
+
+describe('an app whose tree was removed', () => {
+  it('is replaced by what the image brings, and the updater learns of it at once: status tells no other version', async () => {
+    await using container = await Container.run({ env: { SLEEP: '3600' } });
+    await container.fact('versionBecameHealthy');
+    await container.publish('0.0.2');
+    assert.equal((await container.command('update')).exitCode, 0);
+    await container.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
+    await container.exec(['rm', '-rf', '/data/self-update/releases']);
+    const [app = 0] = await container.apps();
+    process.kill(app, 'SIGKILL');
+    await container.answers('0.0.1');
+    await container.until('status says so', async () => (await container.status()).version === '0.0.1');
+  });
+});
