@@ -17,6 +17,8 @@ const FOR_THE_APP: Record<string, string> = {
   UV_THREADPOOL_SIZE: '1',
   LD_LIBRARY_PATH: '/nonexistent',
   'spring.datasource.url': 'jdbc:x\ny',
+  'spring.datasource.password': '',
+  no_colour: '',
 };
 const environOf = (pid: number): string[] => readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').filter(Boolean);
 const nameOf = (variable: string): string => variable.slice(0, variable.indexOf('='));

@@ -102,3 +102,16 @@ async function secretsSeenByApp(container: Container): Promise<string[]> {
   }
   return seen;
 }
+
+describe('root without any capability', () => {
+  it('says why the app can not be started, and what helps; each of it does', async () => {
+    await using container = await Container.run({ run: ['--cap-drop', 'ALL'] });
+    const line = /^init: the app can't be started as user 1000:1000 \(.*\): .*Add (.*), or run the container as (.*) \[NO_CAPABILITIES\]$/m;
+    await container.until('it says so', async () => line.test(await container.logs()));
+    for (const advice of line.exec(await container.logs())?.slice(1) ?? []) {
+      await using advised = await Container.run({ run: ['--cap-drop', 'ALL', ...advice.split(' ')] });
+      await advised.answers('0.0.1');
+      assert.doesNotMatch(await advised.logs(), /NO_CAPABILITIES/);
+    }
+  });
+});

@@ -48,6 +48,14 @@ describe('a signal to PID 1', { concurrency: 2 }, () => {
     assert.match(await container.logs(), /^saved$/m);
   });
 
+  it('is USR1, as for HAProxy, where the app is stopped by it', async () => {
+    const app = SLOW.replace('WINCH', 'USR1');
+    const env = { UPDATE_APP_COMMAND: `sh -c "${app}"`, UPDATE_STOP_SIGNAL: 'SIGUSR1' };
+    await using container = await started({ run: ['--stop-signal', 'USR1'], env });
+    assert.equal((await container.stop()).status, 138);
+    assert.match(await container.logs(), /^saved$/m);
+  });
+
   it('of any other kind leaves the container and the app alone', async () => {
     await using container = await started();
     const [app] = await container.apps();
