@@ -61,7 +61,7 @@ describe('what a command leaves', () => {
   });
 
   it('when its time is up is ended with it', async () => {
-    assert.equal(await run('sleep 300 & echo $! > $PIDS; wait', 500), 'late');
+    assert.equal(await run('sleep 300 & echo $! > $PIDS; wait', 3000), 'late');
     assert.deepEqual(noted(), []);
   });
 
