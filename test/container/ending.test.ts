@@ -5,70 +5,59 @@ import { Container } from '../support/docker/container.ts';
 import { docker } from '../support/docker/engine.ts';
 import { IMAGES } from '../support/docker/images.ts';
 
-/** The issue's bound for what the container adds to the app's own stop. */
-const STOP_OVERHEAD_MS = 200;
-
-async function medianStopMs(create: () => Promise<Container>): Promise<number> {
-  const took: number[] = [];
-  for (let run = 0; run < 5; run++) {
-    await using container = await create();
-    await container.answers('0.0.1');
-    took.push((await container.stop()).tookMs);
-  }
-  return took.sort((a, b) => a - b)[2] ?? 0;
-}
+/** Whoever is killed sooner is told a smaller number; a busy machine makes it larger. */
+const KILLED_AFTER_2_S = /still running after (?:[2-9]|\d{2,}) s, and is killed/;
+/** What docker stop waits for by itself, in seconds; after that it kills, and the status is 137. */
+const USUAL_PATIENCE_SECONDS = 10;
 
 describe('docker stop', () => {
-  it('of an app that stops at once takes at most 0.2 s longer than of the bare app', async (test) => {
-    const bare = await medianStopMs(() => Container.run({ run: ['--entrypoint', '/usr/share/self-update/baked/0.0.1/app'] }));
-    const ours = await medianStopMs(async () => {
-      const container = await Container.run();
-      await container.fact('versionBecameHealthy');
-      return container;
-    });
-    test.diagnostic(`bare ${Math.round(bare)} ms, ours ${Math.round(ours)} ms`);
-    assert.ok(ours - bare <= STOP_OVERHEAD_MS, `bare ${bare} ms, ours ${ours} ms`);
+  it('is over when the app is, however much more time it has', async () => {
+    await using container = await Container.run({ env: { STOP_MS: '1', SVWAIT: '3600' } });
+    await container.fact('versionBecameHealthy');
+    assert.equal((await container.stop(60)).status, 143);
+    assert.match(await container.logs(), /^app 0\.0\.1 saved$/m);
+    assert.doesNotMatch(await container.logs(), /is killed/);
   });
 
   it('waits for an app that needs a while, and ends with 143', async () => {
-    await using container = await Container.run({ env: { STOP_MS: '3000' } });
+    await using container = await Container.run({ env: { STOP_MS: '3000', SVWAIT: '30' } });
     await container.answers('0.0.1');
-    const { tookMs, status } = await container.stop();
-    assert.equal(status, 143);
-    assert.ok(tookMs >= 3000 && tookMs < 5000, `${tookMs} ms`);
+    assert.equal((await container.stop(60)).status, 143);
+    assert.match(await container.logs(), /^app 0\.0\.1 saved$/m);
     assert.doesNotMatch(await container.logs(), /is killed/);
   });
 
   it('of an app that ignores TERM kills it inside the total budget', async () => {
     await using container = await Container.run({ env: { IGNORE_TERM: '1', SVWAIT: '2' } });
     await container.answers('0.0.1');
-    const { tookMs, status } = await container.stop();
-    assert.equal(status, 143);
-    assert.ok(tookMs >= 2000 && tookMs < 4000, `${tookMs} ms`);
-    assert.match(await container.logs(), /still running after 2 s, and is killed/);
+    assert.equal((await container.stop(USUAL_PATIENCE_SECONDS)).status, 143);
+    assert.match(await container.logs(), KILLED_AFTER_2_S);
   });
 
   it('uses UPDATE_STOP_SIGNAL', async () => {
     for (const signal of ['INT', 'SIGQUIT']) {
-      await using container = await Container.run({ env: { IGNORE_TERM: '1', UPDATE_STOP_SIGNAL: signal } });
+      await using container = await Container.run({ env: { IGNORE_TERM: '1', STOP_MS: '1', SVWAIT: '30', UPDATE_STOP_SIGNAL: signal } });
       await container.answers('0.0.1');
-      assert.ok((await container.stop()).tookMs < 3000, signal);
+      assert.equal((await container.stop(60)).status, 143);
+      assert.match(await container.logs(), /^app 0\.0\.1 saved$/m, signal);
+      assert.doesNotMatch(await container.logs(), /is killed/, signal);
     }
   });
 
-  it('in the middle of a download ends at once, and the next start goes on from there', async () => {
-    await using container = await Container.run();
+  it('in the middle of a download does not wait for it, and the next start goes on from there', async () => {
+    await using container = await Container.run({ env: { SVWAIT: '3600' } });
     await container.fact('versionBecameHealthy');
     await container.publish('0.0.2', { padBytes: 4_000_000 });
-    container.github.misbehave = { throttle: 2_000_000 };
+    // The rest of it never comes.
+    container.github.misbehave = { stallAfterBytes: 2_000_000 };
     await container.signal('HUP');
     await container.github.nextRequest(/storage/);
     await container.until(
       'bytes have come',
       async () => Number((await container.exec(['sh', '-c', 'cat /data/self-update/tmp/*.part | wc -c'])).stdout) > 1_000_000,
     );
-    const { tookMs } = await container.stop();
-    assert.ok(tookMs < 1500, `${tookMs} ms`);
+    assert.equal((await container.stop()).status, 143);
+    container.github.misbehave = {};
     await container.start();
     await container.answers('0.0.2');
     assert.ok(
@@ -143,6 +132,7 @@ describe('the end of runsvdir', () => {
     process.kill(await container.processOf(/runsvdir/), 'SIGKILL');
     assert.equal(await container.ended(), 111);
     assert.match(await container.logs(), /runsvdir is gone/);
+    assert.match(await container.logs(), /^app 0\.0\.1 saved$/m);
   });
 });
 

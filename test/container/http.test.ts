@@ -87,8 +87,7 @@ describe('a container that serves HTTP', { concurrency: 2 }, () => {
     sendSignal(await container.processOf(/self-update\.js run/), 'SIGKILL');
     await container.until('the server is gone', async () => (await get('/healthz')).status === 0);
     await container.until('the server is back', async () => (await get('/healthz')).status === 200);
-    const startedAt = performance.now();
-    await container.stop();
-    assert.ok(performance.now() - startedAt < 8000);
+    // As long as docker stop waits by itself.
+    assert.equal((await container.stop(10)).status, 143);
   });
 });

@@ -14,6 +14,8 @@ export type StandInRelease = { id: number; tag: string; draft: boolean; prerelea
 export type Misbehaviour = {
   /** Answer API questions with this status and body. */
   api?: { status: number; body?: string | Buffer; headers?: Record<string, string> } | 'hang' | 'reset';
+  /** API questions are answered after this. */
+  apiAfter?: Promise<void>;
   /** Bytes a second. */
   throttle?: number;
   /** Break the connection off after so many bytes of an asset. */
@@ -137,8 +139,9 @@ export class StandIn {
     if (url.pathname.startsWith('/storage/')) return this.#sendAsset(Number(url.pathname.split('/')[2]), request, response);
     const download = /\/releases\/download\/([^/]+)\/([^/]+)$/.exec(url.pathname);
     if (download) return this.#redirectToStorage(this.#assetByName(decodeURIComponent(download[1] ?? ''), decodeURIComponent(download[2] ?? '')), response);
-    const { api } = this.misbehave;
+    const { api, apiAfter } = this.misbehave;
     const isAsset = url.pathname.startsWith(`${base}/releases/assets/`);
+    if (!isAsset) await apiAfter;
     if (api && !isAsset) {
       if (api === 'hang') return;
       if (api === 'reset') return void request.socket.resetAndDestroy();
