@@ -25,7 +25,7 @@ export function compressionOf(head: Buffer): Compression | null {
 }
 
 /** A piece of decompressed data: large enough that the calls between two do not count, small enough for a container's memory. */
-const PIECE_BYTES = 256 * 1024;
+export const PIECE_BYTES = 256 * 1024;
 
 export function decompressed(file: string, compression: Compression, signal: AbortSignal): AsyncGenerator<Buffer> {
   switch (compression) {
@@ -50,7 +50,8 @@ async function* gunzipped(file: string): AsyncGenerator<Buffer> {
     if ((rest as Buffer).some((byte) => byte !== 0)) throw corrupt('something follows its end');
 }
 
-async function* through(source: AsyncIterable<Buffer>, engine: Transform & Zlib): AsyncGenerator<Buffer> {
+/** What `engine` makes of the pieces. Rejects with what went wrong at either. */
+export async function* through(source: AsyncIterable<Buffer>, engine: Transform & Zlib): AsyncGenerator<Buffer> {
   let failure: unknown = null;
   const feeding = feed(source, engine).catch((error: unknown) => {
     failure = error;

@@ -5,6 +5,7 @@
  */
 import { closeSync, fchmodSync, ftruncateSync, linkSync, mkdirSync, openSync, symlinkSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
+import { tellGarbage } from '../memory.ts';
 
 export class TreeWriter {
   readonly #root: string;
@@ -77,5 +78,20 @@ export class TreeWriter {
     if (this.#made.has(directory)) return;
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     this.#made.add(directory);
+  }
+}
+
+/** Writes a file that is not there yet, for an archive that is read entry by entry. Rejects with what `pieces` or the disk says. */
+export async function writePieces(pieces: AsyncIterable<Buffer>, file: string, mode: number, signal: AbortSignal): Promise<void> {
+  // "x": what is there already was not brought by this entry.
+  const output = openSync(file, 'wx', mode);
+  try {
+    for await (const piece of pieces) {
+      signal.throwIfAborted();
+      writeFileSync(output, piece);
+      tellGarbage(piece.length);
+    }
+  } finally {
+    closeSync(output);
   }
 }

@@ -2,10 +2,9 @@
  * Unpacks into an empty private directory. The bytes say what a file is, whatever it is called: only a name that is no archive's
  * (`app.jar`, which is a zip) is kept as it is.
  */
-import { chmodSync, createReadStream, createWriteStream } from 'node:fs';
+import { chmodSync, createReadStream } from 'node:fs';
 import { copyFile, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { formatOfName } from '../../machines/asset-format.ts';
 import { loadTar, loadZip } from '../packages.ts';
 import { headOf, isProgram } from '../program.ts';
@@ -13,6 +12,7 @@ import { type Compression, compressionOf, decompressed } from './decompress.ts';
 import { removeDesktopFiles } from './desktop-files.ts';
 import { explain } from './errors.ts';
 import { checkBareName, checkRatio, corrupt, installedMode, type Limits, tooLarge } from './rules.ts';
+import { writePieces } from './tree-writer.ts';
 
 /** `asset`: what the file is called where it was published. `program`: what a bare program is called in the tree. */
 export type Names = { asset: string; program: string };
@@ -64,7 +64,7 @@ async function unpackCompressed(file: string, compression: Compression, into: st
     const isFile = inner === 'file' || (format === 'compressed' && inner === 'none' && !isProgram(head));
     if (!isFile && !isProgram(head)) throw corrupt('what is in it is neither a tar nor a program');
     const target = path.join(into, isFile ? checkBareName(stem) : names.program);
-    await pipeline(bounded(pieces, packedBytes, limits), createWriteStream(target, { flags: 'wx' }), { signal });
+    await writePieces(bounded(pieces, packedBytes, limits), target, 0o644, signal);
     chmodSync(target, installedMode('file', isProgram(head) ? 0o755 : 0o644));
   } catch (error) {
     signal.throwIfAborted();

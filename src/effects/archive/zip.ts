@@ -1,19 +1,22 @@
 /** Unpacks zip archives by `yauzl`, behind the gate. Sums are compared, since yauzl leaves that to its caller. */
-import { createWriteStream } from 'node:fs';
 import { mkdir, stat, symlink } from 'node:fs/promises';
 import path from 'node:path';
-import { Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { crc32 } from 'node:zlib';
+import { crc32, createInflateRaw } from 'node:zlib';
 import * as yauzl from 'yauzl';
+import { PIECE_BYTES, through } from './decompress.ts';
 import { explain } from './errors.ts';
 import { checkRatio, corrupt, type Entry, Gate, installedMode, type Limits, refused } from './rules.ts';
+import { writePieces } from './tree-writer.ts';
 
 /** st_mode's file type, in the upper half of the external attributes where Unix made the archive. */
 const S_IFMT = 0o170000;
 const S_IFLNK = 0o120000;
 const S_IFREG = 0o100000;
 const S_IFDIR = 0o040000;
+/** APPNOTE.TXT 4.4.5. */
+const DEFLATED = 8;
+/** zlib takes no smaller one. */
+const LEAST_PIECE_BYTES = 64;
 /** PATH_MAX: no link's target is longer. */
 const MOST_LINK_BYTES = 4096;
 
@@ -53,11 +56,7 @@ async function unpackEntry(zip: yauzl.ZipFile, entry: yauzl.Entry, into: string,
   await mkdir(described.type === 'directory' ? target : path.dirname(target), { recursive: true, mode: 0o755 });
   if (described.type === 'link') await symlink(described.linkTarget, target);
   if (described.type !== 'file') return;
-  // Before the file is opened: an entry that can't be read would leave that open, and its error to nobody.
-  const content = await openEntry(zip, entry);
-  // "wx": what is there already was not brought by this entry.
-  const output = createWriteStream(target, { flags: 'wx', mode: installedMode('file', described.mode) | 0o200 });
-  await pipeline(content, checkSum(entry), output, { signal });
+  await writePieces(checked(await contentOf(zip, entry), entry), target, installedMode('file', described.mode) | 0o200, signal);
 }
 
 function describe(entry: yauzl.Entry): Entry {
@@ -80,17 +79,25 @@ function checkReadable({ compressionMethod: method, fileName, generalPurposeBitF
     throw refused(`${name} is compressed by ${OTHER_METHODS[method] ?? `method ${method}`}, and of a .zip only Deflate is read`);
 }
 
-function checkSum(entry: yauzl.Entry): Transform {
-  let sum = 0;
-  return new Transform({
-    transform(chunk: Buffer, _encoding, callback) {
-      sum = crc32(chunk, sum);
-      callback(null, chunk);
-    },
-    flush(callback) {
-      callback(sum === entry.crc32 ? null : corrupt(`the sum of ${JSON.stringify(entry.fileName.slice(0, 100))} does not fit`));
-    },
-  });
+/** Rejects where an entry brings more than it announces, or less, or something else. */
+async function* checked(pieces: AsyncIterable<Buffer>, { crc32: announced, uncompressedSize, fileName }: yauzl.Entry): AsyncGenerator<Buffer> {
+  const name = JSON.stringify(fileName.slice(0, 100));
+  let [sum, bytes] = [0, 0];
+  for await (const piece of pieces) {
+    bytes += piece.length;
+    if (bytes > uncompressedSize) throw corrupt(`${name} is larger than it says`);
+    sum = crc32(piece, sum);
+    yield piece;
+  }
+  if (bytes < uncompressedSize) throw corrupt(`${name} is smaller than it says`);
+  if (sum !== announced) throw corrupt(`the sum of ${name} does not fit`);
+}
+
+/** In larger pieces than `yauzl` makes: the calls between two of them took as long as the rest. What it can't read is its to refuse. */
+async function contentOf(zip: yauzl.ZipFile, entry: yauzl.Entry): Promise<AsyncIterable<Buffer>> {
+  if (entry.compressionMethod !== DEFLATED || entry.isEncrypted()) return (await openEntry(zip, entry)) as AsyncIterable<Buffer>;
+  const packed = (await zip.openReadStreamPromise(entry, { decodeFileData: false })) as AsyncIterable<Buffer>;
+  return through(packed, createInflateRaw({ chunkSize: Math.min(Math.max(entry.uncompressedSize, LEAST_PIECE_BYTES), PIECE_BYTES) }));
 }
 
 function open(file: string): Promise<yauzl.ZipFile> {
