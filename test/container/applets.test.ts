@@ -47,7 +47,7 @@ const TRIED: Record<string, string> = {
   'kill -0': 'kill -0 $$ && ! kill -0 999999',
   'kill -ALRM': '(trap "exit 0" ALRM; kill -ALRM $(sh -c "echo \\$PPID"); exit 1)',
   'kill -HUP': 'sleep 100 & kill -HUP $!',
-  'kill -KILL': 'setsid sleep 100 & sleep 0.3; kill -KILL "-$!"',
+  'kill -KILL': 'setsid sleep 100 & until kill -KILL "-$!" 2> /dev/null; do sleep 0.02; done',
   'ln -s': 'mkdir /tmp/l && ln -s /tmp/t /tmp/z2 /tmp/l/ && [ "$(cat /tmp/l/t)" = text ]',
   ls: '[ "$(ls /tmp/l)" ]',
   'ls -l': 'ls -l /proc/$$/fd | grep -q -- "->"',

@@ -181,7 +181,7 @@ describe('verification', () => {
     const fact = await get();
     assert.ok(fact.type === 'downloaded');
     const input = { release, path: fact.path, sha256: fact.sha256, repositoryId: null };
-    await assert.rejects(verify(input, AbortSignal.timeout(5000), { ...trusting(), sealed: deps.sealed }), code('DIGEST_MISMATCH'));
+    await assert.rejects(verify(input, AbortSignal.timeout(100_000), { ...trusting(), sealed: deps.sealed }), code('DIGEST_MISMATCH'));
     assert.ok(!existsSync(part()));
   });
 
@@ -190,11 +190,11 @@ describe('verification', () => {
     assert.ok(fact.type === 'downloaded');
     const input = { release, path: fact.path, sha256: fact.sha256, repositoryId: null };
     const later = { ...trusting(), sealed: new Map<string, string>() };
-    assert.equal((await verify(input, AbortSignal.timeout(5000), later)).type, 'verified');
+    assert.equal((await verify(input, AbortSignal.timeout(100_000), later)).type, 'verified');
     // As a power cut leaves it.
     writeFileSync(fact.path, Buffer.alloc(BYTES.length));
     later.sealed.clear();
-    await assert.rejects(verify(input, AbortSignal.timeout(5000), later), code('DOWNLOAD_LOST'));
+    await assert.rejects(verify(input, AbortSignal.timeout(100_000), later), code('DOWNLOAD_LOST'));
     assert.ok(!existsSync(fact.path));
   });
 });
