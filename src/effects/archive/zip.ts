@@ -13,8 +13,6 @@ const S_IFMT = 0o170000;
 const S_IFLNK = 0o120000;
 const S_IFREG = 0o100000;
 const S_IFDIR = 0o040000;
-/** APPNOTE.TXT 4.4.5. */
-const DEFLATED = 8;
 /** zlib takes no smaller one. */
 const LEAST_PIECE_BYTES = 64;
 /** PATH_MAX: no link's target is longer. */
@@ -93,9 +91,9 @@ async function* checked(pieces: AsyncIterable<Buffer>, { crc32: announced, uncom
   if (sum !== announced) throw corrupt(`the sum of ${name} does not fit`);
 }
 
-/** In larger pieces than `yauzl` makes: the calls between two of them took as long as the rest. What it can't read is its to refuse. */
+/** In larger pieces than `yauzl` makes: the calls between two of them took as long as the rest. */
 async function contentOf(zip: yauzl.ZipFile, entry: yauzl.Entry): Promise<AsyncIterable<Buffer>> {
-  if (entry.compressionMethod !== DEFLATED || entry.isEncrypted()) return (await openEntry(zip, entry)) as AsyncIterable<Buffer>;
+  if (entry.compressionMethod !== DEFLATED) return (await openEntry(zip, entry)) as AsyncIterable<Buffer>;
   const packed = (await zip.openReadStreamPromise(entry, { decodeFileData: false })) as AsyncIterable<Buffer>;
   return through(packed, createInflateRaw({ chunkSize: Math.min(Math.max(entry.uncompressedSize, LEAST_PIECE_BYTES), PIECE_BYTES) }));
 }
