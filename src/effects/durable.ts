@@ -23,7 +23,7 @@ export async function syncDirectory(directory: string): Promise<void> {
 }
 
 /** Writes a file whole: another name first, sync, rename over, sync the directory. Readers see the old or the new one. */
-export async function writeFileDurably(file: string, data: string, mode = 0o644): Promise<void> {
+export async function writeFileDurably(file: string, data: string | AsyncIterable<string>, mode = 0o644): Promise<void> {
   const temporary = `${file}.${process.pid}.tmp`;
   try {
     const handle = await open(temporary, 'w', mode);

@@ -1,9 +1,12 @@
 /** How a tree is started: the operator's command, else its only program, else the one named like the repository. */
-import { lstat, readdir, stat } from 'node:fs/promises';
+import { lstatSync, type Stats, statSync } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { entryPointMissing, isLibrary } from './entry-advice.ts';
 import { checkPlatform, headOf, isProgram } from './program.ts';
-import { exists, MANIFEST_NAME } from './trees.ts';
+import { MANIFEST_NAME } from './manifest.ts';
+import { inSlices } from './slices.ts';
+import { exists } from './trees.ts';
 
 export type AppOptions = {
   /** UPDATE_APP_COMMAND, as the shell reads it. */
@@ -79,15 +82,24 @@ type Program = { name: string; identity: string; isLink: boolean };
 /** Executable files that the kernel can start, sorted by name. */
 async function programsIn(directory: string): Promise<Program[]> {
   const names = (await readdir(directory)).filter((name) => name !== MANIFEST_NAME && !isLibrary(name)).sort();
-  const checked = await Promise.all(
-    names.map(async (name): Promise<Program | null> => {
-      const file = path.join(directory, name);
-      const stats = await stat(file).catch(() => null);
-      if (!stats?.isFile() || (stats.mode & 0o111) === 0 || !isProgram(headOf(file, 8))) return null;
-      return { name, identity: `${stats.dev}:${stats.ino}`, isLink: (await lstat(file)).isSymbolicLink() };
-    }),
-  );
-  return checked.filter((program) => program !== null);
+  const programs: Program[] = [];
+  // One after the other: of a hundred thousand at a time, each would take a kB of memory.
+  for await (const name of inSlices(names)) {
+    const file = path.join(directory, name);
+    const stats = statOf(file);
+    if (!stats?.isFile() || (stats.mode & 0o111) === 0 || !isProgram(headOf(file, 8))) continue;
+    programs.push({ name, identity: `${stats.dev}:${stats.ino}`, isLink: lstatSync(file).isSymbolicLink() });
+  }
+  return programs;
+}
+
+/** Null for a link that leads nowhere, or in a circle. */
+function statOf(file: string): Stats | null {
+  try {
+    return statSync(file);
+  } catch {
+    return null;
+  }
 }
 
 /** The tree proper: a sole wrapping directory is taken off, unless a word of the command names something beside or through it. */

@@ -11,12 +11,14 @@ import { fingerprint, type InstalledVersion } from '../machines/model.ts';
 import { refused } from './archive/rules.ts';
 import { unpack } from './archive/unpack.ts';
 import { makeReadOnly, walk } from './archive/walk.ts';
-import { ensureDirectory, removeTree, renameDurably, syncTree, writeFileDurably } from './durable.ts';
+import { ensureDirectory, removeTree, renameDurably, syncTree } from './durable.ts';
 import { type AppOptions, checkEntryPoint, unwrap } from './entry-point.ts';
 import { ensureLinked, type LinkedOptions } from './linked.ts';
 import { headOf, isProgram } from './program.ts';
+import { MANIFEST_NAME, type Manifest, readEntries, readManifest, type TreeEntry, writeManifest } from './manifest.ts';
 import { assertSealed, type Sealed } from './seal.ts';
-import { exists, MANIFEST_NAME, type Manifest, type Places, readManifest, releasesDir, type TreeEntry, temporaryDir, treeName } from './trees.ts';
+import { inSlices } from './slices.ts';
+import { type Places, releasesDir, temporaryDir, treeName } from './trees.ts';
 
 export type ExtractDependencies = { places: Places; app: AppOptions; linked: LinkedOptions; maxUnpackedBytes: number; maxEntries: number; sealed: Sealed };
 
@@ -49,7 +51,7 @@ export async function extract({ release, path: archive, sha256 }: EffectInputs['
       throw error;
     });
     // Left by a crash between rename and sync, or by hand: without a manifest it counts as nothing.
-    if (await exists(target)) await removeTree(target);
+    await removeTree(target);
     await renameDurably(tree, target);
     await chmod(target, 0o555);
     await removeTree(work);
@@ -66,7 +68,7 @@ function descriptionOf({ path: _, ...described }: InstalledVersion): Manifest['v
 async function describeAnew(tree: string, known: Manifest, manifest: Manifest): Promise<void> {
   if (JSON.stringify(known) === JSON.stringify(manifest)) return;
   await chmod(tree, 0o755);
-  await writeFileDurably(path.join(tree, MANIFEST_NAME), JSON.stringify(manifest), 0o444);
+  await writeManifest(tree, manifest, readEntries(tree));
   await chmod(tree, 0o555);
 }
 
@@ -84,27 +86,31 @@ async function build(
   // Also the name under which it is written first: a link there would be followed.
   if ((await readdir(tree)).some((file) => file.startsWith(MANIFEST_NAME))) throw refused(`it brings a ${MANIFEST_NAME}, which is ours`);
   // Megabytes go to the disk while their sums are made; the sync after the last change then has little left to do.
-  const [found] = await Promise.all([walk(tree), syncTree(work)]);
-  const entries = withModes(tree, found);
+  const [found] = await Promise.all([walk(tree, namesOf(linked), signal), syncTree(work)]);
+  const entries = await withModes(tree, found);
   await checkEntryPoint(tree, app);
   const asInstalled = await makeReadOnly(tree, entries);
   await chmod(tree, 0o755);
   await ensureLinked(tree, linked);
-  const manifest: Manifest = { schema: 1, version: descriptionOf(version), release, verifiedUnder: places.rules ?? '', entries: asInstalled };
   await syncTree(work);
   signal.throwIfAborted();
-  await writeFileDurably(path.join(tree, MANIFEST_NAME), JSON.stringify(manifest), 0o444);
+  await writeManifest(tree, { schema: 1, version: descriptionOf(version), release, verifiedUnder: places.rules ?? '' }, asInstalled);
   return tree;
 }
 
 /** An archive that was made where files have no modes (a zip of Windows, .NET or Go) has no executable file: its programs are told by their first bytes. */
-function withModes(tree: string, entries: TreeEntry[]): TreeEntry[] {
-  const isExecutable = ({ type, mode }: TreeEntry) => type === 'file' && (mode & 0o111) !== 0;
-  if (entries.some(isExecutable)) return entries;
-  return entries.map((entry) => {
+async function withModes(tree: string, entries: TreeEntry[]): Promise<TreeEntry[]> {
+  if (entries.some(({ type, mode }) => type === 'file' && (mode & 0o111) !== 0)) return entries;
+  for await (const entry of inSlices(entries)) {
     const file = path.join(tree, entry.path);
-    if (entry.type !== 'file' || !isProgram(headOf(file, 8))) return entry;
+    if (entry.type !== 'file' || !isProgram(headOf(file, 8))) continue;
     chmodSync(file, 0o555);
-    return { ...entry, mode: 0o555 };
-  });
+    entry.mode = 0o555;
+  }
+  return entries;
+}
+
+/** As the walk knows them: `UPDATE_LINKED` names a directory with or without its slash. */
+function namesOf({ names }: LinkedOptions): string[] {
+  return names.map((name) => path.posix.normalize(name).replace(/\/+$/, ''));
 }

@@ -5,32 +5,10 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
-import * as z from 'zod';
-import { fingerprint, type InstalledVersion, installedVersionSchema, type Release, releaseSchema, type Versioning, type World } from '../machines/model.ts';
+import { fingerprint, type InstalledVersion, type Release, type Versioning, type World } from '../machines/model.ts';
 import { compareVersions, versionFromTag } from '../machines/version.ts';
 import { readLink } from './durable.ts';
-
-export const MANIFEST_NAME = '.self-update-manifest.json';
-
-const entrySchema = z.object({
-  path: z.string(),
-  type: z.enum(['file', 'directory', 'link']),
-  mode: z.number().int(),
-  sizeBytes: z.number().int(),
-  /** sha256 of a file, target of a link, empty for a directory. */
-  content: z.string(),
-});
-export type TreeEntry = z.infer<typeof entrySchema>;
-
-export const manifestSchema = z.object({
-  schema: z.literal(1),
-  version: installedVersionSchema.omit({ path: true }),
-  release: releaseSchema,
-  /** The rules under which it was verified, as `Places.rules`. */
-  verifiedUnder: z.string().default(''),
-  entries: z.array(entrySchema),
-});
-export type Manifest = z.infer<typeof manifestSchema>;
+import { MANIFEST_NAME, readManifest } from './manifest.ts';
 
 export type Places = {
   /** UPDATE_DIR. */
@@ -53,16 +31,6 @@ export const lastGoodLink = (places: Places): string => path.join(places.root, '
 /** `<version>-<digest12>`. A version comes from a tag, so what a path can't hold is replaced. */
 export function treeName(version: string, digest: string): string {
   return `${version.replace(/[^0-9A-Za-z.+_-]/g, '_').slice(0, 100)}-${digest.slice(0, 12)}`;
-}
-
-/** The manifest of a complete tree; null if there is none or it says nothing sensible. */
-export async function readManifest(directory: string): Promise<Manifest | null> {
-  try {
-    const parsed = manifestSchema.safeParse(JSON.parse(await readFile(path.join(directory, MANIFEST_NAME), 'utf8')));
-    return parsed.success ? parsed.data : null;
-  } catch {
-    return null;
-  }
 }
 
 /** Whether a tree is complete, without reading it: the manifest is written last. What came with the image has none. */

@@ -4,7 +4,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { clearTemporary, removeOldVersions } from '../../src/effects/garbage.ts';
-import { MANIFEST_NAME, type Places } from '../../src/effects/trees.ts';
+import { MANIFEST_NAME } from '../../src/effects/manifest.ts';
+import type { Places } from '../../src/effects/trees.ts';
 import { digestOf, release, tree } from '../support/machine.ts';
 
 let places: Places;

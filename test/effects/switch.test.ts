@@ -4,7 +4,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 import { switchCurrent } from '../../src/effects/switch.ts';
-import { MANIFEST_NAME, type Places } from '../../src/effects/trees.ts';
+import { MANIFEST_NAME } from '../../src/effects/manifest.ts';
+import type { Places } from '../../src/effects/trees.ts';
 import { release, tree } from '../support/machine.ts';
 
 const root = mkdtempSync(path.join(os.tmpdir(), 'switch-'));

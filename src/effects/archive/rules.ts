@@ -10,6 +10,9 @@ const MOST_DEPTH = 128;
 /** NAME_MAX and PATH_MAX of Linux, less the room that our own directories take. */
 const MOST_NAME_BYTES = 255;
 const MOST_PATH_BYTES = 3000;
+/** Names and targets of links are kept in memory: so much for each entry that is allowed, and never less than this. Real trees have 60 to 150. */
+const MAX_NAME_BYTES_AN_ENTRY = 256;
+const MIN_NAMES_BYTES = 1024 * 1024;
 
 /** Judges entries in the order in which they come. */
 export class Gate {
@@ -17,6 +20,7 @@ export class Gate {
   readonly #seen = new Map<string, Entry['type']>();
   #entries = 0;
   #bytes = 0;
+  #namesBytes = 0;
   readonly #packedBytes: number;
   readonly #desktopFiles = new Set<string>();
 
@@ -43,6 +47,8 @@ export class Gate {
     // Decompression bomb: by count, and by announced size; what really comes out is counted as well.
     if (this.#entries > this.#limits.maxEntries) throw tooLarge(`more than ${this.#limits.maxEntries} entries`, 'UPDATE_MAX_ENTRIES');
     if (this.#bytes > this.#limits.maxUnpackedBytes) throw tooLarge(`more than ${this.#limits.maxUnpackedBytes} bytes unpacked`, 'UPDATE_MAX_UNPACKED_BYTES');
+    this.#countName(entry.path);
+    this.#countName(entry.linkTarget);
     // A file with holes is as dense as zeros.
     checkRatio(this.#bytes, this.#packedBytes);
     // Devices, FIFOs and sockets are no part of an app, and opening one can hang or worse.
@@ -56,6 +62,13 @@ export class Gate {
     this.#seen.set(key, entry.type);
     const desktopFile = /^(?:.*?\/)??(?:__MACOSX(?=\/|$)|(?:\.DS_Store|\._[^/]+)$)/.exec(path.posix.normalize(entry.path).replace(/\/+$/, ''))?.[0];
     if (desktopFile !== undefined) this.#desktopFiles.add(desktopFile);
+  }
+
+  /** A hundred thousand names of 3,000 bytes would take a gigabyte, here and in all that comes after. */
+  #countName(name: string): void {
+    this.#namesBytes += Buffer.byteLength(name);
+    const most = Math.max(MIN_NAMES_BYTES, MAX_NAME_BYTES_AN_ENTRY * this.#limits.maxEntries);
+    if (this.#namesBytes > most) throw tooLarge(`its names and links have more than ${most} bytes`, 'UPDATE_MAX_ENTRIES');
   }
 
   /** Duplicates: what was checked and what is run could be two different files, also where a file system folds names. */
@@ -75,6 +88,7 @@ export class Gate {
         this.#seen.set(parent, 'directory');
         // Each takes an inode, like one that is named.
         this.#entries += 1;
+        this.#countName(parent);
       }
       if (type !== undefined && type !== 'directory') throw refused(`${name} lies below ${type === 'link' ? 'a link' : 'something that is no directory'}`);
     }

@@ -12,7 +12,7 @@ export type Sparse = { path: string | null; sizeBytes: number; runs: Run[] | nul
 
 /** A map of more runs than that is no app's. */
 const MAX_RUNS = 100_000;
-const MAX_MAP_BYTES = 4 * 1024 * 1024;
+const MAX_DIGITS = 20;
 const BLOCK_BYTES = 512;
 const NEWLINE = 0x0a;
 
@@ -23,7 +23,9 @@ export function sparseOf(header: string): Sparse | null {
   if (records.length === 0) return null;
   const told = (wanted: string) => records.findLast(({ key }) => key === wanted)?.value;
   const sizeBytes = numberOf(told('realsize') ?? told('size'));
-  const path = told('name') ?? null;
+  const name = told('name');
+  // Its own text: a piece of the header's would keep all of that in memory.
+  const path = name === undefined ? null : Buffer.from(name).toString();
   if (told('major') !== undefined) {
     if (told('major') === '1' && told('minor') === '0') return { path, sizeBytes, runs: null };
     throw corrupt(`a file with holes is described in version ${told('major')}.${told('minor')} of GNU's format, which is unknown`);
@@ -48,7 +50,10 @@ export class SparseWriter {
   readonly #sparse: Sparse;
   readonly #tree: TreeWriter;
   #runs: Run[] | null = null;
-  #map = Buffer.alloc(0);
+  /** What is read of a map that stands before the data: its numbers, the one at hand, and all of its bytes. */
+  readonly #numbers: number[] = [];
+  #digits = '';
+  #mapBytes = 0;
   #run = 0;
   #written = 0;
 
@@ -84,30 +89,37 @@ export class SparseWriter {
     }
   }
 
-  /** In 1.0: a count, then offset and length of each run, a number a line, filled up to a block. Returns the data behind it. */
+  /**
+   * In 1.0: a count, then offset and length of each run, a number a line, filled up to a block. Returns the data behind it. Byte by byte: a map
+   * that comes in a million pieces would be copied a million times.
+   */
   #readMap(piece: Buffer): Buffer {
-    this.#map = Buffer.concat([this.#map, piece]);
-    const first = this.#map.indexOf(NEWLINE);
-    if (this.#map.length > MAX_MAP_BYTES || (first < 0 && this.#map.length > 20)) throw corrupt('the map of a file with holes has no end');
-    if (first < 0) return Buffer.alloc(0);
-    const count = numberOf(this.#map.toString('latin1', 0, first));
-    if (count > MAX_RUNS) throw corrupt(`the map of a file with holes has more than ${MAX_RUNS} parts`);
-    let end = first + 1;
-    for (let left = 2 * count; left > 0; left--) {
-      const next = this.#map.indexOf(NEWLINE, end);
-      if (next < 0) return Buffer.alloc(0);
-      end = next + 1;
+    for (let at = 0; at < piece.length; at++) {
+      if (this.#isMapRead && this.#mapBytes % BLOCK_BYTES === 0) {
+        this.#begin(runsOf(this.#numbers.slice(1)));
+        return piece.subarray(at);
+      }
+      this.#mapBytes += 1;
+      if (!this.#isMapRead) this.#readDigit(piece[at] ?? 0);
     }
-    const whole = Math.ceil(end / BLOCK_BYTES) * BLOCK_BYTES;
-    if (this.#map.length < whole) return Buffer.alloc(0);
-    const lines = this.#map
-      .toString('latin1', first + 1, end)
-      .split('\n')
-      .slice(0, -1);
-    const data = this.#map.subarray(whole);
-    this.#map = Buffer.alloc(0);
-    this.#begin(runsOf(lines.map(numberOf)));
-    return data;
+    if (this.#isMapRead && this.#mapBytes % BLOCK_BYTES === 0) this.#begin(runsOf(this.#numbers.slice(1)));
+    return Buffer.alloc(0);
+  }
+
+  get #isMapRead(): boolean {
+    const [runs] = this.#numbers;
+    return runs !== undefined && this.#numbers.length === 1 + 2 * runs;
+  }
+
+  #readDigit(byte: number): void {
+    if (byte !== NEWLINE) {
+      this.#digits += String.fromCharCode(byte);
+      if (this.#digits.length > MAX_DIGITS) throw corrupt('the map of a file with holes has no end');
+      return;
+    }
+    this.#numbers.push(numberOf(this.#digits));
+    this.#digits = '';
+    if ((this.#numbers[0] ?? 0) > MAX_RUNS) throw corrupt(`the map of a file with holes has more than ${MAX_RUNS} parts`);
   }
 
   /** In order, apart from one another, and within the file. */

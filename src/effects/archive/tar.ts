@@ -89,8 +89,12 @@ class TarReader {
     this.#parser = new Parser({
       // Bad entries only warn by default.
       strict: true,
-      filter: (_path, entry) => {
-        gate.admit(describe(entry as ReadEntry, this.#sparse));
+      filter: (_path, given) => {
+        const entry = given as ReadEntry;
+        // node-tar cuts them from the text of a PAX header, which may have a megabyte and stays in memory as long as a piece of it.
+        entry.path = ownText(entry.path);
+        if (entry.linkpath !== undefined) entry.linkpath = ownText(entry.linkpath);
+        gate.admit(describe(entry, this.#sparse));
         return true;
       },
       onReadEntry: (entry) => {
@@ -143,6 +147,8 @@ class TarReader {
     this.#state = 'indexed';
   }
 }
+
+const ownText = (text: string): string => Buffer.from(text).toString();
 
 function writeEntry(entry: ReadEntry, sparse: Sparse | null, tree: TreeWriter): void {
   const { linkpath = '' } = entry;
