@@ -1,9 +1,11 @@
 /** `removeOldVersions`: trees beyond the number kept, and whatever a crash left in `tmp/`. Never current or last good. */
-import { readdir, stat } from 'node:fs/promises';
+import { chmod, lstat, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
-import { removeTree } from './durable.ts';
+import { isErrno } from '../support/fault.ts';
+import { removeTree, syncDirectory } from './durable.ts';
+import { MANIFEST_NAME } from './manifest.ts';
 import { type Places, readWorld, releasesDir, temporaryDir } from './trees.ts';
 
 export async function removeOldVersions(
@@ -16,7 +18,7 @@ export async function removeOldVersions(
   // The links are looked at again here: what they name stays, whatever memory says.
   const needed = new Set([world.current?.path, world.lastGood?.path]);
   const preferred = new Set(keep);
-  const found = await Promise.all((await list(releasesDir(places))).map(async (file) => ({ file, changedAt: (await stat(file)).mtimeMs })));
+  const found = await Promise.all((await list(releasesDir(places))).map(async (file) => ({ file, changedAt: (await lstat(file)).mtimeMs })));
   const removable = found.filter(({ file }) => !needed.has(file));
   const rejected = removable.filter(({ file }) => reject.includes(file));
   const optional = removable
@@ -26,18 +28,30 @@ export async function removeOldVersions(
   const removed = [...rejected, ...optional];
   for (const { file } of removed) {
     signal.throwIfAborted();
-    await removeTree(file);
+    await discardTree(file, signal);
   }
   signal.throwIfAborted();
   await clearTemporary(places, null, signal);
   return { type: 'oldVersionsRemoved', names: removed.map(({ file }) => path.basename(file)) };
 }
 
+/** Its manifest first, durably: wherever this is killed, half of a tree doesn't count as a version that could be switched to. */
+async function discardTree(tree: string, signal: AbortSignal): Promise<void> {
+  if ((await lstat(tree)).isDirectory()) {
+    await chmod(tree, 0o755).catch((error: unknown) => {
+      if (!isErrno(error, 'EPERM')) throw error;
+    });
+    await rm(path.join(tree, MANIFEST_NAME), { force: true, recursive: true });
+    await syncDirectory(tree);
+  }
+  await removeTree(tree, signal);
+}
+
 /** What earlier tries left, but for the part that is gone on with: no more than one asset and one tree lie there. */
 export async function clearTemporary(places: Places, except: string | null = null, signal: AbortSignal | null = null): Promise<void> {
   for (const file of await list(temporaryDir(places))) {
     signal?.throwIfAborted();
-    if (file !== except) await removeTree(file);
+    if (file !== except) await removeTree(file, signal);
   }
 }
 
