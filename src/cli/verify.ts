@@ -1,11 +1,12 @@
 /** `verify`: the installed trees against their manifests; or a release, or a file, against every rule that would let it in. */
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { styleText } from 'node:util';
 import { check, localRelease, pollNoteSchema } from '../effects/check.ts';
 import { download, STALL_WINDOW_MS } from '../effects/download.ts';
 import { problemsOf } from '../effects/integrity.ts';
+import { readLocal } from '../effects/local-file.ts';
 import { keptTrees } from '../effects/trees.ts';
 import { gather } from '../effects/verify.ts';
 import { chooseChecksums, chooseSignatures } from '../machines/asset.ts';
@@ -81,12 +82,11 @@ async function explainFile(file: string, parts: Parts, signal: AbortSignal): Pro
   const signatures = chooseSignatures(beside, local.asset.name, checksums?.name ?? null);
   // What the file's own digest is, it can't vouch for.
   const release: Release = { ...local, asset: { ...local.asset, digest: null }, checksums, signatures };
-  const readLocal = (asset: Asset) => readFile(asset.url);
   const { evidence, rules } = await gather(release, { path: file, sha256: local.asset.digest ?? '' }, null, signal, {
     http,
     github,
     trust: trustOf(parts.config),
-    readLocal,
+    readLocal: (asset: Asset) => readLocal(asset.url),
   });
   return { title: `${file}, taken for version ${local.version}`, findings: explain(release, evidence, rules) };
 }
@@ -100,12 +100,12 @@ async function showTrees(args: Arguments, parts: Parts): Promise<number> {
   // Names linked to the app's data replace what the archive brought, and lead out of the tree.
   const linked = parts.config.UPDATE_LINKED.map((name) => name.replace(/\/+$/, ''));
   const trees = await keptTrees(parts.places);
-  const results = await Promise.all(
-    trees.map(async ({ version }) => {
-      const problems = await problemsOf(version.path, linked);
-      return { version: version.version, tag: version.tag, path: version.path, ok: problems.length === 0, problems };
-    }),
-  );
+  const results: { version: string; tag: string; path: string; ok: boolean; problems: string[] }[] = [];
+  // One after the other: the names of three large trees at a time are too much for a small container.
+  for (const { version } of trees) {
+    const problems = await problemsOf(version.path, linked);
+    results.push({ version: version.version, tag: version.tag, path: version.path, ok: problems.length === 0, problems });
+  }
   if (args.json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
   else if (results.length === 0) process.stdout.write('nothing is installed yet\n');
   else for (const { version, ok, problems } of results) process.stdout.write(`${version}: ${ok ? 'as its manifest says' : problems.slice(0, 10).join('; ')}\n`);

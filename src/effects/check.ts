@@ -1,5 +1,4 @@
 /** `check`: asks GitHub, chooses by the machine's rules, and keeps what polling learns in one note beside the facts. */
-import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as z from 'zod';
 import type { AssetPattern } from '../machines/asset.ts';
@@ -12,7 +11,8 @@ import { versionFromTag } from '../machines/version.ts';
 import { Fault, toFault } from '../support/fault.ts';
 import { type GitHub, RateLimited } from './github/client.ts';
 import { ANONYMOUS_LIMIT } from './github/rate-limit.ts';
-import { sumOf } from './pieces.ts';
+import { openLocal } from './local-file.ts';
+import { piecesFrom, sumOfPieces } from './pieces.ts';
 import { keptTrees, type Places, readBaked } from './trees.ts';
 
 /** What polling learnt: one note, overwritten. Times are wall-clock ms, null for never. */
@@ -88,7 +88,7 @@ export type CheckDependencies = {
 
 /** Never rejects for what a server does: every outcome is a fact. */
 export async function check({ policy, request, running, fresh }: EffectInputs['check'], signal: AbortSignal, deps: CheckDependencies): Promise<Fact> {
-  if (request?.file) return { type: 'releaseFound', release: await localRelease(request.file, policy) };
+  if (request?.file) return { type: 'releaseFound', release: await localRelease(request.file, policy, signal) };
   if (request?.tag && !fresh) {
     const kept = await findLocally(request.tag, policy, deps.places);
     if (kept) return { type: 'releaseFound', release: kept };
@@ -265,17 +265,16 @@ async function findLocally(tag: string, policy: Policy, places: Places): Promise
 }
 
 /** An archive on this machine, named by the operator: its version is in its name, else it is told apart by its digest. */
-export async function localRelease(file: string, policy: Policy): Promise<Release> {
-  const stats = await stat(file).catch(() => null);
-  if (!stats?.isFile()) throw new Fault('FILE_MISSING', `${file} is not a file that the updater can read: give the path as the updater sees it`);
-  const { sha256: digest } = await sumOf(file);
+export async function localRelease(file: string, policy: Policy, signal: AbortSignal | null = null): Promise<Release> {
+  const opened = await openLocal(file);
+  const { sha256: digest, sizeBytes } = await sumOfPieces(piecesFrom(opened.handle, opened.sizeBytes), signal);
   const name = path.basename(file);
   const found =
     /(?:^|[^0-9A-Za-z])v?(\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+?)?)(?=[_-](?:linux|darwin|any|all)|\.(?:tar|t[gx]z|tbz2?|tzst|zip|gz|xz|bz2|zst|jar|war|[cm]?js|phar|pyz)|_|$)/.exec(
       name,
     )?.[1];
   const version = (found && versionFromTag(found, policy.versioning)) ?? `0.0.0-file.${digest.slice(0, 12)}`;
-  const asset = { id: 0, name, url: file, browserUrl: '', sizeBytes: stats.size, digest };
+  const asset = { id: 0, name, url: file, browserUrl: '', sizeBytes, digest };
   return {
     repository: policy.repository,
     tag: `v${version}`,

@@ -1,5 +1,5 @@
 /** `download`: into a part file that survives crashes, resumed by `Range`, capped, hashed as it comes. */
-import { copyFile, open, rm, stat } from 'node:fs/promises';
+import { open, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
@@ -8,6 +8,7 @@ import { Fault } from '../support/fault.ts';
 import { ensureDirectory } from './durable.ts';
 import { clearTemporary } from './garbage.ts';
 import { type Answer, type Http, hostOf, networkFault } from './github/http.ts';
+import { copyLocal } from './local-file.ts';
 import { tellGarbage } from './memory.ts';
 import { PartWriter } from './part-writer.ts';
 import { type Sealed, seal } from './seal.ts';
@@ -57,7 +58,7 @@ export async function download({ release }: EffectInputs['download'], signal: Ab
   await clearTemporary(places, file);
   await checkSpace(places, release, { alreadyThere: await sizeOf(file) });
   if (origin === 'file') {
-    await copyFile(asset.url, file);
+    await copyLocal(asset.url, file, asset.sizeBytes, signal);
     return { type: 'downloaded', path: file, ...(await seal(file, deps.sealed, null)) };
   }
   const isWhole = asset.sizeBytes > 0 && (await sizeOf(file)) === asset.sizeBytes;

@@ -3,8 +3,8 @@ import { lstatSync, type Stats, statSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { entryPointMissing, isLibrary } from './entry-advice.ts';
-import { checkPlatform, headOf, isProgram } from './program.ts';
 import { MANIFEST_NAME } from './manifest.ts';
+import { checkPlatform, headOf, isProgram } from './program.ts';
 import { inSlices } from './slices.ts';
 import { exists } from './trees.ts';
 

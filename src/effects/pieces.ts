@@ -1,12 +1,16 @@
 /** A large file, piece by piece, in two buffers: pieces of their own would be garbage, 30 MB of it before V8 looks. */
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 
 const PIECE_BYTES = 256 * 1024;
 
 /** The next piece is read while this one is looked at, and overwritten by the one after it: whoever wants to keep something of it copies it. */
 export async function* piecesOf(file: string): AsyncGenerator<Buffer> {
-  const handle = await open(file, 'r');
+  yield* piecesFrom(await open(file, 'r'));
+}
+
+/** Closes the handle. `maxBytes`: no more than so many are read, for a file that may grow meanwhile. */
+export async function* piecesFrom(handle: FileHandle, maxBytes = Number.POSITIVE_INFINITY): AsyncGenerator<Buffer> {
   let [current, other] = [Buffer.allocUnsafeSlow(PIECE_BYTES), Buffer.allocUnsafeSlow(PIECE_BYTES)];
   const read = (into: Buffer) => {
     const reading = handle.read(into, 0, PIECE_BYTES, null);
@@ -15,12 +19,15 @@ export async function* piecesOf(file: string): AsyncGenerator<Buffer> {
     return reading;
   };
   let reading = read(current);
+  let leftBytes = maxBytes;
   try {
     for (;;) {
       const { bytesRead } = await reading;
-      if (bytesRead === 0) return;
+      if (bytesRead === 0 || leftBytes === 0) return;
       reading = read(other);
-      yield current.subarray(0, bytesRead);
+      const wanted = Math.min(bytesRead, leftBytes);
+      leftBytes -= wanted;
+      yield current.subarray(0, wanted);
       [current, other] = [other, current];
     }
   } finally {
@@ -30,10 +37,16 @@ export async function* piecesOf(file: string): AsyncGenerator<Buffer> {
 }
 
 /** What is in a file; sha256 in lower-case hex. */
-export async function sumOf(file: string): Promise<{ sizeBytes: number; sha256: string }> {
+export function sumOf(file: string): Promise<{ sizeBytes: number; sha256: string }> {
+  return sumOfPieces(piecesOf(file));
+}
+
+/** The same of pieces. Throws where `signal` is aborted meanwhile. */
+export async function sumOfPieces(pieces: AsyncIterable<Buffer>, signal: AbortSignal | null = null): Promise<{ sizeBytes: number; sha256: string }> {
   const hash = createHash('sha256');
   let sizeBytes = 0;
-  for await (const piece of piecesOf(file)) {
+  for await (const piece of pieces) {
+    signal?.throwIfAborted();
     hash.update(piece);
     sizeBytes += piece.length;
   }

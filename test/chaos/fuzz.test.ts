@@ -1,7 +1,7 @@
 /** Mutated archives and mutated answers, seeded: no crash, no hang, no escape, and nothing of them is accepted. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
@@ -39,6 +39,15 @@ const SEEDS: Buffer[] = [
     { path: 'd/n', body: 'long' },
     paxHeader(pax('path', 'd/pax'), pax('mtime', '1.5')),
     { path: 'p', body: 'pax' },
+    // What never ends, or leads astray, a changed byte away from what is harmless.
+    { path: 'a', type: 'SymbolicLink', linkpath: '.' },
+    { path: 'b', type: 'SymbolicLink', linkpath: '.' },
+    { path: 'd/up', type: 'SymbolicLink', linkpath: '../d/../a/app' },
+    { path: 'circle', type: 'SymbolicLink', linkpath: 'circle' },
+    paxHeader(pax('linkpath', `${'d/../'.repeat(40)}d/up`)),
+    { path: 'chain', type: 'SymbolicLink', linkpath: 'x' },
+    paxHeader(pax('GNU.sparse.major', '1'), pax('GNU.sparse.minor', '0'), pax('GNU.sparse.name', 'holes'), pax('GNU.sparse.realsize', '9000')),
+    { path: 'GNUSparseFile.0/holes', body: `1\n4096\n4\n${'\0'.repeat(512 - 9)}data` },
   ),
   zip([
     { name: 'app', body: '#!/bin/sh\n', mode: 0o100755 },
@@ -136,7 +145,11 @@ cases(
             { maxEntries: 500, maxUnpackedBytes: 5_000_000 },
             AbortSignal.timeout(HANGS_AFTER_MS),
           );
-          await walk(into);
+          // Linked names too: what a link finds there is not looked at.
+          const entries = await walk(into, random() < 0.3 ? ['d'] : [], AbortSignal.timeout(HANGS_AFTER_MS));
+          // No link is gone through: there are as many entries as the archive may have, and their parents.
+          assert.ok(entries.length <= 500, `mutant ${i}: ${entries.length} entries`);
+          for (const { path: name, type } of entries) if (type === 'link') assertInside(into, path.join(into, name), i);
           accepted += 1;
         } catch (error) {
           assert.ok(error instanceof Fault, `mutant ${i}: ${(error as Error).stack}`);
@@ -152,6 +165,17 @@ cases(
     return `all refused, but for those that are archives still (${accepted > 0 ? 'some' : 'none'})`;
   },
 );
+
+/** By the kernel's own answer, which the walk does without. */
+function assertInside(into: string, link: string, mutant: number): void {
+  let place: string;
+  try {
+    place = realpathSync.native(link);
+  } catch {
+    return;
+  }
+  assert.ok(place === realpathSync.native(into) || place.startsWith(`${realpathSync.native(into)}/`), `mutant ${mutant}: ${link} leads to ${place}`);
+}
 
 const JUNK: unknown[] = [
   null,

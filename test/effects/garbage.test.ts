@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, utimesSync, watch, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { clearTemporary, removeOldVersions } from '../../src/effects/garbage.ts';
 import { MANIFEST_NAME } from '../../src/effects/manifest.ts';
-import type { Places } from '../../src/effects/trees.ts';
+import { keptTrees, type Places } from '../../src/effects/trees.ts';
 import { digestOf, release, tree } from '../support/machine.ts';
 
 let places: Places;
@@ -51,6 +52,50 @@ describe('removing old versions', () => {
     link('current', '1.0.0');
     await removeOldVersions({ keep: [], reject: paths('2.0.0') }, AbortSignal.timeout(100_000), 5, places);
     assert.deepEqual(left(), ['1.0.0']);
+  });
+
+  it('leaves no half of a tree that counts as a whole one, wherever it ends', async () => {
+    install('1.0.0', '2.0.0');
+    link('current', '1.0.0');
+    const [tree = ''] = paths('2.0.0');
+    for (let i = 0; i < 300; i++) writeFileSync(path.join(tree, `f${i}`), '');
+    const killed = new AbortController();
+    const watched = watch(tree, () => killed.abort());
+    try {
+      await assert.rejects(removeOldVersions({ keep: [], reject: paths('2.0.0') }, killed.signal, 5, places), { name: 'AbortError' });
+    } finally {
+      watched.close();
+    }
+    assert.ok(readdirSync(tree).length > 0 && !existsSync(path.join(tree, MANIFEST_NAME)));
+    assert.deepEqual(
+      (await keptTrees(places)).map(({ version }) => version.version),
+      ['1.0.0'],
+    );
+    await removeOldVersions({ keep: [], reject: paths('2.0.0') }, AbortSignal.timeout(100_000), 5, places);
+    assert.deepEqual(left(), ['1.0.0']);
+  });
+
+  it('removes links, and not what they lead to; and read-only, deep and wide directories', async () => {
+    install('1.0.0', '2.0.0');
+    link('current', '1.0.0');
+    mkdirSync(path.join(places.root, 'data'));
+    writeFileSync(path.join(places.root, 'data', 'world'), 'kept');
+    const [tree = ''] = paths('2.0.0');
+    for (const [name, target] of [
+      ['data', '../../data'],
+      ['self', '.'],
+      ['mount', '/proc'],
+      ['gone', 'nothing'],
+    ] as const)
+      symlinkSync(target, path.join(tree, name));
+    const deep = path.join(tree, ...Array.from({ length: 128 }, () => 'd'));
+    mkdirSync(deep, { recursive: true });
+    for (let i = 0; i < 500; i++) writeFileSync(path.join(deep, `f${i}`), '');
+    symlinkSync('nothing', path.join(places.root, 'releases', 'stray'));
+    execFileSync('chmod', ['-R', 'a-w', tree]);
+    await removeOldVersions({ keep: [], reject: paths('2.0.0') }, AbortSignal.timeout(100_000), 1, places);
+    assert.deepEqual(left(), ['1.0.0']);
+    assert.equal(readFileSync(path.join(places.root, 'data', 'world'), 'utf8'), 'kept');
   });
 
   it('removes nothing any more once it is aborted', async () => {

@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, readlinkSync, rmSync, symlinkSync, writeFileSyn
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { switchCurrent } from '../../src/effects/switch.ts';
 import { MANIFEST_NAME } from '../../src/effects/manifest.ts';
+import { switchCurrent } from '../../src/effects/switch.ts';
 import type { Places } from '../../src/effects/trees.ts';
 import { release, tree } from '../support/machine.ts';
 

@@ -1,0 +1,278 @@
+/** Archives, and trees of older versions of this program, that would never end, lead astray, or take all memory. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { removeTree } from '../../../src/effects/durable.ts';
+import { type ExtractDependencies, extract } from '../../../src/effects/extract.ts';
+import { problemsOf } from '../../../src/effects/integrity.ts';
+import { MANIFEST_NAME, readEntries, readManifest, type TreeEntry } from '../../../src/effects/manifest.ts';
+import { END, entry, longName, pax, paxHeader, type TarEntry, tar, zip } from '../../support/hostile.ts';
+import { release } from '../../support/machine.ts';
+
+const APP: TarEntry = { path: 'app', mode: 0o755, body: '#!/bin/sh\n' };
+const link = (name: string, linkpath: string): TarEntry => ({ path: name, type: 'SymbolicLink', linkpath });
+const directory = (name: string): TarEntry => ({ path: `${name}/`, type: 'Directory', mode: 0o755 });
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(path.join(os.tmpdir(), 'endless-'));
+  mkdirSync(path.join(root, 'tmp'));
+});
+afterEach(() => removeTree(root));
+
+function dependencies(changes: Partial<ExtractDependencies> = {}): ExtractDependencies {
+  return {
+    places: { root, bakedDir: path.join(root, 'baked'), repository: 'acme/app', versioning: 'semver', tagPrefix: '' },
+    app: { command: null, repositoryName: 'app', workdir: null, args: [], environment: {} },
+    linked: { names: [], directory: path.join(root, 'data'), owner: null },
+    maxUnpackedBytes: 1e9,
+    maxEntries: 100_000,
+    sealed: new Map(),
+    ...changes,
+  };
+}
+
+/** The tree. */
+async function install(bytes: Buffer, { version = '2.0.0', ...changes }: Partial<ExtractDependencies> & { version?: string } = {}): Promise<string> {
+  const file = path.join(root, 'tmp', 'x.part');
+  writeFileSync(file, bytes);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const fact = await extract({ release: release(version), path: file, sha256 }, AbortSignal.timeout(100_000), dependencies(changes));
+  assert.ok(fact.type === 'installed');
+  return fact.version.path;
+}
+
+const refused = { code: 'ARCHIVE_REFUSED', message: /leads out of the tree|goes upwards/ };
+/** What this process has read, in bytes; proc(5). */
+const bytesRead = () => Number(/^rchar: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))?.[1]);
+
+describe('a tree of links is walked once', () => {
+  it('two links to the directory they lie in: installed, and verified', { timeout: 60_000 }, async () => {
+    const tree = await install(tar(APP, link('a', '.'), link('b', '.')));
+    assert.deepEqual(await problemsOf(tree, []), []);
+    assert.deepEqual(readdirSync(tree).sort(), [MANIFEST_NAME, 'a', 'app', 'b']);
+    const { entries } = await contentOf(tree);
+    assert.deepEqual(
+      entries.map(({ path: name }) => name),
+      ['a', 'app', 'b'],
+    );
+  });
+
+  it('two thousand links to a directory of two thousand files have four thousand entries', { timeout: 60_000 }, async () => {
+    const many = (make: (i: number) => TarEntry) => Array.from({ length: 2000 }, (_, i) => make(i));
+    const bytes = tar(APP, ...many((i) => ({ path: `d/${i}` })), ...many((i) => link(`to-${i}`, 'd')));
+    const { entries } = await contentOf(await install(bytes));
+    assert.equal(entries.length, 1 + 1 + 4000);
+  });
+
+  it('a link upwards in a deep directory, through every level', { timeout: 60_000 }, async () => {
+    const deep = Array.from({ length: 40 }, () => 'd');
+    const links = deep.map((_, i) => link(`${deep.slice(0, i + 1).join('/')}/up`, '../'.repeat(i + 1)));
+    const tree = await install(tar(APP, ...links));
+    assert.deepEqual(await problemsOf(tree, []), []);
+  });
+
+  it('a chain of thousands of links, each of many steps, is followed once', { timeout: 60_000 }, async () => {
+    const steps = 'd/../'.repeat(60);
+    const links = Array.from({ length: 5000 }, (_, i) => [paxHeader(pax('linkpath', `${steps}l${(i + 1) % 5000}`)), link(`l${i}`, 'x')]).flat();
+    const tree = await install(tar(APP, directory('d'), ...links));
+    assert.deepEqual(await problemsOf(tree, []), []);
+  });
+
+  it('a file of a thousand names is read once', async () => {
+    const names = Array.from({ length: 1000 }, (_, i): TarEntry => ({ path: `h${i}`, type: 'Link', linkpath: 'big' }));
+    const before = bytesRead();
+    const tree = await install(gzipSync(tar(APP, { path: 'big', body: Buffer.alloc(2_000_000, 'x') }, ...names)));
+    assert.deepEqual(await problemsOf(tree, []), []);
+    assert.ok(bytesRead() - before < 100_000_000, `${bytesRead() - before} bytes were read`);
+  });
+});
+
+async function allOf<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+async function contentOf(tree: string): Promise<{ entries: TreeEntry[] }> {
+  return { entries: await allOf(readEntries(tree)) };
+}
+
+describe('a link counts as it will lie on the disk', () => {
+  const wrapped = { ...APP, path: 'app-1.0/app' };
+  const ASTRAY: Record<string, Buffer> = {
+    'by the name of the directory that is taken off': tar(wrapped, link('app-1.0/x', '../app-1.0/app')),
+    'by that name, from further below': tar(wrapped, link('app-1.0/d/x', '../../app-1.0/app')),
+    'by that name, to what is not there': tar(wrapped, link('app-1.0/x', '../app-1.0/missing')),
+    'by that name, in a hidden turn': tar(wrapped, directory('app-1.0/d'), link('app-1.0/x', 'd/../../app-1.0/app')),
+    'by that name, through another link': tar(wrapped, link('app-1.0/up', 'd/e'), directory('app-1.0/d/e'), link('app-1.0/x', 'up/../../../app-1.0/app')),
+    'through a link that leaves and comes back': tar(wrapped, link('app-1.0/d/out', '../../app-1.0'), link('app-1.0/x', 'd/out/app')),
+    'in a zip': zip([
+      { name: 'app-1.0/app', body: '#!/bin/sh\n', mode: 0o100755 },
+      { name: 'app-1.0/x', body: '../app-1.0/app', mode: 0o120777 },
+    ]),
+    'upwards from what is missing': tar(APP, link('x', 'missing/../../outside/../tmp')),
+    'upwards from a circle': tar(APP, link('circle', 'circle'), link('d/x', '../circle/../../tmp')),
+    'upwards at the end of a long chain': tar(
+      wrapped,
+      ...Array.from({ length: 30 }, (_, i) => link(`app-1.0/c${i}`, i === 29 ? '.' : `c${i + 1}`)),
+      link('app-1.0/d/x', '../c0/../app-1.0/app'),
+    ),
+  };
+  for (const [title, bytes] of Object.entries(ASTRAY))
+    it(`${title}: refused`, async () => {
+      await assert.rejects(install(bytes), refused);
+      assert.deepEqual(readdirSync(path.join(root, 'releases')), []);
+    });
+
+  it('version 2 does not run as version 1, whose tree its own directory is named after', async () => {
+    const first = await install(tar(APP), { version: '1.0.0' });
+    const name = path.basename(first);
+    await assert.rejects(install(tar({ path: `${name}/other` }, link(`${name}/app`, `../${name}/app`))), refused);
+    assert.deepEqual(readdirSync(path.join(root, 'releases')), [name]);
+  });
+
+  it('links within the directory that is taken off stay', async () => {
+    const tree = await install(tar(wrapped, link('app-1.0/d/x', '../app'), link('app-1.0/d/y', '../d/../d/x'), link('app-1.0/z', './/d/.//y')));
+    assert.equal(readFileSync(path.join(tree, 'z'), 'utf8'), '#!/bin/sh\n');
+    assert.deepEqual(await problemsOf(tree, []), []);
+  });
+
+  it('a link to the app’s data stays, and one upwards from there does not: it would lead into the data', async () => {
+    const linked = { names: ['data/'], directory: path.join(root, 'data'), owner: null };
+    const tree = await install(tar(APP, directory('data'), link('config', 'data/config')), { linked });
+    assert.equal(lstatSync(path.join(tree, 'data')).isSymbolicLink(), true);
+    assert.deepEqual(await problemsOf(tree, ['data']), []);
+    await assert.rejects(install(tar(APP, directory('data'), link('x', 'data/../lib'), directory('lib')), { linked, version: '3.0.0' }), refused);
+  });
+});
+
+describe('a tree that an older version of this program installed', () => {
+  /** As the old walk left it, links and all. */
+  async function old(spoil: (tree: string) => TreeEntry[]): Promise<string> {
+    const tree = await install(tar(APP), { version: '1.0.0' });
+    execFileSync('chmod', ['u+w', tree, path.join(tree, MANIFEST_NAME)]);
+    const manifest = JSON.parse(readFileSync(path.join(tree, MANIFEST_NAME), 'utf8')) as { entries: TreeEntry[] };
+    manifest.entries.push(...spoil(tree));
+    writeFileSync(path.join(tree, MANIFEST_NAME), JSON.stringify(manifest));
+    return tree;
+  }
+  const placed = (tree: string, name: string, target: string): TreeEntry => {
+    symlinkSync(target, path.join(tree, name));
+    return { path: name, type: 'link', mode: 0o777, sizeBytes: 0, content: target };
+  };
+
+  it('is verified to its end where its links lead to themselves', { timeout: 60_000 }, async () => {
+    const tree = await old((at) => [placed(at, 'a', '.'), placed(at, 'b', '.')]);
+    assert.deepEqual(await problemsOf(tree, []), []);
+  });
+
+  it('is said to have a link that leads to another tree', async () => {
+    const tree = await old((at) => [placed(at, 'x', '../1.0.0/app')]);
+    assert.match((await problemsOf(tree, [])).join(), /"x" leads out of the tree/);
+  });
+
+  it('is read to its end where the app has put endless links and FIFOs in it, and in place of what it brought', { timeout: 60_000 }, async () => {
+    const tree = await old((at) => {
+      for (const name of ['a', 'b', 'c']) symlinkSync('.', path.join(at, name));
+      execFileSync('rm', ['-f', path.join(at, 'app')]);
+      execFileSync('mkfifo', [path.join(at, 'app'), path.join(at, 'other')]);
+      return [];
+    });
+    assert.match((await problemsOf(tree, [])).join(), /^the archive is refused: "app" is neither/);
+    execFileSync('rm', [path.join(tree, MANIFEST_NAME)]);
+    execFileSync('mkfifo', [path.join(tree, MANIFEST_NAME)]);
+    assert.deepEqual(await problemsOf(tree, []), ['no manifest']);
+  });
+
+  it('has a manifest that is read by its head, whatever comes after, and whatever a name says', async () => {
+    const name = '"entries":[},{"path":“ü”\\';
+    const tree = await old((at) => {
+      writeFileSync(path.join(at, name), '');
+      const more = Array.from({ length: 5000 }, (_, i) => ({ path: `${name}/${i}`, type: 'file' as const, mode: 0o444, sizeBytes: 0, content: 'c' }));
+      return [{ path: name, type: 'file', mode: 0o644, sizeBytes: 0, content: createHash('sha256').digest('hex') }, ...more];
+    });
+    const whole = JSON.parse(readFileSync(path.join(tree, MANIFEST_NAME), 'utf8')) as { version: unknown; entries: TreeEntry[] };
+    assert.deepEqual(await allOf(readEntries(tree)), whole.entries);
+    assert.deepEqual((await readManifest(tree))?.version, whole.version);
+    writeFileSync(path.join(tree, MANIFEST_NAME), readFileSync(path.join(tree, MANIFEST_NAME)).subarray(0, -40));
+    assert.match((await problemsOf(tree, [])).join(), /manifest ends early/);
+  });
+});
+
+describe('memory', () => {
+  /** In MB, of a process of its own whose heap has 64. */
+  function peakOf(bytes: Buffer, expected: string): number {
+    const file = path.join(root, 'archive');
+    writeFileSync(file, bytes);
+    const program = path.join(import.meta.dirname, '..', '..', 'support', 'extract-child.ts');
+    const said = execFileSync(process.execPath, ['--max-old-space-size=64', program, file, root], { encoding: 'utf8', timeout: 240_000 });
+    const { outcome, peakBytes } = JSON.parse(said) as { outcome: string; peakBytes: number };
+    assert.match(outcome, new RegExp(expected));
+    return peakBytes / 1e6;
+  }
+  const many = (count: number, make: (i: number) => TarEntry[]) =>
+    gzipSync(Buffer.concat([entry(APP), ...Array.from({ length: count }, (_, i) => make(i).map(entry)).flat(), END]), { level: 1 });
+  const CONTAINER_MB = 256;
+
+  it('names of 3,000 bytes by the thousand are refused before they take a container’s', { timeout: 300_000 }, () => {
+    const long = `${'q'.repeat(240)}/`.repeat(12);
+    const peak = peakOf(
+      many(9_500, (i) => [longName(`${long}${i}`), { path: 'x' }]),
+      '^ARCHIVE_TOO_LARGE: .*names.*UPDATE_MAX_ENTRIES',
+    );
+    assert.ok(peak < CONTAINER_MB, `${peak} MB`);
+  });
+
+  it('a zip of long names', { timeout: 300_000 }, () => {
+    const long = `${'q'.repeat(240)}/`.repeat(12);
+    const peak = peakOf(
+      zip([{ name: 'app', body: 'x', mode: 0o100755 }, ...Array.from({ length: 9_500 }, (_, i) => ({ name: `${long}${i}` }))]),
+      '^ARCHIVE_TOO_LARGE: ',
+    );
+    assert.ok(peak < CONTAINER_MB, `${peak} MB`);
+  });
+
+  it('targets of links count like names', { timeout: 300_000 }, () => {
+    const peak = peakOf(
+      many(9_500, (i) => [paxHeader(pax('linkpath', 'd/'.repeat(1500))), link(`l${i}`, 'x')]),
+      '^ARCHIVE_TOO_LARGE: ',
+    );
+    assert.ok(peak < CONTAINER_MB, `${peak} MB`);
+  });
+
+  it('PAX headers of a megabyte do not stay for the name in each', { timeout: 300_000 }, () => {
+    const note = Buffer.alloc(500_000, 'x').toString();
+    const peak = peakOf(
+      many(300, (i) => [paxHeader(pax('comment', note), pax('path', `a-name-of-some-length-${i}`)), { path: 'x' }]),
+      '^installed$',
+    );
+    assert.ok(peak < CONTAINER_MB, `${peak} MB`);
+  });
+
+  it('a tree of many files and links is installed in little memory', { timeout: 300_000 }, () => {
+    const peak = peakOf(
+      many(10_000, (i) => [{ path: `d${i % 50}/file-${i}`, body: 'x' }, link(`d${i % 50}/link-${i}`, `file-${i}`)]),
+      '^installed$',
+    );
+    assert.ok(peak < CONTAINER_MB, `${peak} MB`);
+  });
+});
+
+it('a map of holes that comes in pieces of one byte is read once', { timeout: 60_000 }, async () => {
+  const { SparseWriter } = await import('../../../src/effects/archive/sparse.ts');
+  const runs = 90_000;
+  const map = Buffer.from(`${runs}\n${Array.from({ length: runs }, (_, i) => `${i * 4096}\n0\n`).join('')}`);
+  const padded = Buffer.concat([map, Buffer.alloc((512 - (map.length % 512)) % 512)]);
+  const said: string[] = [];
+  const tree = { setSize: (bytes: number) => said.push(`size ${bytes}`), closeFile: () => said.push('closed'), writeAt: () => said.push('written') };
+  const writer = new SparseWriter({ path: null, sizeBytes: runs * 4096, runs: null }, tree as never);
+  for (let at = 0; at < padded.length; at++) writer.write(padded.subarray(at, at + 1));
+  writer.end();
+  assert.deepEqual(said, [`size ${runs * 4096}`, 'closed']);
+});
