@@ -41,6 +41,9 @@ export type Change = { from: string | null; to: string; reason: ChangeReason };
 /** A version that was denied because it ended on probation, and everything that is needed to take that back. */
 export type Verdict = { candidate: Candidate; installed: InstalledVersion; code: string };
 
+/** How often the judgement of a version was cut short, by what ended: the updater alone, or the app with it. */
+export type CutShort = { path: string; kills: number; ends: number };
+
 export type Request = { tag: string | null; file: string | null; force?: boolean | undefined };
 
 export type Context = {
@@ -67,6 +70,8 @@ export type Context = {
   failedPaths: string[];
   /** Trees that ended early and were started once more, since the last one that became healthy. */
   restarted: string[];
+  /** Counts for the version that has yet to prove itself; null when no probation was cut short. */
+  cutShort: CutShort | null;
   /** The last denial, until the version that came back shows whether it was just: see `src/machines/outage.ts`. */
   verdict: Verdict | null;
   /** Pauses in a row because nothing could be started. */
@@ -113,6 +118,7 @@ export function initialContext({ policy, world, floor }: { policy: Policy; world
     startedAt: 0,
     failedPaths: [],
     restarted: [],
+    cutShort: null,
     verdict: null,
     outage: null,
     denied: [],
@@ -190,7 +196,7 @@ export function adoptRelease(context: Context, fact: FactOf<'releaseFound'> & { 
   const candidate = { ...fresh, forced: fresh.forced || isForceInForce(context.forcedAt, fact.at) };
   const denied = candidate.byOperator ? context.denied.filter((denial) => denial.version !== fact.release.version) : context.denied;
   const found = { request: null, replacedBy: null, awaiting: null, refused: null };
-  return { candidate, denied, ...found, ...noAttempt, failedPaths: [], restarted: [], verdict: null };
+  return { candidate, denied, ...found, ...noAttempt, failedPaths: [], restarted: [], cutShort: null, verdict: null };
 }
 
 /** The asset of the version that runs was replaced, or the same version was published once more. That is said, and not followed. */
@@ -242,6 +248,14 @@ export function recordFailure(context: Context, fact: Failure): Partial<Context>
 /** The updater was ended in the middle of the work, and begins it once more. */
 export function recordWorkInterrupted({ candidate }: Context): Partial<Context> {
   return candidate === null ? {} : { candidate: { ...candidate, interruptions: candidate.interruptions + 1 } };
+}
+
+/** The updater was ended while it judged what runs: the next one judges it anew, from the beginning. */
+export function recordCutShort({ current, cutShort }: Context, { appUp, at }: FactOf<'workInterrupted'> & { at: number }): Partial<Context> {
+  if (current === null) return {};
+  const { kills, ends } = cutShort?.path === current.path ? cutShort : { kills: 0, ends: 0 };
+  const counted = appUp === false ? { kills, ends: ends + 1 } : { kills: kills + 1, ends };
+  return { startedAt: at, cutShort: { path: current.path, ...counted } };
 }
 
 /** It was ended too often for that to be an accident. */
@@ -359,7 +373,7 @@ export function recordHealthy(context: Context, fact: FactOf<'versionBecameHealt
   // That the version before came back and is well is no end of the trouble: why the newer one was denied stays to be seen.
   const denial = context.denied.find(({ version }) => version === context.verdict?.candidate.release.version);
   const lastError = denial === undefined ? null : { code: denial.code, message: denial.reason, at: denial.at };
-  return { lastGood: current, highestHealthy, ...settled, failedPaths: [], restarted: [], verdict: null, lastError };
+  return { lastGood: current, highestHealthy, ...settled, failedPaths: [], restarted: [], cutShort: null, verdict: null, lastError };
 }
 
 /** Whether a release on its way in would be chosen under other rules too: one that is denied now, or beside the pinned tag, is not run. */

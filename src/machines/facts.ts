@@ -75,7 +75,11 @@ const schemas = {
 
   // Time, and what cut it short: the updater was ended in the middle of this effect.
   retryDue: z.object({}),
-  workInterrupted: z.object({ effect: z.string() }),
+  workInterrupted: z.object({
+    effect: z.string(),
+    /** Whether the app outlived the updater: false where the container or the machine ended with it. */
+    appUp: z.boolean().optional(),
+  }),
 
   // What the operator said.
   updateRequested: z.object({ force: z.boolean().optional() }),

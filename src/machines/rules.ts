@@ -103,6 +103,30 @@ export function isInterruptedTooOften({ candidate }: Context): boolean {
   return candidate !== null && candidate.interruptions >= MOST_INTERRUPTIONS;
 }
 
+/** A version under which the updater alone dies so often, before it is judged, has failed: the app was up, so it was no power cut. */
+const MAX_KILLS_ON_PROBATION = 3;
+/** Likewise where everything ended: restarts and power cuts in a row, each within one probation. */
+const MAX_ENDS_ON_PROBATION = 5;
+
+/** Why a version whose probation was cut short counts as failed; null while it gets another. See ADR 26. */
+export function cutShortTooOften({ current, cutShort }: Context): { code: string; message: string } | null {
+  if (current === null || cutShort?.path !== current.path) return null;
+  const { version } = current;
+  const { kills, ends } = cutShort;
+  const remedy = `Give the container more memory, then \`self-update retry ${version}\``;
+  if (kills >= MAX_KILLS_ON_PROBATION)
+    return {
+      code: 'UPDATER_KILLED',
+      message: `the updater was killed ${kills} times while version ${version} was on probation: too little memory, most likely. ${remedy}`,
+    };
+  if (ends >= MAX_ENDS_ON_PROBATION)
+    return {
+      code: 'UPDATER_KILLED',
+      message: `everything ended ${ends} times in a row while version ${version} was on probation: it takes the container down, most likely by its memory. ${remedy}`,
+    };
+  return null;
+}
+
 /** Trees that may be needed again, and those that failed here: these go at once. What is linked stays whatever is said here. */
 export function sortTrees(context: Context): { keep: string[]; reject: string[] } {
   const { current, lastGood, previous } = context;

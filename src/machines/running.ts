@@ -37,6 +37,8 @@ export const running = updaterSetup.createStateConfig({
       },
       on: {
         versionBecameHealthy: { target: '#updater.settling', actions: 'recordHealthy' },
+        // It begins anew, so that nobody is trusted for time in which no updater looked. Too many are a failure: see rules.ts.
+        workInterrupted: { target: 'probation', reenter: true, actions: 'recordCutShort' },
         appExitedEarly: { target: 'probation', reenter: true, actions: 'recordEarlyExit' },
         probationFailed: [
           { guard: 'failsAlike', target: '#updater.rollingBack', actions: 'withdrawDenial' },

@@ -13,6 +13,7 @@ import {
   prepare,
   recordBadVersion,
   recordCrashLoop,
+  recordCutShort,
   recordFailure,
   recordHealthy,
   recordInterruption,
@@ -152,6 +153,7 @@ export const updaterSetup = setup({
     recordInterruption: assign(({ context, event }) => (assertEvent(event, 'appFoundDown'), recordInterruption(context, event))),
     recordFailure: assign(({ context, event }) => ('jitter' in event ? recordFailure(context, event) : {})),
     recordWorkInterrupted: assign(({ context }) => recordWorkInterrupted(context)),
+    recordCutShort: assign(({ context, event }) => (assertEvent(event, 'workInterrupted'), recordCutShort(context, event))),
     giveUpInterrupted: assign(({ context, event }) => (assertEvent(event, 'workInterrupted'), giveUpInterrupted(context, event))),
     recordBadVersion: assign(({ context, event }) => ('jitter' in event ? recordBadVersion(context, event) : {})),
     recordCrashLoop: assign(({ context, event }) => ('jitter' in event ? recordCrashLoop(context, event) : {})),
@@ -213,7 +215,7 @@ export const updaterSetup = setup({
     }),
     allow: assign(({ context, event }) => {
       assertEvent(event, 'versionRetried');
-      return { denied: context.denied.filter((denial) => denial.version !== event.version), failedPaths: [], refused: null };
+      return { denied: context.denied.filter((denial) => denial.version !== event.version), failedPaths: [], refused: null, cutShort: null };
     }),
     // After a pause in which nothing ran everything has another chance.
     clearRetry: assign(({ context: { appUp, failedPaths } }) => ({ retryAt: null, failedPaths: appUp ? failedPaths : [] })),

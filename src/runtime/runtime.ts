@@ -11,7 +11,7 @@ import { type EffectName, type EffectRequest, type Effects, failureFacts } from 
 import type { Fact, FactType } from '../machines/facts.ts';
 import type { Policy, World } from '../machines/model.ts';
 import { remainingMs } from '../machines/pacing.ts';
-import { fallback, isCrashLoop } from '../machines/rules.ts';
+import { cutShortTooOften, fallback, isCrashLoop } from '../machines/rules.ts';
 import { type Fault, toFault } from '../support/fault.ts';
 import type { Log } from '../support/log.ts';
 import { makePrivate } from '../support/private.ts';
@@ -131,6 +131,7 @@ export class Runtime {
     const { policy, observeWorld, observeApp } = this.#options;
     const [world, appIsUp] = [await observeWorld(), await observeApp()];
     if (JSON.stringify(policy) !== JSON.stringify(this.#state.snapshot.context.policy)) this.dispatch({ type: 'configurationChanged', policy });
+    this.#noteCutShort(appIsUp);
     this.dispatch({ type: appIsUp ? 'appFoundUp' : 'appFoundDown', world });
     if (!appIsUp) {
       const gate = new BootGate(
@@ -158,6 +159,15 @@ export class Runtime {
       this.dispatch({ type: 'workInterrupted', effect: request.name });
       return;
     }
+  }
+
+  /** Likewise of a version on probation: one that gets its judge killed has failed. What was counted says so, before anything else is done. */
+  #noteCutShort(appUp: boolean): void {
+    const judging = [...this.#state.effects.values()].find(({ request }) => request.name === 'observeProbation');
+    if (judging === undefined) return;
+    this.dispatch({ type: 'workInterrupted', effect: judging.request.name, appUp });
+    const failure = cutShortTooOften(this.#state.snapshot.context);
+    if (failure !== null) this.dispatch({ type: 'probationFailed', ...failure, jitter: this.#options.random() }, { effect: judging.id });
   }
 
   /** Runs until `signal` aborts. */
