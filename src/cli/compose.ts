@@ -1,8 +1,9 @@
 /** The composition root: the one place where configuration, effects, journal and runtime meet. */
 import { createHash } from 'node:crypto';
-import { readFileSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import path from 'node:path';
 import { type Config, type Environment, mayBePlain, zoneOf } from '../config/config.ts';
+import { MAX_ROOT_BYTES } from '../config/settings.ts';
 import { type BusyOptions, busySince } from '../effects/busy.ts';
 import { nextPollAt, type PollNote, pollNoteSchema } from '../effects/check.ts';
 import { STALL_WINDOW_MS } from '../effects/download.ts';
@@ -22,6 +23,7 @@ import type { Policy } from '../machines/model.ts';
 import type { ImageInfo } from '../report/status.ts';
 import type { State } from '../runtime/fold.ts';
 import { Runtime } from '../runtime/runtime.ts';
+import { MAX_NOTE_BYTES, readBounded } from '../support/bounded.ts';
 import { Fault } from '../support/fault.ts';
 import type { Log } from '../support/log.ts';
 import { redactJson, withoutSecrets } from '../support/redact.ts';
@@ -78,7 +80,7 @@ function rulesOf(config: Config): string {
     config;
   // Without binding a tree may be of any version that was ever signed: it counts only while that is asked for.
   const keys = UPDATE_VERIFY.includes('minisign') ? [...[...UPDATE_MINISIGN_KEYS].sort(), `binding:${config.UPDATE_MINISIGN_BINDING}`] : [];
-  const root = UPDATE_ATTESTATION_ROOT === undefined ? null : readFileSync(UPDATE_ATTESTATION_ROOT, 'utf8');
+  const root = UPDATE_ATTESTATION_ROOT === undefined ? null : readBounded(UPDATE_ATTESTATION_ROOT, MAX_ROOT_BYTES).toString('utf8');
   const attestation = UPDATE_VERIFY.includes('attestation') ? [UPDATE_ATTESTATION_IDENTITY, UPDATE_ATTESTATION_ISSUER, UPDATE_ATTESTATION_INSTANCE, root] : [];
   return createHash('sha256')
     .update(JSON.stringify([UPDATE_VERIFY, keys, attestation]))
@@ -275,7 +277,7 @@ export function trustOf(config: Config): TrustOptions {
   const { UPDATE_ATTESTATION_IDENTITY: identity, UPDATE_ATTESTATION_ROOT: file } = config;
   const minisignKeys = config.UPDATE_MINISIGN_KEYS.flatMap((text) => parseMinisignKey(text) ?? []);
   const trustedRoot = async (): Promise<unknown> =>
-    file === undefined ? (await import('../trust/roots.ts')).PUBLIC_GOOD_ROOT : JSON.parse(readFileSync(file, 'utf8'));
+    file === undefined ? (await import('../trust/roots.ts')).PUBLIC_GOOD_ROOT : JSON.parse(readBounded(file, MAX_ROOT_BYTES).toString('utf8'));
   const { UPDATE_ATTESTATION_ISSUER: issuer, UPDATE_ATTESTATION_INSTANCE: instance } = config;
   return {
     conditions: config.UPDATE_VERIFY,
@@ -313,7 +315,7 @@ async function adoptApp(supervisor: Supervisor, app: AppOptions, log: Log): Prom
 /** What the image says about itself; nothing elsewhere. */
 export function imageInfo(): ImageInfo {
   try {
-    const { version, created } = JSON.parse(readFileSync('/usr/share/self-update/image.json', 'utf8')) as Partial<ImageInfo>;
+    const { version, created } = JSON.parse(readBounded('/usr/share/self-update/image.json', MAX_NOTE_BYTES).toString('utf8')) as Partial<ImageInfo>;
     return { version: version ?? null, created: created ?? null };
   } catch {
     return { version: null, created: null };
@@ -323,5 +325,5 @@ export function imageInfo(): ImageInfo {
 export function programVersion(): string {
   if (typeof BUNDLED_VERSION === 'string') return BUNDLED_VERSION;
   const file = path.join(import.meta.dirname, '..', '..', 'package.json');
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+  return (JSON.parse(readBounded(file, MAX_NOTE_BYTES).toString('utf8')) as { version: string }).version;
 }

@@ -2,6 +2,7 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { type Places, readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
+import { setOddAside } from '../journal/plain.ts';
 import { restore } from '../runtime/restore.ts';
 import { Fault, isErrno } from '../support/fault.ts';
 import type { Log } from '../support/log.ts';
@@ -54,6 +55,7 @@ export async function openJournal(places: Places, log: Log): Promise<Journal> {
 }
 
 async function openChecked(places: Places, log: Log): Promise<Journal> {
+  setOddAside(Journal.path(stateDir(places)), log.warn);
   const isNew = !existsSync(Journal.path(stateDir(places)));
   const journal = Journal.open(stateDir(places));
   try {

@@ -1,5 +1,4 @@
 /** `run`: the updater itself, resident or once. */
-import { createInterface } from 'node:readline';
 import { awaitFree, isLoopElsewhere } from '../effects/supervisor/container.ts';
 import type { Supervisor } from '../effects/supervisor/supervisor.ts';
 import { stateDir } from '../effects/trees.ts';
@@ -9,6 +8,7 @@ import type { Notifier } from '../notify/notifier.ts';
 import { formatDuration, formatTime } from '../report/words.ts';
 import type { State } from '../runtime/fold.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { LineReader } from '../support/bounded.ts';
 import { Fault } from '../support/fault.ts';
 import type { Web } from '../web/server.ts';
 import { type Arguments, EXIT } from './arguments.ts';
@@ -82,13 +82,14 @@ async function stayResident({ runtime, supervisor, notifier }: Updater, parts: P
 
 /** The words by which the container wakes its loop come to a resident updater on standard input (docker/service/update/run). */
 function heedWords(runtime: Runtime): void {
-  createInterface({ input: process.stdin }).on('line', (word) => (word === 'check' ? runtime.checkNow() : runtime.wake()));
+  const words = new LineReader((word) => (word === 'check' ? runtime.checkNow() : runtime.wake()), Number.POSITIVE_INFINITY);
+  process.stdin.on('data', (piece: Buffer) => words.push(piece));
 }
 
 /** Lock, journal, first facts. When any of it fails nothing of it stays. */
 async function begin(args: Arguments, parts: Parts, { onRecord, onProgress, web }: Watchers): Promise<Updater> {
   using undo = new DisposableStack();
-  const lock = acquireLock(stateDir(parts.places));
+  const lock = acquireLock(stateDir(parts.places), parts.log.warn);
   undo.defer(() => lock.release());
   const journal = await openJournal(parts.places, parts.log);
   undo.defer(() => journal.close());

@@ -4,6 +4,7 @@ import path from 'node:path';
 import type { Environment } from '../config/config.ts';
 import { metaOf, type SettingName, settingNames } from '../config/settings.ts';
 import { appUser } from '../effects/supervisor/container.ts';
+import { userId } from '../support/own.ts';
 import { isTooShortToRedact } from '../support/redact.ts';
 import { type Parts, usesRunit } from './compose.ts';
 
@@ -16,9 +17,26 @@ export function standingWarnings({ config, environment }: Pick<Parts, 'config' |
   if (UPDATE_VERIFY.includes('minisign') && UPDATE_MINISIGN_BINDING === 'none')
     warnings.push('UPDATE_MINISIGN_BINDING=none: signed bytes of any version are taken for the newest, old ones with known holes too');
   warnings.push(...secretFileWarnings(environment, usesRunit(config) ? appUser() : null));
+  if (!usesRunit(config)) warnings.push(...sharedDirectoryWarnings(config.updateDir));
   if (config.secrets().some(isTooShortToRedact))
     warnings.push('a password or token has fewer than 4 characters, and is not blacked out in logs: choose a longer one');
   return warnings;
+}
+
+/** Where others than we may write they are operators, and can keep an updater from its work. The image's own directories are its init's to judge. */
+export function sharedDirectoryWarnings(updateDir: string): string[] {
+  return ['', 'state', 'inbox', 'releases'].flatMap((name) => {
+    const directory = path.join(updateDir, name);
+    const stats = statSync(directory, { throwIfNoEntry: false });
+    if (stats === undefined) return [];
+    const { uid, mode } = stats;
+    const us = userId();
+    if (uid !== us && uid !== 0)
+      return [`${directory} belongs to user ${uid}, who can change what runs: make it this user's (chown ${us}), or give UPDATE_DIR another place`];
+    // Group and others.
+    if ((mode & 0o022) === 0) return [];
+    return [`${directory} can be written by others (mode ${(mode & 0o7777).toString(8)}), who can change what runs: chmod go-w ${directory}`];
+  });
 }
 
 /** The files of secrets that the app can read. `app`: its user; null where it shares ours, and with it everything that we can read. */

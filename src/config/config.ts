@@ -1,6 +1,7 @@
 /** The environment, parsed once. Everything that is wrong with it is said at once, each with a remedy. */
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { MAX_NOTE_BYTES, readBounded } from '../support/bounded.ts';
+import { Fault } from '../support/fault.ts';
 import { metaOf, type SettingName, type Settings, settingNames, settings } from './settings.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -81,11 +82,12 @@ function readSetting(environment: Environment, name: SettingName, problems: stri
   if (file === undefined) return direct?.trim();
   if (direct !== undefined) problems.push(`${name}: is given twice, also as ${name}_FILE. Keep one of them`);
   try {
-    const value = readFileSync(file, 'utf8').trim();
+    const value = readBounded(file, MAX_NOTE_BYTES).toString('utf8').trim();
     if (value === '') problems.push(`${name}_FILE: ${file} is empty. Write the secret into it`);
     return value;
   } catch (error) {
-    problems.push(`${name}_FILE: ${file} can't be read (${(error as NodeJS.ErrnoException).code}). Mount the secret there, readable by this user`);
+    const reason = error instanceof Fault ? error.message : `${file} can't be read (${(error as NodeJS.ErrnoException).code})`;
+    problems.push(`${name}_FILE: ${reason}. Mount the secret there, as a file that this user can read`);
     return undefined;
   }
 }

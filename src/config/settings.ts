@@ -1,7 +1,7 @@
 /** Every setting, once: its name, its kind, its default, its meaning and an example. The documentation is made from this. */
-import { readFileSync } from 'node:fs';
 import semver from 'semver';
 import * as z from 'zod';
+import { readBounded } from '../support/bounded.ts';
 import {
   bytes,
   checked,
@@ -47,9 +47,12 @@ function isUrl(text: string): boolean {
   return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
 }
 
+/** A trust root has some 10 kB. */
+export const MAX_ROOT_BYTES = 4 * 1024 * 1024;
+
 function isReadable(file: string): boolean {
   try {
-    readFileSync(file);
+    readBounded(file, MAX_ROOT_BYTES);
     return true;
   } catch {
     return false;

@@ -1,5 +1,6 @@
 /** The app's busy lock: a file that is there, or on which somebody holds a lock. */
-import { lstatSync, readFileSync, type Stats } from 'node:fs';
+import { lstatSync, type Stats } from 'node:fs';
+import { MAX_PROC_BYTES, readBounded } from '../support/bounded.ts';
 import { isErrno } from '../support/fault.ts';
 
 export type BusyOptions = {
@@ -26,7 +27,7 @@ function isLocked({ dev, ino }: Stats): boolean {
   const major = ((dev >> 8) & 0xfff).toString(16).padStart(2, '0');
   const minor = ((dev & 0xff) | ((dev >> 12) & 0xfff00)).toString(16).padStart(2, '0');
   try {
-    return readFileSync('/proc/locks', 'latin1').includes(` ${major}:${minor}:${ino} `);
+    return readBounded('/proc/locks', MAX_PROC_BYTES).toString('latin1').includes(` ${major}:${minor}:${ino} `);
   } catch {
     return false;
   }

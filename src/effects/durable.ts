@@ -4,6 +4,7 @@
  */
 import { chmod, lstat, mkdir, open, opendir, readlink, rename, rm, rmdir, symlink, unlink } from 'node:fs/promises';
 import path from 'node:path';
+import { MAX_OUTPUT_BYTES } from '../support/bounded.ts';
 import { Fault, isErrno } from '../support/fault.ts';
 import { loadExeca } from './packages.ts';
 
@@ -26,7 +27,9 @@ export async function syncDirectory(directory: string): Promise<void> {
 export async function writeFileDurably(file: string, data: string | AsyncIterable<string>, mode = 0o644): Promise<void> {
   const temporary = `${file}.${process.pid}.tmp`;
   try {
-    const handle = await open(temporary, 'w', mode);
+    // Not what somebody else placed there: a link, or a FIFO that nobody reads.
+    await rm(temporary, { force: true });
+    const handle = await open(temporary, 'wx', mode);
     try {
       await handle.writeFile(data);
       await handle.sync();
@@ -101,7 +104,14 @@ export async function readLink(link: string): Promise<string | null> {
 export async function syncTree(directory: string): Promise<void> {
   const { execa } = await loadExeca();
   const sync = (args: string[]) =>
-    execa('sync', args, { reject: false, timeout: 300_000, stdin: 'ignore', env: { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' }, extendEnv: false });
+    execa('sync', args, {
+      reject: false,
+      timeout: 300_000,
+      stdin: 'ignore',
+      env: { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' },
+      extendEnv: false,
+      maxBuffer: MAX_OUTPUT_BYTES,
+    });
   const one = await sync(process.platform === 'linux' ? ['-f', directory] : []);
   if (!one.failed) return;
   // A file system without syncfs(2): then all of them are synced.

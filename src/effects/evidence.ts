@@ -3,11 +3,12 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import type { Asset, Release } from '../machines/model.ts';
+import { readStream } from '../support/bounded.ts';
 import { Fault } from '../support/fault.ts';
 import type { Evidence } from '../trust/judge.ts';
 import { sumsText } from '../trust/sums.ts';
 import type { GitHub } from './github/client.ts';
-import { type Http, hostOf, networkFault } from './github/http.ts';
+import { type Http, hostOf, lateFault, networkFault } from './github/http.ts';
 
 /** Sums of a thousand assets fit, and a bundle with its logs' proofs. */
 const MOST_BYTES = { sums: 256 * 1024, minisign: 16 * 1024, attestation: 1024 * 1024 };
@@ -22,10 +23,10 @@ export async function gatherEvidence(
   file: { path: string; sha256: string; sizeBytes: number },
   wanted: Wanted,
   signal: AbortSignal,
-  deps: { http: Http; github: GitHub; readLocal?: ((asset: Asset) => Promise<Buffer>) | undefined },
+  deps: { http: Http; github: GitHub; readLocal?: ((asset: Asset, mostBytes: number) => Promise<Buffer>) | undefined },
 ): Promise<Evidence> {
   const { asset, checksums, signatures, tag } = release;
-  const read = (from: Asset, most: number) => deps.readLocal?.(from) ?? readCapped(from, tag, most, signal, deps.http);
+  const read = (from: Asset, most: number) => deps.readLocal?.(from, most) ?? readCapped(from, tag, most, signal, deps.http);
   const sums = checksums === null ? null : await read(checksums, MOST_BYTES.sums);
   const evidence = {
     sizeBytes: file.sizeBytes,
@@ -85,26 +86,22 @@ async function readCapped(asset: Asset, tag: string, most: number, signal: Abort
   // Slow retrieval: a byte now and then would keep every shorter timeout from its end.
   const bounded = AbortSignal.any([signal, AbortSignal.timeout(READ_WITHIN_MS)]);
   const answer = await http.get(asset.url, { accept: 'application/octet-stream' }, bounded, { decompress: true, sameHost: false });
-  const chunks: Buffer[] = [];
-  let size = 0;
   try {
     if (answer.status !== 200)
       throw new Fault(
         'DOWNLOAD_REFUSED',
         `${hostOf(answer.url)} answered ${answer.status} for ${asset.name} of ${tag}: it was removed or replaced, or the token may not read it`,
       );
-    for await (const chunk of answer.stream) {
-      size += (chunk as Buffer).length;
-      // Endless data: decoded bytes count.
-      if (size > most)
-        throw new Fault('ANSWER_TOO_LARGE', `${asset.name} of ${tag} is larger than ${most} bytes: that is no file of sums, signature or attestation`);
-      chunks.push(chunk as Buffer);
-    }
+    return await readStream(answer.stream, {
+      maxBytes: most,
+      withinMs: READ_WITHIN_MS,
+      tooLarge: () => new Fault('ANSWER_TOO_LARGE', `${asset.name} of ${tag} is larger than ${most} bytes: that is no file of sums, signature or attestation`),
+      tooLate: () => lateFault(answer.url, READ_WITHIN_MS),
+    });
   } catch (error) {
     signal.throwIfAborted();
     throw networkFault(error, answer.url);
   } finally {
     answer.stream.destroy();
   }
-  return Buffer.concat(chunks);
 }

@@ -2,9 +2,9 @@
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
 import type { HookName } from '../machines/model.ts';
+import { LineReader } from '../support/bounded.ts';
 import { Fault } from '../support/fault.ts';
 import { runCommandLine } from './command.ts';
-import { LineReader } from './lines.ts';
 import type { StopRequest, Supervisor } from './supervisor/supervisor.ts';
 
 /** sysexits(3) EX_TEMPFAIL: from a pre-stop hook, "not now". */

@@ -3,10 +3,11 @@
  * written last, and the tree gets its name in `releases/` by one rename after everything in it was synced.
  */
 import { existsSync } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fingerprint, type InstalledVersion, type Release, type Versioning, type World } from '../machines/model.ts';
 import { compareVersions, versionFromTag } from '../machines/version.ts';
+import { MAX_NOTE_BYTES, readBounded } from '../support/bounded.ts';
 import { readLink } from './durable.ts';
 import { MANIFEST_NAME, readManifest } from './manifest.ts';
 
@@ -75,9 +76,17 @@ export async function findKept(places: Places, release: Release): Promise<Instal
 /** An image can say whose app it brings: for another repository it then brings none. */
 const BAKED_REPOSITORY = '.repository';
 
+function bakedFor({ bakedDir }: Places): string {
+  try {
+    return readBounded(path.join(bakedDir, BAKED_REPOSITORY), MAX_NOTE_BYTES).toString('utf8');
+  } catch {
+    return '';
+  }
+}
+
 /** The newest version that came with the image: a directory named by its version, complete by construction. */
 export async function readBaked(places: Places): Promise<InstalledVersion | null> {
-  const owner = await readFile(path.join(places.bakedDir, BAKED_REPOSITORY), 'utf8').catch(() => '');
+  const owner = bakedFor(places);
   if (owner.trim() !== '' && owner.trim() !== places.repository) return null;
   const entries = await readdir(places.bakedDir, { withFileTypes: true }).catch(() => []);
   const versions = entries

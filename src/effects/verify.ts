@@ -59,7 +59,7 @@ export async function gather(
   repositoryId: number | null,
   signal: AbortSignal,
   /** `readLocal`: for sums and signatures that lie beside a file. */
-  deps: Omit<VerifyDependencies, 'sealed'> & { readLocal?: (asset: Asset) => Promise<Buffer> },
+  deps: Omit<VerifyDependencies, 'sealed'> & { readLocal?: (asset: Asset, mostBytes: number) => Promise<Buffer> },
 ): Promise<{ evidence: Evidence; rules: Rules }> {
   const { conditions, minisignKeys, minisignBinding } = deps.trust;
   const wanted = { digest: conditions.includes('digest'), minisign: conditions.includes('minisign'), attestation: conditions.includes('attestation') };

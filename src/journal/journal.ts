@@ -13,6 +13,7 @@ import { type Fact, NewerFactError, parseFact, serializeFact } from '../machines
 import { Fault } from '../support/fault.ts';
 import { makePrivate } from '../support/private.ts';
 import { openForWriting } from './mode.ts';
+import { assertPlain } from './plain.ts';
 import type { JournalRecord } from './record.ts';
 import { checkPages, checkVersion, prepareSchema } from './schema.ts';
 
@@ -78,6 +79,7 @@ export class Journal {
   /** Opens for reading beside a writer. Null if there is no journal yet. */
   static openForReading(directory: string): Journal | null {
     if (!existsSync(Journal.path(directory))) return null;
+    assertPlain(Journal.path(directory));
     return guarded(() => {
       const db = new DatabaseSync(Journal.path(directory), { readOnly: true, timeout: BUSY_TIMEOUT_MS });
       const { user_version: version } = db.prepare('PRAGMA user_version').get() as { user_version: number };

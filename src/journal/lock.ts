@@ -7,6 +7,7 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Fault } from '../support/fault.ts';
 import { makePrivate } from '../support/private.ts';
+import { assertPlain, setOddAside } from './plain.ts';
 
 /** SQLITE_BUSY, https://www.sqlite.org/rescode.html#busy */
 const SQLITE_BUSY = 5;
@@ -15,9 +16,10 @@ const LOOKERS_WAIT_MS = 300;
 
 export type Lock = { release(): void };
 
-/** Takes the lock or throws `Fault` `LOCKED` at once, `NO_LOCKS` where the volume has none. Never open the file otherwise: closing it would drop the lock. */
-export function acquireLock(directory: string): Lock {
+/** Takes the lock (`told` hears of what else was in its place), or throws `Fault` `LOCKED` at once, `NO_LOCKS` where the volume has none. Never open the file otherwise: closing it would drop the lock. */
+export function acquireLock(directory: string, told: (message: string) => void = () => {}): Lock {
   makePrivate(directory);
+  setOddAside(path.join(directory, 'lock'), told);
   const db = new DatabaseSync(path.join(directory, 'lock'), { timeout: LOOKERS_WAIT_MS });
   try {
     db.exec('PRAGMA journal_mode=DELETE; BEGIN EXCLUSIVE');
@@ -41,6 +43,7 @@ export function acquireLock(directory: string): Lock {
 export function isLocked(directory: string): boolean {
   const file = path.join(directory, 'lock');
   if (!existsSync(file)) return false;
+  assertPlain(file);
   const db = new DatabaseSync(file, { readOnly: true, timeout: 0 });
   try {
     db.prepare('SELECT count(*) FROM sqlite_schema').get();
@@ -61,6 +64,7 @@ function isBusy(error: unknown): boolean {
 /** SQLite calls ENOLCK busy, too. Nobody holds this file for longer than a moment, so it is free unless nothing can be locked here. */
 function canLock(directory: string): boolean {
   const file = path.join(directory, 'lock.probe');
+  setOddAside(file, () => {});
   const db = new DatabaseSync(file, { timeout: LOOKERS_WAIT_MS });
   try {
     db.exec('BEGIN EXCLUSIVE');

@@ -1,15 +1,18 @@
 /** The operators' inbox: one file a command, placed by rename, taken in as a fact, then removed. */
 import { randomUUID } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, opendirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import * as z from 'zod';
 import { type Fact, operatorFactTypes, parseFact } from '../machines/facts.ts';
+import { readOwn, setAside, userId } from '../support/own.ts';
 import { makePrivate } from '../support/private.ts';
 
 /** A command that is no fact: it only asks for a check now. */
 const CHECK_NOW = 'checkNow';
 /** A command is a few words. */
-const MOST_COMMAND_BYTES = 64 * 1024;
+const MAX_COMMAND_BYTES = 64 * 1024;
+/** So many names are looked at in one go; the rest are seen once these are gone. */
+const MAX_NAMES = 10_000;
 
 const commandSchema = z.looseObject({ type: z.enum([...operatorFactTypes, CHECK_NOW]) });
 
@@ -20,7 +23,10 @@ export function submit(directory: string, command: Fact | { type: typeof CHECK_N
   makePrivate(directory);
   const id = `${Date.now()}-${randomUUID()}`;
   const temporary = path.join(directory, `.${id}.tmp`);
-  writeFileSync(temporary, JSON.stringify(command), { mode: 0o600 });
+  writeFileSync(temporary, JSON.stringify(command), { flag: 'wx', mode: 0o600 });
+  // By root, as `docker exec -u 0` has it, for an updater that is another user: it could not read it.
+  const { uid, gid } = statSync(directory);
+  if (userId() === 0 && uid !== 0) chownSync(temporary, uid, gid);
   renameSync(temporary, commandFile(directory, id));
   return id;
 }
@@ -39,9 +45,7 @@ export function pendingCommands(directory: string, isDone: (file: string) => boo
     const file = path.join(directory, name);
     if (isDone(file)) return [];
     try {
-      const text = readFileSync(file, 'utf8');
-      if (text.length > MOST_COMMAND_BYTES) throw new Error('it is too long');
-      const { type, ...body } = commandSchema.parse(JSON.parse(text));
+      const { type, ...body } = commandSchema.parse(JSON.parse(readOwn(file, MAX_COMMAND_BYTES).toString('utf8')));
       return [{ id: path.basename(name, '.json'), file, fact: type === CHECK_NOW ? null : parseFact(type, 1, body) }];
     } catch (error) {
       reject(file, (error as Error).message.split('\n')[0] ?? '');
@@ -52,12 +56,17 @@ export function pendingCommands(directory: string, isDone: (file: string) => boo
 
 function commandNames(directory: string): string[] {
   if (!existsSync(directory)) return [];
-  return readdirSync(directory)
-    .filter((name) => name.endsWith('.json') && !name.startsWith('.'))
-    .sort();
+  const names: string[] = [];
+  using entries = opendirSync(directory);
+  for (let seen = 0; seen < MAX_NAMES; seen++) {
+    const name = entries.readSync()?.name;
+    if (name === undefined) break;
+    if (name.endsWith('.json') && !name.startsWith('.')) names.push(name);
+  }
+  return names.sort();
 }
 
-/** A directory of that name goes too. Throws where the file system takes no change. */
+/** A directory of that name is moved out of the way. Throws where the file system takes no change. */
 export function remove(file: string): void {
-  rmSync(file, { force: true, recursive: true });
+  setAside(file);
 }

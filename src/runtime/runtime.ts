@@ -352,7 +352,7 @@ export class Runtime {
   #takeCommands(): void {
     const { inboxDir, journal, log } = this.#options;
     const reject = (file: string, reason: string) => {
-      log.warn(`${file} is not a valid command (${reason}); it is removed`);
+      log.warn(`${file} is not a valid command (${reason}); it is removed [COMMAND_REFUSED]`);
       this.#removeCommand(file);
     };
     for (const command of pendingCommands(inboxDir, (file) => this.#stuckCommands.has(file), reject)) {
@@ -377,7 +377,7 @@ export class Runtime {
       remove(file);
     } catch (error) {
       this.#stuckCommands.add(file);
-      this.#options.log.warn(`${file} can't be removed, and is ignored from now on: ${(error as Error).message}`);
+      this.#options.log.warn(`${file} can't be removed, and is ignored from now on: ${(error as Error).message} [COMMAND_REFUSED]`);
     }
   }
 

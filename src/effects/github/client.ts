@@ -3,9 +3,10 @@ import { createHash } from 'node:crypto';
 import type { z } from 'zod';
 import type { Quota } from '../../machines/pacing.ts';
 import type { PublishedRelease } from '../../machines/release.ts';
+import { readStream } from '../../support/bounded.ts';
 import { Fault } from '../../support/fault.ts';
 import { longSecrets, withoutSecrets } from '../../support/redact.ts';
-import { type Answer, type Http, hostOf, networkFault } from './http.ts';
+import { type Answer, type Http, hostOf, lateFault, networkFault } from './http.ts';
 import { isLimit, limitedUntilMs, quotaOf } from './rate-limit.ts';
 import { messageOf, refusalFault } from './refusal.ts';
 import { type Page, type ReleaseList, readList } from './release-list.ts';
@@ -180,24 +181,15 @@ function keyOf(url: string): string {
 }
 
 async function readCapped(answer: Answer): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
+  const host = hostOf(answer.url);
+  const tooLarge = () =>
+    new Fault('ANSWER_TOO_LARGE', `${host} sent more than ${MAX_METADATA_BYTES} bytes of metadata: that is no answer of GitHub's; check UPDATE_GH_API_URL`);
+  const bounds = { maxBytes: MAX_METADATA_BYTES, withinMs: ANSWER_TIMEOUT_MS, tooLarge, tooLate: () => lateFault(answer.url, ANSWER_TIMEOUT_MS) };
   try {
-    for await (const chunk of answer.stream) {
-      size += (chunk as Buffer).length;
-      if (size > MAX_METADATA_BYTES)
-        throw new Fault(
-          'ANSWER_TOO_LARGE',
-          `${hostOf(answer.url)} sent more than ${MAX_METADATA_BYTES} bytes of metadata: that is no answer of GitHub's; check UPDATE_GH_API_URL`,
-        );
-      chunks.push(chunk as Buffer);
-    }
+    return (await readStream(answer.stream, bounds)).toString('utf8');
   } catch (error) {
     throw networkFault(error, answer.url);
-  } finally {
-    answer.stream.destroy();
   }
-  return Buffer.concat(chunks).toString('utf8');
 }
 
 function parse<T>(body: string, schema: z.ZodType<T>, url: string): { value: T; json: unknown } {

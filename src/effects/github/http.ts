@@ -174,6 +174,14 @@ const CERTIFICATE_DATES: Record<string, string> = {
   CERT_HAS_EXPIRED: 'has expired',
 };
 
+/** An answer that has not ended in its time, however steadily it comes. */
+export function lateFault(url: string, withinMs: number): Fault {
+  return new Fault(
+    'NETWORK_FAILED',
+    `${hostOf(url)} can't be reached: its answer did not end within ${withinMs / 1000} s; the connection is too slow, or it never ends`,
+  );
+}
+
 /** Any error of a request as a fault. TLS trouble has codes of its own, since its remedies are others. */
 export function networkFault(error: unknown, url: string): Fault {
   if (error instanceof Fault) return error;

@@ -2,8 +2,10 @@
  * The container around us, as `docker/init` lays it out: where its files are, and the shell loop that sleeps between two
  * runs of the updater. Names here are those of docker/lib.sh.
  */
-import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync, realpathSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { MAX_OUTPUT_BYTES, readBounded } from '../../support/bounded.ts';
+import { writeOwn } from '../../support/own.ts';
 import { loadExeca } from '../packages.ts';
 import { writeToFifo } from './runit-service.ts';
 
@@ -37,7 +39,7 @@ export function serviceCheck(): string | null {
  */
 export function keepGateShut(updateDir: string, shut: boolean): void {
   const file = path.join(updateDir, 'migrating');
-  if (shut) writeFileSync(file, '');
+  if (shut) writeOwn(file, '', () => {});
   else rmSync(file, { force: true });
 }
 
@@ -45,7 +47,7 @@ export function keepGateShut(updateDir: string, shut: boolean): void {
 export function awaitFree(file: string | null): void {
   const note = path.join(CONTAINER_DIR, 'busy');
   if (file === null) rmSync(note, { force: true });
-  else writeFileSync(note, `${file}\n`);
+  else writeOwn(note, `${file}\n`, () => {});
 }
 
 /** Wakes the loop that sleeps between two runs. False when none is there. */
@@ -64,7 +66,14 @@ export async function isLoopElsewhere(stateDir: string): Promise<boolean> {
   const isOurs = readdirSync('/proc/self/fd').some((fd) => linkOr(`/proc/self/fd/${fd}`, '') === lock);
   if (isOurs) return false;
   const { execa } = await loadExeca();
-  const { stderr } = await execa(CHPST, ['-L', lock, 'true'], { reject: false, stdin: 'ignore', env: { PATH: process.env['PATH'] ?? '' }, extendEnv: false });
+  const { stderr } = await execa(CHPST, ['-L', lock, 'true'], {
+    reject: false,
+    stdin: 'ignore',
+    env: { PATH: process.env['PATH'] ?? '' },
+    extendEnv: false,
+    timeout: LOOK_TIMEOUT_MS,
+    maxBuffer: MAX_OUTPUT_BYTES,
+  });
   // Its status is 111 whatever is wrong; these are its words for EAGAIN. A volume that can't lock at all is told by the journal's lock.
   return /unable to lock.*temporary failure/.test(stderr);
 }
@@ -80,7 +89,15 @@ export async function appProcesses(signal: string | null = null): Promise<number
   // Token theft: the app's user may read this process's environment, so there is nothing in it. And may stop it: so it has its time.
   const env = { PATH: process.env['PATH'] ?? '' };
   const { execa } = await loadExeca();
-  const { stdout } = await execa(file, args, { reject: false, stdin: 'ignore', stderr: 'ignore', env, extendEnv: false, timeout: LOOK_TIMEOUT_MS });
+  const { stdout } = await execa(file, args, {
+    reject: false,
+    stdin: 'ignore',
+    stderr: 'ignore',
+    env,
+    extendEnv: false,
+    timeout: LOOK_TIMEOUT_MS,
+    maxBuffer: MAX_OUTPUT_BYTES,
+  });
   return [...new Set((stdout ?? '').split('\n').filter(Boolean).map(Number))];
 }
 
@@ -106,7 +123,7 @@ export function processesOf(uid: number): number[] {
 
 export function readOr<T>(file: string, otherwise: T): string | T {
   try {
-    return readFileSync(file, 'utf8');
+    return readBounded(file, MAX_OUTPUT_BYTES).toString('utf8');
   } catch {
     return otherwise;
   }

@@ -4,21 +4,13 @@
  * a daemon may close; and the pid and start time in that record. Never two copies: nothing is started while any sign is found.
  */
 import { once } from 'node:events';
-import {
-  closeSync,
-  createReadStream,
-  createWriteStream,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  type WriteStream,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, createReadStream, fstatSync, mkdirSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import * as z from 'zod';
+import { MAX_NOTE_BYTES } from '../../support/bounded.ts';
 import { Fault, isErrno, toFault } from '../../support/fault.ts';
+import { openOwnForReading, openOwnForWriting, readOwn, writeOwn } from '../../support/own.ts';
 import type { AppCommand } from '../entry-point.ts';
 import { loadExeca } from '../packages.ts';
 import { groupMembers, holdersOf, isAlive, MARKER, markedProcesses, type ProcessInfo, processInfo, processSpace, sendSignal } from './process-table.ts';
@@ -45,7 +37,8 @@ const RECORD_FD = 19;
 
 type Running = { pid: number; startTime: string; tree: string };
 /** What state/app.json holds. The tree is written before the start, the rest right after it. */
-type RunRecord = { tree: string; pid?: number; startTime?: string; space?: string };
+const runRecordSchema = z.object({ tree: z.string(), pid: z.number().int().min(2).optional(), startTime: z.string().optional(), space: z.string().optional() });
+type RunRecord = z.infer<typeof runRecordSchema>;
 
 export type EmbeddedOptions = {
   /** UPDATE_DIR, which the marker names. */
@@ -157,14 +150,25 @@ export class EmbeddedSupervisor implements Supervisor {
   #processes(): (ProcessInfo & { tree: string })[] {
     const record = this.#readRecord();
     const marked = markedProcesses(this.#options.directory).map((found) => ({ ...found, tree: found.marker }));
-    const holders = holdersOf(this.#recordFile, RECORD_FD);
+    const holders = this.#holders();
     const others = [...holders, ...recorded(record)].map((found) => ({ ...found, tree: record?.tree ?? '' }));
     return [...new Map([...others, ...marked].map((found) => [found.pid, found])).values()];
   }
 
+  #holders(): ProcessInfo[] {
+    const opened = this.#openRecord();
+    if (opened === null) return [];
+    try {
+      return holdersOf(opened, RECORD_FD);
+    } finally {
+      closeSync(opened);
+    }
+  }
+
   #readRecord(): RunRecord | null {
     try {
-      return JSON.parse(readFileSync(this.#recordFile, 'utf8')) as RunRecord;
+      const parsed = runRecordSchema.safeParse(JSON.parse(readOwn(this.#recordFile, MAX_NOTE_BYTES).toString('utf8')));
+      return parsed.success ? parsed.data : null;
     } catch {
       return null;
     }
@@ -174,7 +178,7 @@ export class EmbeddedSupervisor implements Supervisor {
     const { execa } = await loadExeca();
     const { directory, environment, output } = this.#options;
     const inherits = output === 'inherit' && !this.#isUnread;
-    const log = inherits ? null : await this.#openLog(this.#logFile);
+    const log = inherits ? null : this.#openLog();
     const stream = inherits ? 'inherit' : (log ?? 'ignore');
     const env = { ...environment, [MARKER]: `${directory}:${tree}` };
     this.#writeRecord({ tree });
@@ -192,9 +196,9 @@ export class EmbeddedSupervisor implements Supervisor {
       cleanup: false,
       reject: false,
       buffer: false,
-      stdio: [input, stream, stream, ...inherited],
+      stdio: [input, stream as 'inherit', stream as 'inherit', ...inherited],
     });
-    log?.close();
+    if (log !== null) closeSync(log);
     if (record !== null) closeSync(record);
     input.destroy();
     child.nodeChildProcess?.unref();
@@ -213,9 +217,10 @@ export class EmbeddedSupervisor implements Supervisor {
   }
 
   /** A disk that takes no log must not keep the app down. */
-  async #openLog(file: string): Promise<WriteStream | null> {
+  #openLog(): number | null {
     try {
-      return await openLog(file);
+      // A plain file to the child: nothing of ours lies between the app and its log.
+      return openOwnForWriting(this.#logFile, this.#options.log);
     } catch (error) {
       this.#options.log(`the app's output is lost until its next start: ${(error as Error).message}`);
       return null;
@@ -226,7 +231,7 @@ export class EmbeddedSupervisor implements Supervisor {
   #writeRecord(record: RunRecord): void {
     try {
       mkdirSync(path.dirname(this.#recordFile), { recursive: true, mode: 0o700 });
-      writeFileSync(this.#recordFile, JSON.stringify(record), { mode: 0o600 });
+      writeOwn(this.#recordFile, JSON.stringify(record), this.#options.log);
     } catch (error) {
       this.#options.log(`${this.#recordFile} could not be written: ${(error as Error).message}`);
     }
@@ -234,7 +239,7 @@ export class EmbeddedSupervisor implements Supervisor {
 
   #openRecord(): number | null {
     try {
-      return openSync(this.#recordFile, 'r');
+      return openOwnForReading(this.#recordFile);
     } catch {
       // Then the other signs have to do.
       return null;
@@ -323,13 +328,6 @@ export class EmbeddedSupervisor implements Supervisor {
       await sleep(STOP_POLL_MS);
     }
   }
-}
-
-/** A stream that is a plain file to the child: nothing of ours lies between the app and its log. */
-async function openLog(file: string): Promise<WriteStream> {
-  const stream = createWriteStream(file, { flags: 'w', mode: 0o600 });
-  await once(stream, 'open');
-  return stream;
 }
 
 /** The recorded process, and what is left of its group. A number that was given away anew since then is not taken for it. */

@@ -2,7 +2,9 @@
  * The process table, as far as it tells whether an app runs. A pid alone may belong to another process by now: pid and
  * start time together are unique on one boot. See proc_pid_stat(5), proc_pid_environ(5).
  */
-import { type BigIntStats, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { type BigIntStats, lstatSync, readdirSync, readlinkSync, statSync } from 'node:fs';
+import { MAX_PROC_BYTES, readBounded } from '../../support/bounded.ts';
+import { userId } from '../../support/own.ts';
 
 /** Set in the app's environment, inherited by everything it starts; names the updater's directory and the tree. */
 export const MARKER = 'SELF_UPDATE_APP';
@@ -36,25 +38,50 @@ export function isAlive(pid: number, startTime: string): boolean {
 
 export type MarkedProcess = ProcessInfo & { marker: string };
 
-/** Every live process that carries the marker of `directory`: also daemons that left the group. Linux only; elsewhere empty. */
+/**
+ * Every live process of our own user that carries the marker of `directory`: also daemons that left the group. What another user's
+ * process says of itself is not believed, and not even read: for root that read can be made to wait. Linux only; elsewhere empty.
+ */
 export function markedProcesses(directory: string, name = MARKER): MarkedProcess[] {
   // An environment is bytes: names of files need not be text of any encoding.
   const prefix = Buffer.from(`${name}=${directory}:`).toString('latin1');
-  return liveProcesses().flatMap((pid) => {
-    const entry = readOrNull(`/proc/${pid}/environ`)
-      ?.split('\0')
-      .find((line) => line.startsWith(prefix));
-    const info = entry === undefined ? null : processInfo(pid);
-    if (entry === undefined || info === null || info.isZombie) return [];
-    return [{ ...info, marker: Buffer.from(entry.slice(prefix.length), 'latin1').toString() }];
-  });
+  return liveProcesses()
+    .filter(isOurs)
+    .flatMap((pid) => {
+      const entry = readOrNull(`/proc/${pid}/environ`)
+        ?.split('\0')
+        .find((line) => line.startsWith(prefix));
+      const info = entry === undefined ? null : processInfo(pid);
+      if (entry === undefined || info === null || info.isZombie) return [];
+      return [{ ...info, marker: Buffer.from(entry.slice(prefix.length), 'latin1').toString() }];
+    });
 }
 
-/** Live processes that hold this very file open as that descriptor: a program that overwrites its environment keeps what it inherited. */
-export function holdersOf(file: string, fd: number): ProcessInfo[] {
-  const held = statOrNull(file);
+/**
+ * Whether our user alone runs it: real, effective and saved, since a set-user-id program keeps what its caller gave it. Told by `status`:
+ * the owner of /proc/PID is root for whatever can't be traced. See proc_pid_status(5).
+ */
+export function isOurs(pid: number): boolean {
+  const ids = /^Uid:\s+(\d+)\s+(\d+)\s+(\d+)/m.exec(readOrNull(`/proc/${pid}/status`) ?? '')?.slice(1);
+  return ids?.every((id) => Number(id) === userId()) === true;
+}
+
+/** The mount that an open descriptor's file is on: while it lasts no other has that number. See proc_pid_fdinfo(5). */
+function mountOf(pid: number | 'self', fd: number): string | null {
+  return /^mnt_id:\s+(\d+)$/m.exec(readOrNull(`/proc/${pid}/fdinfo/${fd}`) ?? '')?.[1] ?? null;
+}
+
+/**
+ * Live processes that hold this very file open as that descriptor: a program that overwrites its environment keeps what it inherited. Nobody
+ * else could open the file, so those count too that took another user's rights. `opened`: a descriptor of ours to it. Who is another user
+ * may hold a file of a file system of his own there, which never answers: it is only looked at if it is on our file's mount.
+ */
+export function holdersOf(opened: number, fd: number): ProcessInfo[] {
+  const held = statOrNull(`/proc/self/fd/${opened}`);
   if (held === null) return [];
+  const mount = mountOf('self', opened);
   return liveProcesses().flatMap((pid) => {
+    if (!isOurs(pid) && (mount === null || mountOf(pid, fd) !== mount)) return [];
     const stats = statOrNull(`/proc/${pid}/fd/${fd}`);
     const info = stats !== null && stats.dev === held.dev && stats.ino === held.ino ? processInfo(pid) : null;
     return info === null || info.isZombie ? [] : [info];
@@ -64,7 +91,7 @@ export function holdersOf(file: string, fd: number): ProcessInfo[] {
 /** Names this boot of the machine and this set of pids; what was noted under another name says nothing about any process of today. */
 export function processSpace(): string {
   try {
-    return `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()} ${readlinkSync('/proc/self/ns/pid')}`;
+    return `${readBounded('/proc/sys/kernel/random/boot_id', MAX_PROC_BYTES).toString('latin1').trim()} ${readlinkSync('/proc/self/ns/pid')}`;
   } catch {
     return '';
   }
@@ -133,7 +160,7 @@ function signalReaches(pid: number): boolean {
 /** Processes end while they are being looked at, and others' environments are not ours to read. */
 function readOrNull(file: string): string | null {
   try {
-    return readFileSync(file, 'latin1');
+    return readBounded(file, MAX_PROC_BYTES).toString('latin1');
   } catch {
     return null;
   }

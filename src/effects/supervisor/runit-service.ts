@@ -2,8 +2,9 @@
  * One service of runit, as runsv(8) shows and steers it: the 20-byte status file and the control FIFO. The `stat` and `pid`
  * files are two writes, and `pid` is the finish script's while that runs, so neither is believed.
  */
-import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import path from 'node:path';
+import { MAX_NOTE_BYTES, readBounded } from '../../support/bounded.ts';
 import { isErrno } from '../../support/fault.ts';
 
 /** `supervise/status`, runsv.c `update_status`: 12 bytes TAI64N, then pid, paused, wanted, TERM sent, state. */
@@ -33,7 +34,7 @@ export class RunitService {
   status(): ServiceStatus | null {
     if (!writeToFifo(path.join(this.#directory, 'ok'), '')) return null;
     try {
-      return parseStatus(readFileSync(path.join(this.#directory, 'status')));
+      return parseStatus(readBounded(path.join(this.#directory, 'status'), MAX_NOTE_BYTES));
     } catch (error) {
       // Before its first status.
       if (isErrno(error, 'ENOENT')) return null;
@@ -53,10 +54,12 @@ export function writeToFifo(file: string, text: string): boolean {
   try {
     fd = openSync(file, constants.O_WRONLY | constants.O_NONBLOCK);
   } catch (error) {
-    if (isErrno(error, 'ENXIO', 'ENOENT', 'ENOTDIR')) return false;
+    if (isErrno(error, 'ENXIO', 'ENOENT', 'ENOTDIR', 'EISDIR')) return false;
     throw error;
   }
   try {
+    // Anything else of that name would take every word, and tell that somebody is there.
+    if (!fstatSync(fd).isFIFO()) return false;
     if (text !== '') writeSync(fd, text);
     return true;
   } catch (error) {

@@ -2,12 +2,13 @@
  * The supervisor in the container: runsv(8) keeps the app, `docker/service/app/run` starts it, and this steers both by the
  * control FIFO and the status file. The app outlives the updater, which is seldom there.
  */
-import { existsSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, realpathSync, rmSync } from 'node:fs';
 import { watch } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../support/fault.ts';
+import { writeOwn } from '../../support/own.ts';
 import { appProcesses, appsShareInput, appUser, CONTAINER_DIR, processesOf, readOr } from './container.ts';
 import { groupMembers, isAlive, processInfo, sendSignal } from './process-table.ts';
 import { RunitService, writeToFifo } from './runit-service.ts';
@@ -149,7 +150,7 @@ export class RunitSupervisor implements Supervisor {
   }
 
   #openGate(): void {
-    if (!existsSync(file('gate'))) writeFileSync(file('gate'), '');
+    if (!existsSync(file('gate'))) writeOwn(file('gate'), '', () => {});
     writeToFifo(file('gate.fifo'), 'open\n');
   }
 
