@@ -1,5 +1,5 @@
 /** What is less safe than it could be, by the operator's own settings: said at every start, and in `status` as long as it is so. */
-import { realpathSync, statSync } from 'node:fs';
+import { realpathSync, type Stats, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Environment } from '../config/config.ts';
 import { metaOf, type SettingName, settingNames } from '../config/settings.ts';
@@ -27,16 +27,28 @@ export function standingWarnings({ config, environment }: Pick<Parts, 'config' |
 export function sharedDirectoryWarnings(updateDir: string): string[] {
   return ['', 'state', 'inbox', 'releases'].flatMap((name) => {
     const directory = path.join(updateDir, name);
-    const stats = statSync(directory, { throwIfNoEntry: false });
-    if (stats === undefined) return [];
-    const { uid, mode } = stats;
+    const stats = statOf(directory);
+    if (stats === null) return [];
+    const { uid, gid, mode } = stats;
     const us = userId();
     if (uid !== us && uid !== 0)
       return [`${directory} belongs to user ${uid}, who can change what runs: make it this user's (chown ${us}), or give UPDATE_DIR another place`];
-    // Group and others.
-    if ((mode & 0o022) === 0) return [];
-    return [`${directory} can be written by others (mode ${(mode & 0o7777).toString(8)}), who can change what runs: chmod go-w ${directory}`];
+    // Many systems give each user a group of its own, with the same number, and let it write.
+    if ((mode & (gid === us ? 0o002 : 0o022)) === 0) return [];
+    const shown = (mode & 0o7777).toString(8);
+    return [
+      `${directory} can be written by others (mode ${shown}), who can change what runs: chmod go-w ${directory}; on a network volume, by its mount options`,
+    ];
   });
+}
+
+function statOf(directory: string): Stats | null {
+  try {
+    return statSync(directory);
+  } catch {
+    // Not there yet, or said where it is used.
+    return null;
+  }
 }
 
 /** The files of secrets that the app can read. `app`: its user; null where it shares ours, and with it everything that we can read. */

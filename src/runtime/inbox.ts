@@ -1,9 +1,10 @@
 /** The operators' inbox: one file a command, placed by rename, taken in as a fact, then removed. */
 import { randomUUID } from 'node:crypto';
-import { chownSync, existsSync, opendirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { chownSync, type Dir, existsSync, opendirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import * as z from 'zod';
 import { type Fact, operatorFactTypes, parseFact } from '../machines/facts.ts';
+import { isErrno } from '../support/fault.ts';
 import { readOwn, setAside, userId } from '../support/own.ts';
 import { makePrivate } from '../support/private.ts';
 
@@ -55,15 +56,34 @@ export function pendingCommands(directory: string, isDone: (file: string) => boo
 }
 
 function commandNames(directory: string): string[] {
-  if (!existsSync(directory)) return [];
   const names: string[] = [];
-  using entries = opendirSync(directory);
+  using entries = openDirectory(directory);
+  if (entries === null) return [];
   for (let seen = 0; seen < MAX_NAMES; seen++) {
     const name = entries.readSync()?.name;
     if (name === undefined) break;
     if (name.endsWith('.json') && !name.startsWith('.')) names.push(name);
   }
   return names.sort();
+}
+
+/** Null where there is none that may be read: that is said by whoever prepares it. */
+function openDirectory(directory: string): Dir | null {
+  try {
+    return opendirSync(directory);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'EACCES', 'EPERM')) return null;
+    throw error;
+  }
+}
+
+/** Makes the inbox. Something else that bears its name is moved out of the way, and `told`. Throws what the file system says. */
+export function prepareInbox(directory: string, told: (message: string) => void): void {
+  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() === false) {
+    const aside = setAside(directory);
+    told(`${directory} was not a directory, and was ${aside === null ? 'removed' : `moved to ${aside}`} [COMMAND_REFUSED]`);
+  }
+  makePrivate(directory);
 }
 
 /** A directory of that name is moved out of the way. Throws where the file system takes no change. */

@@ -14,11 +14,10 @@ import { remainingMs } from '../machines/pacing.ts';
 import { cutShortTooOften, fallback, isCrashLoop } from '../machines/rules.ts';
 import { type Fault, toFault } from '../support/fault.ts';
 import type { Log } from '../support/log.ts';
-import { makePrivate } from '../support/private.ts';
 import { redactJson } from '../support/redact.ts';
 import { BootGate } from './boot-gate.ts';
 import { begin, evolve, type OutstandingEffect, type State, serializeState, type Timer } from './fold.ts';
-import { pendingCommands, remove } from './inbox.ts';
+import { pendingCommands, prepareInbox, remove } from './inbox.ts';
 import { restore } from './restore.ts';
 
 export type RuntimeOptions = {
@@ -479,7 +478,7 @@ export class Runtime {
   #watchInbox(): FSWatcher | null {
     const { inboxDir, log } = this.#options;
     try {
-      makePrivate(inboxDir);
+      prepareInbox(inboxDir, log.warn);
       const watcher = watch(inboxDir, () => this.#advance());
       watcher.on('error', (error) => log.warn(`the inbox is no longer watched, so commands wait for the next check: ${error.message}`));
       return watcher;
