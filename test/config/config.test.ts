@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import { type Config, parseConfig } from '../../src/config/config.ts';
 import { settingNames } from '../../src/config/settings.ts';
 import { settingsTable } from '../../src/config/table.ts';
+import { mkfifo } from '../support/others.ts';
+
+const directory = mkdtempSync(path.join(os.tmpdir(), 'config-'));
+after(() => rmSync(directory, { recursive: true }));
 
 const MINIMAL = { GH_USER: 'acme', GH_REPO: 'app' };
 
@@ -86,7 +90,27 @@ describe('the configuration', () => {
   }
 
   it('says of an empty secret file that it is empty, and no more', () => {
-    assert.deepEqual(problems({ UPDATE_GH_TOKEN_FILE: '/dev/null' }), ['UPDATE_GH_TOKEN_FILE: /dev/null is empty. Write the secret into it']);
+    const file = path.join(directory, 'empty');
+    writeFileSync(file, '');
+    assert.deepEqual(problems({ UPDATE_GH_TOKEN_FILE: file }), [`UPDATE_GH_TOKEN_FILE: ${file} is empty. Write the secret into it`]);
+  });
+
+  it('waits for no FIFO in the place of a secret or of a trust root, and reads none without an end', () => {
+    const [fifo, huge] = [path.join(directory, 'fifo'), path.join(directory, 'huge')];
+    mkfifo(fifo);
+    writeFileSync(huge, 'secret');
+    truncateSync(huge, 10 * 1024 ** 3);
+    const said: [string, RegExp][] = [
+      [fifo, /is a FIFO, and not a regular file\. Mount the secret there/],
+      ['/dev/zero', /is a device, and not a regular file/],
+      [huge, /is larger than 65536 bytes/],
+    ];
+    for (const [file, expected] of said) {
+      const found = problems({ UPDATE_GH_TOKEN_FILE: file });
+      assert.equal(found.length, 1);
+      assert.match(found[0] ?? '', expected);
+      assert.match(problems({ UPDATE_ATTESTATION_ROOT: file }).join(), /^UPDATE_ATTESTATION_ROOT: /);
+    }
   });
 
   it('accepts units, loopback without TLS, and short sleeps with a token', () => {

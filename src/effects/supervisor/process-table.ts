@@ -59,7 +59,7 @@ export function markedProcesses(directory: string, name = MARKER): MarkedProcess
 
 /**
  * Whether our user alone runs it: real, effective and saved, since a set-user-id program keeps what its caller gave it. Told by `status`:
- * the owner of /proc/PID is root for whatever can't be traced. See proc_pid_status(5).
+ * the owner of /proc/PID is the effective user alone. See proc_pid_status(5).
  */
 export function isOurs(pid: number): boolean {
   const ids = /^Uid:\s+(\d+)\s+(\d+)\s+(\d+)/m.exec(readOrNull(`/proc/${pid}/status`) ?? '')?.slice(1);

@@ -89,7 +89,7 @@ describe("another user's process", { skip: needsRoot || missing('perl') }, () =>
     }
   });
 
-  it('that can not be traced, so that its /proc is of root, is not adopted either', async () => {
+  it('that nobody may trace is not adopted either', async () => {
     // prctl(PR_SET_DUMPABLE, 0), by the number of the machine's call.
     const call = process.arch === 'arm64' ? 167 : 157;
     const child = await startedByOther('perl', ['-e', `syscall(${call}, 4, 0, 0, 0, 0); ${STAYS.args[1]}`], marker());
