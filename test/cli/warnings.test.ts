@@ -4,7 +4,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writ
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { secretFileWarnings } from '../../src/cli/warnings.ts';
+import { secretFileWarnings, sharedDirectoryWarnings } from '../../src/cli/warnings.ts';
 
 const APP = { uid: 4321, gid: 4322 };
 const asRoot = { skip: process.getuid?.() !== 0 && 'needs root' };
@@ -57,5 +57,31 @@ describe("a secret's file that the app's user can read is warned of", () => {
     assert.equal(secretFileWarnings(environment, APP).length, names.length);
     assert.match(secretFileWarnings({ UPDATE_GH_TOKEN_FILE: file('mine', 0o600) }, null).join(), /runs as the updater's user/);
     assert.deepEqual(secretFileWarnings({}, null), []);
+  });
+});
+
+describe('a directory of the updater that others may write', () => {
+  it('is warned of, with a remedy that ends the warning', () => {
+    const directory = mkdtempSync(path.join(os.tmpdir(), 'shared-'));
+    try {
+      assert.deepEqual(sharedDirectoryWarnings(directory), []);
+      mkdirSync(path.join(directory, 'inbox'));
+      chmodSync(path.join(directory, 'inbox'), 0o777);
+      const [warning = ''] = sharedDirectoryWarnings(directory);
+      const remedy = /chmod go-w (\S+);/.exec(warning);
+      assert.equal(remedy?.[1], path.join(directory, 'inbox'));
+      chmodSync(path.join(directory, 'inbox'), 0o755);
+      assert.deepEqual(sharedDirectoryWarnings(directory), []);
+      assert.deepEqual(sharedDirectoryWarnings(path.join(directory, 'missing')), []);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  it('or that belongs to another user', asRoot, () => {
+    const directory = mkdtempSync(path.join(os.tmpdir(), 'shared-'));
+    chownSync(directory, APP.uid, APP.gid);
+    assert.match(sharedDirectoryWarnings(directory).join(), /belongs to user 4321, .*chown 0/);
+    rmSync(directory, { recursive: true });
   });
 });

@@ -78,7 +78,33 @@ describe('a health address that streams without an end', () => {
   });
 });
 
+describe('a health address that never answers', () => {
+  it('but with ever more preliminary answers (103) is unhealthy when its time is up', async () => {
+    const server = http.createServer((request) => {
+      const { socket } = request;
+      const pour = (): void => {
+        while (socket.write('HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n'.repeat(100)));
+      };
+      socket.on('drain', pour);
+      socket.on('error', () => {});
+      pour();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    try {
+      const { port } = server.address() as AddressInfo;
+      await assert.rejects(probation({ url: `http://127.0.0.1:${port}/`, timeoutMs: 300 }), { code: 'UNHEALTHY' });
+    } finally {
+      server.close();
+      server.closeAllConnections();
+    }
+  });
+});
+
 describe('a health command', () => {
+  it('whose output has no end is heard by nobody, and judged by its status', async () => {
+    assert.equal((await probation({ command: 'head -c 100000000 /dev/zero; head -c 100000000 /dev/zero >&2' })).type, 'versionBecameHealthy');
+  });
+
   it('that fails is told by its status', async () => {
     await assert.rejects(probation({ command: 'exit 7' }), { code: 'UNHEALTHY', message: /ended with status 7/ });
   });
