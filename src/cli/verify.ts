@@ -11,7 +11,6 @@ import { keptTrees } from '../effects/trees.ts';
 import { gather } from '../effects/verify.ts';
 import { chooseChecksums, chooseSignatures } from '../machines/asset.ts';
 import type { Asset, Release } from '../machines/model.ts';
-import { readBounded } from '../support/bounded.ts';
 import { Fault } from '../support/fault.ts';
 import { redactJson } from '../support/redact.ts';
 import { explain, type Finding } from '../trust/judge.ts';
