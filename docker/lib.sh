@@ -73,6 +73,5 @@ as_app() {
   timeout 2 "$lib/bin/env" -i "PATH=$PATH" ${user:+"$lib/bin/chpst" -u ":$user"} "$@"
 }
 
-# Sends a signal to processes of the app, wherever they went, and prints their pids; '' only prints them. They are found by the mark in
-# their environment, or by its lock.
-signal_strays() { as_app "$lib/app-processes" "$ours" "$ours/app.lock" "$1"; }
+# Sends a signal to processes of the app, wherever they went, and prints their pids; '' only prints them.
+signal_strays() { timeout 2 "$lib/app-processes" "$ours" "$ours/app.lock" "$1"; }

@@ -28,7 +28,9 @@ look() {
     # shellcheck disable=SC2086 # fields: state, parent, group
     set -- ${line##*) }
     [ "${3-}" = "$group_looked_at" ] || continue
-    case $1 in [ZX]) ;; *) members="$members$pid:$2 " ;; esac
+    # With its first thread ended a process looks like a zombie, and lives while it has others (18).
+    case $1 in [ZX]) [ "${18}" -gt 1 ] || continue ;; esac
+    members="$members$pid:$2 "
   done
 }
 

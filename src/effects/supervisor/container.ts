@@ -78,18 +78,13 @@ export async function isLoopElsewhere(stateDir: string): Promise<boolean> {
   return /unable to lock.*temporary failure/.test(stderr);
 }
 
-/**
- * Processes of the app, wherever they went; each gets `signal`, if one is named. Only their own user may look into them: so that
- * user does, and kills too, and what it could make us believe hurts nobody else.
- */
+/** Processes of the app, wherever they went; each gets `signal`, if one is named. KILL is sent until none is left. */
 export async function appProcesses(signal: string | null = null): Promise<number[]> {
-  const user = appUser();
-  const script = [APP_PROCESSES, CONTAINER_DIR, path.join(CONTAINER_DIR, 'app.lock'), ...(signal === null ? [] : [signal])];
-  const [file = '', ...args] = user === null ? script : [CHPST, '-u', `:${user.uid}:${user.gid}`, ...script];
-  // Token theft: the app's user may read this process's environment, so there is nothing in it. And may stop it: so it has its time.
+  const args = [CONTAINER_DIR, path.join(CONTAINER_DIR, 'app.lock'), ...(signal === null ? [] : [signal])];
+  // Where all is one user, the app may read the environment of what we start, and may stop it: so that is empty, and has its time.
   const env = { PATH: process.env['PATH'] ?? '' };
   const { execa } = await loadExeca();
-  const { stdout } = await execa(file, args, {
+  const { stdout } = await execa(APP_PROCESSES, args, {
     reject: false,
     stdin: 'ignore',
     stderr: 'ignore',
@@ -112,12 +107,18 @@ export async function appsShareInput(one: number, other: number): Promise<boolea
   return exitCode === 0 || exitCode === 1 ? exitCode === 0 : null;
 }
 
-/** Live processes of a user, zombies and ourselves left out: needs no rights, and saves the look into them. */
-export function processesOf(uid: number): number[] {
-  return readdirSync('/proc').flatMap((name) => {
-    if (!/^\d+$/.test(name) || Number(name) === process.pid) return [];
-    const status = readOr(`/proc/${name}/status`, '');
-    return new RegExp(`^Uid:\\s+${uid}\\s`, 'm').test(status) && !/^State:\s+[ZX]/m.test(status) ? [Number(name)] : [];
+/**
+ * Whether a live process, ourselves left out, runs as the user or is in the session. Needs no rights, and saves the closer look. True also
+ * where one was gone before it could be looked at: it may be the next of a row that fork and end at once.
+ */
+export function mayHaveProcesses(uid: number, session: number): boolean {
+  return readdirSync('/proc').some((name) => {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) return false;
+    const status = readOr(`/proc/${name}/status`, null);
+    if (status === null) return true;
+    const numbers = (field: string) => new RegExp(`^${field}:\\s+(.*)$`, 'm').exec(status)?.[1]?.split(/\s+/).map(Number) ?? [];
+    if (/^State:\s+[ZX]/m.test(status) && (numbers('Threads')[0] ?? 1) < 2) return false;
+    return numbers('Uid').includes(uid) || numbers('NSsid')[0] === session;
   });
 }
 

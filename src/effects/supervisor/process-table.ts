@@ -18,6 +18,7 @@ export type ProcessInfo = { pid: number; parentId: number; groupId: number; star
 const STATE = 0;
 const PARENT = 1;
 const GROUP = 2;
+const THREADS = 17;
 const START_TIME = 19;
 
 /** Null if there is no such process. Off Linux only its existence is known. */
@@ -26,7 +27,8 @@ export function processInfo(pid: number): ProcessInfo | null {
   const stat = readOrNull(`/proc/${pid}/stat`);
   if (stat === null) return null;
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const isZombie = fields[STATE] === 'Z' || fields[STATE] === 'X';
+  // A process whose first thread has ended looks like a zombie while the others live.
+  const isZombie = (fields[STATE] === 'Z' || fields[STATE] === 'X') && Number(fields[THREADS]) < 2;
   return { pid, parentId: Number(fields[PARENT]), groupId: Number(fields[GROUP]), startTime: fields[START_TIME] ?? '', isZombie };
 }
 

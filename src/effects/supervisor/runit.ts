@@ -9,7 +9,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../support/fault.ts';
 import { writeOwn } from '../../support/own.ts';
-import { appProcesses, appsShareInput, appUser, CONTAINER_DIR, processesOf, readOr } from './container.ts';
+import { appProcesses, appsShareInput, appUser, CONTAINER_DIR, mayHaveProcesses, readOr } from './container.ts';
 import { groupMembers, isAlive, processInfo, sendSignal } from './process-table.ts';
 import { RunitService, writeToFifo } from './runit-service.ts';
 import type { Exit, StopRequest, Supervisor } from './supervisor.ts';
@@ -145,7 +145,7 @@ export class RunitSupervisor implements Supervisor {
 
   /** The app's process group while anything of it lives; its number is the leader's pid. */
   #group(): number | null {
-    const group = Number(readOr(file('app.group'), '').trim());
+    const group = recordedGroup();
     return group > 0 && groupMembers(group).length > 0 ? group : null;
   }
 
@@ -179,12 +179,17 @@ export class RunitSupervisor implements Supervisor {
     }
   }
 
-  /** Daemons that left the group. Most apps have a user of their own, and then one glance tells that none is left. */
+  /** Processes that left the group. Most apps have a user of their own, and then one glance tells that none is left. */
   async #strays(): Promise<number[]> {
     const user = appUser();
-    if (user !== null && processesOf(user.uid).length === 0) return [];
+    if (user !== null && !mayHaveProcesses(user.uid, recordedGroup())) return [];
     return appProcesses();
   }
+}
+
+/** As app/run noted it: also the number of the app's session. 0 for none. */
+function recordedGroup(): number {
+  return Number(readOr(file('app.group'), '').trim()) || 0;
 }
 
 /** app/run notes where it really is; UPDATE_DIR may lead there through a link. */
