@@ -1,4 +1,5 @@
 /** `observeProbation`: the version has to stay up, and to answer where a health check is set, as Docker's HEALTHCHECK means it. */
+import os from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
@@ -6,7 +7,7 @@ import { remainingMs } from '../machines/pacing.ts';
 import { Fault } from '../support/fault.ts';
 import { runCommandLine } from './command.ts';
 import { loadGot } from './packages.ts';
-import type { Supervisor } from './supervisor/supervisor.ts';
+import type { Exit, Supervisor } from './supervisor/supervisor.ts';
 import { markLastGood } from './switch.ts';
 import type { Places } from './trees.ts';
 
@@ -22,6 +23,12 @@ export type ProbationDependencies = {
 /** The supervisor pauses for a second before it starts an app again that ended; on a busy machine that takes longer. */
 const RESTART_PATIENCE_MS = 10_000;
 const RESTART_LOOK_MS = 50;
+/** An end is told by the supervisor soon after it; how it ended decides what follows. */
+const UNTOLD_PATIENCE_MS = 2000;
+
+/** What the kernel sends for what a program does itself, or asked for. Any other signal was sent by somebody. */
+const OWN_SIGNALS = new Set(['SEGV', 'ABRT', 'BUS', 'ILL', 'FPE', 'TRAP', 'SYS', 'PIPE', 'ALRM', 'VTALRM', 'PROF', 'XCPU', 'XFSZ'].map((name) => `SIG${name}`));
+const ENDED = new Set(['APP_EXITED', 'APP_KILLED']);
 
 export async function observeProbation(
   { version, startedAt, probationMs, again }: EffectInputs['observeProbation'],
@@ -40,9 +47,12 @@ export async function observeProbation(
   try {
     await Promise.race([exits(supervisor, version, forgiven, both), survives(left, version, deps, begunAt, both)]);
     // An end in the last moment may not have been told yet.
-    if (!(await supervisor.isAlive()) || supervisor.exitAgesMs().length > forgiven) throw exited(version, 'it is gone');
+    if (!(await supervisor.isAlive()) || supervisor.exitAgesMs().length > forgiven) {
+      const untold = sleep(UNTOLD_PATIENCE_MS, undefined, { signal: both }).then(() => Promise.reject(exited(version, 'it is gone')));
+      await Promise.race([exits(supervisor, version, forgiven, both), untold]);
+    }
   } catch (error) {
-    if (again || !(error instanceof Fault) || error.code !== 'APP_EXITED') throw error;
+    if (again || !(error instanceof Fault) || !ENDED.has(error.code)) throw error;
     return { type: 'appExitedEarly', version, code: error.code, message: `${error.message}. It is started once more before it is judged` };
   } finally {
     ending.abort();
@@ -61,8 +71,22 @@ async function untilRestarted(supervisor: Supervisor, version: string, forgiven:
 }
 
 async function exits(supervisor: Supervisor, version: string, forgiven: number, signal: AbortSignal): Promise<never> {
-  const { exitCode, signal: killedBy } = await supervisor.nextExit(signal, forgiven);
-  throw exited(version, killedBy ?? (exitCode === null ? 'of unknown status' : `status ${exitCode}`));
+  const exit = await supervisor.nextExit(signal, forgiven);
+  const killedBy = signalOf(exit);
+  if (killedBy !== null && !OWN_SIGNALS.has(killedBy)) throw killed(version, killedBy);
+  throw exited(version, killedBy ?? (exit.exitCode === null ? 'of unknown status' : `status ${exit.exitCode}`));
+}
+
+/** The signal that ended it; a shell in front of it exits with 128 and the signal's number. */
+function signalOf({ exitCode, signal }: Exit): string | null {
+  if (signal !== null || exitCode === null) return signal;
+  return Object.entries(os.constants.signals).find(([, number]) => exitCode === 128 + number)?.[0] ?? null;
+}
+
+/** Denial of a fix: another process, or the OOM killer, ends each new version. That says nothing about the version. */
+function killed(version: string, by: string): Fault {
+  const remedy = 'too little memory, or another process did it: see the memory limit, and the kernel log';
+  return new Fault('APP_KILLED', `version ${version} was killed by ${by} on probation, not by the updater: most likely ${remedy}`);
 }
 
 function exited(version: string, how: string): Fault {

@@ -285,6 +285,7 @@ export function recordBadVersion(context: Context, fact: Failure): Partial<Conte
   // What says something about this machine says nothing about the version: it is tried again.
   if (isTroubleOfMachine(fact.code)) return { ...recordFailure(context, fact), failedPaths, ...treeLost(context, fact.code, bad) };
   const isCandidate = context.candidate !== null && bad.path === context.installed?.path;
+  if (isCandidate && fact.code === 'APP_KILLED') return recordKilled(context, fact, failedPaths);
   const proven = bad.path === context.lastGood?.path || bad.path === context.baked?.path;
   if (!isCandidate && proven) return { lastError, failedPaths };
   const denial = { version: bad.version, fingerprint: bad.fingerprint, code: fact.code, reason: fact.message, at: fact.at };
@@ -293,6 +294,15 @@ export function recordBadVersion(context: Context, fact: Failure): Partial<Conte
   const isDoubtful = isCandidate && restarted.includes(bad.path) && candidate !== null && installed !== null;
   const verdict = isDoubtful ? { candidate, installed, code: fact.code } : null;
   return { lastError, failedPaths, verdict, denied: deny(context.denied, denial), candidate: null, ...noAttempt, hold: null };
+}
+
+/**
+ * Denial of a fix: somebody's signal ended it, and not its own fault. What was good before comes back, and it is tried again later, with
+ * pauses that grow; what is killed at every try is given up like any other.
+ */
+function recordKilled(context: Context, fact: Failure, failedPaths: string[]): Partial<Context> {
+  const failed = recordFailure(context, fact);
+  return { ...failed, failedPaths, ...(failed.candidate === null ? { hold: null } : {}) };
 }
 
 /** Whether no version is there that could be started: neither linked nor part of the image. */

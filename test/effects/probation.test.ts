@@ -7,6 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { observeProbation, type ProbationDependencies } from '../../src/effects/probation.ts';
+import type { Exit, Supervisor } from '../../src/effects/supervisor/supervisor.ts';
 
 const directory = mkdtempSync(path.join(os.tmpdir(), 'probation-'));
 /** Answers on the path `/<status>` with that status and a body without an end. */
@@ -30,21 +31,21 @@ after(() => {
   rmSync(directory, { recursive: true });
 });
 
-function probation(health: Partial<ProbationDependencies['health']>) {
-  const supervisor = {
+function probation(health: Partial<ProbationDependencies['health']>, { supervisor, again = true }: { supervisor?: Supervisor; again?: boolean } = {}) {
+  const steady = {
     isAlive: async () => true,
     exitAgesMs: () => [],
     nextExit: (signal: AbortSignal) => new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true })),
   } as unknown as ProbationDependencies['supervisor'];
   const places = { root: directory, bakedDir: directory, repository: 'acme/app', versioning: 'semver', tagPrefix: '' } as const;
   const deps: ProbationDependencies = {
-    supervisor,
+    supervisor: supervisor ?? steady,
     places,
     health: { url: null, command: null, startPeriodMs: 0, intervalMs: 10, timeoutMs: 20_000, retries: 1, ...health },
     environment: { PATH: process.env['PATH'] ?? '' },
     now: Date.now,
   };
-  return observeProbation({ version: '1.0.0', startedAt: Date.now(), probationMs: 10, again: true }, AbortSignal.timeout(60_000), deps);
+  return observeProbation({ version: '1.0.0', startedAt: Date.now(), probationMs: 10, again }, AbortSignal.timeout(60_000), deps);
 }
 
 const address = (status: number) => `http://127.0.0.1:${(endless.address() as AddressInfo).port}/${status}`;
@@ -97,6 +98,38 @@ describe('a health address that never answers', () => {
       server.close();
       server.closeAllConnections();
     }
+  });
+});
+
+describe('an end on probation', () => {
+  const endedBy = (exit: Exit, again = true) => {
+    const supervisor = { isAlive: async () => true, exitAgesMs: () => [], nextExit: async () => exit } as unknown as ProbationDependencies['supervisor'];
+    return probation({}, { supervisor, again });
+  };
+  for (const signal of ['SIGKILL', 'SIGTERM', 'SIGUSR1', 'signal 37'])
+    it(`by ${signal} is somebody else's doing`, async () => {
+      await assert.rejects(endedBy({ exitCode: null, signal }), { code: 'APP_KILLED', message: new RegExp(`killed by ${signal}.*memory`) });
+    });
+  for (const signal of ['SIGSEGV', 'SIGABRT', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP', 'SIGSYS', 'SIGPIPE'])
+    it(`by ${signal} is its own`, async () => {
+      await assert.rejects(endedBy({ exitCode: null, signal }), { code: 'APP_EXITED', message: new RegExp(signal) });
+    });
+  it('is the same where a shell in front of it tells its signal', async () => {
+    await assert.rejects(endedBy({ exitCode: 137, signal: null }), { code: 'APP_KILLED', message: /SIGKILL/ });
+    await assert.rejects(endedBy({ exitCode: 139, signal: null }), { code: 'APP_EXITED', message: /SIGSEGV/ });
+    await assert.rejects(endedBy({ exitCode: 1, signal: null }), { code: 'APP_EXITED', message: /status 1/ });
+    await assert.rejects(endedBy({ exitCode: null, signal: null }), { code: 'APP_EXITED', message: /unknown status/ });
+  });
+  it('is forgiven once', async () => {
+    const fact = await endedBy({ exitCode: null, signal: 'SIGKILL' }, false);
+    assert.deepEqual([fact.type, 'code' in fact && fact.code], ['appExitedEarly', 'APP_KILLED']);
+  });
+  it('in the last moment is told by how it was, once the supervisor knows', async () => {
+    const told = Promise.withResolvers<Exit>();
+    let looks = 0;
+    const isAlive = async () => (looks++ === 0 ? true : (told.resolve({ exitCode: null, signal: 'SIGKILL' }), false));
+    const supervisor = { isAlive, exitAgesMs: () => [], nextExit: () => told.promise } as unknown as ProbationDependencies['supervisor'];
+    await assert.rejects(probation({}, { supervisor }), { code: 'APP_KILLED' });
   });
 });
 

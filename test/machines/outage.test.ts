@@ -134,6 +134,87 @@ describe('a version that ends early', () => {
   });
 });
 
+describe('a version that is killed on probation by a signal that nobody here sent', () => {
+  const killed = () => facts.failed('probationFailed', 'APP_KILLED');
+  /** 2.0.0 was killed, and 1.0.0 is back. */
+  const cameBack = (story: Story) =>
+    story
+      .when(killed())
+      .when(facts.stopped())
+      .when(facts.switched(baked('1.0.0')))
+      .when(facts.started('1.0.0'));
+  /** The pause is over, and 2.0.0 runs again. Resolves to the pause. */
+  function retried(story: Story): number {
+    const [timer] = story.timers;
+    const pauseMs = timer?.inMs ?? 0;
+    story
+      .after(pauseMs)
+      .when({ type: 'retryDue' })
+      .when(facts.installed('2.0.0'))
+      .when(facts.allowed())
+      .when(facts.switchStarted('2.0.0'))
+      .when(facts.stopped())
+      .when(facts.switched(tree('2.0.0')))
+      .when(facts.started('2.0.0'));
+    assert.equal(story.context.current?.version, '2.0.0');
+    return pauseMs;
+  }
+
+  it('gives way to the one before, and is not denied: it is tried again after a pause', () => {
+    const story = cameBack(started());
+    assert.deepEqual([story.name, story.context.current?.version, story.context.appUp, denied(story)], ['waiting', '1.0.0', true, []]);
+    assert.equal(story.context.lastError?.code, 'APP_KILLED');
+    assert.equal(retried(story), 1000);
+    story.when(facts.healthy('2.0.0'));
+    assert.deepEqual([story.context.lastGood?.version, denied(story), story.context.lastError], ['2.0.0', [], null]);
+  });
+
+  it('is given up after so many tries, with pauses that grow, and the one before runs on', () => {
+    const story = cameBack(started());
+    const pauses = [retried(story), retried(cameBack(story))];
+    cameBack(story);
+    assert.deepEqual(pauses, [1000, 2000]);
+    assert.deepEqual(denied(story), [['2.0.0', 'APP_KILLED']]);
+    assert.match(story.context.lastError?.message ?? '', /given up after 3 tries; `self-update retry 2\.0\.0`/);
+    assert.deepEqual([story.name, story.context.current?.version, story.timers], ['running', '1.0.0', []]);
+  });
+
+  it('an operator named it: his hold stands while it is tried, and falls when it is given up', () => {
+    const story = running({ policy: { strategy: 'download-then-kill', maxAttempts: 2 } });
+    const install = [
+      { type: 'installRequested', tag: 'v2.0.0', file: null } as const,
+      facts.found('2.0.0'),
+      facts.installed('2.0.0'),
+      facts.allowed(),
+      facts.switchStarted('2.0.0'),
+      facts.stopped(),
+      facts.switched(tree('2.0.0')),
+      facts.started('2.0.0'),
+    ];
+    cameBack(install.reduce((told, fact) => told.when(fact), story));
+    assert.equal(story.context.hold?.version, '2.0.0');
+    retried(story);
+    cameBack(story);
+    assert.deepEqual([story.context.hold, denied(story)], [null, [['2.0.0', 'APP_KILLED']]]);
+  });
+
+  it('gives way to a newer release at once', () => {
+    const story = cameBack(started()).when(facts.found('3.0.0'), null);
+    assert.equal(story.context.candidate?.release.version, '3.0.0');
+  });
+
+  it('runs on where nothing else is there, or the operator rolls back', () => {
+    const story = running({ policy: { strategy: 'download-then-kill', rollback: 'manual' } });
+    const update = [facts.found('2.0.0'), facts.installed('2.0.0'), facts.allowed(), facts.switchStarted('2.0.0'), facts.stopped()];
+    update
+      .reduce((told, fact) => told.when(fact), story)
+      .when(facts.switched(tree('2.0.0')))
+      .when(facts.started('2.0.0'))
+      .when(killed());
+    assert.deepEqual([story.name, story.context.current?.version, denied(story)], ['running', '2.0.0', []]);
+  });
+});
+
 describe('trees that vanished', () => {
   it('are told once, and give way to the next that is there', () => {
     const story = lostBoth();

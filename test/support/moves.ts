@@ -7,7 +7,7 @@ import { begin, evolve, type State } from '../../src/runtime/fold.ts';
 import { facts, policy, tree, world } from './machine.ts';
 
 const VERSIONS = ['0.9.0', '1.0.0', '1.1.0', '2.0.0', '3.0.0'] as const;
-const CODES = ['NETWORK_FAILED', 'NO_SPACE', 'ARCHIVE_REFUSED', 'APP_EXITED', 'UNHEALTHY'] as const;
+const CODES = ['NETWORK_FAILED', 'NO_SPACE', 'ARCHIVE_REFUSED', 'APP_EXITED', 'APP_KILLED', 'UNHEALTHY'] as const;
 
 /** `effect` is the id that the fact resolves. */
 export type Move = { fact: Fact; effect: string | null };

@@ -206,6 +206,7 @@ export function parseExit(line: string): RecordedExit | null {
   const match = /^(\d+) (-?\d+) (\d+) (.+)$/.exec(line);
   if (!match?.[4]) return null;
   const [uptimeSeconds = 0, code = 0, number = 0] = match.slice(1, 4).map(Number);
-  const signal = Object.entries(os.constants.signals).find(([, value]) => value === number)?.[0] ?? null;
+  // Those of real time have no name here.
+  const signal = Object.entries(os.constants.signals).find(([, value]) => value === number)?.[0] ?? `signal ${number}`;
   return { exitCode: code >= 0 ? code : null, signal: code >= 0 ? null : signal, tree: match[4], uptimeSeconds };
 }
