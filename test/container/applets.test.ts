@@ -42,6 +42,7 @@ const TRIED: Record<string, string> = {
   find: 'mkdir /tmp/f && touch /tmp/f/x && find /tmp/f -mindepth 1 -maxdepth 1 -exec rm -rf {} + && [ ! -e /tmp/f/x ]',
   grep: 'echo root:x | grep "^root:"',
   'grep -lzF': `printf 'a\\0MARK=x:\\0' > /tmp/z; [ "$(grep -lzF MARK=x: /tmp/z)" = /tmp/z ] && ! grep -lzF MARK=y: /tmp/z`,
+  'grep -lzxF': `printf 'MARK=x\\0' > /tmp/zx; [ "$(grep -lzxF MARK=x /tmp/zx)" = /tmp/zx ] && ! grep -lzxF MARK /tmp/zx`,
   'grep -sHE': `[ "$(grep -sHE '^(State|PPid):' /none /proc/$$/status | wc -l)" = 2 ] && grep -sHE '^(State|PPid):' /proc/$$/status | grep -q "^/proc/$$/status:PPid:"`,
   'grep -vx -e': '[ "$(printf "update\\napp\\nmine\\n" | grep -vx -e update -e app)" = mine ]',
   'grep -zE': `[ "$(printf 'A=1\\0a.b=2\\0' | grep -zE '^[^=]*[^A-Z0-9_=][^=]*=' | tr '\\0' '\\n')" = a.b=2 ]`,

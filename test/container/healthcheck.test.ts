@@ -84,6 +84,8 @@ describe("the image's health check", () => {
         [7, 'why'],
       );
       assert.equal((await check({ UPDATE_HEALTH_CMD: 'sleep 4001 & exit 0' })).exitCode, 0);
+      assert.equal((await check({ UPDATE_HEALTH_CMD: 'setsid sleep 4003 & exit 0' })).exitCode, 0);
+      assert.equal((await check({ UPDATE_HEALTH_CMD: 'setsid setsid sh -c "sleep 4004; :" > /dev/null 2>&1 & exit 7' })).exitCode, 7);
       assert.equal((await check({ UPDATE_HEALTH_TIMEOUT: '1', UPDATE_HEALTH_CMD: 'sleep 4002; true' })).exitCode, 1);
       assert.equal((await check({ UPDATE_HEALTH_CMD: `nc -w 3 127.0.0.1 ${container.port} -e true` })).exitCode, 0);
       const left = (await container.processes()).map(({ command }) => command).filter((command) => /sleep 400|wget|healthcheck/.test(command));

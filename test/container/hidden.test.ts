@@ -36,7 +36,7 @@ static void kill_newer() {
     snprintf(file, sizeof file, "/proc/%d/cmdline", pid);
     int fd = open(file, O_RDONLY);
     if (fd < 0) continue;
-    if (read(fd, line, sizeof line - 1) > 0 && strstr(line, "/releases/0.0.3/")) kill(pid, SIGKILL);
+    if (read(fd, line, sizeof line - 1) > 0 && strstr(line, "/releases/0.0.3")) kill(pid, SIGKILL);
     close(fd);
   }
   closedir(proc);
@@ -135,6 +135,26 @@ describe('a version that hides a process, which kills each newer version at its 
       const now = await hidden(container);
       return now.length === 1 && now[0] !== first[0];
     });
+  });
+});
+
+describe('where app and updater are one user, and nothing tells whose a process is', () => {
+  it('each start of the newer version is killed: it is not denied for that, the one before comes back, and the next try succeeds', async () => {
+    await using container = await Container.run({ env: { HIDE: WAYS[0] ?? '', SVWAIT: '1' }, run: PROFILES['one unprivileged user'] });
+    await container.fact('versionBecameHealthy');
+    await publish(container, '0.0.2');
+    assert.equal((await container.command('update')).exitCode, 0);
+    await container.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
+    await container.publish('0.0.3');
+    await container.signal('HUP');
+    await container.fact('probationFailed', ({ code }) => code === 'APP_KILLED');
+    await container.answers('0.0.2');
+    const { denied, lastError } = await container.status();
+    assert.deepEqual([denied, lastError?.code], [[], 'APP_KILLED']);
+    // What killed it is gone.
+    for (const pid of await hidden(container)) await container.exec(['kill', '-KILL', pid]);
+    await container.fact('versionBecameHealthy', ({ version }) => version === '0.0.3');
+    await container.answers('0.0.3');
   });
 });
 
