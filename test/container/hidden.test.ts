@@ -166,16 +166,17 @@ describe("processes of the app's user that are not the app's", () => {
     await docker(['rmi', '--force', IMAGE], { reject: false });
   });
 
-  it('outlive updates, restarts and ends of the app: of another service, and of docker exec', async () => {
+  it('outlive updates, restarts and ends of the app: of another service, of docker exec, and of another container', async () => {
     await using container = await Container.run({ image: IMAGE });
     await container.fact('versionBecameHealthy');
     await docker(['exec', '--detach', '--user', '1000:1000', container.name, 'sh', '-c', 'sleep 7003 & sleep 7004; :']);
-    const others = async () =>
-      (await container.processes())
-        .map(({ command }) => command)
-        .filter((command) => /^sleep 700\d$/.test(command))
-        .sort();
-    const all = ['sleep 7001', 'sleep 7002', 'sleep 7003', 'sleep 7004'];
+    // PID 1 of the first container is the parent of the other one's orphans.
+    const sidecar = `${container.name}-sidecar`;
+    const joined = ['--pid', `container:${container.name}`, '--user', '1000:1000', '--entrypoint', '/bin/sh', IMAGES.product];
+    await docker(['run', '--detach', '--rm', '--name', sidecar, ...joined, '-c', '(sleep 7005 &); sleep 7006; :']);
+    const script = "for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $file && echo; done 2> /dev/null";
+    const others = async () => [...(await container.exec(['sh', '-c', script])).stdout.matchAll(/^sleep 700\d/gm)].map(([line]) => line).sort();
+    const all = ['sleep 7001', 'sleep 7002', 'sleep 7003', 'sleep 7004', 'sleep 7005', 'sleep 7006'];
     await container.until('all are there', async () => (await others()).length === all.length);
     await container.publish('0.0.2');
     assert.equal((await container.command('update')).exitCode, 0);
@@ -184,5 +185,6 @@ describe("processes of the app's user that are not the app's", () => {
     await container.ask('/exit/3');
     await container.answers('0.0.2');
     assert.deepEqual(await others(), all);
+    await docker(['rm', '--force', sidecar], { reject: false });
   });
 });
