@@ -13,7 +13,18 @@ import { Fault, isErrno, toFault } from '../../support/fault.ts';
 import { openOwnForReading, openOwnForWriting, readOwn, writeOwn } from '../../support/own.ts';
 import type { AppCommand } from '../entry-point.ts';
 import { loadExeca } from '../packages.ts';
-import { groupMembers, holdersOf, isAlive, MARKER, markedProcesses, type ProcessInfo, processInfo, processSpace, sendSignal } from './process-table.ts';
+import {
+  groupMembers,
+  holdersOf,
+  isAlive,
+  MARKER,
+  markedProcesses,
+  type ProcessInfo,
+  processInfo,
+  processSpace,
+  sendSignal,
+  withDescendants,
+} from './process-table.ts';
 import type { Exit, StopRequest, Supervisor } from './supervisor.ts';
 import { Telling } from './telling.ts';
 
@@ -95,16 +106,22 @@ export class EmbeddedSupervisor implements Supervisor {
     this.#watch?.abort();
     this.#watch = null;
     const found = this.#find();
-    const telling = new Telling({ signalName, waitMs }, found?.pid ?? null, this.#remaining(found));
+    // What bears no sign is known by its parents as long as they live.
+    const first = withDescendants(this.#remaining(found));
+    const telling = new Telling(
+      { signalName, waitMs },
+      found?.pid ?? null,
+      first.map(({ pid }) => pid),
+    );
     // The leader only: see telling.ts.
     if (found) telling.tell(found.pid);
-    if (await this.#gone(found, waitMs, telling)) return this.#forget(false);
-    for (const pid of this.#remaining(found)) sendSignal(pid, 'SIGKILL');
+    if (await this.#gone(found, first, waitMs, telling)) return this.#forget(false);
+    for (const pid of this.#remaining(found, first)) sendSignal(pid, 'SIGKILL');
     if (found) sendSignal(-found.pid, 'SIGKILL');
-    if (!(await this.#gone(found, KILL_WAIT_MS))) {
+    if (!(await this.#gone(found, first, KILL_WAIT_MS))) {
       throw new Fault(
         'APP_NOT_STOPPED',
-        `the app (pid ${this.#remaining(found).join(', ')}) is still there after SIGKILL: it hangs in the kernel, most likely on a disk or network mount`,
+        `the app (pid ${this.#remaining(found, first).join(', ')}) is still there after SIGKILL: it hangs in the kernel, most likely on a disk or network mount`,
       );
     }
     return this.#forget(true);
@@ -310,17 +327,19 @@ export class EmbeddedSupervisor implements Supervisor {
     return path.join(this.#options.directory, 'app.log');
   }
 
-  #remaining(found: Running | null): number[] {
-    return [...new Set([...this.#processes().map(({ pid }) => pid), ...(found ? groupMembers(found.pid) : [])])];
+  /** `first`: what was there when the stop began. */
+  #remaining(found: Running | null, first: readonly ProcessInfo[] = []): number[] {
+    const left = first.filter(({ pid, startTime }) => isAlive(pid, startTime));
+    return [...new Set([...[...this.#processes(), ...left].map(({ pid }) => pid), ...(found ? groupMembers(found.pid) : [])])];
   }
 
-  /** True once neither the group nor any marked process is left. `telling`: who is told to stop meanwhile. */
-  async #gone(found: Running | null, waitMs: number, telling: Telling | null = null): Promise<boolean> {
+  /** True once nothing of the group, of `first`, or that bears a sign is left. `telling`: who is told to stop meanwhile. */
+  async #gone(found: Running | null, first: readonly ProcessInfo[], waitMs: number, telling: Telling | null = null): Promise<boolean> {
     const deadline = performance.now() + waitMs;
     for (;;) {
       const leaderLives = found !== null && isAlive(found.pid, found.startTime);
       if (!leaderLives || telling?.mustLook(leaderLives)) {
-        const remaining = this.#remaining(found);
+        const remaining = this.#remaining(found, first);
         if (remaining.length === 0) return true;
         await telling?.tellRest(remaining);
       }

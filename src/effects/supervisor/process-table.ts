@@ -113,6 +113,24 @@ export function groupMembers(groupId: number): number[] {
   });
 }
 
+/** These processes and all that descend from them now: once a parent has ended, nobody knows whose child it was. */
+export function withDescendants(pids: readonly number[]): ProcessInfo[] {
+  const children = Map.groupBy(
+    liveProcesses().flatMap((pid) => processInfo(pid) ?? []),
+    ({ parentId }) => parentId,
+  );
+  const found = pids.flatMap((pid) => processInfo(pid) ?? []);
+  // Grows while it is walked. A table that is read piece by piece may show a circle.
+  const known = new Set(found.map(({ pid }) => pid));
+  for (const { pid } of found) {
+    for (const child of children.get(pid) ?? []) {
+      if (!known.has(child.pid)) found.push(child);
+      known.add(child.pid);
+    }
+  }
+  return found.filter(({ isZombie }) => !isZombie);
+}
+
 const SHELLS = new Set(['sh', 'ash', 'bash', 'dash', 'ksh', 'mksh', 'zsh', 'busybox']);
 
 /** Whether a process is a shell, by what it was started as: for a script, its interpreter. */

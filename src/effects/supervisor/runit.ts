@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../support/fault.ts';
 import { writeOwn } from '../../support/own.ts';
 import { appProcesses, appsShareInput, appUser, CONTAINER_DIR, mayHaveProcesses, readOr } from './container.ts';
-import { groupMembers, isAlive, processInfo, sendSignal } from './process-table.ts';
+import { groupMembers, isAlive, type ProcessInfo, processInfo, sendSignal, withDescendants } from './process-table.ts';
 import { RunitService, writeToFifo } from './runit-service.ts';
 import type { Exit, StopRequest, Supervisor } from './supervisor.ts';
 import { Telling } from './telling.ts';
@@ -94,16 +94,20 @@ export class RunitSupervisor implements Supervisor {
     if (this.#started() === null && !existsSync(file('gate')) && group === null) return { killed: false };
     // Any other word than `d` would start an app that is down.
     const word = this.#started() === null ? 'd' : (CONTROL[signalName] ?? 'o');
-    const telling = new Telling({ signalName, waitMs }, group, group === null ? [] : groupMembers(group), appsShareInput);
+    const members = group === null ? [] : groupMembers(group);
+    // Children under another user, in sessions of their own, are known by their parents as long as these live.
+    const first = withDescendants(members);
+    const telling = new Telling({ signalName, waitMs }, group, members, appsShareInput);
     const supervised = this.#service.control(word);
     // The leader only: see telling.ts.
     if (group !== null && supervised && word !== 'o') telling.toldByOthers(group);
     else if (group !== null) telling.tell(group);
-    if (await this.#gone(group, waitMs, telling)) return { killed: false };
+    if (await this.#gone(group, first, waitMs, telling)) return { killed: false };
     // Not by runsv's own `k`: read after the app's death, it makes runsv forget the finish script, and say "finish" for ever.
     if (group !== null) sendSignal(-group, 'SIGKILL');
+    for (const { pid } of stillAlive(first)) sendSignal(pid, 'SIGKILL');
     await appProcesses('KILL');
-    if (await this.#gone(group, KILL_WAIT_MS)) return { killed: true };
+    if (await this.#gone(group, first, KILL_WAIT_MS)) return { killed: true };
     throw new Fault('APP_NOT_STOPPED', 'the app is still there after SIGKILL: it hangs in the kernel, most likely on a disk or network mount');
   }
 
@@ -154,8 +158,11 @@ export class RunitSupervisor implements Supervisor {
     writeToFifo(file('gate.fifo'), 'open\n');
   }
 
-  /** True once runsv says down, and neither the group nor anybody who left it lives. `telling`: who is told to stop meanwhile. */
-  async #gone(group: number | null, waitMs: number, telling: Telling | null = null): Promise<boolean> {
+  /**
+   * True once runsv says down, and neither the group nor anybody who left it lives. `first`: what was there when the stop began. `telling`:
+   * who is told to stop meanwhile.
+   */
+  async #gone(group: number | null, first: readonly ProcessInfo[], waitMs: number, telling: Telling | null = null): Promise<boolean> {
     const deadline = performance.now() + waitMs;
     const leader = group === null ? null : processInfo(group);
     let straysTold = telling === null;
@@ -166,12 +173,13 @@ export class RunitSupervisor implements Supervisor {
       const isDown = !leaderLives && (status === null || (status.state === 'down' && status.wanted === 'down'));
       const members = group !== null && (isDown || telling?.mustLook(leaderLives)) ? groupMembers(group) : [];
       if (members.length > 0) await telling?.tellRest(members);
-      else if (isDown && (await this.#strays()).length === 0) {
+      else if (isDown && stillAlive(first).length === 0 && (await this.#strays()).length === 0) {
         // The number may be somebody else's from now on.
         rmSync(file('app.group'), { force: true });
         return true;
       } else if (isDown && !straysTold && telling !== null) {
-        await appProcesses(telling.signalName);
+        const told = await appProcesses(telling.signalName);
+        for (const { pid } of stillAlive(first)) if (!told.includes(pid)) telling.tell(pid);
         straysTold = true;
       }
       if (performance.now() >= deadline) return false;
@@ -185,6 +193,10 @@ export class RunitSupervisor implements Supervisor {
     if (user !== null && !mayHaveProcesses(user.uid, recordedGroup())) return [];
     return appProcesses();
   }
+}
+
+function stillAlive(processes: readonly ProcessInfo[]): ProcessInfo[] {
+  return processes.filter(({ pid, startTime }) => isAlive(pid, startTime));
 }
 
 /** As app/run noted it: also the number of the app's session. 0 for none. */

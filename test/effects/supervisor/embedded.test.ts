@@ -108,6 +108,13 @@ describe('an app that overwrites its environment', { skip: missing('perl') }, ()
     assert.notEqual(running()[0], old);
   });
 
+  it('is ended with a child that bears no sign at all, in a session of its own', async () => {
+    const hidden = `if (!fork) { setsid(); POSIX::close($_) for 3 .. 64; ${WIPES}${NOTES}${STAYS} }`;
+    await leftBehind(command(`use POSIX 'setsid'; ${hidden}${NOTES}${STAYS}`), 2);
+    await supervisor().stop(STOP);
+    assert.deepEqual(running(), []);
+  });
+
   it('is found by its group when it also closed what it inherited, and its leader has ended', async () => {
     // The leader ends; what it forked stays in its group, without the descriptor.
     await leftBehind(command(`use POSIX; POSIX::close(19); exit if fork; ${WIPES}${NOTES}${STAYS}`));
