@@ -58,8 +58,8 @@ stop_app() {
 # Daemons that left the group are told and waited for as well. False when there are some after the deadline.
 end_strays() {
   name_signal
-  [ -n "$(signal_strays "$signal")" ] || return 0
-  while [ -n "$(signal_strays '')" ]; do
+  strays=$(signal_strays "$signal") && [ -z "$strays" ] && return 0
+  until strays=$(signal_strays '') && [ -z "$strays" ]; do
     clock
     [ "$now" -lt "$deadline" ] || return 1
     sleep 0.05

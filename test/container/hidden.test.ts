@@ -49,7 +49,8 @@ int main(int argc, char **argv) {
     for (int number = 1; number < 65; number++) signal(number, SIG_IGN);
     signal(SIGCHLD, SIG_IGN);
     if (how == "without its first thread") { pthread_t other; pthread_create(&other, nullptr, lurk, nullptr); pthread_exit(nullptr); }
-    if (how == "always in another pid") for (int hop = 1;; hop++) { if (fork() > 0) _exit(0); if (hop % 300 == 0) kill_newer(); }
+    if (how == "many at once, each always in another pid") for (int i = 0; i < 3; i++) fork();
+    if (how.find("always in another pid") != std::string::npos) for (int hop = 1;; hop++) { if (fork() > 0) _exit(0); if (hop % 300 == 0) kill_newer(); }
     if (how == "in twos that replace each other")
       for (;;) if (fork() == 0) { pid_t parent = getppid(); setsid(); while (getppid() == parent) { kill_newer(); usleep(200); } } else { int status; signal(SIGCHLD, SIG_DFL); wait(&status); }
     lurk(nullptr);
@@ -75,7 +76,14 @@ int main(int argc, char **argv) {
   return 1;
 }
 `;
-const WAYS = ['behind a parent that ended', 'as a sister of the app', 'without its first thread', 'in twos that replace each other', 'always in another pid'];
+const WAYS = [
+  'behind a parent that ended',
+  'as a sister of the app',
+  'without its first thread',
+  'in twos that replace each other',
+  'always in another pid',
+  'many at once, each always in another pid',
+];
 const IMAGE = 'self-update-test:same-user';
 /** A service that runs as the app's user, and leaves a process to PID 1. */
 const SERVICE = `#!/bin/sh\nchpst -u :1000:1000 sh -c 'sleep 7001 & :'\nexec chpst -u :1000:1000 sleep 7002\n`;

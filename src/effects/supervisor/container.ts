@@ -78,13 +78,13 @@ export async function isLoopElsewhere(stateDir: string): Promise<boolean> {
   return /unable to lock.*temporary failure/.test(stderr);
 }
 
-/** Processes of the app, wherever they went; each gets `signal`, if one is named. KILL is sent until none is left. */
-export async function appProcesses(signal: string | null = null): Promise<number[]> {
+/** Processes of the app, wherever they went; each gets `signal`, if one is named. KILL is sent until none is left. Null where nobody could look. */
+export async function appProcesses(signal: string | null = null): Promise<number[] | null> {
   const args = [CONTAINER_DIR, path.join(CONTAINER_DIR, 'app.lock'), ...(signal === null ? [] : [signal])];
   // Where all is one user, the app may read the environment of what we start, and may stop it: so that is empty, and has its time.
   const env = { PATH: process.env['PATH'] ?? '' };
   const { execa } = await loadExeca();
-  const { stdout } = await execa(APP_PROCESSES, args, {
+  const { stdout, exitCode } = await execa(APP_PROCESSES, args, {
     reject: false,
     stdin: 'ignore',
     stderr: 'ignore',
@@ -93,7 +93,7 @@ export async function appProcesses(signal: string | null = null): Promise<number
     timeout: LOOK_TIMEOUT_MS,
     maxBuffer: MAX_OUTPUT_BYTES,
   });
-  return [...new Set((stdout ?? '').split('\n').filter(Boolean).map(Number))];
+  return exitCode === 0 ? [...new Set(stdout.split('\n').filter(Boolean).map(Number))] : null;
 }
 
 /** Whether two processes of the app have one standard input; null if that can't be seen. Only their own user may look. */

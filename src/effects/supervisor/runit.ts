@@ -173,13 +173,13 @@ export class RunitSupervisor implements Supervisor {
       const isDown = !leaderLives && (status === null || (status.state === 'down' && status.wanted === 'down'));
       const members = group !== null && (isDown || telling?.mustLook(leaderLives)) ? groupMembers(group) : [];
       if (members.length > 0) await telling?.tellRest(members);
-      else if (isDown && stillAlive(first).length === 0 && (await this.#strays()).length === 0) {
+      else if (isDown && stillAlive(first).length === 0 && (await this.#isRestGone())) {
         // The number may be somebody else's from now on.
         rmSync(file('app.group'), { force: true });
         return true;
       } else if (isDown && !straysTold && telling !== null) {
         const told = await appProcesses(telling.signalName);
-        for (const { pid } of stillAlive(first)) if (!told.includes(pid)) telling.tell(pid);
+        for (const { pid } of stillAlive(first)) if (!told?.includes(pid)) telling.tell(pid);
         straysTold = true;
       }
       if (performance.now() >= deadline) return false;
@@ -187,11 +187,11 @@ export class RunitSupervisor implements Supervisor {
     }
   }
 
-  /** Processes that left the group. Most apps have a user of their own, and then one glance tells that none is left. */
-  async #strays(): Promise<number[]> {
+  /** Whether nobody is left who left the group. Most apps have a user of their own, and then one glance tells. Where nobody can look, it is not known. */
+  async #isRestGone(): Promise<boolean> {
     const user = appUser();
-    if (user !== null && !mayHaveProcesses(user.uid, recordedGroup())) return [];
-    return appProcesses();
+    if (user !== null && !mayHaveProcesses(user.uid, recordedGroup())) return true;
+    return (await appProcesses())?.length === 0;
   }
 }
 
