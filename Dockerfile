@@ -4,7 +4,12 @@
 #   docker build -t my-app --build-arg APP=path/to/tree --build-arg VERSION=v1.2.3 .
 #   docker build -t my-app --target debian .                   # on Debian, with apt-get
 
-FROM node:24-bookworm-slim AS program
+# By tag, so that a machine with these images and no registry can build. The release is built from their digests in scripts/base-images.lock,
+# which CI renews; so can you: docker build $(sed 's/^/--build-arg /' scripts/base-images.lock) .
+ARG NODE_IMAGE=node:24-bookworm-slim
+ARG DEBIAN_IMAGE=debian:bookworm-slim
+
+FROM ${NODE_IMAGE} AS program
 WORKDIR /src
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
@@ -14,7 +19,7 @@ COPY src src
 COPY bin bin
 RUN npm run build
 
-FROM debian:bookworm-slim AS parts
+FROM ${DEBIAN_IMAGE} AS parts
 RUN apt-get update \
  && apt-get install -y --no-install-recommends binutils busybox-static ca-certificates runit tini tzdata \
  && rm -rf /var/lib/apt/lists/*
@@ -33,7 +38,7 @@ ARG CREATED=
 COPY ${APP}/ /parts/app/
 RUN /parts/docker/bake "$VERSION" "$GH_USER" "$GH_REPO" "$CREATED"
 
-FROM debian:bookworm-slim AS debian
+FROM ${DEBIAN_IMAGE} AS debian
 COPY --from=parts /layer/ /
 COPY --from=parts /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 ARG VERSION=0.0.0

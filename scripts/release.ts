@@ -1,18 +1,23 @@
 /**
- * Makes a release in dist/release: the sample app's archives, a bill of material, checksums.txt and its signature. With --image NAME also the image.
- * With --publish everything goes out: the files to GitHub by `gh`, the image, for both architectures, to its registry by buildx.
+ * Makes a release in dist/release: the sample app's archives, a bill of material, checksums.txt and its signature. With --image NAME also the
+ * image, by `docker build .` as anybody makes it. Signed with MINISIGN_KEY (see scripts/sign-release), or with a key that is made for this run
+ * alone, whose public half lies beside the files: good for looking. Nothing is published.
  *
- * MINISIGN_KEY holds the secret key (unencrypted, as `minisign -G -W` makes it). Without it a key is made for this run alone, and
- * its public half lies beside the files: good for looking, not for publishing.
+ * The workflow does it in steps, none of which has the signing key:
+ *   --step files              everything but the signature
+ *   --step images --image N   both images for both architectures, from base images by digest, pushed; their digests go into image.txt
+ *   --step draft              all of it to GitHub by `gh`, as a draft, which nobody follows
+ * What is signed then is checksums.txt; the draft is published with its signature.
  */
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cp, mkdir } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { execa } from 'execa';
 import { create } from 'tar';
+import { readPinnedSettings } from './pin-base-images.ts';
 
 const ROOT = path.join(import.meta.dirname, '..');
 const OUT = path.join(ROOT, 'dist', 'release');
@@ -21,6 +26,8 @@ const APP = path.join(ROOT, 'examples', 'app');
 const ARCHITECTURES = ['amd64', 'arm64'] as const;
 /** Fixed, so that the same sources make the same bytes. */
 const MTIME = new Date('2026-01-01T00:00:00Z');
+/** The stages of the Dockerfile that are images, by what their tag ends with. */
+const VARIANTS = { '': [], '-debian': ['--target', 'debian'] } as const;
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
@@ -54,68 +61,101 @@ async function bill(): Promise<string> {
   return name;
 }
 
-/** goreleaser's form: `<sha256>  <name>` a line. */
-function writeChecksums(names: readonly string[]): void {
-  const lines = names.map(
-    (name) =>
-      `${createHash('sha256')
-        .update(readFileSync(path.join(OUT, name)))
-        .digest('hex')}  ${name}\n`,
-  );
+/** goreleaser's form: `<sha256>  <name>` a line, of every file that is published. */
+function writeChecksums(): void {
+  const lines = published().map((name) => {
+    const sum = createHash('sha256').update(readFileSync(path.join(OUT, name)));
+    return `${sum.digest('hex')}  ${name}\n`;
+  });
   writeFileSync(path.join(OUT, 'checksums.txt'), lines.join(''));
 }
 
-/** Signs checksums.txt; the trusted comment binds it to this project and tag. */
+function published(): string[] {
+  return readdirSync(OUT)
+    .filter((name) => !name.startsWith('checksums.txt') && !name.endsWith('.pub'))
+    .sort();
+}
+
+async function makeFiles(tag: string): Promise<void> {
+  rmSync(OUT, { recursive: true, force: true });
+  await mkdir(OUT, { recursive: true });
+  await archives(tag.slice(1));
+  await bill();
+  writeChecksums();
+}
+
 async function sign(tag: string): Promise<void> {
   const keys = mkdtempSync(path.join(os.tmpdir(), 'release-key-'));
   const secret = path.join(keys, 'secret.key');
-  const given = process.env['MINISIGN_KEY'];
   try {
-    if (given) writeFileSync(secret, `${given.trim()}\n`, { mode: 0o600 });
-    else {
+    let key = process.env['MINISIGN_KEY'];
+    if (!key) {
       await execa('minisign', ['-G', '-W', '-f', '-s', secret, '-p', path.join(OUT, 'made-for-this-run.pub')]);
       say('MINISIGN_KEY is not set: signed with a key that was made for this run alone');
+      key = readFileSync(secret, 'utf8').trim();
     }
-    const file = path.join(OUT, 'checksums.txt');
-    await execa('minisign', ['-S', '-s', secret, '-m', file, '-t', `file:checksums.txt tag:${tag} self-updating-container`]);
+    await execa(path.join(ROOT, 'scripts', 'sign-release'), [tag], { env: { MINISIGN_KEY: key } });
   } finally {
     rmSync(keys, { recursive: true, force: true });
   }
 }
 
-function imageArguments(image: string, tag: string): string[] {
+function imageSettings(tag: string): string[] {
   const created = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
   // Bound to this repository: the one image then serves everybody else's as well, without our sample app.
   const [owner = '', repository = ''] = (process.env['GITHUB_REPOSITORY'] ?? '').split('/');
   const bound = owner === '' ? [] : [`GH_USER=${owner}`, `GH_REPO=${repository}`];
-  const settings = [`VERSION=${tag}`, `CREATED=${created}`, ...bound].flatMap((setting) => ['--build-arg', setting]);
-  return [...settings, '--tag', `${image}:${tag}`, ROOT];
+  return [`VERSION=${tag}`, `CREATED=${created}`, ...bound];
+}
+
+const asArguments = (settings: readonly string[]): string[] => settings.flatMap((setting) => ['--build-arg', setting]);
+const LOUD = { stdio: 'inherit', cwd: OUT } as const;
+
+/** The digests are among the files whose sums are signed: so are the images by them. */
+async function pushImages(image: string, tag: string): Promise<void> {
+  const metadata = path.join(mkdtempSync(path.join(os.tmpdir(), 'release-image-')), 'metadata.json');
+  const platforms = ARCHITECTURES.map((name) => `linux/${name}`).join(',');
+  const settings = asArguments([...imageSettings(tag), ...readPinnedSettings()]);
+  const lines: string[] = [];
+  for (const [suffix, target] of Object.entries(VARIANTS)) {
+    const name = `${image}:${tag}${suffix}`;
+    const output = ['--platform', platforms, '--push', '--metadata-file', metadata, '--tag', name];
+    await execa('docker', ['buildx', 'build', ...output, ...target, ...settings, ROOT], LOUD);
+    const { 'containerimage.digest': digest } = JSON.parse(readFileSync(metadata, 'utf8')) as { 'containerimage.digest'?: string };
+    if (!/^sha256:[0-9a-f]{64}$/.test(digest ?? '')) throw new Error(`buildx told no digest of what it pushed as ${name}: ${digest}`);
+    lines.push(`${name}@${digest}\n`);
+  }
+  writeFileSync(path.join(OUT, 'image.txt'), lines.join(''));
+  writeChecksums();
+}
+
+/** A draft of an earlier run that failed is replaced; what was published is not. */
+async function draft(tag: string): Promise<void> {
+  const { stdout } = await execa('gh', ['release', 'view', tag, '--json', 'isDraft', '--jq', '.isDraft'], { reject: false });
+  if (stdout === 'true') await execa('gh', ['release', 'delete', tag, '--yes'], LOUD);
+  const kind = tag.includes('-') ? ['--prerelease'] : [];
+  await execa('gh', ['release', 'create', tag, '--draft', '--verify-tag', '--generate-notes', ...kind, ...published(), 'checksums.txt'], LOUD);
 }
 
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({ allowPositionals: true, options: { image: { type: 'string' }, publish: { type: 'boolean' } } });
+  const { values, positionals } = parseArgs({ allowPositionals: true, options: { image: { type: 'string' }, step: { type: 'string' } } });
   const [tag] = positionals;
-  if (tag === undefined || !/^v\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?$/.test(tag)) {
-    process.stderr.write('usage: scripts/release v1.2.3 [--image NAME] [--publish]\n');
+  const { image, step } = values;
+  const isKnown = step === undefined || step === 'files' || step === 'draft' || (step === 'images' && image !== undefined);
+  if (tag === undefined || !/^v\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?$/.test(tag) || !isKnown) {
+    process.stderr.write('usage: scripts/release v1.2.3 [--image NAME] [--step files|images|draft]\n');
     process.exitCode = 2;
     return;
   }
-  const publish = values.publish === true;
-  if (publish && !process.env['MINISIGN_KEY']) throw new Error('MINISIGN_KEY is not set: what is published is signed. Make one with `minisign -G -W`');
-  rmSync(OUT, { recursive: true, force: true });
-  await mkdir(OUT, { recursive: true });
-  const names = [...(await archives(tag.slice(1))), await bill()];
-  writeChecksums(names);
+  if (step === undefined || step === 'files') await makeFiles(tag);
+  if (step === 'images' && image !== undefined) await pushImages(image, tag);
+  if (step === 'draft') await draft(tag);
+  if (step !== undefined) return;
   await sign(tag);
-  const files = [...names, 'checksums.txt', 'checksums.txt.minisig'];
-  say(files.map((name) => `dist/release/${name}`).join('\n'));
-  const loud = { stdio: 'inherit', cwd: OUT } as const;
-  if (publish)
-    await execa('gh', ['release', 'create', tag, '--verify-tag', '--generate-notes', ...(tag.includes('-') ? ['--prerelease'] : []), ...files], loud);
-  if (values.image === undefined) return;
-  const build = publish ? ['buildx', 'build', '--platform', ARCHITECTURES.map((name) => `linux/${name}`).join(','), '--push'] : ['build'];
-  await execa('docker', [...build, ...imageArguments(values.image, tag)], loud);
-  say(`${values.image}:${tag}`);
+  say([...published(), 'checksums.txt', 'checksums.txt.minisig'].map((name) => `dist/release/${name}`).join('\n'));
+  if (image === undefined) return;
+  await execa('docker', ['build', ...asArguments(imageSettings(tag)), '--tag', `${image}:${tag}`, ROOT], LOUD);
+  say(`${image}:${tag}`);
 }
 
 await main();

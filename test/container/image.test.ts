@@ -111,7 +111,7 @@ describe('the scripts', () => {
       .filter((entry) => entry.isFile())
       .map((entry) => path.join(entry.parentPath, entry.name));
     assert.ok(scripts.length >= 9, scripts.join());
-    await execa('shellcheck', [...scripts, path.join(ROOT, 'scripts', 'release')], { cwd: ROOT });
+    await execa('shellcheck', [...scripts, ...['release', 'sign-release'].map((name) => path.join(ROOT, 'scripts', name))], { cwd: ROOT });
   });
 
   it('make the files of a release, the same at every run, with sums that hold and a signature that is refused for other bytes', async () => {

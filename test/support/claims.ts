@@ -22,6 +22,7 @@ export type Claim = { text: string | RegExp; file?: RegExp; how: How; why?: stri
 export const CLAIMS: readonly Claim[] = [
   // Before what would claim it otherwise.
   { text: /^docker run -e GH_USER -e GH_REPO IMAGE$/, how: 'not a command', why: 'a way of speaking in a decision' },
+  { text: /^docker build \$\(sed /, how: 'elsewhere', why: 'pulls by digest; test/deploy/release.test.ts looks at what sed makes of the lock' },
 
   // The command line: every form, in a container.
   { text: /^self-update\b/, how: 'image' },
@@ -54,6 +55,11 @@ export const CLAIMS: readonly Claim[] = [
   { text: 'kubectl apply -f kubernetes.yaml', how: 'elsewhere', why: 'needs a cluster; the file and its probes are tested' },
   { text: 'docker compose up -d', how: 'elsewhere', why: 'needs the Compose plugin; the file is tested' },
   { text: /^- run: gh release create |^gh attestation trusted-root$/, how: 'elsewhere', why: 'needs an account at GitHub' },
+  {
+    text: /^minisign -Vm |^sha256sum --check --ignore-missing |^docker pull "|^gh attestation verify /,
+    how: 'elsewhere',
+    why: 'needs a release and its registry',
+  },
   { text: 'npm audit', how: 'elsewhere', why: 'asks the registry; CI runs it' },
 
   // Text that looks like a command.

@@ -6,6 +6,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symli
 import os from 'node:os';
 import path from 'node:path';
 import { execa } from 'execa';
+import { baseImages } from '../../../scripts/pin-base-images.ts';
 import { docker } from './engine.ts';
 
 const ROOT = path.join(import.meta.dirname, '..', '..', '..');
@@ -13,15 +14,9 @@ const MIRROR = 'http://deb.debian.org/debian';
 /** Where a company's own certificate authority goes, so that npm trusts it in the build as it does here. */
 const EXTRA_CA = '/etc/ssl/certs/extra-ca.pem';
 
-/** Every image that some stage begins with, but for other stages and scratch. */
-export function baseImages(dockerfile: string): string[] {
-  const stages = [...dockerfile.matchAll(/^FROM\s+(\S+)(?:\s+AS\s+(\S+))?/gim)];
-  const own = new Set(['scratch', ...stages.map(([, , name]) => name)]);
-  return [...new Set(stages.flatMap(([, image = '']) => (own.has(image) ? [] : [image])))];
-}
-
 export async function provideBaseImages(say: (text: string) => void): Promise<void> {
-  for (const image of baseImages(readFileSync(path.join(ROOT, 'Dockerfile'), 'utf8'))) {
+  for (const { name, tag } of baseImages(readFileSync(path.join(ROOT, 'Dockerfile'), 'utf8'))) {
+    const image = `${name}:${tag}`;
     if ((await docker(['image', 'inspect', image], { reject: false })).exitCode === 0) continue;
     if ((await docker(['pull', '--quiet', image], { reject: false })).exitCode === 0) continue;
     say(`${image} can't be pulled, and is made here`);
