@@ -28,6 +28,7 @@ import { Fault } from '../support/fault.ts';
 import type { Log } from '../support/log.ts';
 import { redactJson, withoutSecrets } from '../support/redact.ts';
 import { parseMinisignKey } from '../trust/minisign.ts';
+import { withoutSteering } from './environment.ts';
 import { hostPlatform, matchGlob } from './host.ts';
 
 /** How often a busy app is looked at: by a resident updater, and by one that is started for it. The container's loop sees for itself when the file goes. */
@@ -125,11 +126,17 @@ function windowOf({ UPDATE_WINDOW, TZ }: Config): Policy['window'] {
   return { text, timeZone: zoneOf(TZ) ?? Intl.DateTimeFormat().resolvedOptions().timeZone, spans };
 }
 
-/** What the app, its hooks and its checks are given: everything but ours, and never a secret of ours. */
+/** What the app is given: everything but ours, and never a secret of ours. */
 export function appEnvironment(environment: Environment): Record<string, string> {
   return Object.fromEntries(
     Object.entries(environment).filter((entry): entry is [string, string] => entry[1] !== undefined && !entry[0].startsWith('UPDATE_')),
   );
+}
+
+/** What hooks, checks and notification commands are given. They run as our user, which in the container may not be the app's. */
+export function commandEnvironment({ config, environment }: Pick<Parts, 'config' | 'environment'>): Record<string, string> {
+  const given = appEnvironment(environment);
+  return usesRunit(config) && appUser() !== null ? withoutSteering(given) : given;
 }
 
 /** The poll note and the cached answers, in the journal's file but not among its facts. */
@@ -183,7 +190,7 @@ export function appOptionsOf({ config, environment }: Parts, args: readonly stri
 }
 
 export async function createRuntime(parts: Parts, journal: Journal, options: RunOptions): Promise<{ runtime: Runtime; supervisor: Supervisor }> {
-  const { config, places, policy, log, environment } = parts;
+  const { config, places, policy, log } = parts;
   const { note: store, cache } = noteStore(journal, true, config.secrets);
   const note: typeof store = {
     read: store.read,
@@ -193,7 +200,6 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     },
   };
   const { http, github } = createGitHub(parts, cache);
-  const appEnv = appEnvironment(environment);
   const supervisor = createSupervisor(parts, options.appOutput);
   const app = appOptionsOf(parts, options.appArgs);
   const keepAppDown = (down: boolean): void => {
@@ -226,7 +232,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
       timeoutMs: config.UPDATE_HEALTH_TIMEOUT,
       retries: config.UPDATE_HEALTH_RETRIES,
     },
-    environment: appEnv,
+    environment: commandEnvironment(parts),
     busy: busyOptions(config),
     hooks: {
       commands: {

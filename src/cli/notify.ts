@@ -5,7 +5,7 @@ import type { Channel } from '../notify/outbox.ts';
 import type { State } from '../runtime/fold.ts';
 import { restoreFrom } from '../runtime/restore.ts';
 import { Fault } from '../support/fault.ts';
-import { appEnvironment, type Parts, programVersion, readPollNote } from './compose.ts';
+import { commandEnvironment, type Parts, programVersion, readPollNote } from './compose.ts';
 
 const NOTE = 'notices';
 /** How long an updater that has nothing else left to do waits for receivers. */
@@ -32,7 +32,7 @@ export async function createNotifier({ config, places, policy, log, environment 
       if (channel === 'url' && url === null && channels.includes('url')) throw new Fault('NOTIFY_FAILED', 'the file of UPDATE_NOTIFY_URL_FILE is not there');
       if (channel === 'url' && url !== null) await post(url, notice, proxy, `self-update/${programVersion()}`);
       if (channel === 'command' && command !== undefined)
-        await runCommand(command, notice, { environment: appEnvironment(environment), directory: places.root, say: log.info });
+        await runCommand(command, notice, { environment: commandEnvironment({ config, environment }), directory: places.root, say: log.info });
     },
     store: { read: () => journal.readNote(NOTE), write: (text) => journal.writeNote(NOTE, text) },
     readFacts: (after) => journal.read(after),

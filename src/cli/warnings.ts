@@ -7,8 +7,7 @@ import { appUser } from '../effects/supervisor/container.ts';
 import { userId } from '../support/own.ts';
 import { isTooShortToRedact } from '../support/redact.ts';
 import { type Parts, usesRunit } from './compose.ts';
-
-type User = { uid: number; gid: number };
+import { grants, parentsOf, type User } from './rights.ts';
 
 export function standingWarnings({ config, environment }: Pick<Parts, 'config' | 'environment'>): string[] {
   const warnings: string[] = [];
@@ -79,18 +78,4 @@ function canRead(file: string, user: User): boolean {
     // Not there now: said where it is read.
     return false;
   }
-}
-
-function parentsOf(file: string): string[] {
-  const parent = path.dirname(file);
-  return parent === file ? [] : [parent, ...parentsOf(parent)];
-}
-
-/** As the kernel decides: the owner's bits are the owner's only ones. */
-function grants(file: string, { uid, gid }: User, bits: number): boolean {
-  const { uid: owner, gid: group, mode } = statSync(file);
-  if (uid === 0) return true;
-  const shift = owner === uid ? 6 : group === gid ? 3 : 0;
-  // Its owner can change the mode.
-  return owner === uid || ((mode >> shift) & bits) === bits;
 }
