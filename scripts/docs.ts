@@ -16,7 +16,8 @@ Everything is set by environment variables. All problems are reported at once, e
 is 78; nothing is touched then, and in the container the app starts all the same. Seconds may carry a unit (\`90\`, \`5m\`,
 \`1h\`), bytes too (\`500M\`, \`1GiB\`). An empty variable is an unset one.
 
-The app, its hooks and its health command are given the whole environment but \`UPDATE_*\`. The updater's own process keeps the settings below,
+The app is given the whole environment but \`UPDATE_*\`; so are hooks and health commands, in the container without what steers a runtime or the
+loader ([permissions.md](permissions.md#processes)). The updater's own process keeps the settings below,
 \`PATH\`, \`HOME\`, \`TZ\`, \`LANG\`, \`LC_*\`, \`XDG_*\`, the proxies' variables, \`NODE_EXTRA_CA_CERTS\`, \`SSL_CERT_FILE\`, \`SSL_CERT_DIR\` and those of
 terminals and colours, and no others. So \`NODE_OPTIONS\`, \`NODE_DEBUG\`, \`NODE_PATH\`, \`LD_PRELOAD\` or \`OPENSSL_CONF\` act on the app only. Outside of the
 container, where you start Node yourself, Node has read them before any code of this program runs: the updater then starts itself once more
