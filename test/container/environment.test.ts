@@ -4,9 +4,10 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { gunzipSync } from 'node:zlib';
 import { execa } from 'execa';
 import { Container, HARDENED, nativeArchive, PROFILES, type Profile } from '../support/docker/container.ts';
+import { IMAGES } from '../support/docker/images.ts';
+import { derive } from '../support/docker/setup.ts';
 
 /** Each would stop, open or change a Node that it reaches. */
 const FOR_THE_APP: Record<string, string> = {
@@ -117,14 +118,14 @@ describe('a library that the app can change, named by LD_PRELOAD', { concurrency
 #include <stdio.h>
 #include <unistd.h>
 __attribute__((constructor)) static void loaded(void) {
-  char program[200] = "", line[300];
+  char program[200] = "";
   if (readlink("/proc/self/exe", program, sizeof program - 1) < 0) return;
   int file = open("/data/app/loaded", O_WRONLY | O_CREAT | O_APPEND, 0666);
-  if (file >= 0) { write(file, line, snprintf(line, sizeof line, "%d %s\\n", (int)getuid(), program)); close(file); }
+  if (file >= 0) dprintf(file, "%d %s\\n", (int)getuid(), program), close(file);
 }
 `;
-    writeFileSync(path.join(directory, 'x.c'), source);
-    await execa('gcc', ['-shared', '-fPIC', '-o', 'x.so', 'x.c'], { cwd: directory });
+    writeFileSync(path.join(directory, 'x.cpp'), source);
+    await execa('g++', ['-shared', '-fPIC', '-o', 'x.so', 'x.cpp'], { cwd: directory });
   });
   after(() => rmSync(directory, { recursive: true }));
 
@@ -155,6 +156,21 @@ __attribute__((constructor)) static void loaded(void) {
       });
 });
 
+describe('a further service of the operator', () => {
+  it("is started without the loader's variables where it is root's, and gets them where it asks for them", async () => {
+    const service = (name: string, prefix: string): string => `#!/bin/sh\n${prefix} env > /data/${name}\nexec sleep 4000\n`;
+    await derive(IMAGES.app, 'self-update-test:asking', 'COPY . /etc/service/\nRUN rm /etc/service/Dockerfile', {
+      'plain/run': service('plain', ''),
+      'asking/run': service('asking', 'chpst -e /run/self-update/private/app.environment'),
+    });
+    await using container = await Container.run({ image: 'self-update-test:asking', env: { LD_LIBRARY_PATH: '/opt/lib', NODE_ENV: 'production' } });
+    const seen = async (name: string) => (await container.exec(['cat', `/data/${name}`])).stdout;
+    for (const name of ['plain', 'asking']) await container.until(`${name} runs`, async () => /^NODE_ENV=production$/m.test(await seen(name)));
+    assert.doesNotMatch(await seen('plain'), /^LD_/m);
+    assert.match(await seen('asking'), /^LD_LIBRARY_PATH=\/opt\/lib$/m);
+  });
+});
+
 describe("a PATH that begins with the app's directory", () => {
   it('does not have root run what the app put there', async () => {
     const tools = ['xz', 'sync', 'timeout', 'sleep', 'cat', 'date', 'env'];
@@ -165,7 +181,7 @@ describe("a PATH that begins with the app's directory", () => {
       printf '#!/bin/sh\\n/bin/id -u >> /data/app/ran\\nexec /bin/%s "$@"\\n' "$tool" > "$tool" && chmod +x "$tool"; done`;
     const planted = await container.exec(['/bin/sh', '-c', plant], ['--user', '1000:1000', '--env', 'PATH=/bin']);
     assert.equal(planted.exitCode, 0, planted.stderr);
-    const { stdout } = await execa('xz', ['-c'], { input: gunzipSync(await nativeArchive('0.0.2')), encoding: 'buffer' });
+    const { stdout } = await execa('bash', ['-c', 'gunzip | xz'], { input: await nativeArchive('0.0.2'), encoding: 'buffer' });
     container.github.publish('v0.0.2', { 'app.tar.xz': Buffer.from(stdout) });
     await container.signal('HUP');
     await container.answers('0.0.2');
