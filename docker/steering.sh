@@ -25,16 +25,13 @@ steers_program() {
   esac
 }
 
-# Takes away the variables of which the function $1 says so, and adds their names to $dropped, with a | before each.
+# Takes away the variables of which the function $1 says so.
 drop_variables() {
   while IFS= read -r -d '' steering; do
     steering=${steering%%=*}
     # A name that no shell can use is in this shell's environment no more.
     case $steering in '' | [0-9]* | *[!A-Za-z0-9_]*) continue ;; esac
-    if "$1" "$steering"; then
-      unset "$steering"
-      dropped="${dropped-}|$steering"
-    fi
+    ! "$1" "$steering" || unset "$steering"
   done < /proc/self/environ
   unset steering
 }

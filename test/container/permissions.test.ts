@@ -112,6 +112,20 @@ for (const profile of Object.keys(PROFILES) as Profile[])
       });
     }
 
+    it('tells what a hook has: the user of the updater, and no open file of ours', async () => {
+      for (const container of containers) {
+        const said = (await container.logs()).split('\n').filter((line) => /post-update hook: /.test(line));
+        const id = idOf('updater', profile);
+        assert.ok(said[0]?.endsWith(`I am ${id}:${id}`), said.join('\n'));
+        const files = said.flatMap((line) => / -> (\S+)/.exec(line)?.[1] ?? []);
+        assert.ok(files.length >= 3, said.join('\n'));
+        assert.deepEqual(
+          files.filter((file) => OURS.test(file)),
+          [],
+        );
+      }
+    });
+
     it('tells nothing of a path that nobody wrote about, or of a mode that is another (negative control)', async () => {
       const [container = assert.fail()] = containers;
       await container.exec(['sh', '-c', 'touch /run/self-update/private/odd && chmod 666 /run/self-update/private/wake']);
@@ -159,7 +173,7 @@ async function begin(run: string[], env: Record<string, string>): Promise<Contai
       SLEEP: '3600',
       'spring.datasource.url': 'jdbc:x',
       UPDATE_LINKED: 'world server.properties',
-      UPDATE_POST_UPDATE_CMD: 'true',
+      UPDATE_POST_UPDATE_CMD: 'echo "I am $(id -u):$(id -g)"; ls -l /proc/$$/fd',
       UPDATE_HEALTH_CMD: 'true',
       UPDATE_APP_COMMAND: `sh -c 'umask 022; echo x > server.properties; echo x > world/save; exec "$0/app"' "$PWD"`,
     },

@@ -63,7 +63,12 @@ export const CLAIMS: readonly Claim[] = [
   { text: 'npm audit', how: 'elsewhere', why: 'asks the registry; CI runs it' },
 
   // Text that looks like a command.
-  { text: /^\/usr\/lib\/self-update\/bin\/(?:tini|dash|runsvdir|sleep|node) /, file: /permissions/, how: 'not a command', why: 'a process, as ps shows it' },
+  {
+    text: /^\/usr\/lib\/self-update\/(?:tini|bin\/(?:dash|runsvdir|sleep|node)) /,
+    file: /permissions/,
+    how: 'not a command',
+    why: 'a process, as ps shows it',
+  },
   { text: /^kill -?\d$/, how: 'not a command', why: 'names what is survived' },
   { text: /^docker (?:run|stop|top|exec|inspect|logs)$/, how: 'not a command', why: 'names a command of Docker' },
   { text: 'cosign sign-blob', how: 'not a command', why: 'names a command of others' },
