@@ -24,7 +24,7 @@ function table(heading: string): string[][] {
   return rows.slice(1).map((line) =>
     line
       .slice(1, -1)
-      .split(' | ')
+      .split('|')
       .map((cell) => cell.trim()),
   );
 }
@@ -187,7 +187,7 @@ async function begin(run: string[], env: Record<string, string>): Promise<Contai
   process.kill(app, 'SIGKILL');
   await container.until('it was started again', async () => (await container.apps())[0] !== app && (await container.ask()) === '0.0.2');
   if (env['UPDATE_HTTP_ADDR'] === undefined)
-    await container.until('nothing is at work', async () => !(await container.processes()).some(({ command }) => /bin\/node /.test(command)));
+    await container.until('the updater sleeps', async () => (await container.processes()).some(({ command }) => /bin\/sleep \d{3,}$/.test(command)));
   return container;
 }
 
