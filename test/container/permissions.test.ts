@@ -209,7 +209,10 @@ const describePath = ({ name, kind, uid, gid, mode }: Found): string => `${name}
 
 /** Seen from this machine, whose root we are: PID 1 of the container first. */
 async function look(container: Container): Promise<Process[]> {
-  return (await container.processes()).flatMap(({ pid, state, command }) => {
+  const first = await container.inspect<number>('.State.Pid');
+  // Not by their numbers, which begin anew at times.
+  const processes = (await container.processes()).sort((a, b) => Number(b.pid === first) - Number(a.pid === first));
+  return processes.flatMap(({ pid, state, command }) => {
     if (state.startsWith('Z')) return [];
     try {
       const status = readFileSync(`/proc/${pid}/status`, 'utf8');
