@@ -276,7 +276,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
 }
 
 function busyOptions(config: Config): BusyOptions {
-  return { file: config.UPDATE_BUSY_FILE, maxAgeMs: config.UPDATE_BUSY_MAX_AGE };
+  return { file: config.UPDATE_BUSY_FILE, maxAgeMs: config.UPDATE_BUSY_MAX_AGE, owner: usesRunit(config) ? appUser() : null };
 }
 
 export function trustOf(config: Config): TrustOptions {

@@ -1,4 +1,5 @@
-/** The app's busy lock: a file that is there, or on which somebody holds a lock. */
+/** The app's busy lock: a regular file that is there, or on which somebody holds a lock. */
+import { spawnSync } from 'node:child_process';
 import { lstatSync, type Stats } from 'node:fs';
 import { MAX_PROC_BYTES, readBounded } from '../support/bounded.ts';
 import { isErrno } from '../support/fault.ts';
@@ -7,23 +8,54 @@ export type BusyOptions = {
   file: string;
   /** A file older than that was forgotten, unless somebody holds a lock on it; 0: never. */
   maxAgeMs: number;
+  /** The app's user, where that is another one than ours. */
+  owner: { uid: number; gid: number } | null;
 };
 
+type Found = Pick<Stats, 'dev' | 'ino' | 'mtimeMs' | 'ctimeMs'>;
+const LOOK_TIMEOUT_MS = 2000;
+
 /** Since when the app is busy, wall clock; null while it is not. */
-export function busySince({ file, maxAgeMs }: BusyOptions, nowMs: number): number | null {
-  let stats: Stats;
+export function busySince({ file, maxAgeMs, owner }: BusyOptions, nowMs: number): number | null {
+  const found = look(file, owner);
+  if (found === null) return null;
+  // A time of the app's choosing may lie in the future, for ever. The kernel's own (ctime) says when it was set.
+  const touchedAt = Math.min(found.mtimeMs <= nowMs ? found.mtimeMs : found.ctimeMs, nowMs);
+  const isStale = maxAgeMs > 0 && nowMs - touchedAt > maxAgeMs;
+  return isStale && !isLocked(found) ? null : Math.round(touchedAt);
+}
+
+/** Only a regular file says that the app is busy: a directory or a link in its place could stay there for ever. */
+function look(file: string, owner: BusyOptions['owner']): Found | null {
   try {
-    stats = lstatSync(file);
+    const stats = lstatSync(file);
+    return stats.isFile() ? stats : null;
   } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return null;
-    throw error;
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return null;
+    if (owner === null || !isErrno(error, 'EACCES')) throw error;
+    return lookAsApp(file, owner);
   }
-  const isStale = maxAgeMs > 0 && nowMs - stats.mtimeMs > maxAgeMs;
-  return isStale && !isLocked(stats) ? null : Math.min(Math.round(stats.mtimeMs), nowMs);
+}
+
+/** In a directory that the app has closed (chmod 700), and root may not enter. */
+function lookAsApp(file: string, { uid, gid }: NonNullable<BusyOptions['owner']>): Found | null {
+  const env = { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' };
+  const { stdout } = spawnSync('stat', ['-c', '%f %d %i %Y %Z', file], {
+    uid,
+    gid,
+    env,
+    cwd: '/',
+    encoding: 'utf8',
+    timeout: LOOK_TIMEOUT_MS,
+    killSignal: 'SIGKILL',
+  });
+  const [, mode, dev, ino, mtime, ctime] = /^([0-9a-f]+) (\d+) (\d+) (-?\d+) (-?\d+)$/.exec((stdout ?? '').trim()) ?? [];
+  if (mode === undefined || (Number.parseInt(mode, 16) & 0o170000) !== 0o100000) return null;
+  return { dev: Number(dev), ino: Number(ino), mtimeMs: Number(mtime) * 1000, ctimeMs: Number(ctime) * 1000 };
 }
 
 /** Whether any process holds a lock on the file, by flock(2) or fcntl(2). See proc_locks(5); elsewhere than on Linux nobody can tell. */
-function isLocked({ dev, ino }: Stats): boolean {
+function isLocked({ dev, ino }: Found): boolean {
   const major = ((dev >> 8) & 0xfff).toString(16).padStart(2, '0');
   const minor = ((dev & 0xff) | ((dev >> 12) & 0xfff00)).toString(16).padStart(2, '0');
   try {
