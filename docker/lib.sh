@@ -4,6 +4,9 @@
 lib=/usr/lib/self-update
 ours=/run/self-update/private
 dir=${UPDATE_DIR:-/data/self-update}
+# What is ours only we may write, whatever umask the container began with. The app gets that one back.
+given_umask=$(umask)
+umask 022
 # Whatever image this was copied onto, the tools are ours. The app gets the image's own path; the services also runit's tools.
 image_path=${PATH#"$lib/applets:"}
 image_path=${image_path%":$lib/bin"}
@@ -75,3 +78,103 @@ as_app() {
 
 # Sends a signal to processes of the app, wherever they went, and prints their pids; '' only prints them.
 signal_strays() { timeout 2 "$lib/app-processes" "$ours" "$ours/app.lock" "$1"; }
+
+# Root never works in a place that the app can change. Whoever owns a directory, or may write it, can exchange what lies in it, and would have
+# root write where it likes. So root's own place is entered only through directories that root owns, and that nobody else may write, but for a
+# sticky one. They are looked at from / down: what was found so stays so, since only root could change it; then their names are as good as
+# descriptors. docs/container.md, "Root's own place".
+
+# Sets `way`, $1 without links, and `problem`: what keeps root from going along it, and the remedy; empty for nothing. $2, if given: the last
+# part itself may be writable, and is looked at elsewhere.
+look_along() {
+  hops=0
+  look_on "$1" "${2-}"
+}
+
+look_on() {
+  way=
+  problem=
+  rest=$1/
+  spared=${2-}
+  set -- /
+  while [ -n "$rest" ]; do
+    part=${rest%%/*}
+    rest=${rest#*/}
+    case $part in '' | .) continue ;; esac
+    way=$way/$part
+    set -- "$@" "$way"
+  done
+  # One process looks at all of them, in this order. What is not there yet has no line.
+  while read -r uid mode name; do
+    mode=$((0x${mode:-0}))
+    if [ "$uid" != 0 ]; then
+      [ -n "$uid" ] || continue
+      problem="$name belongs to user $uid, who could exchange what root keeps below it: run \`chown 0:0 $name\` as root, here (docker exec) or on the host"
+      return
+    fi
+    # Root's own link in a safe directory is fine, where it leads along such directories itself.
+    if [ $((mode & 0xF000)) = 40960 ]; then
+      hops=$((hops + 1))
+      [ "$hops" -lt 20 ] || { problem="$name is a link that leads in circles: remove it"; return; }
+      target=$(readlink "$name")
+      case $target in /*) ;; *) target=${name%/*}/$target ;; esac
+      look_on "$target${way#"$name"}" "$spared"
+      return
+    fi
+    # In a sticky directory entries are their owners' to move.
+    if [ $((mode & 022)) != 0 ] && [ $((mode & 01000)) = 0 ] && { [ -z "$spared" ] || [ "$name" != "$way" ]; }; then
+      chmod +t "$name" 2> /dev/null && continue
+      problem="other users may write $name, and could exchange what root keeps in it: run \`chmod go-w $name\` as root, on the host if it can't be done here"
+      return
+    fi
+  done << END
+$(stat -c '%u %f %n' "$@" 2> /dev/null)
+END
+}
+
+# What lies in root's own place, as far as root trusts it by name: nobody else's, and no links but its own two. What others may write, as
+# Kubernetes' fsGroup makes it at every mount, is made root's alone again. $way: the place.
+look_inside() {
+  writable=
+  while read -r uid mode name; do
+    mode=$((0x${mode:-0}))
+    if [ "$uid" != 0 ]; then
+      [ -n "$uid" ] || continue
+      problem="$name belongs to user $uid, and root can't trust it: run \`mv $way $way.old\` as root to begin anew, or \`chown -Rh 0:0 $way\` if you do"
+      return
+    fi
+    if [ $((mode & 0xF000)) = 40960 ]; then
+      case $name in "$way/current" | "$way/last-good" | *.tmp) continue ;; esac
+      problem="$name is a link, and root would follow it: run \`rm $name\` as root"
+      return
+    fi
+    [ $((mode & 022)) = 0 ] || writable=1
+  done << END
+$(stat -c '%u %f %n' "$way" "$way"/* "$way"/state/* 2> /dev/null)
+END
+  [ -n "$writable" ] || return 0
+  say "other users may write in $way (a group, by fsGroup, or everybody): it is made root's alone again"
+  # Trees as they were installed, so that they verify. The place itself comes last: a kill before that has all of it done again.
+  chmod -R go-rwx,g-s "$way/state" "$way/inbox" "$way/tmp" 2> /dev/null
+  chmod -R a-w,g-s "$way/releases" 2> /dev/null
+  chmod u+w "$way/releases" 2> /dev/null
+  for name in "$way"/*; do [ -L "$name" ] || [ -d "$name" ] || chmod go-w "$name"; done
+  chmod go-w,g-s "$way" || problem="other users may write $way, and it can't be changed: run \`chmod -R go-w $way\` as root, on the host"
+}
+
+# Whether root may work in UPDATE_DIR, which is made where it is missing. What is wrong goes to $ours/unsafe, where each command finds it.
+secure_place() {
+  case $dir in /*) look_along "$dir" last ;; *) look_along "$PWD/$dir" last ;; esac
+  if [ -z "$problem" ] && [ ! -d "$way" ]; then
+    # Made here, where nobody can have been quicker; on a volume that takes nothing the updater says so itself.
+    if mkdir -p "$way" 2> /dev/null; then look_along "$way" last
+    elif [ -w "${way%/*}/" ]; then problem="$way can't be made: free some space, or use another volume"; fi
+  fi
+  [ -n "$problem" ] || [ ! -d "$way" ] || look_inside
+  if [ -z "$problem" ]; then
+    [ ! -e "$ours/unsafe" ] || rm -f "$ours/unsafe"
+    return 0
+  fi
+  echo "$problem" > "$ours/unsafe"
+  return 1
+}

@@ -47,6 +47,17 @@ await build({
   // CommonJS dependencies ask for Node's own modules by require().
   banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
 });
+// Runs by itself, as the app's user.
+await build({
+  entryPoints: [path.join(ROOT, 'src', 'effects', 'linked-child.ts')],
+  outfile: path.join(DIST, 'linked-child.js'),
+  bundle: true,
+  minify: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node24',
+  external: ['execa'],
+});
 writeFileSync(path.join(DIST, 'dashboard.json'), JSON.stringify(await buildDashboard()));
 await buildSnapshotScript(path.join(DIST, 'snapshot.cjs'), packageJson.version);
 for (const name of readdirSync(DIST).sort())

@@ -3,7 +3,7 @@ import { type Arguments, EXIT, helpText, parseArguments, UsageError } from './cl
 import { type Parts, placesOf, policyOf, programVersion } from './cli/compose.ts';
 import { claimEnvironment } from './cli/environment.ts';
 import { createLog } from './cli/log.ts';
-import { assertMayRead } from './cli/open-journal.ts';
+import { assertMayRead, assertPlaceIsSafe } from './cli/open-journal.ts';
 import { checkOnly, operate } from './cli/operate.ts';
 import { showEvents, showHistory, showReplay, showStatus } from './cli/read.ts';
 import { type Observe, run } from './cli/run.ts';
@@ -13,9 +13,11 @@ import { type Config, parseConfig } from './config/config.ts';
 import { toFault } from './support/fault.ts';
 import type { Log } from './support/log.ts';
 import { redact, redactStream } from './support/redact.ts';
+import { claimUmask } from './support/umask.ts';
 
 /** What the program's entries call: `main`, in a process whose environment is the updater's own. */
 export function start(argv: readonly string[]): Promise<number> {
+  claimUmask();
   return main(argv, claimEnvironment());
 }
 
@@ -88,6 +90,7 @@ function perform(args: Arguments, parts: Parts, observe: Observe): Promise<numbe
   // Who only looks has nobody left to show it to.
   if (args.command === 'status' || args.command === 'events') process.stdout.once('error', () => interrupted.abort());
   const { signal } = interrupted;
+  assertPlaceIsSafe(parts);
   if (args.command !== 'run') assertMayRead(parts.places);
   switch (args.command) {
     case 'run':

@@ -1,14 +1,22 @@
 /** The journal as an updater opens it: checked, set aside when it is damaged, and missed when it is gone. */
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { placeProblem } from '../effects/supervisor/container.ts';
 import { type Places, readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
 import { setOddAside } from '../journal/plain.ts';
 import { restore } from '../runtime/restore.ts';
 import { Fault, isErrno } from '../support/fault.ts';
 import type { Log } from '../support/log.ts';
+import { type Parts, usesRunit } from './compose.ts';
 
 /** Facts whose chain is checked at each start: about 20 ms for all of them. `replay` checks every one. */
 const CHECKED_AT_START = 2000;
+
+/** Throws `Fault` `DIRECTORY_UNSAFE` where the app could exchange what root reads and writes in UPDATE_DIR: init found that out. */
+export function assertPlaceIsSafe({ config }: Pick<Parts, 'config'>): void {
+  const problem = usesRunit(config) ? placeProblem() : null;
+  if (problem !== null) throw new Fault('DIRECTORY_UNSAFE', `nothing is updated: ${problem}`);
+}
 
 /**
  * Throws `Fault` `PERMISSION_DENIED` where the updater's state is another user's. To that user it looks as if there were none, and

@@ -1,5 +1,5 @@
 /** The registry: every effect the machine can name, bound to what it needs. A missing one does not compile. */
-import { writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Effects } from '../machines/effects.ts';
 import type { InstalledVersion } from '../machines/model.ts';
@@ -68,5 +68,11 @@ async function whatToRun({ places }: EffectDependencies): Promise<InstalledVersi
 
 /** For people and scripts that look; nothing depends on it, so it may fail. */
 async function tellVersion(file: string, version: InstalledVersion): Promise<void> {
-  await writeFile(file, `${version.tag}\n`).catch(() => {});
+  // One line, whatever a server calls a release: shells read it. And never through a link that lies in its place.
+  const line = `${version.tag.replace(/\p{C}+/gu, ' ').slice(0, 256)}\n`;
+  const temporary = `${file}.${process.pid}.tmp`;
+  await writeFile(temporary, line, { flag: 'wx' })
+    .then(() => rename(temporary, file))
+    .catch(() => rm(temporary, { force: true }))
+    .catch(() => {});
 }

@@ -1,125 +1,158 @@
-/** The app's data: names in a tree that are links to where its data stays (Capistrano's linked files and directories). */
-import { chmod, cp, lchown, lstat, mkdir, readdir, realpath, rm, stat, symlink } from 'node:fs/promises';
+/**
+ * The app's data: names in a tree that are links to where its data stays (Capistrano's linked files and directories). Trees are ours, and
+ * data is the app's: each is changed by its own user only.
+ */
+import { spawn } from 'node:child_process';
+import { closeSync, constants, openSync, type Stats } from 'node:fs';
+import { chmod, lstat, readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { Fault, isErrno } from '../support/fault.ts';
-import { ensureDirectory, readLink, removeTree, renameDurably, syncTree } from './durable.ts';
-import { exists } from './trees.ts';
+import * as z from 'zod';
+import { Fault } from '../support/fault.ts';
+import { readLink } from './durable.ts';
+import { replaceByLink, resolveInTree } from './link-in-tree.ts';
+import { type LinkedData, type LinkedName, neededFor, prepareData } from './linked-data.ts';
 
 export type LinkedOptions = {
   names: readonly string[];
   directory: string;
-  /** Whom new data belongs to; null for us. */
+  /** The app's user, where that is another one than ours; else null. */
   owner: { uid: number; gid: number } | null;
 };
+
+/** Put in by scripts/build.ts, in the image. */
+declare const BUNDLED_VERSION: string | undefined;
+const CHILD_IN_IMAGE = '/usr/lib/self-update/dist/linked-child.js';
+/** For gigabytes. The app can stop processes of its own user, and must not stop us by that. */
+const CHILD_TIMEOUT_MS = 600_000;
+const MAX_ANSWER_BYTES = 4096;
 
 /**
  * Makes every name in `tree` a link into `options.directory`. What the tree brings under such a name seeds the data once,
  * and is never copied over data that is there; an empty directory is none. A name of neither is made a directory, unless it has a dot (`a.json`).
  */
 export async function ensureLinked(tree: string, { names, directory, owner }: LinkedOptions): Promise<void> {
+  // One after another: a name may lie below another one.
   for (const name of names) {
     const clean = name.replace(/\/+$/, '');
-    const inTree = path.join(tree, clean);
     const data = path.join(directory, clean);
-    if ((await readLink(inTree)) === data) {
-      await ensureData(data, name, directory, owner);
-      continue;
-    }
-    if ((await exists(inTree)) && (await isVacant(data, inTree))) {
-      await refuseEscape(directory, data);
-      await seed(inTree, data, owner);
-    }
-    await ensureData(data, name, directory, owner);
-    await writable(path.dirname(inTree), tree, async () => {
-      await removeTree(inTree);
-      await symlink(data, inTree);
+    const parent = await resolveInTree(tree, path.dirname(clean));
+    const inTree = parent === null ? null : path.join(parent, path.basename(clean));
+    const isNew = inTree !== null && (await readLink(inTree)) !== data;
+    const source = isNew && (await isBrought(inTree)) ? inTree : null;
+    const isRoots = !isNew || owner === null || (await isOnlyOurs(tree, inTree));
+    const link = isNew && !isRoots ? { inTree, tree } : null;
+    await prepare({ directory, names: [{ data, name, source, link }], isApps: owner !== null }, owner);
+    if (isNew && link === null) await replaceByLink(inTree, data, tree);
+  }
+}
+
+const isBrought = (file: string): Promise<boolean> =>
+  lstat(file).then(
+    () => true,
+    () => false,
+  );
+
+/** Whether nobody else can change what root is about to: the way from the tree to the name, and what lies there. An image may bring a tree that is the app's (COPY --chown). */
+async function isOnlyOurs(tree: string, inTree: string): Promise<boolean> {
+  for (let place = path.dirname(inTree); place.startsWith(tree); place = path.dirname(place)) if (!isOurs(await lstat(place).catch(() => null))) return false;
+  return makeReadable(inTree);
+}
+
+/** The app copies from there what it is given: also of an image whose files only root may read. False for what is not ours. */
+async function makeReadable(place: string): Promise<boolean> {
+  const stats = await lstat(place).catch(() => null);
+  if (!isOurs(stats)) return false;
+  if (stats === null || stats.isSymbolicLink()) return true;
+  const needed = stats.isDirectory() ? 0o555 : 0o444;
+  if ((stats.mode & needed) !== needed && (stats.isFile() || stats.isDirectory())) await chmod(place, (stats.mode & 0o7777) | needed);
+  if (stats.isDirectory()) for (const name of await readdir(place)) if (!(await makeReadable(path.join(place, name)))) return false;
+  return true;
+}
+
+/** Nothing there is nobody's. */
+function isOurs(stats: Stats | null): boolean {
+  return stats === null || (stats.uid === process.getuid?.() && (stats.isSymbolicLink() || (stats.mode & 0o022) === 0));
+}
+
+async function prepare(request: LinkedData, owner: LinkedOptions['owner']): Promise<void> {
+  if (owner === null) return prepareData(request);
+  // Where nothing is to be made, as at most switches, that is found without a start of Node.
+  if (request.names.every(({ source, link }) => source === null && link === null) && (await isThere(request, owner))) return;
+  await prepareAsApp(request, owner);
+}
+
+type User = NonNullable<LinkedOptions['owner']>;
+
+async function isThere({ names }: LinkedData, owner: User): Promise<boolean> {
+  const look = 'for file; do [ -e "$file" ] || [ -L "$file" ] || exit 1; done';
+  const { status } = await run('/bin/sh', ['-c', look, 'sh', ...names.map(neededFor)], owner, [], '');
+  return status === 0;
+}
+
+/** Throws what went wrong there. What the child says may be the app's words: it can steer processes of its own user. */
+async function prepareAsApp(request: LinkedData, owner: User): Promise<void> {
+  const sources: number[] = [];
+  try {
+    // By descriptor, since a tree that is being unpacked lies where the app may not pass through.
+    const names = request.names.map((name): LinkedName => {
+      if (name.source === null) return name;
+      sources.push(openSync(path.dirname(name.source), constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW));
+      return { ...name, source: `/proc/self/fd/${2 + sources.length}/${path.basename(name.source)}` };
     });
-  }
-}
-
-/** Whether nobody's data is there. A tree that lacks the name, such as the image's own, has left an empty directory. A link is the app's own doing. */
-async function isVacant(data: string, inTree: string): Promise<boolean> {
-  if (!(await exists(data))) return true;
-  const entriesOf = async (place: string) => ((await lstat(place)).isDirectory() ? (await readdir(place)).length : null);
-  const [brought, there] = await Promise.all([entriesOf(inTree), entriesOf(data).catch(() => null)]);
-  return brought !== null && brought > 0 && there === 0;
-}
-
-async function ensureData(data: string, name: string, directory: string, owner: LinkedOptions['owner']): Promise<void> {
-  const isDirectory = name.endsWith('/') || !path.basename(name).slice(1).includes('.');
-  const needed = isDirectory && !(await exists(data)) ? data : path.dirname(data);
-  if (await exists(needed)) return;
-  await refuseEscape(directory, data);
-  await makeDirectory(needed, owner);
-}
-
-/** The data is the app's, and so are links in it: root must not make anything where they lead. */
-async function refuseEscape(directory: string, data: string): Promise<void> {
-  let ancestor = path.dirname(data);
-  while (!(await exists(ancestor)) && ancestor !== directory && ancestor !== '/') ancestor = path.dirname(ancestor);
-  if (!(await exists(ancestor)) || !(await exists(directory))) return;
-  const [inside, root] = [await realpath(ancestor), await realpath(directory)];
-  if (inside !== root && !inside.startsWith(`${root}/`))
-    throw new Fault('LINKED_ESCAPES', `${data} would lead out of ${directory}, through a link in the app's data: remove that link, or change UPDATE_LINKED`);
-}
-
-async function makeDirectory(directory: string, owner: LinkedOptions['owner']): Promise<void> {
-  if (await exists(directory)) return;
-  await makeDirectory(path.dirname(directory), owner);
-  if (owner === null) return ensureDirectory(directory);
-  // Given away before it has its name: one that a crash left with the wrong owner would be no use to the app, for ever.
-  const temporary = `${directory}.made.tmp`;
-  await rm(temporary, { recursive: true, force: true });
-  await mkdir(temporary);
-  await give(temporary, owner);
-  await renameDurably(temporary, directory);
-}
-
-async function give(file: string, owner: NonNullable<LinkedOptions['owner']>): Promise<void> {
-  const isDirectory = (await lstat(file)).isDirectory();
-  if (isDirectory) for (const name of await readdir(file)) await give(path.join(file, name), owner);
-  await lchown(file, owner.uid, owner.gid);
-}
-
-/** Copied under another name first, and synced: neither a crash nor a power cut leaves a half of the data that looks whole. */
-async function seed(from: string, to: string, owner: LinkedOptions['owner']): Promise<void> {
-  const temporary = `${to}.seed.tmp`;
-  await makeDirectory(path.dirname(to), owner);
-  await rm(temporary, { recursive: true, force: true });
-  await cp(from, temporary, { recursive: true, preserveTimestamps: true });
-  await makeWritable(temporary);
-  if (owner !== null) await give(temporary, owner);
-  // By its parent, since without CAP_DAC_OVERRIDE root can't open what it just gave away.
-  await syncTree(path.dirname(to));
-  try {
-    await renameDurably(temporary, to);
-  } catch (error) {
-    // A volume is mounted there, or the app has written meanwhile: then that is its data.
-    if (!isErrno(error, 'EBUSY', 'ENOTEMPTY', 'EEXIST')) throw error;
-    await rm(temporary, { recursive: true, force: true });
-  }
-}
-
-/** Trees are read-only; data is not. */
-async function makeWritable(file: string): Promise<void> {
-  const stats = await lstat(file);
-  if (stats.isSymbolicLink()) return;
-  await chmod(file, (stats.mode & 0o777) | 0o200);
-  if (!stats.isDirectory()) return;
-  for (const name of await readdir(file)) await makeWritable(path.join(file, name));
-}
-
-/** Opens a directory of a read-only tree for one change, and closes it again as it was. */
-async function writable(directory: string, tree: string, change: () => Promise<void>): Promise<void> {
-  await mkdir(directory, { recursive: true }).catch((error: unknown) => {
-    if (!isErrno(error, 'EACCES') || directory === tree) throw error;
-  });
-  const { mode } = await stat(directory);
-  if ((mode & 0o200) !== 0) return change();
-  await chmod(directory, mode | 0o200);
-  try {
-    await change();
+    const child = typeof BUNDLED_VERSION === 'string' ? CHILD_IN_IMAGE : path.join(import.meta.dirname, 'linked-child.ts');
+    const args = ['--disable-warning=ExperimentalWarning', child];
+    const { status, said } = await run(process.execPath, args, owner, sources, JSON.stringify({ ...request, names }));
+    if (status !== 0) throw failure(said, request.directory);
   } finally {
-    await chmod(directory, mode);
+    for (const descriptor of sources) closeSync(descriptor);
   }
+}
+
+const failureSchema = z.object({
+  code: z.string().regex(/^[A-Z][A-Z0-9_]{1,40}$/),
+  message: z.string().max(1000),
+  syscall: z.string().max(40).optional(),
+  path: z.string().max(1000).optional(),
+});
+
+function failure(said: string, directory: string): Error {
+  const text = said.startsWith('{') ? said : '{}';
+  const parsed = failureSchema.safeParse(parseJson(text));
+  if (!parsed.success) return new Fault('DISK_ERROR', `the app's data in ${directory} could not be prepared: the process for that was ended, or took too long`);
+  const { code, message, ...rest } = parsed.data;
+  // Those of the system get their remedy where all of them do.
+  return /^E[A-Z0-9]+$/.test(code) ? Object.assign(new Error(message), { code, ...rest }) : new Fault(code, message);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** One process as the app's user, with nothing of our environment (token theft), and in a time that the app can't stretch. */
+function run(file: string, args: string[], { uid, gid }: User, descriptors: number[], input: string): Promise<{ status: number | null; said: string }> {
+  return new Promise((resolve, reject) => {
+    const env = { PATH: process.env['PATH'] ?? '' };
+    const child = spawn(file, args, {
+      uid,
+      gid,
+      env,
+      cwd: '/',
+      stdio: ['pipe', 'pipe', 'ignore', ...descriptors],
+      timeout: CHILD_TIMEOUT_MS,
+      killSignal: 'SIGKILL',
+    });
+    let said = '';
+    child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+      said = (said + chunk).slice(0, MAX_ANSWER_BYTES);
+    });
+    child.once('error', reject);
+    // Not "close": what the app made of it may hold the pipe for ever.
+    child.once('exit', (status) => setImmediate(() => resolve({ status, said })));
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(input);
+  });
 }

@@ -35,6 +35,10 @@ const TRIED: Record<string, string> = {
   'awk -v': `[ "$(echo /proc/7/fd: | awk -v lock=x '/^\\/proc\\// { split($0, part, "/"); print part[3] }')" = 7 ]`,
   cat: '[ "$(cat /tmp/t)" = text ]',
   chmod: 'chmod o+w /tmp/t && chmod g+rwx /tmp/t && chmod o+rw /tmp/t',
+  'chmod -R':
+    'mkdir -p /tmp/c/d && echo > /tmp/c/d/f && echo > /tmp/kept && chmod 666 /tmp/kept && ln -s /tmp/kept /tmp/c/d/l && ln -s /tmp /tmp/c/t && chmod 2775 /tmp/c/d && ' +
+    'chmod -R go-rwx,g-s /tmp/c && [ "$(stat -c %a /tmp/kept)$(stat -c %a /tmp/c/d)$(stat -c %a /tmp/c/d/f)" = 666700600 ]',
+  'chown -h': 'ln -s t /tmp/own && chown -h 1:1 /tmp/own && [ "$(stat -c %u /tmp/own)$(stat -c %u /tmp/t)" = 10 ]',
   chown: 'chown 0:0 /tmp/t',
   'cut -d': '[ "$(echo a:b:c:d | cut -d : -f 3,4)" = c:d ]',
   echo: '[ "$(echo a)" = a ]',
@@ -67,6 +71,7 @@ const TRIED: Record<string, string> = {
   'od -An -tu1 -j17 -N3': `[ "$(od -An -tu1 -j17 -N3 /tmp/status | tr -s ' ')" = ' 117 0 1' ]`,
   printf: '[ "$(printf %s a)" = a ]',
   'pwd -P': '[ "$(cd -P /proc/self/cwd && pwd -P)" ]',
+  readlink: 'ln -s to/where /tmp/leads && [ "$(readlink /tmp/leads)" = to/where ]',
   rm: 'touch /tmp/r && rm /tmp/r',
   'rm -f': 'rm -f /tmp/none',
   'rm -rf': 'mkdir -p /tmp/r2/r && rm -rf /tmp/r2 && [ ! -e /tmp/r2 ]',

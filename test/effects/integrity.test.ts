@@ -6,7 +6,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { walk } from '../../src/effects/archive/walk.ts';
 import { problemsOf } from '../../src/effects/integrity.ts';
-import { MANIFEST_NAME } from '../../src/effects/trees.ts';
+import { MANIFEST_NAME } from '../../src/effects/manifest.ts';
 import { release } from '../support/machine.ts';
 
 let root: string;

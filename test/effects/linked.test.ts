@@ -1,6 +1,20 @@
 /** Names that are linked into a tree, and links by which the app's data would lead the updater elsewhere. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -72,21 +86,54 @@ describe('a linked name', () => {
     assert.ok(existsSync(path.join(directory, 'real', 'cache')));
   });
 
-  const canKill = process.getuid?.() === 0 && execaSync('strace', ['-V'], { reject: false }).exitCode === 0;
-  it('belongs to the app from the moment it has its name, also when the updater is killed right then (as root, with strace)', {
-    skip: !canKill && 'needs root and strace',
-  }, async () => {
+  const canTrace = process.getuid?.() === 0 && execaSync('strace', ['-V'], { reject: false }).exitCode === 0;
+  it('is made and seeded by the app’s own user, and root comes to nothing of the app’s (as root, with strace)', {
+    skip: !canTrace && 'needs root and strace',
+  }, () => {
     const owner = { uid: 1234, gid: 1234 };
-    const options = JSON.stringify({ names: ['world'], directory, owner });
+    chmodSync(root, 0o755);
+    // A tree that is being unpacked lies where the app may not pass through.
+    const work = path.join(root, 'work');
+    mkdirSync(work, { mode: 0o700 });
+    renameSync(tree, path.join(work, 'tree'));
+    tree = path.join(work, 'tree');
+    bring('world/deep/level.dat', 'fresh');
+    bring('conf.json', '{}');
+    chownSync(directory, owner.uid, owner.gid);
+    chmodSync(directory, 0o700);
+    const options = JSON.stringify({ names: ['world', 'conf.json', 'logs', 'world/deep/er'], directory, owner });
     const module = new URL('../../src/effects/linked.ts', import.meta.url).href;
-    const script = `import { execaSync } from 'execa';
-import { ensureLinked } from '${module}'; await ensureLinked(${JSON.stringify(tree)}, ${options});`;
-    const kill = ['-f', '-qq', '-o', '/dev/null', '-e', 'trace=lchown', '-e', 'inject=lchown:signal=SIGKILL', process.execPath];
-    const { signal } = execaSync('strace', [...kill, '--input-type=module', '--eval', script], { reject: false });
-    assert.equal(signal, 'SIGKILL');
-    assert.ok(!existsSync(path.join(directory, 'world')));
-    await ensureLinked(tree, { names: ['world'], directory, owner });
-    assert.equal(statSync(path.join(directory, 'world')).uid, 1234);
-    assert.deepEqual(readdirSync(directory), ['world']);
+    const script = `import { ensureLinked } from '${module}'; await ensureLinked(${JSON.stringify(tree)}, ${options});`;
+    const log = path.join(root, 'trace');
+    execaSync('strace', ['-f', '-qq', '-o', log, '-e', 'trace=%file,setuid', process.execPath, '--input-type=module', '--eval', script]);
+    // Threads of a child have numbers of their own: Node starts them after it became the app.
+    const lines = readFileSync(log, 'utf8').split('\n');
+    const first = lines.findIndex((line) => /setuid\(1234\)/.test(line));
+    assert.ok(first > 0);
+    const roots = new Set(lines.slice(0, first).map((line) => line.split(' ')[0]));
+    for (const line of lines) if (/setuid\(1234\)/.test(line)) roots.delete(line.split(' ')[0]);
+    const touched = lines.filter((line) => roots.has(line.split(' ')[0]) && line.includes(`"${directory}`) && !/ (?:symlink|readlink|execve)\(/.test(line));
+    assert.deepEqual(touched, []);
+    for (const file of ['world', 'world/deep/level.dat', 'conf.json', 'logs', 'world/deep/er'])
+      assert.equal(statSync(path.join(directory, file)).uid, owner.uid, file);
+    assert.deepEqual(readdirSync(directory).sort(), ['conf.json', 'logs', 'world']);
+    assert.equal(readFileSync(path.join(tree, 'world', 'deep', 'level.dat'), 'utf8'), 'fresh');
+  });
+
+  it('below another linked name is the app’s alone: no link in the data leads the tree’s owner elsewhere', async () => {
+    writeFileSync(path.join(victim, 'run'), 'root’s');
+    mkdirSync(path.join(directory, 'world'));
+    symlinkSync(victim, path.join(directory, 'world', 'x'));
+    await link('world');
+    await ensureLinked(tree, { names: ['world', 'world/x/run.txt'], directory, owner: null });
+    assert.equal(readFileSync(path.join(victim, 'run'), 'utf8'), 'root’s');
+    assert.deepEqual(readdirSync(victim), ['run']);
+  });
+
+  it('below a link of the tree’s own lies where that leads', async () => {
+    mkdirSync(path.join(tree, 'real'));
+    symlinkSync('real', path.join(tree, 'conf'));
+    await link('conf/cache');
+    assert.equal(readlinkSync(path.join(tree, 'real', 'cache')), path.join(directory, 'conf', 'cache'));
   });
 });

@@ -27,6 +27,11 @@ export function appUser(): { uid: number; gid: number } | null {
   return match ? { uid: Number(match[1]), gid: Number(match[2]) } : null;
 }
 
+/** Why root must not work in UPDATE_DIR, and the remedy, as docker/lib.sh found it; null where it may. */
+export function placeProblem(): string | null {
+  return readOr(path.join(CONTAINER_DIR, 'unsafe'), '').trim() || null;
+}
+
 /** runit's own `./check` of the app's service, as sv(8) runs it: a command of the shell, or null where there is none. */
 export function serviceCheck(): string | null {
   const service = path.join(CONTAINER_DIR, 'service', 'app');

@@ -11,6 +11,7 @@ import * as z from 'zod';
 import { MAX_NOTE_BYTES } from '../../support/bounded.ts';
 import { Fault, isErrno, toFault } from '../../support/fault.ts';
 import { openOwnForReading, openOwnForWriting, readOwn, writeOwn } from '../../support/own.ts';
+import { underGivenUmask } from '../../support/umask.ts';
 import type { AppCommand } from '../entry-point.ts';
 import { loadExeca } from '../packages.ts';
 import {
@@ -205,16 +206,18 @@ export class EmbeddedSupervisor implements Supervisor {
     // For writing too: so it is told from the one that a shell gives to what it starts in the background. See telling.ts.
     const input = createReadStream('/dev/null', { flags: 'r+' });
     await once(input, 'open');
-    const child = execa(file, args, {
-      cwd,
-      env,
-      extendEnv: false,
-      detached: true,
-      cleanup: false,
-      reject: false,
-      buffer: false,
-      stdio: [input, stream as 'inherit', stream as 'inherit', ...inherited],
-    });
+    const child = underGivenUmask(() =>
+      execa(file, args, {
+        cwd,
+        env,
+        extendEnv: false,
+        detached: true,
+        cleanup: false,
+        reject: false,
+        buffer: false,
+        stdio: [input, stream as 'inherit', stream as 'inherit', ...inherited],
+      }),
+    );
     if (log !== null) closeSync(log);
     if (record !== null) closeSync(record);
     input.destroy();

@@ -6,11 +6,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
 #include <fstream>
 #include <iostream>
 #include <iterator>
 #include <string>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -58,6 +60,11 @@ int main(int argc, char **argv) {
     return 98;
   }
   std::cout << "app " << version << " listening" << std::endl;
+  // A hostile app: EXCHANGE="a b" has a child exchange the two names without end (RENAME_EXCHANGE is 2).
+  if (std::string names = setting("EXCHANGE", ""); !names.empty() && fork() == 0) {
+    std::string a = names.substr(0, names.find(' ')), b = names.substr(names.find(' ') + 1);
+    for (;;) syscall(SYS_renameat2, AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), 2);
+  }
 
   while (!ending) {
     int client = accept(server, nullptr, nullptr);
