@@ -17,6 +17,8 @@ export type LinkedName = {
   name: string;
   /** What the tree brings under that name; null for nothing. */
   source: string | null;
+  /** The source is the app's, and goes once it was copied; but its own name, which is the tree's. */
+  isCleared: boolean;
   /** Where the tree itself is the app's: the name in it that becomes a link, and the tree; null where root makes the link. */
   link: { inTree: string; tree: string } | null;
 };
@@ -36,14 +38,21 @@ export async function prepareData({ directory, names, isApps }: LinkedData): Pro
   // Its owner may always enter, whatever mode it gave to it.
   if (isApps) await chmod(directory, 0o700 | ((await stat(directory)).mode & 0o7777)).catch(() => {});
   for (const entry of names) {
-    const { data, source, link } = entry;
+    const { data, source, isCleared, link } = entry;
     if (source !== null && (await isVacant(data, source))) {
       if (!isApps) await refuseEscape(directory, data);
       await seed(source, data);
     }
     await ensureData(entry, directory, isApps);
+    if (source !== null && isCleared) await clear(source);
     if (link !== null) await replaceByLink(link.inTree, data, link.tree);
   }
+}
+
+async function clear(source: string): Promise<void> {
+  if (!(await lstat(source)).isDirectory()) return;
+  await chmod(source, 0o700);
+  for (const name of await readdir(source)) await removeTree(path.join(source, name));
 }
 
 /** Whether nobody's data is there. A tree that lacks the name, such as the image's own, has left an empty directory. A link is the app's own doing. */

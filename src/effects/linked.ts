@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { closeSync, constants, openSync, type Stats } from 'node:fs';
-import { chmod, lstat, readdir } from 'node:fs/promises';
+import { chmod, lstat, readdir, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import * as z from 'zod';
 import { Fault } from '../support/fault.ts';
@@ -39,9 +39,12 @@ export async function ensureLinked(tree: string, { names, directory, owner }: Li
     const inTree = parent === null ? null : path.join(parent, path.basename(clean));
     const isNew = inTree !== null && (await readLink(inTree)) !== data;
     const source = isNew && (await isBrought(inTree)) ? inTree : null;
-    const isRoots = !isNew || owner === null || (await isOnlyOurs(tree, inTree));
-    const link = isNew && !isRoots ? { inTree, tree } : null;
-    await prepare({ directory, names: [{ data, name, source, link }], isApps: owner !== null }, owner);
+    // An image may bring a tree that is the app's (COPY --chown), or a part of one.
+    const link = isNew && owner !== null && !(await isWayOurs(tree, inTree)) ? { inTree, tree } : null;
+    const isCleared = source !== null && owner !== null && link === null && !(await makeReadable(source));
+    await prepare({ directory, names: [{ data, name, source, isCleared, link }], isApps: owner !== null }, owner);
+    // Empty, or not removed: what lies in a directory of the app's is the app's to remove.
+    if (isCleared && (await lstat(source)).isDirectory()) await rmdir(source);
     if (isNew && link === null) await replaceByLink(inTree, data, tree);
   }
 }
@@ -52,10 +55,10 @@ const isBrought = (file: string): Promise<boolean> =>
     () => false,
   );
 
-/** Whether nobody else can change what root is about to: the way from the tree to the name, and what lies there. An image may bring a tree that is the app's (COPY --chown). */
-async function isOnlyOurs(tree: string, inTree: string): Promise<boolean> {
+/** Whether nobody else can change what a name in the tree means, from the tree down. */
+async function isWayOurs(tree: string, inTree: string): Promise<boolean> {
   for (let place = path.dirname(inTree); place.startsWith(tree); place = path.dirname(place)) if (!isOurs(await lstat(place).catch(() => null))) return false;
-  return makeReadable(inTree);
+  return true;
 }
 
 /** The app copies from there what it is given: also of an image whose files only root may read. False for what is not ours. */

@@ -4,6 +4,7 @@ import {
   chmodSync,
   chownSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -119,6 +120,25 @@ describe('a linked name', () => {
     assert.deepEqual(readdirSync(directory).sort(), ['conf.json', 'logs', 'world']);
     assert.equal(readFileSync(path.join(tree, 'world', 'deep', 'level.dat'), 'utf8'), 'fresh');
   });
+
+  for (const [what, owned] of [
+    ['all of it', '.'],
+    ['a part of it', 'world'],
+  ] as const)
+    it(`is linked in a tree of the image that is the app’s, ${what} (COPY --chown; as root)`, { skip: process.getuid?.() !== 0 && 'needs root' }, async () => {
+      const owner = { uid: 1234, gid: 1234 };
+      chmodSync(root, 0o755);
+      bring('world/deep/level.dat', 'fresh');
+      bring('other', 'root’s');
+      for (const file of readdirSync(path.join(tree, owned), { recursive: true }).map(String)) chownSync(path.join(tree, owned, file), owner.uid, owner.gid);
+      chownSync(path.join(tree, owned), owner.uid, owner.gid);
+      chownSync(directory, owner.uid, owner.gid);
+      await ensureLinked(tree, { names: ['world'], directory, owner });
+      assert.equal(readlinkSync(path.join(tree, 'world')), path.join(directory, 'world'));
+      assert.equal(lstatSync(path.join(tree, 'world')).uid, owned === '.' ? owner.uid : 0);
+      assert.equal(readFileSync(path.join(directory, 'world', 'deep', 'level.dat'), 'utf8'), 'fresh');
+      assert.ok(existsSync(path.join(tree, 'other')));
+    });
 
   it('below another linked name is the app’s alone: no link in the data leads the tree’s owner elsewhere', async () => {
     writeFileSync(path.join(victim, 'run'), 'root’s');
