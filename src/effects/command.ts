@@ -4,6 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { loadExeca } from './packages.ts';
 import { groupMembers, HOOK_MARKER, markedProcesses, sendSignal } from './supervisor/process-table.ts';
 
+/**
+ * Every user may read the arguments of any process (/proc/PID/cmdline), so the text is not among them: it may hold a secret. A process's
+ * environment is its own user's to read; what the command starts, perhaps as the app's user, does not inherit it.
+ */
+const TEXT_VARIABLE = 'SELF_UPDATE_COMMAND';
+const RUN_TEXT = `set -- "$${TEXT_VARIABLE}"; unset ${TEXT_VARIABLE}; eval 'shift;' "$1"`;
+
 /** After TERM a command may clean up for so long, then all of it is killed; and the kernel has as long for that. */
 const GRACE_MS = 2000;
 const LOOK_EVERY_MS = 20;
@@ -35,8 +42,8 @@ export async function runCommandLine(
   await endCommand(directory, name, null);
   const { execa } = await loadExeca();
   const output = onOutput === null ? 'ignore' : 'pipe';
-  const child = execa('/bin/sh', ['-c', command], {
-    env: { ...environment, [HOOK_MARKER]: `${directory}:${name}` },
+  const child = execa('/bin/sh', ['-c', RUN_TEXT], {
+    env: { ...environment, [TEXT_VARIABLE]: command, [HOOK_MARKER]: `${directory}:${name}` },
     extendEnv: false,
     detached: true,
     cleanup: false,

@@ -76,3 +76,21 @@ describe('what a command leaves', () => {
     assert.deepEqual(noted(), []);
   });
 });
+
+describe('the text of a command, which may hold a secret,', () => {
+  it('is not among the arguments of its shell, which every user may read, nor in what it starts inherits', async () => {
+    const seen: Buffer[] = [];
+    const command = `: s3cret-in-the-text\ntr '\\0' ' ' < /proc/$$/cmdline; env; sh -c 'env'; echo "$# arguments"; exit 7`;
+    const status = await runCommandLine({ ...line(command), onOutput: (chunk) => seen.push(chunk) }, new AbortController().signal);
+    const output = Buffer.concat(seen).toString();
+    assert.equal(status, 7);
+    assert.match(output, /\/bin\/sh -c .*PIDS=.*0 arguments/s);
+    assert.doesNotMatch(output, /s3cret|SELF_UPDATE_COMMAND=/);
+  });
+
+  it('is read as by `sh -c`: comments, several lines, what is wrong with it', async () => {
+    assert.equal(await run('# a comment\nfalse ||\n  exit 3 # and one'), 3);
+    assert.equal(await run('echo "'), 2);
+    assert.equal(await run('no-such-program'), 127);
+  });
+});
