@@ -12,8 +12,9 @@ import { standingWarnings } from './cli/warnings.ts';
 import { type Config, parseConfig } from './config/config.ts';
 import { toFault } from './support/fault.ts';
 import type { Log } from './support/log.ts';
-import { redact, redactStream } from './support/redact.ts';
+import { guardStream, redact } from './support/redact.ts';
 import { claimUmask } from './support/umask.ts';
+import { visible } from './support/visible.ts';
 
 /** What the program's entries call: `main`, in a process whose environment is the updater's own. */
 export function start(argv: readonly string[]): Promise<number> {
@@ -35,16 +36,16 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
     args = invocation.args;
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`self-update: ${error.message}\n\n${helpText()}\n`);
+    process.stderr.write(`self-update: ${visible(error.message)}\n\n${helpText()}\n`);
     return EXIT.usage;
   }
   const result = parseConfig(environment);
   if (!result.ok) {
-    for (const problem of result.problems) process.stderr.write(`update: ${redact(problem, [])} [CONFIGURATION]\n`);
+    for (const problem of result.problems) process.stderr.write(`update: ${visible(redact(problem, []))} [CONFIGURATION]\n`);
     return EXIT.configuration;
   }
   const { config } = result;
-  for (const stream of [process.stdout, process.stderr]) redactStream(stream, config.secrets);
+  for (const stream of [process.stdout, process.stderr]) guardStream(stream, config.secrets);
   const log = createLog({
     format: config.UPDATE_LOG_FORMAT,
     verbose: config.VERBOSE !== '',

@@ -1,6 +1,7 @@
 /** The log: one line an event on standard error, prefixed, as text or JSON, with secrets blacked out. */
 import type { Log, LogFields } from '../support/log.ts';
 import { redact } from '../support/redact.ts';
+import { visible } from '../support/visible.ts';
 
 export type LogOptions = { format: 'text' | 'json'; verbose: boolean; now: () => number; secrets: () => readonly string[]; write: (line: string) => void };
 
@@ -10,7 +11,7 @@ export function createLog({ format, verbose, now, secrets, write }: LogOptions):
   const emit = (level: Level, message: string, fields: LogFields = {}): void => {
     if (level === 'debug' && !verbose) return;
     // Nothing that a server or an app said may forge a line or reach into a terminal.
-    const clean = redact(message, secrets()).replace(/\p{Cc}+/gu, ' ');
+    const clean = visible(redact(message, secrets()));
     const at = new Date(now()).toISOString();
     write(
       format === 'json'

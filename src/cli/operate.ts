@@ -23,6 +23,7 @@ import { describeFact } from '../report/words.ts';
 import { commandFile, isPending, remove, submit } from '../runtime/inbox.ts';
 import { Fault } from '../support/fault.ts';
 import { redact, redactJson } from '../support/redact.ts';
+import { visible } from '../support/visible.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { assetPatternOf, createGitHub, createRuntime, noteStore, type Parts, usesRunit } from './compose.ts';
 import { createNotifier, TELL_WITHIN_MS } from './notify.ts';
@@ -64,7 +65,7 @@ export async function checkOnly(args: Arguments, parts: Parts, signal: AbortSign
     if (available) wake(parts);
     const text = available ? `${current ?? 'nothing'} → ${release.version} (${release.tag}): ${release.asset.name}` : withoutUpdate(context, release);
     const answer = { updateAvailable: available, version: current, latest: release?.version ?? null, latestTag: release?.tag ?? null };
-    process.stdout.write(args.json ? `${JSON.stringify(redactJson(answer, config.secrets()))}\n` : `${redact(text, config.secrets())}\n`);
+    process.stdout.write(args.json ? `${JSON.stringify(redactJson(answer, config.secrets()))}\n` : `${visible(redact(text, config.secrets()))}\n`);
     return available ? EXIT.updateAvailable : EXIT.done;
   } finally {
     journal?.close();
@@ -226,7 +227,7 @@ async function followUntilResting(parts: Parts, from: number, checkedBefore: num
     journal?.close();
     for (const record of records) {
       seq = record.seq;
-      process.stderr.write(`${args.json ? eventLine(record, true) : `update: ${describeFact(record.fact)}`}\n`);
+      process.stderr.write(`${args.json ? eventLine(record, true) : `update: ${visible(describeFact(record.fact))}`}\n`);
     }
     const { state, note } = readState(parts);
     // While a limit is in force nobody is asked.
@@ -261,7 +262,7 @@ function outcome(fact: OperatorFact, args: Arguments, parts: Parts, sinceMs: num
     process.stdout.write(
       `${JSON.stringify({ ok: done, version, tag: current?.tag ?? null, waitingFor: waiting, error: problem && { code: problem.code, message: problem.message } })}\n`,
     );
-  else (problem ? process.stderr : process.stdout).write(`${problem ? 'update: ' : ''}${text}\n`);
+  else (problem ? process.stderr : process.stdout).write(`${problem ? 'update: ' : ''}${visible(text)}\n`);
   if (done) return EXIT.done;
   // What was asked for is there, and runs as soon as it may.
   return problem === null && state.snapshot.context.candidate?.byOperator ? EXIT.tryAgain : EXIT.failed;

@@ -30,7 +30,7 @@ export function createProgress(stream: NodeJS.WriteStream, log: Log, format: 'te
       const name = stateName(state.snapshot);
       const moved = name === before ? '' : `[${before === '' ? '' : `${before} → `}${name}] `;
       before = name;
-      const line = `${live ? paint(moved, isTrouble(record.fact)) : moved}${describeFact(record.fact)}`;
+      const line = `${moved}${describeFact(record.fact)}`;
       const fields = {
         seq: record.seq,
         fact: record.fact.type,
@@ -70,10 +70,6 @@ export function createProgress(stream: NodeJS.WriteStream, log: Log, format: 'te
     },
     end: clear,
   };
-}
-
-function paint(text: string, trouble: boolean): string {
-  return text === '' ? '' : styleText(trouble ? 'yellow' : 'green', text);
 }
 
 /** Speed over the whole of one download: steadier than the last moment's. */

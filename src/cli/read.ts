@@ -15,6 +15,7 @@ import { replay, type State } from '../runtime/fold.ts';
 import { restore, restoreFrom } from '../runtime/restore.ts';
 import { Fault } from '../support/fault.ts';
 import { redactJson } from '../support/redact.ts';
+import { visible, visibleJson } from '../support/visible.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { imageInfo, type Parts, readPollNote, usesRunit } from './compose.ts';
 import { folded, table } from './table.ts';
@@ -107,7 +108,8 @@ function linesOnScreen(block: string, columns: number): number {
 }
 
 /** `sleeps`: between two checks the container's updater is not in memory, and that is no trouble. */
-function statusText(status: Status, sleeps: boolean, now: number): string {
+function statusText(given: Status, sleeps: boolean, now: number): string {
+  const status = visibleJson(given);
   const ago = (time: string | null) => (time === null ? 'never' : `${formatDuration(Math.max(0, now - Date.parse(time)))} ago`);
   const ahead = (time: string | null) => (time === null ? 'unknown' : `in ${formatDuration(Math.max(0, Date.parse(time) - now))}`);
   const rows: [string, string | null][] = [
@@ -168,7 +170,7 @@ export function showHistory(args: Arguments, parts: Parts): number {
   print(
     updates.length === 0
       ? 'no updates yet'
-      : table(['when', 'from', 'to', 'outcome', 'app down', 'took', 'reason'], updates.map(historyRow), columnsOfTerminal()),
+      : table(['when', 'from', 'to', 'outcome', 'app down', 'took', 'reason'], visibleJson(updates).map(historyRow), columnsOfTerminal()),
   );
   return EXIT.done;
 }
@@ -216,7 +218,7 @@ export function showReplay(args: Arguments, parts: Parts): number {
     print(
       args.json
         ? JSON.stringify(summary, null, 2)
-        : `${records.length} facts lead to ${summary.state}${summary.outstanding.length > 0 ? `, outstanding: ${summary.outstanding.join(', ')}` : ''}, version ${state.snapshot.context.current?.version ?? 'none'}; the chain holds`,
+        : `${records.length} facts lead to ${summary.state}${summary.outstanding.length > 0 ? `, outstanding: ${summary.outstanding.join(', ')}` : ''}, version ${visible(state.snapshot.context.current?.version ?? 'none')}; the chain holds`,
     );
     return EXIT.done;
   } finally {

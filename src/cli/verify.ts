@@ -13,6 +13,7 @@ import { chooseChecksums, chooseSignatures } from '../machines/asset.ts';
 import type { Asset, Release } from '../machines/model.ts';
 import { Fault } from '../support/fault.ts';
 import { redactJson } from '../support/redact.ts';
+import { visible, visibleJson } from '../support/visible.ts';
 import { explain, type Finding } from '../trust/judge.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { assetPatternOf, createGitHub, type Parts, trustOf } from './compose.ts';
@@ -27,8 +28,8 @@ export async function showVerify(args: Arguments, parts: Parts, signal: AbortSig
   const { title, findings } = redactJson(explained, parts.config.secrets());
   if (args.json) process.stdout.write(`${JSON.stringify(findings, null, 2)}\n`);
   else {
-    process.stdout.write(`${title}\n`);
-    for (const { rule, ok, code, text } of findings)
+    process.stdout.write(`${visible(title)}\n`);
+    for (const { rule, ok, code, text } of visibleJson(findings))
       process.stdout.write(`${styleText(ok ? 'green' : 'red', ok ? 'holds' : 'FAILS')}  ${rule.padEnd(15)}  ${text}${code === null ? '' : ` [${code}]`}\n`);
   }
   return findings.every(({ ok }) => ok) ? EXIT.done : EXIT.failed;
@@ -108,6 +109,8 @@ async function showTrees(args: Arguments, parts: Parts): Promise<number> {
   }
   if (args.json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
   else if (results.length === 0) process.stdout.write('nothing is installed yet\n');
-  else for (const { version, ok, problems } of results) process.stdout.write(`${version}: ${ok ? 'as its manifest says' : problems.slice(0, 10).join('; ')}\n`);
+  else
+    for (const { version, ok, problems } of visibleJson(results))
+      process.stdout.write(`${version}: ${ok ? 'as its manifest says' : problems.slice(0, 10).join('; ')}\n`);
   return results.every(({ ok }) => ok) ? EXIT.done : EXIT.failed;
 }

@@ -23,8 +23,11 @@ export async function startWebIfAsked(parts: Parts): Promise<Web | null> {
   const { startWeb } = await import('../web/server.ts');
   return startWeb({
     address,
-    token: config.httpToken,
-    webhookSecret: config.webhookSecret,
+    token: () => config.httpToken() || null,
+    needsToken: config.httpToken() !== null,
+    webhookSecret: () => config.webhookSecret() || null,
+    takesWebhooks: config.webhookSecret() !== null,
+    pollIntervalMs: config.SLEEP,
     hosts: config.UPDATE_HTTP_HOSTS,
     repository: policy.repository,
     isAppUp: async () => (await createSupervisor(parts, 'file').observe()) !== null,

@@ -4,6 +4,7 @@ import type { JournalRecord } from '../journal/record.ts';
 import type { Context } from '../machines/context.ts';
 import { formatTime } from '../report/words.ts';
 import type { State } from '../runtime/fold.ts';
+import { visible, visibleJson } from '../support/visible.ts';
 
 export const NOTICE_EVENTS = [
   'updated',
@@ -44,8 +45,8 @@ export function noticeOf(before: State, after: State, { seq, at, fact }: Journal
 }
 
 export function notice(draft: Draft, repository: string, id: string, at: number): Notice {
-  const text = `${repository}: ${sentence(draft)}`.slice(0, MOST_CHARACTERS);
-  return { id: `${repository}/${id}`, at: formatTime(at), repository, ...draft, text, content: text };
+  const text = visible(`${repository}: ${sentence(draft)}`).slice(0, MOST_CHARACTERS);
+  return { id: `${repository}/${id}`, at: formatTime(at), repository, ...visibleJson(draft), text, content: text };
 }
 
 /** Told once the new version is healthy, or the old one is back: not before. */

@@ -3,6 +3,7 @@ import type { JournalRecord } from '../journal/record.ts';
 import type { UpdaterSnapshot } from '../machines/updater.ts';
 import type { State } from '../runtime/fold.ts';
 import { stateName } from '../runtime/fold.ts';
+import { visible } from '../support/visible.ts';
 import { describeFact, formatTime } from './words.ts';
 
 export type Event = { seq: number; at: string | null; type: string };
@@ -15,7 +16,7 @@ export function eventOf({ seq, at, fact }: JournalRecord): Event {
 export function eventLine(record: JournalRecord, json: boolean): string {
   if (json) return JSON.stringify(eventOf(record));
   const { seq, at, fact } = record;
-  return `${String(seq).padStart(5)}  ${formatTime(at)}  ${fact.type.padEnd(20)}  ${describeFact(fact)}`;
+  return `${String(seq).padStart(5)}  ${formatTime(at)}  ${fact.type.padEnd(20)}  ${visible(describeFact(fact))}`;
 }
 
 /** A state with the one inside it: `running.settled`. */

@@ -2,6 +2,7 @@
  * Token theft: no secret is written or shown, whatever text it strayed into, and in whatever form. One mechanism for where text
  * enters (a server's answer, a fact) and for where it leaves (log, terminal, HTTP, notifications).
  */
+import { visibleOutput } from './visible.ts';
 
 /** A shorter one is blacked out only where it stands by itself: within words it would black out half of any text. */
 const MIN_SECRET_CHARACTERS = 6;
@@ -56,15 +57,15 @@ export function isTooShortToRedact(secret: string): boolean {
 /** Secrets are read from files; a command may write thousands of lines in a second. */
 const SECRETS_FRESH_MS = 1000;
 
-/** Everything that is written goes through here, so that no command can forget it. */
-export function redactStream(stream: NodeJS.WriteStream, secrets: () => readonly string[]): void {
+/** Everything that is written goes through here, so that no command can forget it: without secrets, and without what a terminal would obey. */
+export function guardStream(stream: NodeJS.WriteStream, secrets: () => readonly string[]): void {
   const write = stream.write.bind(stream) as (chunk: unknown, ...rest: unknown[]) => boolean;
   let read = { atMs: Number.NEGATIVE_INFINITY, tokens: [] as string[] };
   const tokens = (): string[] => {
     if (performance.now() - read.atMs > SECRETS_FRESH_MS) read = { atMs: performance.now(), tokens: longSecrets(secrets()) };
     return read.tokens;
   };
-  stream.write = (chunk: unknown, ...rest: unknown[]) => write(typeof chunk === 'string' ? redact(chunk, tokens()) : chunk, ...rest);
+  stream.write = (chunk: unknown, ...rest: unknown[]) => write(typeof chunk === 'string' ? visibleOutput(redact(chunk, tokens())) : chunk, ...rest);
 }
 
 const known = new Map<string, readonly (string | RegExp)[]>();

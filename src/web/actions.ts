@@ -2,6 +2,7 @@
 import type { Hono } from 'hono';
 import * as z from 'zod';
 import type { OperatorFact } from '../machines/facts.ts';
+import { visible } from '../support/visible.ts';
 import { isJson, parseJson, readBody } from './body.ts';
 import { sightOf, type WebContext } from './context.ts';
 import { type Api, json, refusal } from './describe.ts';
@@ -12,9 +13,15 @@ import { acceptedSchema } from './schemas.ts';
 const MAX_BODY_BYTES = 16 * 1024;
 
 const force = z.boolean().optional().describe('whatever says "not now"');
-const version = z.string().min(1).max(255);
+/** No tag holds spaces or control characters (git-check-ref-format(1)): they would only be meant for somebody's terminal. */
+const name = z
+  .string()
+  .min(1)
+  .max(255)
+  .refine((text) => visible(text) === text && !/\s/.test(text), 'holds spaces or control characters, which no tag does');
+
 const nothing = z.object({});
-const aVersion = z.object({ version });
+const aVersion = z.object({ version: name });
 
 const bare = (text: string) => text.replace(/^v(?=\d)/, '');
 const forced = (given: boolean | undefined) => (given ? { force: true } : {});
@@ -23,7 +30,7 @@ const forced = (given: boolean | undefined) => (given ? { force: true } : {});
 export const ACTIONS = {
   check: action('Check now', nothing, () => ({ type: 'checkNow' })),
   update: action('Check and update now', z.object({ force }), (body) => ({ type: 'updateRequested', ...forced(body.force) })),
-  install: action('Install this very tag, and hold it', z.object({ tag: z.string().min(1).max(255), force }), (body) => ({
+  install: action('Install this very tag, and hold it', z.object({ tag: name, force }), (body) => ({
     type: 'installRequested',
     tag: body.tag,
     file: null,

@@ -16,7 +16,12 @@ export type WebContext = {
   isAppUp: () => Promise<boolean>;
   programVersion: string;
   token: () => string | null;
+  /** Whether a token was set when the updater began: an emptied file must not make public what needed one. */
+  needsToken: boolean;
+  /** Null also while a secret's file is empty: that opens nothing. */
   webhookSecret: () => string | null;
+  takesWebhooks: boolean;
+  pollIntervalMs: number;
   hosts: readonly string[];
   log: Log;
   /** Aborts when the server ends. */

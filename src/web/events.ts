@@ -4,15 +4,18 @@
  */
 import { type SSEStreamingApi, streamSSE } from 'hono/streaming';
 import * as z from 'zod';
+import { visibleJson } from '../support/visible.ts';
 import { sightOf, type WebContext } from './context.ts';
 import { type Api, queryOf, type Route, refusal } from './describe.ts';
 import { failure } from './failure.ts';
+import { addressOf } from './guard.ts';
 import { told } from './reading.ts';
+import { Shares } from './shares.ts';
 
 const PAGE = 100;
 /** A few updates' worth, at half a kilobyte each. */
 const MOST_RENDERED = 200;
-const MOST_CLIENTS = 100;
+const MAX_CLIENTS = 100;
 /** Proxies close what is silent for a minute. */
 const SIGN_OF_LIFE_MS = 15_000;
 /** Slow read: who takes nothing for so long is let go, and may resume. */
@@ -23,7 +26,7 @@ const query = z.object({ after: z.coerce.number().int().min(0).optional().descri
 
 export function addEvents(api: Api, context: WebContext): void {
   const feed = new Feed(context);
-  let clients = 0;
+  const clients = new Shares(MAX_CLIENTS);
   const route: Route = {
     method: 'get',
     path: '/api/events',
@@ -42,7 +45,9 @@ export function addEvents(api: Api, context: WebContext): void {
     const { timeline } = sightOf(context);
     // Nobody would read it.
     if (c.req.method === 'HEAD') return c.body(null, 200, { 'content-type': 'text/event-stream' });
-    if (clients >= MOST_CLIENTS) return failure(c, 503, 'TOO_MANY_CLIENTS', `${MOST_CLIENTS} clients listen already`);
+    // An EventSource that is pushed out comes back at once, so a stream is only taken from whoever has more of them.
+    const owner = addressOf(c);
+    if (clients.isCrowdedBy(owner)) return failure(c, 503, 'TOO_MANY_CLIENTS', `${MAX_CLIENTS} clients listen already`);
     const last = c.req.header('last-event-id');
     const after = last !== undefined && /^\d{1,15}$/.test(last) ? Number(last) : (queryOf(c, query).after ?? 0);
     await timeline.catchUp();
@@ -51,10 +56,10 @@ export function addEvents(api: Api, context: WebContext): void {
     c.header('cache-control', 'no-store');
     // For nginx, which would gather them.
     c.header('x-accel-buffering', 'no');
-    clients += 1;
     return streamSSE(c, async (stream) => {
       const ended = new AbortController();
       const end = () => ended.abort();
+      const leave = clients.enter(owner, () => stream.abort());
       stream.onAbort(end);
       context.ending.addEventListener('abort', end, { once: true });
       try {
@@ -62,7 +67,7 @@ export function addEvents(api: Api, context: WebContext): void {
       } catch (error) {
         context.log.debug(`a client's events ended: ${(error as Error).message}`);
       } finally {
-        clients -= 1;
+        leave();
         context.ending.removeEventListener('abort', end);
       }
     });
@@ -99,7 +104,7 @@ class Feed {
     if (this.#status?.version !== version) {
       const text = sightOf(this.#context)
         .status()
-        .then((status) => JSON.stringify({ ...status, download: null }));
+        .then((status) => JSON.stringify(visibleJson({ ...status, download: null })));
       this.#status = { version, text };
     }
     return this.#status.text;

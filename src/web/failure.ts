@@ -3,9 +3,10 @@ import type { Context } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { toFault } from '../support/fault.ts';
+import { visible } from '../support/visible.ts';
 
 export function failure(c: Context, status: ContentfulStatusCode, code: string, message: string): Response {
-  return c.json({ ok: false, error: { code, message } }, status);
+  return c.json({ ok: false, error: { code, message: visible(message) } }, status);
 }
 
 /** Anything thrown: 503 while the updater starts, 507 and the like for the disk, 500 for what nobody expected. */

@@ -1,8 +1,10 @@
 /** Who may ask, and from where. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIP } from 'node:net';
-import type { MiddlewareHandler } from 'hono';
+import type { HttpBindings } from '@hono/node-server';
+import type { Context, MiddlewareHandler } from 'hono';
 import { failure } from './failure.ts';
+import { ownerOf } from './shares.ts';
 
 /**
  * DNS rebinding: a page of anybody's can have its own name point here, and then reads as if it were ours. Such a name has a
@@ -24,6 +26,11 @@ function isKnownHost(header: string, listed: readonly string[]): boolean {
   if (hostname.startsWith('[') || isIP(hostname) !== 0) return true;
   if (hostname.endsWith('.localhost') || !hostname.includes('.')) return true;
   return listed.some((name) => name.toLowerCase() === hostname || name.toLowerCase() === host);
+}
+
+/** Whose place a request takes. Behind a proxy that is the proxy: what it says of its clients anyone could say. */
+export function addressOf(c: Context): string {
+  return ownerOf((c.env as HttpBindings).incoming.socket.remoteAddress);
 }
 
 /** Cross-site requests: what a browser sends on behalf of another site's page says so. */

@@ -8,6 +8,7 @@ import type { Context } from '../machines/context.ts';
 import { updaterMachine } from '../machines/updater.ts';
 import { compareVersions } from '../machines/version.ts';
 import type { Update } from '../report/history.ts';
+import { visibleJson } from '../support/visible.ts';
 import { sightOf, type WebContext } from './context.ts';
 import { type Api, refusal } from './describe.ts';
 
@@ -39,7 +40,7 @@ async function measure(context: WebContext): Promise<string> {
     if (value !== null) add(registry, new Gauge({ name: `self_update_${name}`, help, registers: [] })).set(value);
   };
   const info = (name: string, help: string, labels: Record<string, string>): void => {
-    add(registry, new Gauge({ name: `self_update_${name}`, help, labelNames: Object.keys(labels), registers: [] })).set(labels, 1);
+    add(registry, new Gauge({ name: `self_update_${name}`, help, labelNames: Object.keys(labels), registers: [] })).set(visibleJson(labels), 1);
   };
   const now = await status();
   const learnt = note();

@@ -5,6 +5,7 @@ import { eventOf, replaySummary, statePath } from '../report/event.ts';
 import { statusSchema } from '../report/status.ts';
 import type { Timeline } from '../report/timeline.ts';
 import { describeFact } from '../report/words.ts';
+import { visible, visibleJson } from '../support/visible.ts';
 import { sightOf, type WebContext } from './context.ts';
 import { type Api, json, queryOf, refusal } from './describe.ts';
 import { failure } from './failure.ts';
@@ -19,7 +20,7 @@ const STOPS_SOON = new Set(['preparing.draining', 'preparing.checking', 'stoppin
 
 /** An event as the API tells it: with the state after it, and in words. */
 export function told(record: JournalRecord, timeline: Timeline) {
-  return { ...eventOf(record), state: timeline.stateAfter(record.seq) ?? '', text: describeFact(record.fact) };
+  return visibleJson({ ...eventOf(record), state: timeline.stateAfter(record.seq) ?? '', text: describeFact(record.fact) });
 }
 
 const factsQuery = z.object({
@@ -39,7 +40,7 @@ export function addReading(api: Api, context: WebContext): void {
       summary: 'What runs, what is new, why not now',
       responses: { 200: json(statusSchema, 'as `self-update status --json`'), 503: starting },
     },
-    async (c) => c.json(await sightOf(context).status()),
+    async (c) => c.json(visibleJson(await sightOf(context).status())),
   );
   api.add(
     {
@@ -52,7 +53,7 @@ export function addReading(api: Api, context: WebContext): void {
     async (c) => {
       const { timeline } = sightOf(context);
       await timeline.catchUp();
-      return c.json({ updates: timeline.updates.slice(-queryOf(c, historyQuery).limit), way: timeline.way });
+      return c.json(visibleJson({ updates: timeline.updates.slice(-queryOf(c, historyQuery).limit), way: timeline.way }));
     },
   );
   api.add(
@@ -91,7 +92,7 @@ export function addReading(api: Api, context: WebContext): void {
       const { at } = queryOf(c, replayQuery);
       const state = await timeline.at(at);
       if (state === null) return failure(c, 404, 'FACT_MISSING', `the journal has facts 1 to ${timeline.seq}, and no ${at}`);
-      return c.json(replaySummary(at, state));
+      return c.json(visibleJson(replaySummary(at, state)));
     },
   );
 }
@@ -108,7 +109,7 @@ function addProbes(api: Api, context: WebContext): void {
       const sight = context.sight();
       const fault = sight?.fault() ?? null;
       if (sight !== null && fault === null) return c.json({ ok: true, reason: null });
-      return c.json({ ok: false, reason: fault === null ? 'the journal is not open' : `${fault.message} [${fault.code}]` }, 503);
+      return c.json({ ok: false, reason: fault === null ? 'the journal is not open' : visible(`${fault.message} [${fault.code}]`) }, 503);
     },
   );
   api.add(

@@ -45,4 +45,4 @@ export const replaySchema = z.object({
 
 export const acceptedSchema = z.object({ ok: z.literal(true), id: z.string().describe('of the command; what becomes of it is in the events') });
 export const probeSchema = z.object({ ok: z.boolean(), reason: z.string().nullable() });
-export const webhookSchema = z.object({ ok: z.literal(true), outcome: z.enum(['checking', 'ignored', 'duplicate']) });
+export const webhookSchema = z.object({ ok: z.literal(true), outcome: z.enum(['checking', 'ignored', 'duplicate', 'limited']) });

@@ -5,12 +5,16 @@ import { createAdaptorServer } from '@hono/node-server';
 import type { Log } from '../support/log.ts';
 import { createApp } from './app.ts';
 import type { Progress } from './context.ts';
+import { ownerOf, Shares } from './shares.ts';
 import { Changes, type Sight } from './sight.ts';
 
 export type WebOptions = {
   address: { host: string | null; port: number };
   token: () => string | null;
+  needsToken: boolean;
   webhookSecret: () => string | null;
+  takesWebhooks: boolean;
+  pollIntervalMs: number;
   hosts: readonly string[];
   repository: string;
   /** Whether the app runs, asked while there is no journal. */
@@ -31,8 +35,11 @@ export type Web = {
 const RETRY_MS = 10_000;
 /** Slow headers and slow bodies: nobody needs longer for a few hundred bytes. */
 const HEADERS_TIMEOUT_MS = 10_000;
-const REQUEST_TIMEOUT_MS = 30_000;
-const MOST_CONNECTIONS = 256;
+/** GitHub itself waits 10 s for an answer. */
+const REQUEST_TIMEOUT_MS = 15_000;
+const MAX_CONNECTIONS = 256;
+/** The kernel's part: those that are closed here are gone a moment later. */
+const MAX_CONNECTIONS_FOR_A_MOMENT = 2 * MAX_CONNECTIONS;
 /** Slow read: a connection on which nothing moves is closed. Event streams show signs of life more often than that. */
 const SILENCE_MS = 60_000;
 const LOOK_FOR_LATE_MS = 5000;
@@ -63,7 +70,8 @@ export function startWeb(options: WebOptions): Web {
       connectionsCheckingInterval: LOOK_FOR_LATE_MS,
     },
   }) as Server;
-  server.maxConnections = MOST_CONNECTIONS;
+  server.maxConnections = MAX_CONNECTIONS_FOR_A_MOMENT;
+  shareConnections(server);
   server.timeout = SILENCE_MS;
   boundPipelining(server);
   listen(server, address, log, ending.signal);
@@ -89,6 +97,27 @@ export function startWeb(options: WebOptions): Web {
       server.closeAllConnections();
     },
   };
+}
+
+/**
+ * Exhaustion: one stranger who holds every connection would keep the probes out, and a liveness probe that fails has the container
+ * killed. So nobody is turned away at the door; whoever has most loses one.
+ */
+function shareConnections(server: Server): void {
+  const places = new Shares(MAX_CONNECTIONS);
+  const atWork = new WeakMap<Socket, number>();
+  server.on('connection', (socket: Socket) => {
+    const leave = places.enter(
+      ownerOf(socket.remoteAddress),
+      () => socket.destroy(),
+      () => (atWork.get(socket) ?? 0) === 0,
+    );
+    socket.once('close', leave);
+  });
+  server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+    atWork.set(socket, (atWork.get(socket) ?? 0) + 1);
+    response.once('close', () => atWork.set(socket, (atWork.get(socket) ?? 1) - 1));
+  });
 }
 
 function boundPipelining(server: Server): void {
