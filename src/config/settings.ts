@@ -316,7 +316,11 @@ export const settings = z.object({
     meaning: 'address for dashboard, status, metrics and actions (docs/sight.md); `:9090` is every interface',
     example: '127.0.0.1:9090',
   }),
-  UPDATE_HTTP_TOKEN: secret('token for actions over HTTP; without it there are none', 'none', 'a long random string'),
+  UPDATE_HTTP_TOKEN: secret(
+    'token for reading and for actions over HTTP; without it there are no actions, and whoever reaches the address may read',
+    'none',
+    'a long random string',
+  ),
   UPDATE_HTTP_HOSTS: setting(words().default([]), {
     standard: 'addresses, `localhost` and names without a dot',
     meaning: 'further names under which it may be asked; others are refused, as a guard against DNS rebinding',

@@ -63,7 +63,7 @@ function action<S extends z.ZodType>(summary: string, schema: S, command: (body:
 }
 
 export function addActions(app: Hono, api: Api, context: WebContext): void {
-  app.use('/api/actions/*', sameOrigin, operatorOnly(context.token));
+  app.use('/api/actions/*', sameOrigin, operatorOnly(context));
   for (const [name, { summary, schema, command }] of Object.entries(ACTIONS)) {
     api.add({ method: 'post', path: `/api/actions/${name}`, summary, operator: true, body: schema, responses }, async (c) => {
       const sight = sightOf(context);

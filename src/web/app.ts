@@ -6,7 +6,7 @@ import type { WebContext } from './context.ts';
 import { Api } from './describe.ts';
 import { addEvents } from './events.ts';
 import { failure, failureOf } from './failure.ts';
-import { knownHosts } from './guard.ts';
+import { knownHosts, readersOnly } from './guard.ts';
 import { knownMethods } from './methods.ts';
 import { addMetrics } from './metrics.ts';
 import { dashboard } from './page.ts';
@@ -15,6 +15,9 @@ import { addWebhook } from './webhook.ts';
 
 /** Asked by load balancers and by GitHub under whatever name; they tell nothing, or are signed. */
 const ANY_HOST = new Set(['/healthz', '/readyz', '/hooks/github']);
+
+/** The same for everybody, and in the documentation. */
+const DESCRIPTION = '/api/openapi.json';
 
 export function createApp(context: WebContext): Hono {
   const app = new Hono();
@@ -36,13 +39,15 @@ export function createApp(context: WebContext): Hono {
     },
     knownMethods(app),
   );
+  const readers = readersOnly(context);
+  app.use('/api/*', (c, next) => (c.req.path === DESCRIPTION ? next() : readers(c, next)));
   addReading(api, context);
   addEvents(api, context);
   addMetrics(api, context);
   addActions(app, api, context);
   addWebhook(app, api, context);
   const info = { title: 'self-update', version: context.programVersion, description: 'See it and steer it: docs/sight.md' };
-  app.get('/api/openapi.json', (c) => c.json(api.document(info)));
+  app.get(DESCRIPTION, (c) => c.json(api.document(info)));
   app.get('/', async (c) => {
     const { html, policy } = await dashboard();
     c.header('content-security-policy', policy);

@@ -32,7 +32,11 @@ export class Api {
   }
 
   add(route: Route, handler: Handler): void {
-    this.#routes.push(route);
+    // Reading asks for the token where one is set.
+    const responses = route.path.startsWith('/api/')
+      ? { 401: refusal('no token, or a wrong one'), 503: refusal('not there yet'), ...route.responses }
+      : route.responses;
+    this.#routes.push({ ...route, responses });
     this.#app.on(route.method.toUpperCase(), route.path, handler);
   }
 

@@ -3,6 +3,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { HttpBindings } from '@hono/node-server';
 import type { Context, MiddlewareHandler } from 'hono';
+import type { WebContext } from './context.ts';
 import { failure } from './failure.ts';
 import { ownerOf } from './shares.ts';
 
@@ -44,9 +45,11 @@ export const sameOrigin: MiddlewareHandler = async (c, next) => {
 };
 
 /** The operator's token, in the Authorization header alone: no cookie that a browser would send by itself. */
-export function operatorOnly(token: () => string | null): MiddlewareHandler {
+export function operatorOnly({ token, needsToken }: Pick<WebContext, 'token' | 'needsToken'>): MiddlewareHandler {
   return async (c, next) => {
     const wanted = token();
+    // Fail closed: a token's file that was emptied opens nothing.
+    if (wanted === null && needsToken) return failure(c, 503, 'SECRET_MISSING', 'the file of UPDATE_HTTP_TOKEN is empty or not there: write the token into it');
     if (wanted === null) return failure(c, 403, 'ACTIONS_OFF', 'there are no actions without UPDATE_HTTP_TOKEN: set it, or use `self-update` in the container');
     const given = /^Bearer +(.+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
     if (given !== undefined && isSame(given, wanted)) return next();
@@ -55,6 +58,15 @@ export function operatorOnly(token: () => string | null): MiddlewareHandler {
       ? failure(c, 401, 'TOKEN_MISSING', 'send the token: Authorization: Bearer …')
       : failure(c, 401, 'TOKEN_REJECTED', 'that is not the token of UPDATE_HTTP_TOKEN');
   };
+}
+
+/**
+ * Reading: the app shares the container's network, and a neighbour may reach the address, so where a token is set it is asked for
+ * whatever tells of the journal. Where none is set, whoever reaches the address may read.
+ */
+export function readersOnly(context: Pick<WebContext, 'token' | 'needsToken'>): MiddlewareHandler {
+  const guarded = operatorOnly(context);
+  return (c, next) => (context.needsToken ? guarded(c, next) : next());
 }
 
 /** Timing: digests are compared, so neither length nor content shows in the time it takes. */

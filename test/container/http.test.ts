@@ -16,7 +16,7 @@ async function served(profile: keyof typeof PROFILES = 'root') {
   const env = { UPDATE_HTTP_ADDR: `127.0.0.1:${port}`, UPDATE_HTTP_TOKEN: TOKEN, SLEEP: '3600' };
   const container = await Container.run({ env, run: PROFILES[profile] });
   const get = async (path: string) => {
-    const response = await fetch(`http://127.0.0.1:${port}${path}`).catch(() => null);
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { authorization: `Bearer ${TOKEN}` } }).catch(() => null);
     return { status: response?.status ?? 0, text: (await response?.text()) ?? '' };
   };
   return { container, port, get };
@@ -71,7 +71,9 @@ describe('a container that serves HTTP', { concurrency: 2 }, () => {
     const { container, get, port } = await served();
     await using _ = container;
     await container.fact('oldVersionsRemoved');
-    const streams = await Promise.all(Array.from({ length: 5 }, () => fetch(`http://127.0.0.1:${port}/api/events`)));
+    const streams = await Promise.all(
+      Array.from({ length: 5 }, () => fetch(`http://127.0.0.1:${port}/api/events`, { headers: { authorization: `Bearer ${TOKEN}` } })),
+    );
     for (const path of ['/', '/metrics', '/api/history']) assert.equal((await get(path)).status, 200);
     const rollup = readFileSync(`/proc/${await container.processOf(/self-update\.js run/)}/smaps_rollup`, 'utf8');
     const anonymousKb = Number(/^Anonymous:\s+(\d+) kB$/m.exec(rollup)?.[1]);

@@ -6,7 +6,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { before, describe, it } from 'node:test';
 import { execa } from 'execa';
-import { listen, Served } from '../support/http.ts';
+import { listen, READER, Served } from '../support/http.ts';
 import { Product } from '../support/product.ts';
 
 const ROOT = path.join(import.meta.dirname, '..', '..');
@@ -41,7 +41,7 @@ describe('with 50 dashboards open and one client that never reads', () => {
     const silent = net.connect(served.port, '127.0.0.1');
     silent.on('error', () => {});
     silent.pause();
-    silent.write('GET /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n');
+    silent.write(`GET /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: ${READER.authorization}\r\n\r\n`);
     await makeUpdates(served, UPDATES + 1);
     for (const events of await Promise.all(clients)) {
       const facts = events.filter(({ event }) => event === 'message');

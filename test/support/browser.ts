@@ -1,6 +1,7 @@
 /** A real Chromium (Debian's), driven by Playwright: what a person at a desk or with a phone sees. */
 import { existsSync } from 'node:fs';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import { OPERATOR_TOKEN } from './http.ts';
 
 const CANDIDATES = ['/usr/bin/chromium', '/usr/bin/google-chrome', '/usr/bin/chromium-browser'];
 const EXECUTABLE = process.env['CHROMIUM'] ?? CANDIDATES.find((file) => existsSync(file)) ?? 'chromium';
@@ -23,9 +24,12 @@ export type Visit = { page: Page; context: BrowserContext; errors: string[]; els
 export async function visit(
   browser: Browser,
   url: string,
-  { device = 'desktop', scheme = 'light' }: { device?: Device; scheme?: Scheme } = {},
+  { device = 'desktop', scheme = 'light', token = OPERATOR_TOKEN }: { device?: Device; scheme?: Scheme; token?: string | null } = {},
 ): Promise<Visit> {
   const context = await browser.newContext({ ...DEVICES[device], colorScheme: scheme, locale: 'en-GB', timezoneId: 'UTC' });
+  // As somebody who has given it in this tab before.
+  if (token !== null)
+    await context.addInitScript((given) => sessionStorage.getItem('self-update-token') ?? sessionStorage.setItem('self-update-token', given), token);
   const page = await context.newPage();
   const errors: string[] = [];
   const elsewhere: string[] = [];

@@ -8,6 +8,9 @@ import { validatorOf } from './schema.ts';
 export const OPERATOR_TOKEN = 'operator-token-0123456789';
 export const WEBHOOK_SECRET = "It's a Secret to Everybody";
 
+/** Reading needs the token, too; a test that is about that says otherwise. */
+export const READER = { authorization: `Bearer ${OPERATOR_TOKEN}` };
+
 export type Answer = { status: number; headers: http.IncomingHttpHeaders; text: string };
 type Description = { paths: Record<string, Record<string, { responses: Record<string, { content?: Record<string, { schema: object }> }> }>> };
 
@@ -49,7 +52,8 @@ export class Served {
     { method = 'GET', headers = {}, body = '' }: { method?: string; headers?: Record<string, string>; body?: string } = {},
   ): Promise<Answer> {
     const answer = await new Promise<Answer>((resolve, reject) => {
-      const request = http.request({ host: '127.0.0.1', port: this.port, path, method, headers, agent: false }, (response) => {
+      const all = method === 'POST' ? headers : { ...READER, ...headers };
+      const request = http.request({ host: '127.0.0.1', port: this.port, path, method, headers: all, agent: false }, (response) => {
         let text = '';
         response.setEncoding('utf8');
         response.on('data', (chunk: string) => {
@@ -115,7 +119,7 @@ export type ServerEvent = { id: string | null; event: string; data: string };
 /** Server-sent events as they come, until `enough`. */
 export async function listen(url: string, enough: (event: ServerEvent) => boolean, headers: Record<string, string> = {}): Promise<ServerEvent[]> {
   const abort = new AbortController();
-  const response = await fetch(url, { headers, signal: AbortSignal.any([abort.signal, AbortSignal.timeout(30_000)]) });
+  const response = await fetch(url, { headers: { ...READER, ...headers }, signal: AbortSignal.any([abort.signal, AbortSignal.timeout(30_000)]) });
   assert.equal(response.status, 200);
   assert.equal(response.headers.get('content-type'), 'text/event-stream');
   const seen: ServerEvent[] = [];

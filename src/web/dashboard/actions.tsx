@@ -1,13 +1,11 @@
 /** The operator's commands. The token stays in this tab. */
 import { useState } from 'preact/hooks';
-import { act, type Status } from './api.ts';
-
-const STORED = 'self-update-token';
+import { act, type Status, storedToken, storeToken } from './api.ts';
 
 type Outcome = { ok: boolean; text: string } | null;
 
 export function Actions({ status }: { status: Status }) {
-  const [token, setToken] = useState(sessionStorage.getItem(STORED) ?? '');
+  const [token, setToken] = useState(storedToken());
   const [tag, setTag] = useState('');
   const [outcome, setOutcome] = useState<Outcome>(null);
   const perform =
@@ -15,7 +13,7 @@ export function Actions({ status }: { status: Status }) {
     async () => {
       if (question !== null && !window.confirm(question)) return;
       try {
-        await act(name, token, body);
+        await act(name, body);
         setOutcome({ ok: true, text: `“${name}” was handed over: what becomes of it is in the journal.` });
       } catch (error) {
         setOutcome({ ok: false, text: `“${name}” was refused: ${(error as Error).message}` });
@@ -34,7 +32,7 @@ export function Actions({ status }: { status: Status }) {
           value={token}
           placeholder="UPDATE_HTTP_TOKEN"
           onInput={({ currentTarget: { value } }) => {
-            sessionStorage.setItem(STORED, value);
+            storeToken(value);
             setToken(value);
           }}
         />

@@ -1,6 +1,6 @@
 /** The server's events, kept as the page's state. It outlives a restart of the updater: the browser comes back and resumes. */
-import { useEffect, useReducer } from 'preact/hooks';
-import { type Event, get, type History, type Progress, type Status } from './api.ts';
+import { useEffect, useReducer, useState } from 'preact/hooks';
+import { type Event, get, type History, Locked, listen, type Progress, type Status } from './api.ts';
 
 const PAGE = 100;
 /** A browser gives up on a server that answers, but not with events: while the updater starts, say. */
@@ -8,14 +8,18 @@ const RETRY_MS = 2000;
 
 export type Live = {
   isLive: boolean;
+  /** What the server says where it wants a token; null where it does not. */
+  locked: string | null;
   status: Status | null;
   history: History;
   events: Event[];
   progress: Progress;
   loadOlder: () => void;
+  /** Asks anew, with another token. */
+  reload: () => void;
 };
 
-type State = Omit<Live, 'loadOlder'>;
+type State = Omit<Live, 'loadOlder' | 'reload'>;
 type Change =
   | { kind: 'loaded'; events: Event[]; history: History; status: Status }
   | { kind: 'fact'; event: Event }
@@ -23,14 +27,15 @@ type Change =
   | { kind: 'history'; history: History }
   | { kind: 'status'; status: Status }
   | { kind: 'progress'; progress: Progress }
-  | { kind: 'live'; isLive: boolean };
+  | { kind: 'live'; isLive: boolean }
+  | { kind: 'locked'; message: string };
 
-const NOTHING: State = { isLive: false, status: null, history: { updates: [], way: [] }, events: [], progress: null };
+const NOTHING: State = { isLive: false, locked: null, status: null, history: { updates: [], way: [] }, events: [], progress: null };
 
 function reduce(state: State, change: Change): State {
   switch (change.kind) {
     case 'loaded':
-      return { ...state, isLive: true, events: change.events, history: change.history, status: change.status, progress: null };
+      return { ...state, isLive: true, locked: null, events: change.events, history: change.history, status: change.status, progress: null };
     case 'fact':
       // A resumed stream may tell again what was loaded.
       if (change.event.seq <= (state.events.at(-1)?.seq ?? 0)) return state;
@@ -45,6 +50,8 @@ function reduce(state: State, change: Change): State {
       return { ...state, progress: change.progress };
     case 'live':
       return { ...state, isLive: change.isLive };
+    case 'locked':
+      return { ...NOTHING, locked: change.message };
     default:
       return change satisfies never;
   }
@@ -52,18 +59,19 @@ function reduce(state: State, change: Change): State {
 
 export function useLive(): Live {
   const [state, change] = useReducer(reduce, NOTHING);
-  useEffect(() => new Connection(change).open(), []);
+  const [tries, setTries] = useState(0);
+  useEffect(() => new Connection(change).open(), [tries]);
   const loadOlder = async () => {
     const before = state.events[0]?.seq ?? 1;
     const { events } = await get<{ events: Event[] }>(`api/facts?before=${before}&limit=${PAGE}`);
     change({ kind: 'older', events });
   };
-  return { ...state, loadOlder: () => void loadOlder().catch(() => {}) };
+  return { ...state, loadOlder: () => void loadOlder().catch(() => {}), reload: () => setTries(tries + 1) };
 }
 
 class Connection {
   readonly #change: (change: Change) => void;
-  #source: EventSource | undefined;
+  readonly #closed = new AbortController();
   #retry: ReturnType<typeof setTimeout> | undefined;
   #asking = false;
   #askAgain = false;
@@ -77,7 +85,7 @@ class Connection {
     void this.#load();
     return () => {
       clearTimeout(this.#retry);
-      this.#source?.close();
+      this.#closed.abort();
     };
   }
 
@@ -89,32 +97,31 @@ class Connection {
         get<Status>('api/status'),
       ]);
       this.#change({ kind: 'loaded', events, history, status });
-      this.#listen(seq);
-    } catch {
+      await this.#listen(seq);
       this.#later();
+    } catch (error) {
+      if (error instanceof Locked) this.#change({ kind: 'locked', message: error.message });
+      else this.#later();
     }
   }
 
   #later(): void {
+    if (this.#closed.signal.aborted) return;
     this.#change({ kind: 'live', isLive: false });
     clearTimeout(this.#retry);
     this.#retry = setTimeout(() => void this.#load(), RETRY_MS);
   }
 
-  #listen(seq: number): void {
-    const source = new EventSource(`api/events?after=${seq}`);
-    this.#source = source;
-    source.onopen = () => this.#change({ kind: 'live', isLive: true });
-    source.onmessage = ({ data }) => {
-      this.#change({ kind: 'fact', event: JSON.parse(data) as Event });
-      void this.#refreshHistory();
-    };
-    source.addEventListener('status', ({ data }) => this.#change({ kind: 'status', status: JSON.parse(data) as Status }));
-    source.addEventListener('progress', ({ data }) => this.#change({ kind: 'progress', progress: JSON.parse(data) as Progress }));
-    source.onerror = () => {
-      this.#change({ kind: 'live', isLive: false });
-      if (source.readyState === EventSource.CLOSED) this.#later();
-    };
+  /** Resolves when the stream ends. */
+  async #listen(seq: number): Promise<void> {
+    for await (const { event, data } of listen(`api/events?after=${seq}`, this.#closed.signal)) {
+      if (event === 'status') this.#change({ kind: 'status', status: JSON.parse(data) as Status });
+      else if (event === 'progress') this.#change({ kind: 'progress', progress: JSON.parse(data) as Progress });
+      else {
+        this.#change({ kind: 'fact', event: JSON.parse(data) as Event });
+        void this.#refreshHistory();
+      }
+    }
   }
 
   /** Facts come in bursts: one question at a time. */

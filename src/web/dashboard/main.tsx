@@ -7,12 +7,14 @@ import { Journal, useReplay } from './journal.tsx';
 import { useLive } from './live.ts';
 import { Overview } from './overview.tsx';
 import { Statechart } from './statechart.tsx';
+import { Unlock } from './unlock.tsx';
 import { Updates } from './updates.tsx';
 
 function App() {
-  const { isLive, status, history, events, progress, loadOlder } = useLive();
+  const { isLive, locked, status, history, events, progress, loadOlder, reload } = useLive();
   const [at, setAt] = useState<number | null>(null);
   const { replay, problem } = useReplay(at);
+  if (locked !== null) return <Unlock message={locked} onToken={reload} />;
   if (status === null) return <p class="loading">{isLive ? 'Loading …' : 'The updater does not answer yet …'}</p>;
   const now = events.at(-1)?.state ?? status.state;
   const then = replay === null ? null : pathOf(replay.value);

@@ -45,6 +45,11 @@ export function Overview({ status, progress, isLive }: { status: Status; progres
           <strong>Held:</strong> {hold.version}, until the hold is released.
         </p>
       )}
+      {status.warnings.map((warning) => (
+        <p class="callout waiting" key={warning}>
+          <strong>Warning:</strong> {warning}
+        </p>
+      ))}
       {denied.map(({ version, reason }) => (
         <p class="callout trouble" key={version}>
           <strong>Denied:</strong> {version}. {reason}
