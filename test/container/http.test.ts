@@ -1,6 +1,8 @@
 /** In the container: who wants to see it over HTTP keeps the updater resident. It hears the same words as the loop does, and does the same. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { describe, it } from 'node:test';
 import { sendSignal } from '../../src/effects/supervisor/process-table.ts';
 import { archive } from '../support/app.ts';
@@ -80,6 +82,24 @@ describe('a container that serves HTTP', { concurrency: 2 }, () => {
     t.diagnostic(`${(anonymousKb / 1000).toFixed(1)} MB anonymous`);
     assert.ok(anonymousKb > 1000 && anonymousKb < MOST_ANONYMOUS_KB, `${anonymousKb} kB`);
     for (const stream of streams) await stream.body?.cancel();
+  });
+
+  it('is healthy for Docker and for a probe while a stranger holds every connection', async () => {
+    const { container, get, port } = await served();
+    await using _ = container;
+    await container.fact('versionBecameHealthy');
+    const sockets = await Promise.all(
+      Array.from({ length: 600 }, async () => {
+        const socket = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' });
+        socket.on('error', () => {});
+        await once(socket, 'connect');
+        socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nX-A: ');
+        return socket;
+      }),
+    );
+    assert.equal((await get('/healthz')).status, 200);
+    assert.equal((await container.exec(['/usr/lib/self-update/healthcheck'])).exitCode, 0);
+    for (const socket of sockets) socket.destroy();
   });
 
   it('comes back when its updater is killed, and ends in time', async () => {

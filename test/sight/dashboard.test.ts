@@ -135,9 +135,14 @@ describe('the dashboard', () => {
   });
 
   it('takes actions with the token, and is refused without', async () => {
-    const { page, context } = await visit(browser, served.url);
-    await page.getByRole('button', { name: 'Pause', exact: true }).click();
-    await page.getByTestId('outcome').filter({ hasText: 'refused' }).waitFor();
+    const { page, context } = await visit(browser, served.url, { token: null });
+    await page.getByLabel('Token').fill('guessed');
+    assert.equal(await page.getByTestId('state').count(), 0, 'nothing is shown yet');
+    await page.getByRole('button', { name: 'Show' }).click();
+    await page.getByText('not the token').waitFor();
+    await page.getByLabel('Token').fill(OPERATOR_TOKEN);
+    await page.getByRole('button', { name: 'Show' }).click();
+    await page.getByTestId('state').filter({ hasText: 'running' }).waitFor();
     await page.getByLabel('Token').fill('wrong');
     await page.getByRole('button', { name: 'Pause', exact: true }).click();
     await page.getByTestId('outcome').filter({ hasText: 'not the token' }).waitFor();
