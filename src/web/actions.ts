@@ -13,12 +13,12 @@ import { acceptedSchema } from './schemas.ts';
 const MAX_BODY_BYTES = 16 * 1024;
 
 const force = z.boolean().optional().describe('whatever says "not now"');
-/** No tag holds spaces or control characters (git-check-ref-format(1)): they would only be meant for somebody's terminal. */
+/** No tag holds control characters (git-check-ref-format(1)): they would only be meant for somebody's terminal. */
 const name = z
   .string()
   .min(1)
   .max(255)
-  .refine((text) => visible(text) === text && !/\s/.test(text), 'holds spaces or control characters, which no tag does');
+  .refine((text) => visible(text) === text, 'holds control characters, which no tag does');
 
 const nothing = z.object({});
 const aVersion = z.object({ version: name });

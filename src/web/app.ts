@@ -7,7 +7,7 @@ import { Api } from './describe.ts';
 import { addEvents } from './events.ts';
 import { failure, failureOf } from './failure.ts';
 import { knownHosts, readersOnly } from './guard.ts';
-import { knownMethods } from './methods.ts';
+import { knownMethods, methodsOf } from './methods.ts';
 import { addMetrics } from './metrics.ts';
 import { dashboard } from './page.ts';
 import { addReading } from './reading.ts';
@@ -40,7 +40,7 @@ export function createApp(context: WebContext): Hono {
     knownMethods(app),
   );
   const readers = readersOnly(context);
-  app.use('/api/*', (c, next) => (c.req.path === DESCRIPTION ? next() : readers(c, next)));
+  app.use('/api/*', (c, next) => (c.req.path === DESCRIPTION || methodsOf(app, c.req.path).length === 0 ? next() : readers(c, next)));
   addReading(api, context);
   addEvents(api, context);
   addMetrics(api, context);

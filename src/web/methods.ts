@@ -13,7 +13,8 @@ export function knownMethods(app: Hono): MiddlewareHandler {
   };
 }
 
-function methodsOf(app: Hono, path: string): string[] {
+/** None where there is nothing. */
+export function methodsOf(app: Hono, path: string): string[] {
   const methods = app.routes.filter((route) => route.path === path && route.method !== 'ALL').map(({ method }) => method);
   return methods.includes('GET') ? [...methods, 'HEAD'] : methods;
 }

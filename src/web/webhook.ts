@@ -21,7 +21,7 @@ import { Shares } from './shares.ts';
 const MAX_BODY_BYTES = 3 * 1024 * 1024;
 const MAX_BODIES = 8;
 /** A release tells of itself a handful of times (created, published, edited). Then one check in the time of a poll, which looks by itself. */
-const CHECKS_AT_ONCE = 10;
+const CHECKS_AT_ONCE = 20;
 const MIN_REFILL_MS = 60_000;
 const SIGNATURE = /^sha256=[0-9a-f]{64}$/;
 const UNSIGNED = 'X-Hub-Signature-256 does not fit the body: the secrets differ, or something on the way changed it';

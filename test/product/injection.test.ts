@@ -66,7 +66,7 @@ describe('what a terminal would obey', () => {
   });
 
   it('is refused in the version or tag of an action', async () => {
-    for (const name of [HOSTILE, '1.0.0\n', '1.0.0\u001b[31m', '1 0', '\u202e1']) {
+    for (const name of [HOSTILE, '1.0.0\n', '1.0.0\u001b[31m', '\u202e1']) {
       for (const [action, body] of [
         ['deny', { version: name }],
         ['approve', { version: name }],

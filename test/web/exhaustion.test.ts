@@ -104,11 +104,11 @@ describe('a webhook', () => {
 
   it('that is played again, whatever was forgotten, causes no more checks than polling does', async () => {
     const outcomes: string[] = [];
-    for (let extra = 0; extra < 14; extra++) {
+    for (let extra = 0; extra < 24; extra++) {
       const { text } = await deliver(JSON.stringify({ action: 'published', repository: { full_name: 'acme/app' }, extra }));
       outcomes.push((JSON.parse(text) as { outcome: string }).outcome);
     }
-    assert.deepEqual(outcomes, [...Array(10).fill('checking'), ...Array(4).fill('limited')]);
+    assert.deepEqual(outcomes, [...Array(20).fill('checking'), ...Array(4).fill('limited')]);
   });
 
   it('is answered 503, as actions and readers are, while the file of the secret is empty, and nothing is open then', async () => {

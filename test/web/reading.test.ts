@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import net from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import type { Status } from '../../src/report/status.ts';
-import { listen, OPERATOR_TOKEN, Served, type ServerEvent } from '../support/http.ts';
+import { listen, OPERATOR_TOKEN, READER, Served, type ServerEvent } from '../support/http.ts';
 
 type Told = { seq: number; type: string; state: string; text: string };
 const factsOf = (events: ServerEvent[]) => events.filter(({ event }) => event === 'message').map(({ id, data }) => ({ id, ...(JSON.parse(data) as Told) }));
@@ -111,7 +111,7 @@ describe('what is told over HTTP', () => {
   it('answers a client that speaks HTTP/1.0 and names no host: a load balancer, and no browser', async () => {
     for (const path of ['/readyz', '/api/status']) {
       const socket = net.connect(served.port, '127.0.0.1');
-      socket.end(`GET ${path} HTTP/1.0\r\n\r\n`);
+      socket.end(`GET ${path} HTTP/1.0\r\nAuthorization: ${READER.authorization}\r\n\r\n`);
       let text = '';
       for await (const chunk of socket) text += String(chunk);
       assert.match(text, /^HTTP\/1\.1 200 /, path);

@@ -51,7 +51,8 @@ describe('a request over HTTP', () => {
         for (const method of METHODS) {
           const isTaken = allow.split(', ').includes(method) && method !== 'OPTIONS';
           // Without the token and the signature, so that nothing happens.
-          const refused = path === '/api/replay' ? '400' : method === 'POST' ? '401' : '200';
+          const isReading = path.startsWith('/api/') && path !== '/api/openapi.json';
+          const refused = method === 'POST' || isReading ? '401' : '200';
           expected[`${method} ${path}`] = isTaken ? refused : `${method === 'OPTIONS' ? 204 : 405} ${allow}`;
           const { status, headers } = await send(method, path, '\r\n', version);
           answered[`${method} ${path}`] = isTaken ? String(status) : `${status} ${headers.get('allow')}`;
@@ -61,9 +62,18 @@ describe('a request over HTTP', () => {
     });
   }
 
+  it('has an answer at each path for a reader, in HTTP/1.1 and HTTP/1.0', async () => {
+    for (const version of ['1.1', '1.0'])
+      for (const [path, taken] of await routes()) {
+        if (!taken.includes('GET')) continue;
+        const { status } = await send('GET', path, `${AUTHORIZATION}\r\n`, version);
+        assert.equal(status, path === '/api/replay' ? 400 : 200, path);
+      }
+  });
+
   it('has the same head by HEAD as by GET, and no body', async () => {
     for (const path of ['/', '/healthz', '/api/status', '/metrics', '/api/openapi.json']) {
-      const [head, get] = [await send('HEAD', path), await send('GET', path)];
+      const [head, get] = [await send('HEAD', path, `${AUTHORIZATION}\r\n`), await send('GET', path, `${AUTHORIZATION}\r\n`)];
       assert.deepEqual([head.status, head.headers.get('content-type'), head.body], [get.status, get.headers.get('content-type'), ''], path);
     }
   });
