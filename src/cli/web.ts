@@ -1,5 +1,6 @@
 /** The server, put together; nothing of it is loaded unless it is asked for. */
 import * as z from 'zod';
+import { appUser } from '../effects/supervisor/container.ts';
 import type { Supervisor } from '../effects/supervisor/supervisor.ts';
 import { inboxDir } from '../effects/trees.ts';
 import type { Journal } from '../journal/journal.ts';
@@ -9,7 +10,7 @@ import type { Runtime } from '../runtime/runtime.ts';
 import { longSecrets, redactJson } from '../support/redact.ts';
 import type { Web } from '../web/server.ts';
 import type { Sight } from '../web/sight.ts';
-import { createSupervisor, type Parts, programVersion, readPollNote } from './compose.ts';
+import { createSupervisor, type Parts, programVersion, readPollNote, usesRunit } from './compose.ts';
 import { statusFrom } from './read.ts';
 
 const NOTE = 'webhooks';
@@ -24,7 +25,9 @@ export async function startWebIfAsked(parts: Parts): Promise<Web | null> {
   return startWeb({
     address,
     token: () => config.httpToken() || null,
-    needsToken: config.httpToken() !== null,
+    hasToken: config.httpToken() !== null,
+    readingNeedsToken: config.UPDATE_HTTP_READ === 'token',
+    appUid: usesRunit(config) ? (appUser()?.uid ?? null) : null,
     webhookSecret: () => config.webhookSecret() || null,
     takesWebhooks: config.webhookSecret() !== null,
     pollIntervalMs: config.SLEEP,

@@ -317,10 +317,15 @@ export const settings = z.object({
     example: '127.0.0.1:9090',
   }),
   UPDATE_HTTP_TOKEN: secret(
-    'token for reading and for actions over HTTP; without it there are no actions, and whoever reaches the address may read',
+    'token for actions over HTTP, and for reading where `UPDATE_HTTP_READ` is `token`; without it there are no actions',
     'none',
     'a long random string',
   ),
+  UPDATE_HTTP_READ: setting(oneOf('open', 'token').default('open'), {
+    standard: 'open',
+    meaning: '`open`: whoever reaches the address may read, but the app not the journal; `token`: reading needs `UPDATE_HTTP_TOKEN`',
+    example: 'token',
+  }),
   UPDATE_HTTP_HOSTS: setting(words().default([]), {
     standard: 'addresses, `localhost` and names without a dot',
     meaning: 'further names under which it may be asked; others are refused, as a guard against DNS rebinding',

@@ -6,7 +6,7 @@ import type { WebContext } from './context.ts';
 import { Api } from './describe.ts';
 import { addEvents } from './events.ts';
 import { failure, failureOf } from './failure.ts';
-import { knownHosts, readersOnly } from './guard.ts';
+import { knownHosts, notTheApp, readersOnly } from './guard.ts';
 import { knownMethods, methodsOf } from './methods.ts';
 import { addMetrics } from './metrics.ts';
 import { dashboard } from './page.ts';
@@ -18,6 +18,9 @@ const ANY_HOST = new Set(['/healthz', '/readyz', '/hooks/github']);
 
 /** The same for everybody, and in the documentation. */
 const DESCRIPTION = '/api/openapi.json';
+
+/** What tells of the journal. */
+const JOURNAL = ['/api/facts', '/api/events', '/api/history', '/api/replay'];
 
 export function createApp(context: WebContext): Hono {
   const app = new Hono();
@@ -41,6 +44,8 @@ export function createApp(context: WebContext): Hono {
   );
   const readers = readersOnly(context);
   app.use('/api/*', (c, next) => (c.req.path === DESCRIPTION || methodsOf(app, c.req.path).length === 0 ? next() : readers(c, next)));
+  const strangers = notTheApp(context);
+  for (const place of JOURNAL) app.use(place, strangers);
   addReading(api, context);
   addEvents(api, context);
   addMetrics(api, context);

@@ -16,8 +16,12 @@ export type WebContext = {
   isAppUp: () => Promise<boolean>;
   programVersion: string;
   token: () => string | null;
-  /** Whether a token was set when the updater began: an emptied file must not make public what needed one. */
-  needsToken: boolean;
+  /** Whether a token was set when the updater began: an emptied file is told as that. */
+  hasToken: boolean;
+  /** UPDATE_HTTP_READ=token. */
+  readingNeedsToken: boolean;
+  /** The app's user, where that is another one than ours. */
+  appUid: number | null;
   /** Null also while a secret's file is empty: that opens nothing. */
   webhookSecret: () => string | null;
   takesWebhooks: boolean;

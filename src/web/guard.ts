@@ -5,6 +5,7 @@ import type { HttpBindings } from '@hono/node-server';
 import type { Context, MiddlewareHandler } from 'hono';
 import type { WebContext } from './context.ts';
 import { failure } from './failure.ts';
+import { mayBeOf } from './peer.ts';
 import { ownerOf } from './shares.ts';
 
 /**
@@ -45,11 +46,11 @@ export const sameOrigin: MiddlewareHandler = async (c, next) => {
 };
 
 /** The operator's token, in the Authorization header alone: no cookie that a browser would send by itself. */
-export function operatorOnly({ token, needsToken }: Pick<WebContext, 'token' | 'needsToken'>): MiddlewareHandler {
+export function operatorOnly({ token, hasToken }: Pick<WebContext, 'token' | 'hasToken'>): MiddlewareHandler {
   return async (c, next) => {
     const wanted = token();
     // Fail closed: a token's file that was emptied opens nothing.
-    if (wanted === null && needsToken) return failure(c, 503, 'SECRET_MISSING', 'the file of UPDATE_HTTP_TOKEN is empty or not there: write the token into it');
+    if (wanted === null && hasToken) return failure(c, 503, 'SECRET_MISSING', 'the file of UPDATE_HTTP_TOKEN is empty or not there: write the token into it');
     if (wanted === null) return failure(c, 403, 'ACTIONS_OFF', 'there are no actions without UPDATE_HTTP_TOKEN: set it, or use `self-update` in the container');
     const given = /^Bearer +(.+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
     if (given !== undefined && isSame(given, wanted)) return next();
@@ -60,13 +61,19 @@ export function operatorOnly({ token, needsToken }: Pick<WebContext, 'token' | '
   };
 }
 
-/**
- * Reading: the app shares the container's network, and a neighbour may reach the address, so where a token is set it is asked for
- * whatever tells of the journal. Where none is set, whoever reaches the address may read.
- */
-export function readersOnly(context: Pick<WebContext, 'token' | 'needsToken'>): MiddlewareHandler {
+/** Reading: with UPDATE_HTTP_READ=token who has the token, otherwise whoever reaches the address. */
+export function readersOnly(context: Pick<WebContext, 'token' | 'hasToken' | 'readingNeedsToken'>): MiddlewareHandler {
   const guarded = operatorOnly(context);
-  return (c, next) => (context.needsToken ? guarded(c, next) : next());
+  return (c, next) => (context.readingNeedsToken ? guarded(c, next) : next());
+}
+
+/** The journal is kept from the app, which shares the container's network: loopback is no border, and the kernel knows whose a socket is. */
+export function notTheApp({ appUid }: Pick<WebContext, 'appUid'>): MiddlewareHandler {
+  return async (c, next) => {
+    if (appUid !== null && mayBeOf(appUid, (c.env as HttpBindings).incoming.socket))
+      return failure(c, 403, 'APP_REFUSED', 'the app does not get the journal: in the container use `self-update events`, as root');
+    return next();
+  };
 }
 
 /** Timing: digests are compared, so neither length nor content shows in the time it takes. */

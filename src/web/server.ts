@@ -11,7 +11,9 @@ import { Changes, type Sight } from './sight.ts';
 export type WebOptions = {
   address: { host: string | null; port: number };
   token: () => string | null;
-  needsToken: boolean;
+  hasToken: boolean;
+  readingNeedsToken: boolean;
+  appUid: number | null;
   webhookSecret: () => string | null;
   takesWebhooks: boolean;
   pollIntervalMs: number;

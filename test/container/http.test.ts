@@ -54,6 +54,20 @@ describe('a container that serves HTTP', { concurrency: 2 }, () => {
     });
   }
 
+  it('keeps the journal from the app, whose socket the kernel knows', async () => {
+    const { container, port, get } = await served();
+    await using _ = container;
+    await container.fact('versionBecameHealthy');
+    const asks = async (place: string, user: string) => {
+      const { stdout, stderr } = await container.exec(['wget', '-q', '-S', '-O', '-', `http://127.0.0.1:${port}${place}`], ['--user', user]);
+      return /HTTP\/\S+ (\d+)/.exec(`${stdout}${stderr}`)?.[1];
+    };
+    for (const place of ['/api/facts', '/api/history', '/api/replay?at=1', '/api/events']) assert.equal(await asks(place, '1000:1000'), '403', place);
+    assert.equal(await asks('/api/facts', '0:0'), '200');
+    assert.equal(await asks('/api/status', '1000:1000'), '200');
+    assert.equal((await get('/api/facts')).status, 200);
+  });
+
   it('notices a crash loop that begins after the probation, and leaves no word unread', async () => {
     const { container } = await served();
     await using _ = container;

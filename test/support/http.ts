@@ -8,7 +8,7 @@ import { validatorOf } from './schema.ts';
 export const OPERATOR_TOKEN = 'operator-token-0123456789';
 export const WEBHOOK_SECRET = "It's a Secret to Everybody";
 
-/** Reading needs the token, too; a test that is about that says otherwise. */
+/** Reading needs the token, too (UPDATE_HTTP_READ); a test that is about that says otherwise. */
 export const READER = { authorization: `Bearer ${OPERATOR_TOKEN}` };
 
 export type Answer = { status: number; headers: http.IncomingHttpHeaders; text: string };
@@ -29,6 +29,7 @@ export class Served {
     const all = {
       UPDATE_HTTP_ADDR: `127.0.0.1:${port}`,
       UPDATE_HTTP_TOKEN: OPERATOR_TOKEN,
+      UPDATE_HTTP_READ: 'token',
       UPDATE_WEBHOOK_SECRET: WEBHOOK_SECRET,
       UPDATE_STRATEGY: 'download-then-kill',
       UPDATE_ASSET: 'app*.tar.gz',

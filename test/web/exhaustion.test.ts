@@ -128,7 +128,16 @@ describe('a webhook', () => {
 });
 
 describe('who may read', () => {
-  it('is asked for the token where one is set: the app shares the network', async () => {
+  it('is everybody who reaches the address, unless UPDATE_HTTP_READ is token', async () => {
+    await using served = await Served.create({ env: { UPDATE_HTTP_READ: '' } });
+    await served.publish('0.0.1');
+    served.product.start();
+    await served.product.fact('versionBecameHealthy');
+    for (const place of ['/api/status', '/api/history', '/api/facts'])
+      assert.equal((await served.ask(place, { headers: { authorization: '' } })).status, 200, place);
+  });
+
+  it('is asked for the token with UPDATE_HTTP_READ=token', async () => {
     await using served = await Served.create();
     await served.publish('0.0.1');
     served.product.start();

@@ -113,7 +113,7 @@ describe('a setting that does not do what was meant', () => {
 
 describe('without a token', () => {
   it('there are no actions, and the probes, status and metrics are there', async () => {
-    await using served = await Served.create({ env: { UPDATE_HTTP_TOKEN: '', UPDATE_WEBHOOK_SECRET: '' } });
+    await using served = await Served.create({ env: { UPDATE_HTTP_TOKEN: '', UPDATE_HTTP_READ: '', UPDATE_WEBHOOK_SECRET: '' } });
     await served.publish('0.0.1');
     served.product.start();
     await served.product.fact('versionBecameHealthy');
