@@ -1,7 +1,7 @@
 /** The commands of the documents, run as they stand: in the image where they are meant for it, else on a machine with Docker. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chownSync, cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -36,6 +36,20 @@ describe('the documents', () => {
     assert.equal(documented.one('docker exec NAME self-update …'), 'docker exec NAME self-update …');
     await place.succeeds('docker exec app self-update status --json');
     assert.match(await place.succeeds(documented.one('docker exec … self-update update').replace('…', 'app')), /./);
+  });
+
+  it('a volume that another user owns: the command that helps', async () => {
+    const data = mkdtempSync(path.join(os.tmpdir(), 'data-'));
+    chownSync(data, 1000, 1000);
+    try {
+      await using container = await Container.run({ volume: data });
+      await container.until('it is told', async () => /DIRECTORY_UNSAFE/.test(await container.logs()));
+      const [, , , ...command] = documented.one(/^docker exec NAME chown /).split(' ');
+      assert.equal((await container.exec(command)).exitCode, 0);
+      await container.fact('versionBecameHealthy');
+    } finally {
+      rmSync(data, { recursive: true });
+    }
   });
 
   it('words after the image are the app’s arguments', async () => {

@@ -1,6 +1,6 @@
 /** What a version leaves behind never runs beside the next one, whatever it did to the signs by which it is found. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
@@ -43,7 +43,7 @@ describe('an app that overwrites its environment, with a daemon that leaves its 
   }
 });
 
-describe("a volume that can't lock files (ENOLCK injected at flock(2) of the container's tools, by LD_PRELOAD)", () => {
+describe("a volume that can't lock files (ENOLCK injected at flock(2) of the container's tools, by /etc/ld.so.preload)", () => {
   it('is told as that, and not as a second updater; the app runs', async () => {
     const library = path.join(mkdtempSync(path.join(os.tmpdir(), 'nolock-')), 'nolock.so');
     const source = `#include <cerrno>
@@ -59,7 +59,10 @@ extern "C" int flock(int fd, int) {
 }
 `;
     await execa('g++', ['-x', 'c++', '-shared', '-fPIC', '-o', library, '-'], { input: source });
-    await using container = await Container.run({ env: { LD_PRELOAD: '/nolock.so' }, run: ['--volume', `${library}:/nolock.so:ro`] });
+    // LD_PRELOAD does not reach programs of root's.
+    const preload = path.join(path.dirname(library), 'ld.so.preload');
+    writeFileSync(preload, '/nolock.so\n');
+    await using container = await Container.run({ run: ['--volume', `${library}:/nolock.so:ro`, '--volume', `${preload}:/etc/ld.so.preload:ro`] });
     await container.answers('0.0.1');
     await container.until('it is told', async () => /can't lock files \(no locks available\).*\[NO_LOCKS\]/.test(await container.logs()));
     assert.doesNotMatch(await container.logs(), /another updater/);
