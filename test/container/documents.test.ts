@@ -46,6 +46,7 @@ describe('the documents', () => {
       await container.until('it is told', async () => /DIRECTORY_UNSAFE/.test(await container.logs()));
       const [, , , ...command] = documented.one(/^docker exec NAME chown /).split(' ');
       assert.equal((await container.exec(command)).exitCode, 0);
+      await container.until('it is seen', async () => /updates go on/.test(await container.logs()));
       await container.fact('versionBecameHealthy');
     } finally {
       rmSync(data, { recursive: true });
