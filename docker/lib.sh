@@ -127,6 +127,8 @@ look_on() {
       problem="other users may write $name, and could exchange what root keeps in it: run \`chmod go-w $name\` as root, on the host if it can't be done here"
       return
     fi
+    # The app has to pass here to its version. A bind mount is often its owner's alone.
+    [ $((mode & 0xF001)) != 16384 ] || chmod o+x "$name" 2> /dev/null
   done << END
 $(stat -c '%u %f %n' "$@" 2> /dev/null)
 END

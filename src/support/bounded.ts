@@ -6,6 +6,7 @@ import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 
 import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { Fault } from './fault.ts';
+import { visible } from './visible.ts';
 
 /** A FIFO is opened at once, with or without a writer, and a terminal does not become ours. */
 const AT_ONCE = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
@@ -109,6 +110,7 @@ export class LineReader {
   #emit(line: string): void {
     this.#lines += 1;
     if (this.#lines > this.#maxLines) return;
-    this.#say(this.#lines === this.#maxLines ? '… and more, which is left out' : line.slice(0, MAX_LINE_CHARACTERS));
+    // Visible before it is cut: a zero becomes six characters.
+    this.#say(this.#lines === this.#maxLines ? '… and more, which is left out' : visible(line).slice(0, MAX_LINE_CHARACTERS));
   }
 }

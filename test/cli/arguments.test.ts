@@ -24,7 +24,7 @@ describe('the log', () => {
 
   it('blacks out secrets, and lets nobody forge a line', () => {
     log('text').warn('the password is hunter2\nupdate: all is well\u001b[2J');
-    assert.equal(lines.pop(), 'update: warning: the password is [secret] update: all is well [2J');
+    assert.equal(lines.pop(), 'update: warning: the password is [secret] update: all is well\\u001b[2J');
     assert.equal(redact('hunter2 hunter2', ['hunter2']), '[secret] [secret]');
   });
 

@@ -47,7 +47,8 @@ describe('the documents', () => {
       const [, , , ...command] = documented.one(/^docker exec NAME chown /).split(' ');
       assert.equal((await container.exec(command)).exitCode, 0);
       await container.until('it is seen', async () => /updates go on/.test(await container.logs()));
-      await container.fact('versionBecameHealthy');
+      await container.publish('0.0.2');
+      await container.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
     } finally {
       rmSync(data, { recursive: true });
     }

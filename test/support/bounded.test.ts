@@ -125,6 +125,7 @@ const BOUNDED_OTHERWISE: Record<string, string> = {
   'effects/entry-point.ts': 'in slices, of a list that has an end',
   'effects/extract.ts': 'in slices, of entries that UPDATE_MAX_ENTRIES bounds',
   'effects/integrity.ts': 'in slices, of what a manifest names',
+  'effects/linked-child.ts': 'what its parent, the updater, writes to it',
   'effects/manifest.ts': 'in pieces, of a regular file that was opened without waiting',
   'effects/download.ts': 'by the announced size, a least throughput and a deadline (test/effects/download.test.ts)',
   'effects/command.ts': 'by its time limit; its output goes to a LineReader in pieces (buffer: false)',
