@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
 import net from 'node:net';
+import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, it } from 'node:test';
 import type { Status } from '../../src/report/status.ts';
 import { listen, OPERATOR_TOKEN, READER, Served, type ServerEvent } from '../support/http.ts';
@@ -184,8 +186,9 @@ describe('the probes', { concurrency: 2 }, () => {
   it('say so while the journal can not be opened, and the server waits for it', async () => {
     await using served = await Served.create();
     const { product } = served;
-    const { mkdirSync } = await import('node:fs');
-    mkdirSync(`${product.dir}/state/journal.db`, { recursive: true });
+    mkdirSync(`${product.dir}/state`, { recursive: true });
+    using holder = new DatabaseSync(`${product.dir}/state/journal.db`);
+    holder.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
     product.start();
     await product.logged(/nothing is updated for now/);
     const { status, text } = await served.ask('/healthz');
