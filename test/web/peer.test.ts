@@ -7,6 +7,7 @@ import { describe, it } from 'node:test';
 import { mayBeOf } from '../../src/web/peer.ts';
 
 const APP_UID = 65534;
+const OURS = { localAddress: '127.0.0.1', localPort: 1 };
 const CLIENT = "require('net').connect(Number(process.argv[1]), process.argv[2]).resume()";
 
 /** Runs `look` on the server's end of a connection by a process of `uid`. */
@@ -37,10 +38,35 @@ describe('the user of a connection', { skip: process.getuid?.() === 0 ? false : 
   }
 
   it('is not asked for where it comes from elsewhere', () => {
-    assert.equal(mayBeOf(APP_UID, { localPort: 1, remotePort: 2, remoteAddress: '192.0.2.1' } as net.Socket), false);
+    assert.equal(mayBeOf(APP_UID, { ...OURS, remotePort: 2, remoteAddress: '192.0.2.1' } as net.Socket), false);
   });
 
   it('may be the app where the kernel knows of no such connection here', () => {
-    assert.equal(mayBeOf(APP_UID, { localPort: 1, remotePort: 2, remoteAddress: '127.0.0.1' } as net.Socket), true);
+    assert.equal(mayBeOf(APP_UID, { ...OURS, remotePort: 2, remoteAddress: '127.0.0.1' } as net.Socket), true);
+  });
+
+  it('is the app where a connection that has ended had the same ports, and is nobody’s any more', async () => {
+    const server = net.createServer((socket) => socket.on('end', () => socket.end()));
+    server.listen(0, '::');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    // The one that closes first keeps the port in TIME_WAIT, as root's.
+    const first = net.connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' });
+    await once(first, 'connect');
+    const { localPort = 0 } = first;
+    first.end();
+    await once(first, 'close');
+    const script =
+      "require('net').connect({ port: +process.argv[1], host: '::ffff:127.0.0.1', localAddress: '::ffff:127.0.0.3', localPort: +process.argv[2], family: 6 }).resume()";
+    const client = spawn(process.execPath, ['-e', script, `${port}`, `${localPort}`], { uid: APP_UID, gid: APP_UID, cwd: '/', env: {}, stdio: 'ignore' });
+    try {
+      const [socket] = (await once(server, 'connection')) as [net.Socket];
+      assert.equal(socket.remotePort, localPort);
+      assert.equal(mayBeOf(APP_UID, socket), true);
+      socket.destroy();
+    } finally {
+      client.kill('SIGKILL');
+      server.close();
+    }
   });
 });

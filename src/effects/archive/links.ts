@@ -35,9 +35,10 @@ export class Links {
   #follow(name: string, followed: number): string | null {
     const known = this.#places.get(name);
     if (known !== undefined) return known;
+    // Archive escape: a note that it leads nowhere would speak for the rest of the chain, which nobody looked at.
+    if (followed > MAX_FOLLOWED) throw refused(`more than ${MAX_FOLLOWED} links lead to ${shown(name)}, one after the other`);
     // A circle leads nowhere.
     this.#places.set(name, null);
-    if (followed > MAX_FOLLOWED) return null;
     const target = readlinkSync(path.join(this.#root, name));
     if (target.startsWith('/')) throw leaves(name);
     const place = this.#resolve(name, target, followed);

@@ -19,6 +19,8 @@ export type HttpOptions = {
   mayBePlain: (url: string) => boolean;
   token: () => string | null;
   proxyEnvironment: ProxyEnvironment;
+  /** From the call to the head of the answer, whoever is between. */
+  headWithinMs?: number;
 };
 
 type Agents = { http: http.Agent; https: https.Agent };
@@ -27,6 +29,10 @@ export type ProxyEnvironment = { HTTPS_PROXY?: string | undefined; NO_PROXY?: st
 /** got would follow ten; GitHub needs one or two. */
 const MOST_REDIRECTS = 5;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+/** The sum of the phases below. */
+const HEAD_WITHIN_MS = 60_000;
+/** Slow retrieval: a proxy that takes the connection and does not answer CONNECT gives got no socket to watch, and is given up by the agent. */
+const TUNNEL_WITHIN_MS = 30_000;
 const TIMEOUTS = { lookup: 10_000, connect: 10_000, secureConnect: 10_000, send: 10_000, response: 20_000, socket: 30_000 };
 
 export type Answer = { stream: ReturnType<Got['stream']>; status: number; headers: Response['headers']; url: string };
@@ -68,7 +74,7 @@ export class Http {
     if (token !== null && !isSendable(token)) throw malformedToken();
     // Token theft: it goes to the API's own origin and nowhere else, whatever redirects say.
     const authorized = token !== null && new URL(url).origin === new URL(this.options.apiUrl).origin;
-    this.#agents ??= await agentsFor(this.options.proxyEnvironment);
+    this.#agents ??= await agentsFor(this.options.proxyEnvironment, this.options.headWithinMs);
     const options: OptionsInit = {
       headers: { 'user-agent': this.options.userAgent, ...headers, ...(authorized ? { authorization: `Bearer ${token}` } : {}) },
       retry: { limit: 0 },
@@ -82,10 +88,7 @@ export class Http {
     const { default: got } = await loadGot();
     const stream = got.stream(url, options as never);
     try {
-      const response = await new Promise<Response>((resolve, reject) => {
-        stream.once('response', resolve);
-        stream.once('error', reject);
-      });
+      const response = await headOf(stream, url, this.options.headWithinMs ?? HEAD_WITHIN_MS);
       // From here on the reader of the stream sees its errors; this keeps one that comes before it reads from being fatal.
       stream.on('error', () => {});
       return { stream, status: response.statusCode, headers: response.headers, url };
@@ -108,6 +111,18 @@ export class Http {
   }
 }
 
+/** The limits for each phase begin with a socket. This one holds whatever is between: the app may be down meanwhile. */
+async function headOf(stream: Answer['stream'], url: string, withinMs: number): Promise<Response> {
+  const { promise, resolve, reject } = Promise.withResolvers<Response>();
+  stream.once('response', resolve);
+  stream.once('error', reject);
+  const late = setTimeout(() => {
+    reject(lateFault(url, withinMs));
+    stream.destroy();
+  }, withinMs);
+  return promise.finally(() => clearTimeout(late));
+}
+
 /** Printable, without blanks: what a header can hold, and what every token of GitHub's is made of. */
 export function isSendable(token: string): boolean {
   return /^[\x21-\x7e]+$/.test(token);
@@ -121,10 +136,10 @@ function malformedToken(): Fault {
 }
 
 /** Connections that end with their request, through the proxy that the environment names. */
-export async function agentsFor({ HTTPS_PROXY, NO_PROXY }: ProxyEnvironment): Promise<Agents> {
+export async function agentsFor({ HTTPS_PROXY, NO_PROXY }: ProxyEnvironment, tunnelWithinMs = TUNNEL_WITHIN_MS): Promise<Agents> {
   const [{ default: http }, { default: https }] = await loadHttp();
   const proxyEnv = HTTPS_PROXY === undefined ? {} : { HTTPS_PROXY, ...(NO_PROXY === undefined ? {} : { NO_PROXY }) };
-  return { http: new http.Agent({ keepAlive: false }), https: new https.Agent({ keepAlive: false, proxyEnv }) };
+  return { http: new http.Agent({ keepAlive: false }), https: new https.Agent({ keepAlive: false, proxyEnv, timeout: tunnelWithinMs }) };
 }
 
 function hostFits(hostname: string, pattern: string): boolean {

@@ -8,11 +8,14 @@ const printable = z
   .max(255)
   .regex(/^[^\p{C}]*$/u);
 
+/** Addresses and times become part of a tree's manifest, of which no more is read back than a manifest needs. */
+const address = z.url({ protocol: /^https?$/ }).max(8192);
+
 const asset = z.object({
   id: z.number().int().nonnegative(),
   name: printable.min(1),
-  url: z.url({ protocol: /^https?$/ }),
-  browser_download_url: z.url({ protocol: /^https?$/ }),
+  url: address,
+  browser_download_url: address,
   size: z.number().int().nonnegative(),
   state: z.string(),
   digest: z.string().nullish(),
@@ -22,7 +25,7 @@ const release = z.object({
   tag_name: printable.min(1),
   draft: z.boolean(),
   prerelease: z.boolean(),
-  published_at: z.iso.datetime({ offset: true }).nullish(),
+  published_at: z.iso.datetime({ offset: true }).max(64).nullish(),
   body: z.string().nullish(),
   // A release may carry a thousand assets; more is not a release.
   assets: z.array(asset).max(1000),

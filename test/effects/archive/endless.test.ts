@@ -77,11 +77,10 @@ describe('a tree of links is walked once', () => {
     assert.deepEqual(await problemsOf(tree, []), []);
   });
 
-  it('a chain of thousands of links, each of many steps, is followed once', { timeout: 60_000 }, async () => {
+  it('a chain of thousands of links, each of many steps, is refused after forty', { timeout: 60_000 }, async () => {
     const steps = 'd/../'.repeat(60);
     const links = Array.from({ length: 5000 }, (_, i) => [paxHeader(pax('linkpath', `${steps}l${(i + 1) % 5000}`)), link(`l${i}`, 'x')]).flat();
-    const tree = await install(tar(APP, directory('d'), ...links));
-    assert.deepEqual(await problemsOf(tree, []), []);
+    await assert.rejects(install(tar(APP, directory('d'), ...links)), { code: 'ARCHIVE_REFUSED', message: /more than 40 links/ });
   });
 
   it('a file of a thousand names is read once', async () => {

@@ -30,7 +30,11 @@ async function through(answer: string, { user = '', noProxy }: { user?: string; 
   }
 }
 
-async function faultOf(proxyEnvironment: { HTTPS_PROXY?: string; NO_PROXY?: string | undefined }, token: string | null = null): Promise<Fault> {
+async function faultOf(
+  proxyEnvironment: { HTTPS_PROXY?: string; NO_PROXY?: string | undefined },
+  token: string | null = null,
+  headWithinMs = 60_000,
+): Promise<Fault> {
   const http = new Http({
     userAgent: 'test',
     apiUrl: 'https://api.github.com',
@@ -38,6 +42,7 @@ async function faultOf(proxyEnvironment: { HTTPS_PROXY?: string; NO_PROXY?: stri
     mayBePlain: () => false,
     token: () => token,
     proxyEnvironment,
+    headWithinMs,
   });
   const error = await http.get(URL_ASKED, {}, AbortSignal.timeout(10_000), { decompress: true, sameHost: true }).catch((reason: unknown) => reason);
   assert.ok(error instanceof Fault, String(error));
@@ -62,6 +67,15 @@ describe('a proxy', () => {
 
   it('that breaks the connection off is told as the proxy', async () => {
     assert.match((await through('')).fault.message, /the proxy broke the connection off/);
+  });
+
+  it('that takes the connection and says nothing is given up: the app may be down meanwhile', async () => {
+    const silent = net.createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const fault = await faultOf({ HTTPS_PROXY: `http://127.0.0.1:${(silent.address() as AddressInfo).port}` }, null, 200);
+    silent.close();
+    assert.ok(['NETWORK_FAILED', 'PROXY_FAILED'].includes(fault.code), fault.code);
+    assert.match(fault.message, /proxy|did not end within/);
   });
 
   it('that does not listen is named by its address', async () => {
