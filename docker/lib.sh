@@ -9,6 +9,7 @@ given_umask=$(umask)
 umask 022
 # Whatever image this was copied onto, the tools are ours. The app gets the image's own path; the services also runit's tools.
 image_path=${PATH#"$lib/applets:"}
+image_path=${image_path#"$lib/runit:"}
 image_path=${image_path%":$lib/bin"}
 export PATH="$lib/applets:$image_path"
 baked=${UPDATE_BAKED_DIR:-/usr/share/self-update/baked}
@@ -73,11 +74,11 @@ signal_group() {
 as_app() {
   user=
   [ ! -s "$ours/app.user" ] || read -r user < "$ours/app.user"
-  timeout 2 "$lib/bin/env" -i "PATH=$PATH" ${user:+"$lib/bin/chpst" -u ":$user"} "$@"
+  timeout -s KILL 2 "$lib/bin/env" -i "PATH=$PATH" ${user:+"$lib/bin/chpst" -u ":$user"} "$@"
 }
 
 # Sends a signal to processes of the app, wherever they went, and prints their pids; '' only prints them.
-signal_strays() { timeout 2 "$lib/app-processes" "$ours" "$ours/app.lock" "$1"; }
+signal_strays() { timeout -s KILL 2 "$lib/app-processes" "$ours" "$ours/app.lock" "$1"; }
 
 # Root never works in a place that the app can change. Whoever owns a directory, or may write it, can exchange what lies in it, and would have
 # root write where it likes. So root's own place is entered only through directories that root owns, and that nobody else may write, but for a

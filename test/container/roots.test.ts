@@ -78,6 +78,21 @@ for (const profile of SEPARATED) {
         assert.notEqual((await container.exec(['test', '-e', '/run/self-update/busy'])).exitCode, 0);
       });
 
+      it('puts a runsv of its own into a directory that PATH names first: root runs its own', async () => {
+        const PATH = '/data/app/bin:/usr/local/bin:/usr/bin:/bin';
+        await using container = await Container.run({ run, env: { PATH } });
+        await container.answers('0.0.1');
+        const script = '#!/bin/sh\nid > /data/app/got\nexec /usr/lib/self-update/bin/runsv "$@"\n';
+        await shell(container, `mkdir -p /data/app/bin && printf '%s' '${script}' > /data/app/bin/runsv && chmod 755 /data/app/bin/runsv`, APP);
+        await container.stop();
+        await container.start();
+        await container.answers('0.0.1');
+        assert.equal((await shell(container, 'cat /data/app/got', APP)).stdout, '');
+        const [pid = ''] = (await shell(container, 'cat /run/self-update/private/app.group')).stdout.split('\n');
+        const environment = (await shell(container, `tr '\\0' '\\n' < /proc/${pid}/environ`, APP)).stdout;
+        assert.match(environment, new RegExp(`^PATH=${PATH}$`, 'm'));
+      });
+
       it('owns the directory at /data: root stays out, says how to mend it, and updates once it is mended', async () => {
         using data = hostDirectory(1000, 0o755);
         await using container = await Container.run({ run, volume: data.name });
