@@ -11,6 +11,7 @@ import { after } from 'node:test';
 import { execa } from 'execa';
 import { removeTree } from '../../src/effects/durable.ts';
 import { problemsOf } from '../../src/effects/integrity.ts';
+import { MANIFEST_NAME } from '../../src/effects/manifest.ts';
 import { type Places, readWorld } from '../../src/effects/trees.ts';
 import { Journal } from '../../src/journal/journal.ts';
 import type { Fact } from '../../src/machines/facts.ts';
@@ -99,6 +100,9 @@ async function consistent(directory: string, scenario: Scenario, played: readonl
     }
     for (const tree of [current, lastGood])
       if (tree !== null && tree.digest !== null) assert.deepEqual(await problemsOf(tree.path, scenario.linked), [], `${tree.version} is not complete`);
+    // What has a manifest counts, and could be gone back to.
+    for (const tree of treesIn(path.join(directory, 'releases')))
+      if (existsSync(path.join(tree, MANIFEST_NAME))) assert.deepEqual(await problemsOf(tree, scenario.linked), [], `${tree} is half there`);
     for (const name of scenario.linked) {
       const data = path.join(directory, 'linked', name);
       if (existsSync(data)) assert.equal(readFileSync(data, 'utf8'), '# app 0.0.1\n', 'half of the data looks whole');
@@ -132,6 +136,10 @@ async function consistent(directory: string, scenario: Scenario, played: readonl
   } finally {
     journal.close();
   }
+}
+
+function treesIn(releases: string): string[] {
+  return existsSync(releases) ? readdirSync(releases).map((name) => path.join(releases, name)) : [];
 }
 
 function sha256Of(file: string): string {
