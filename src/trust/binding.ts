@@ -16,7 +16,12 @@ const PACKAGING_WORDS = new Set(
   sha256 sha256sum sha256sums sha512 sha512sum sha512sums txt`.split(/\s+/),
 );
 /** How goreleaser writes an architecture's level: amd64_v1, arm64_v8.0, arm_6. */
-const LEVEL = /(?:(?:amd64|x86[._-]64)[._-]?v[1-4]|x86[._-]64|arm64[._-]?v[89]\.\d|arm[._-]?v?[5-7])(?![0-9a-z]|\.\d)/g;
+const LEVEL = /(?:(?:amd64|x86[._-]64)[._-]?v[1-4]|x86[._-]64|(?:arm64|aarch64)[._-]?v[89](?:\.\d)?|arm[._-]?v?[5-8])(?![0-9a-z]|\.\d)/g;
+/** `x86.64` before a version that a dot follows on, as in `app.x86_64.2.0.0`. */
+const X86_64 = /(?<![0-9a-z])x86[._-]64(?![0-9a-z])/g;
+/** Systems and libraries with versions of their own: `macos-14`, `windows_2022`, `glibc-2.31`. */
+const VERSIONED_SYSTEM = '(?:mac|macos|osx|darwin|windows|win|freebsd|openbsd|netbsd|android|glibc|libc|musl)[._+~ -]';
+const MIN_NUMBERS_BEHIND_SYSTEM = 3;
 
 /** A file of sums for one file is named after it: `app_1.2.3.tar.gz.sha256`. */
 const OF_SUMS = /(?:[._-]sha-?256(?:sums?)?(?:\.txt)?|\.(?:sha|checksum|dgst|digest))$/i;
@@ -24,15 +29,31 @@ const OF_SUMS = /(?:[._-]sha-?256(?:sums?)?(?:\.txt)?|\.(?:sha|checksum|dgst|dig
 /**
  * Whether a file's name says that it is this version's, and can be read in no other way: the version stands in it as the release
  * writes it, prerelease included, and whatever else is there is the repository's name or a word for the platform or the packaging.
- * `node-20.1.0` says nothing about version 20.1.0 of `acme/app`; `app_2.0.0-rc.1` is not 2.0.0.
+ * `node-20.1.0` says nothing about version 20.1.0 of `acme/app`; `app_2.0.0-rc.1` is not 2.0.0; the `386` of `app-linux-386` is no version.
  */
 export function isVersionOfName(name: string, version: string, repository: string): boolean {
+  // Letters and digits of other scripts look like ours, or like nothing: they separate no words.
+  if (!/^[ -~]*$/.test(name)) return false;
   const own = repository.slice(repository.indexOf('/') + 1);
   const stem = formatOfName(name.replace(OF_SUMS, '')).stem.toLowerCase();
-  const rest = withoutOwnName(stem.replaceAll(LEVEL, ' '), own.toLowerCase());
-  const wanted = new RegExp(`(?<![0-9a-z])v?${escaped(version.toLowerCase())}(?![0-9a-z])`, 'g');
-  const without = rest.replaceAll(wanted, ' ');
-  return without !== rest && without.split(/[^0-9a-z]+/).every((word) => word === '' || PLATFORM_WORDS.has(word) || PACKAGING_WORDS.has(word));
+  const rest = withoutOwnName(stem, own.toLowerCase()).replaceAll(LEVEL, ' ').replaceAll(X86_64, ' ');
+  const without = rest.replaceAll(formOf(version.toLowerCase()), ' ');
+  return without !== rest && wordsOf(without).every(isPlainWord);
+}
+
+const isPlainWord = (word: string): boolean => PLATFORM_WORDS.has(word) || PACKAGING_WORDS.has(word);
+
+const wordsOf = (text: string): string[] => text.split(/[^0-9a-z]+/).filter((word) => word !== '');
+
+/**
+ * A version as it stands in a name, and not within a longer one (`64.2.0.0`, `2.0.0-386`). What is a platform's word by itself (`386`,
+ * `64`), or may be a system's version (`macos-14`), is this one only where a `v` says so.
+ */
+function formOf(version: string): RegExp {
+  const isWord = wordsOf(version).every(isPlainWord);
+  const isShort = (version.match(/\d+/g) ?? []).length < MIN_NUMBERS_BEHIND_SYSTEM;
+  const v = isWord ? 'v' : isShort ? `(?:v|(?<!${VERSIONED_SYSTEM}))` : 'v?';
+  return new RegExp(`(?<![0-9a-z]|[0-9][.+~])${v}${escaped(version)}(?![0-9a-z]|[.+~-][0-9])`, 'g');
 }
 
 /** The repository's name is taken out once, also where its version follows at once (`app2.0.0`, `appv2.0.0`). */

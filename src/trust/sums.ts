@@ -18,25 +18,22 @@ export function sumsText(bytes: Uint8Array): string {
  * A sum without a name counts only in a file of this one's own, as `<name>.sha256`.
  */
 export function sumsFor(text: string, name: string, sumsName = `${name}.sha256`): string[] {
-  const lines = text
+  const all = text
     .replace(/^\uFEFF/, '')
     .split(/\r\n|\n|\r/)
     .map((line) => line.trim())
-    .filter((line) => line !== '' && !line.startsWith('#') && line.length <= LONGEST_LINE);
+    .filter((line) => line !== '' && !line.startsWith('#'));
+  const lines = all.filter((line) => line.length <= LONGEST_LINE);
   const listed = lines.flatMap((line) => readLine(line) ?? []);
-  const named = listed.filter((entry) => entry.name === name);
-  if (named.length > 0) return unique(named);
-  const beside = lines.flatMap((line) => sumBeside(line, name));
-  if (beside.length > 0) return [...new Set(beside)];
   const nameless = listed.filter((entry) => entry.name === '');
-  return isOwnSums(sumsName, name) && nameless.length === listed.length ? unique(nameless) : [];
+  // Mix-and-match: the forms are united, so that a sum in one form can't be passed over for another.
+  const found = [...listed.filter((entry) => entry.name === name).map(({ sum }) => sum), ...lines.flatMap((line) => sumBeside(line, name))];
+  const isOwn = isOwnSums(sumsName, name) && (found.length > 0 || nameless.length === listed.length);
+  const sums = [...new Set([...found, ...(isOwn ? nameless.map(({ sum }) => sum) : [])])];
+  return sums.length === 0 ? [] : [...new Set([...sums, ...all.flatMap((line) => contradiction(line, name, sums))])];
 }
 
 type Listed = { sum: string; name: string };
-
-function unique(listed: readonly Listed[]): string[] {
-  return [...new Set(listed.map(({ sum }) => sum))];
-}
 
 const FORMS: readonly { form: RegExp; sum: number; name: number }[] = [
   // GNU: `hex  name`, `hex *name`; also with the digest's own prefix.
@@ -47,6 +44,7 @@ const FORMS: readonly { form: RegExp; sum: number; name: number }[] = [
   { form: /^(\S+?):?[ \t]+([0-9a-f]{64})$/i, sum: 2, name: 1 },
 ];
 
+const WHOLE_SUM = /(?<![0-9A-Za-z])[0-9a-f]{64}(?![0-9A-Za-z])/gi;
 /** Sums of as many digits, by another algorithm. */
 const OTHER_ALGORITHM = /(?<![0-9A-Za-z])(?:sha-?3|sha-?512|shake|blake|b[23](?:sum)?|sm3|ripemd|rmd|gost|keccak|md5)/i;
 
@@ -55,11 +53,25 @@ const OTHER_ALGORITHM = /(?<![0-9A-Za-z])(?:sha-?3|sha-?512|shake|blake|b[23](?:
  * YAML, JSON, a column of sizes.
  */
 function sumBeside(line: string, name: string): string[] {
-  const at = line.indexOf(name);
-  if (at < 0 || !/^$|[\s"'`|(),;:=*/\\]$/.test(line.slice(0, at)) || !/^(?:$|[\s"'`|(),;:=])/.test(line.slice(at + name.length))) return [];
-  const rest = `${line.slice(0, at)} ${line.slice(at + name.length)}`;
-  const sums = rest.match(/(?<![0-9A-Za-z])[0-9a-f]{64}(?![0-9A-Za-z])/gi) ?? [];
-  return sums.length === 1 && !OTHER_ALGORITHM.test(rest) ? [(sums[0] ?? '').toLowerCase()] : [];
+  const sums = sumsBeside(line, name);
+  return sums.length === 1 ? sums : [];
+}
+
+/** Which of several sums is the name's (JSON in one line, say) is not guessed; but one that was found elsewhere has to be among them. */
+function contradiction(line: string, name: string, found: readonly string[]): string[] {
+  const sums = sumsBeside(line, name);
+  return sums.some((sum) => found.includes(sum)) ? [] : sums;
+}
+
+/** Every sum of a line that has the name as a whole. */
+function sumsBeside(line: string, name: string): string[] {
+  if (!line.includes(name)) return [];
+  const whole = new RegExp(`(?<![^\\s"'\`|(),;:=*/\\\\])${name.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')}(?![^\\s"'\`|(),;:=])`, 'g');
+  const rest = line.replaceAll(whole, ' ');
+  // A sum may itself begin with `b2` or `b3`.
+  if (rest === line || OTHER_ALGORITHM.test(rest.replaceAll(WHOLE_SUM, ' '))) return [];
+  const sums = rest.match(WHOLE_SUM) ?? [];
+  return [...new Set(sums.map((sum) => sum.toLowerCase()))];
 }
 
 /** One line; the name is empty where it gives none (`-` and OpenSSL's `stdin` are standard input). Null for what is no sum of this kind. */

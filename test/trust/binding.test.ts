@@ -70,6 +70,23 @@ describe('an attack by signed bytes of another version is refused', () => {
     ['v2.0.0', 'app-linux-amd64.tar.gz', 'no version at all'],
     ['v2.0.0', 'app-2.0.0-linux-2.0.0-rc.1.tar.gz', 'the version twice, and once a prerelease'],
     ['v2.0.0', 'app%2d2.0.0-x1.tar.gz', 'what nobody can read'],
+    ['v386', 'app-linux-386.tar.gz', 'a platform’s word for a version'],
+    ['v64', 'app-linux-64.tar.gz', 'a platform’s number for a version'],
+    ['64', 'app_x86_64.tar.gz', 'half of a platform’s word'],
+    ['v32', 'app-win-32.zip', 'how wide a processor is'],
+    ['v8', 'app-linux-arm64-v8.tar.gz', 'a level of the platform'],
+    ['v3', 'app_linux_amd64_v3.tar.gz', 'a level as goreleaser writes it'],
+    ['v14', 'app-macos-14.tar.gz', "a system's number"],
+    ['v2.31', 'app_linux_glibc-2.31.tar.gz', "a library's version"],
+    ['v2.0.0', 'app-64.2.0.0.tar.gz', 'the end of a longer number that begins with a platform’s word'],
+    ['v2.0.0', 'app-2.0.0.64.tar.gz', 'the beginning of a longer number that ends with a platform’s word'],
+    ['v2.0.0', 'app-2.0.0-386.tar.gz', 'a prerelease that is a platform’s word'],
+    ['v2.0.0', 'app-2.0.0+386.tar.gz', 'a build that is a platform’s word'],
+    ['v2.0.0', 'app-2.0.0\u0435.tar.gz', 'a letter of another script'],
+    ['v2.0.0', 'app-\uff11.0.0-2.0.0.tar.gz', 'a version in digits of another script'],
+    ['v2.0.0', 'app-2.0.0-\u00e9.tar.gz', 'a letter with an accent'],
+    ['v2.0.0', 'app-2.0.0-\u2460.tar.gz', 'a number in a circle'],
+    ['v2.0.0', '\u212as-2.0.0.tar.gz', 'a sign that is a letter of ours once it is small', 'acme/ks'],
   ];
   for (const [tag, name, title, repository] of attacks)
     it(`${title}: ${name} under ${tag}`, () => {
@@ -153,6 +170,16 @@ describe('signed bytes are taken', () => {
       ['v0.32.5', 'k9s_0.32.5_linux_amd64.tar.gz', 'derailed/k9s'],
       ['v3.7.1', 'git-lfs-linux-amd64-v3.7.1.tar.gz', 'git-lfs/git-lfs'],
       ['2024.1.5', 'app-2024.1.5.tgz'],
+      ['v2.0.0', 'app_2.0.0_linux_386.tar.gz'],
+      ['v2.0.0', 'app-linux-386-2.0.0.tar.gz'],
+      ['v2.0.0', 'app_2.0.0_386.tar.gz'],
+      ['v2.0.0', 'app-2.0.0.x86_64.tar.gz'],
+      ['v2.0.0', 'app.x86_64.2.0.0.tar.gz'],
+      ['v2.0.0', 'app-windows-2.0.0.zip'],
+      ['v386', 'app-v386-linux-386.tar.gz'],
+      ['v14', 'app-14-macos.tar.gz'],
+      ['v14', 'app-macos-v14.tar.gz'],
+      ['v1.2', 'app-linux-1.2.tar.gz'],
     ] as const)
       assert.deepEqual(judge(published(tag, name, repository), signedAs(name), rules), ['digest', 'minisign'], name);
   });

@@ -64,6 +64,29 @@ describe('a line of a file of sums', () => {
   it('that contradicts another is shown, in whatever form each is', () => {
     for (const line of [`${OTHER}  ${NAME}`, `SHA256 (${NAME}) = ${OTHER}`, `${OTHER} *dist/${NAME}`])
       assert.deepEqual(sumsFor(`${SUM}  ${NAME}\n${line}\n`, NAME, SHARED), [SUM, OTHER]);
+    for (const [title, line] of forms)
+      assert.deepEqual(sumsFor(`${OTHER}  ${NAME}\n${line}\n`, NAME, SHARED).sort(), [SUM, OTHER].sort(), `hidden behind GNU's form: ${title}`);
+    for (const [title, line] of forms)
+      assert.deepEqual(sumsFor(`| ${NAME} | ${OTHER} |\n${line}\n`, NAME, SHARED).sort(), [SUM, OTHER].sort(), `hidden behind a table: ${title}`);
+  });
+
+  it('that contradicts another is shown in a line with several sums, in a long line, behind a longer name, and without a name in a file of its own', () => {
+    const third = 'c3'.repeat(32);
+    const json = (sum: string) => `{"another.zip":"${third}","${NAME}":"${sum}"}`;
+    assert.deepEqual(sumsFor(`${SUM}  ${NAME}\n${json(OTHER)}\n`, NAME, SHARED), [SUM, third, OTHER]);
+    assert.deepEqual(sumsFor(`${SUM}  ${NAME}\n${json(SUM)}\n`, NAME, SHARED), [SUM], 'among others it agrees');
+    assert.deepEqual(sumsFor(json(SUM), NAME, SHARED), [], 'which one is meant is not guessed');
+    assert.deepEqual(sumsFor(`${SUM}  ${NAME}\n${' '.repeat(9)}x${'='.repeat(2000)}${NAME}=${OTHER}\n`, NAME, SHARED), [SUM, OTHER]);
+    assert.deepEqual(sumsFor(`${SUM}  ${NAME}\nx${NAME} ${NAME} = ${OTHER}\n`, NAME, SHARED), [SUM, OTHER]);
+    assert.deepEqual(sumsFor(`${SUM}  ${NAME}\n${OTHER}\n`, NAME, `${NAME}.sha256`), [SUM, OTHER]);
+  });
+
+  it('that contradicts none is one, however often and in whatever form it stands there', () => {
+    assert.deepEqual(sumsFor(forms.map(([, line]) => line).join('\n'), NAME, SHARED), [SUM]);
+  });
+
+  it('is found at once in a line of a megabyte', () => {
+    assert.deepEqual(sumsFor(`${SUM}  ${NAME}\n${`${NAME}x `.repeat(30_000)}\n${'a1'.repeat(500_000)}`, NAME, SHARED), [SUM]);
   });
 });
 
