@@ -72,13 +72,15 @@ export async function* through(source: AsyncIterable<Buffer>, engine: Transform 
 /** One piece at a time: the next is read from the file once this one was decompressed. */
 async function feed(source: AsyncIterable<Buffer>, engine: Transform & Zlib): Promise<void> {
   let fedBytes = 0;
-  // After an error nobody calls back.
-  const closed = new Promise<void>((resolve) => engine.once('close', resolve));
+  // After an error nobody calls back. One listener for all pieces: a promise that each races against would keep something of each.
+  let goOn = () => {};
+  engine.once('close', () => goOn());
   for await (const piece of source) {
-    const written = new Promise<void>((resolve, reject) => {
-      engine.write(piece, (error) => (error ? reject(error) : resolve()));
+    await new Promise<void>((resolve, reject) => {
+      goOn = resolve;
+      if (engine.destroyed) resolve();
+      else engine.write(piece, (error) => (error ? reject(error) : resolve()));
     });
-    await Promise.race([written, closed]);
     if (engine.destroyed) return;
     fedBytes += piece.length;
     // It saw the end, and takes no more.

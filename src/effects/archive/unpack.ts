@@ -44,7 +44,9 @@ const isZip = (head: Buffer): boolean => /^504b(?:0304|0506)/.test(head.toString
 
 async function keep(file: string, into: string, name: string, head: Buffer): Promise<void> {
   const target = path.join(into, checkBareName(name));
-  await copyFile(file, target);
+  await copyFile(file, target).catch((error: unknown) => {
+    throw explain(error);
+  });
   chmodSync(target, installedMode('file', isProgram(head) ? 0o755 : 0o644));
 }
 

@@ -1,16 +1,19 @@
 /** Archives, and trees of older versions of this program, that would never end, lead astray, or take all memory. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { gzipSync } from 'node:zlib';
+import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
+import { explain } from '../../../src/effects/archive/errors.ts';
+import { cutAtFrames } from '../../../src/effects/archive/zstd-frames.ts';
 import { removeTree } from '../../../src/effects/durable.ts';
 import { type ExtractDependencies, extract } from '../../../src/effects/extract.ts';
 import { problemsOf } from '../../../src/effects/integrity.ts';
 import { MANIFEST_NAME, readEntries, readManifest, type TreeEntry } from '../../../src/effects/manifest.ts';
+import { isTroubleOfMachine } from '../../../src/machines/context.ts';
 import { END, entry, longName, pax, paxHeader, type TarEntry, tar, zip } from '../../support/hostile.ts';
 import { release } from '../../support/machine.ts';
 
@@ -260,6 +263,107 @@ describe('memory', () => {
       '^installed$',
     );
     assert.ok(peak < CONTAINER_MB, `${peak} MB`);
+  });
+});
+
+describe('zstd data of nothing but frames', () => {
+  const payload = () => zstdCompressSync(tar(APP));
+  const SKIPPABLE = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0]);
+  const EMPTY = zstdCompressSync(Buffer.alloc(0));
+  const repeated = (frame: Buffer, count: number) => Buffer.alloc(frame.length * count, frame);
+  const endless = { code: 'ARCHIVE_REFUSED', message: /more than 100000 zstd frames/ };
+
+  it('a million skippable frames behind it: refused', { timeout: 60_000 }, async () => {
+    await assert.rejects(install(Buffer.concat([payload(), repeated(SKIPPABLE, 1_000_000)])), endless);
+    await assert.rejects(install(Buffer.concat([repeated(SKIPPABLE, 1_000_000), payload()])), endless);
+  });
+
+  it('a million empty frames: refused', { timeout: 60_000 }, async () => {
+    await assert.rejects(install(Buffer.concat([payload(), repeated(EMPTY, 1_000_000)])), endless);
+  });
+
+  it('skippable frames are left out wherever they are, and however the pieces fall', async () => {
+    const filled = Buffer.from([0x5f, 0x2a, 0x4d, 0x18, 5, 0, 0, 0, 0, 1, 0x28, 0xb5, 0x2f]);
+    const sized = zstdCompressSync(tar(APP), { params: { [constants.ZSTD_c_checksumFlag]: 1 } });
+    const data = [payload(), EMPTY, sized, zstdCompressSync(randomBytes(20_000))];
+    const whole = Buffer.concat([filled, SKIPPABLE, ...data.flatMap((frame) => [frame, filled, SKIPPABLE]), Buffer.alloc(700)]);
+    for (const size of [1, 2, 3, 5, 7, 4096, whole.length]) {
+      async function* pieces() {
+        const buffer = Buffer.alloc(size);
+        // The buffer is used again, as that of a file is.
+        for (let at = 0; at < whole.length; at += size) yield buffer.subarray(0, whole.copy(buffer, 0, at, at + size));
+      }
+      const parts: Buffer[] = [];
+      for await (const part of cutAtFrames(pieces())) parts.push(Buffer.from(part));
+      assert.deepEqual(Buffer.concat(parts), Buffer.concat(data), `in pieces of ${size}`);
+      const ends = endsOf(parts);
+      for (const end of endsOf(data)) assert.ok(ends.includes(end), 'no part reaches over the end of a frame');
+    }
+  });
+
+  function endsOf(parts: readonly Buffer[]): number[] {
+    let end = 0;
+    return parts.map(({ length }) => {
+      end += length;
+      return end;
+    });
+  }
+
+  it('frames of a few kB, as chunked archives have them, are read, seek tables and all', { timeout: 60_000 }, async () => {
+    const body = randomBytes(3_000_000);
+    const bytes = tar(APP, { path: 'data', body });
+    const frames: Buffer[] = [];
+    for (let at = 0; at < bytes.length; at += 4096) frames.push(zstdCompressSync(bytes.subarray(at, at + 4096)), SKIPPABLE);
+    assert.deepEqual(readFileSync(path.join(await install(Buffer.concat(frames)), 'data')), body);
+  });
+});
+
+it('millions of empty gzip members are read to their end', { timeout: 60_000 }, async () => {
+  const empty = gzipSync(Buffer.alloc(0));
+  assert.ok(await install(Buffer.concat([gzipSync(tar(APP)), Buffer.alloc(empty.length * 2_000_000, empty)])));
+});
+
+describe('what no file system holds is the archive’s fault, and is not fetched for ever', () => {
+  const failed = (code: string, syscall: string) => {
+    const errno = -((os.constants.errno as Record<string, number>)[code] ?? 0);
+    return Object.assign(new Error(`${code}: it failed, ${syscall} '/data/tmp/tree-1/x'`), { code, syscall, errno, path: '/data/tmp/tree-1/x' });
+  };
+  const refusals: [string, string, string][] = [
+    ['more hard links than a file may have', 'EMLINK', 'link'],
+    ['more directories than a directory may have', 'EMLINK', 'mkdir'],
+    ['a name that is too long', 'ENAMETOOLONG', 'open'],
+    ['links in a circle', 'ELOOP', 'mkdir'],
+    ['a name in another encoding', 'EILSEQ', 'open'],
+    ['a name with characters that vfat lacks', 'EINVAL', 'mkdir'],
+    ['a link of such a name', 'EINVAL', 'symlink'],
+    ['a program of such a name', 'EINVAL', 'copyfile'],
+    ['a file that is too large', 'EFBIG', 'write'],
+    ['a hole that is too large', 'EFBIG', 'ftruncate'],
+  ];
+  for (const [title, code, syscall] of refusals)
+    it(`${title}: ${code} of ${syscall}`, () => {
+      const fault = explain(failed(code, syscall));
+      assert.equal(fault.code, 'ARCHIVE_REFUSED');
+      assert.ok(!isTroubleOfMachine(fault.code));
+    });
+
+  it('what the disk says stays the disk’s', () => {
+    for (const [code, syscall] of [
+      ['EIO', 'write'],
+      ['ENOSPC', 'mkdir'],
+      ['EINVAL', 'read'],
+      ['EROFS', 'open'],
+      ['EBUSY', 'open'],
+      ['ESTALE', 'link'],
+    ] as const)
+      assert.ok(isTroubleOfMachine(explain(failed(code, syscall)).code), code);
+  });
+
+  it('65,010 hard links to one file are refused, or installed where the file system has no such limit', { timeout: 120_000 }, async () => {
+    const links = Array.from({ length: 65_010 }, (_, i): TarEntry => ({ path: `l/${i}`, type: 'Link', linkpath: 'app' }));
+    await install(gzipSync(tar(APP, ...links), { level: 1 })).catch((error: unknown) => {
+      assert.equal((error as { code: string }).code, 'ARCHIVE_REFUSED', String(error));
+    });
   });
 });
 
