@@ -150,7 +150,8 @@ export function noteStore(journal: Journal, writable: boolean, secrets: () => re
       read: (key) => JSON.parse(journal.readNote(`answer:${key}`) ?? 'null'),
       // Blacked out, it would come back as another answer under the same ETag.
       write: (key, entry) => {
-        if (writable && withoutSecrets(entry.body, secrets()) === entry.body) journal.writeNote(`answer:${key}`, JSON.stringify(entry));
+        const text = JSON.stringify(entry);
+        if (writable && withoutSecrets(text, secrets()) === text) journal.writeNote(`answer:${key}`, text);
       },
     },
   };

@@ -7,7 +7,7 @@ import type { Journal } from '../journal/journal.ts';
 import { Timeline } from '../report/timeline.ts';
 import { submit } from '../runtime/inbox.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import { longSecrets, redactJson } from '../support/redact.ts';
+import { unmistakable, redactJson } from '../support/redact.ts';
 import type { Web } from '../web/server.ts';
 import type { Sight } from '../web/sight.ts';
 import { createSupervisor, type Parts, programVersion, readPollNote, usesRunit } from './compose.ts';
@@ -42,7 +42,7 @@ export async function startWebIfAsked(parts: Parts): Promise<Web | null> {
 export function sightFor(parts: Parts, journal: Journal, runtime: Runtime, supervisor: Supervisor): Sight {
   // A journal of an earlier version, or from before a secret was one, may still hold it.
   const read = (after: number, limit: number) => {
-    const secrets = longSecrets(parts.config.secrets());
+    const secrets = unmistakable(parts.config.secrets());
     return journal.read(after, limit).map((record) => ({ ...record, fact: redactJson(record.fact, secrets) }));
   };
   const note = () => readPollNote(journal);

@@ -10,6 +10,12 @@ const MIN_SECRET_CHARACTERS = 6;
 const MIN_WORD_CHARACTERS = 4;
 /** Nobody chose one that long as a word: it may be taken out of what the machine goes by, too. */
 const MIN_TOKEN_CHARACTERS = 16;
+/**
+ * Likewise where it has characters of two kinds: `hunter2xyz`, but not `download` or `20240105`, which stand in addresses and tags. No shorter
+ * than the mask: a name must not grow beyond what is allowed for one.
+ */
+const MIN_MIXED_CHARACTERS = 8;
+const KINDS = [/\p{Ll}/u, /\p{Lu}/u, /\p{N}/u, /[^\p{L}\p{N}]/u];
 /** A part of base64 that short may stand in any text by chance. */
 const MIN_BASE64_CHARACTERS = 7;
 const MASK = '[secret]';
@@ -30,8 +36,17 @@ export function redact(text: string, secrets: readonly string[]): string {
 /** Only the secrets themselves: for an answer that is still to be read. */
 export function withoutSecrets(text: string, secrets: readonly string[]): string {
   let result = text;
-  for (const secret of secrets) for (const form of formsOf(secret)) result = result.replaceAll(form, MASK);
+  for (const secret of secrets) for (const form of formsOf(secret)) result = masked(result, form);
   return result;
+}
+
+/** What is masked is left as it is, also where a secret is part of the mask: with each pass it would grow. */
+function masked(text: string, form: string | RegExp): string {
+  if (typeof form !== 'string' || !MASK.includes(form)) return text.replaceAll(form, MASK);
+  return text
+    .split(MASK)
+    .map((part) => part.replaceAll(form, MASK))
+    .join(MASK);
 }
 
 /** The same for every text in a JSON value. */
@@ -39,14 +54,18 @@ export function redactJson<T>(value: T, secrets: readonly string[]): T {
   if (typeof value === 'string') return redact(value, secrets) as T;
   if (value === null || typeof value !== 'object') return value;
   if (Array.isArray(value)) return value.map((one) => redactJson(one, secrets)) as T;
-  const tokens = longSecrets(secrets);
+  const tokens = unmistakable(secrets);
   const entries = Object.entries(value).map(([key, one]) => [key, OURS.has(key) ? one : redactJson(one, NAMES.has(key) ? tokens : secrets)]);
   return Object.fromEntries(entries) as T;
 }
 
 /** Those that are no word by chance: for text of which the machine, or a reader's parser, goes by every word. */
-export function longSecrets(secrets: readonly string[]): string[] {
-  return secrets.filter((secret) => secret.length >= MIN_TOKEN_CHARACTERS);
+export function unmistakable(secrets: readonly string[]): string[] {
+  return secrets.filter((secret) => secret.length >= MIN_TOKEN_CHARACTERS || (secret.length >= MIN_MIXED_CHARACTERS && isMixed(secret)));
+}
+
+function isMixed(secret: string): boolean {
+  return KINDS.filter((kind) => kind.test(secret)).length > 1;
 }
 
 /** Too short to be told from other text. */
@@ -62,7 +81,7 @@ export function guardStream(stream: NodeJS.WriteStream, secrets: () => readonly 
   const write = stream.write.bind(stream) as (chunk: unknown, ...rest: unknown[]) => boolean;
   let read = { atMs: Number.NEGATIVE_INFINITY, tokens: [] as string[] };
   const tokens = (): string[] => {
-    if (performance.now() - read.atMs > SECRETS_FRESH_MS) read = { atMs: performance.now(), tokens: longSecrets(secrets()) };
+    if (performance.now() - read.atMs > SECRETS_FRESH_MS) read = { atMs: performance.now(), tokens: unmistakable(secrets()) };
     return read.tokens;
   };
   stream.write = (chunk: unknown, ...rest: unknown[]) => write(typeof chunk === 'string' ? visibleOutput(redact(chunk, tokens())) : chunk, ...rest);

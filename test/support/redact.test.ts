@@ -53,6 +53,31 @@ describe('a secret is blacked out', () => {
     });
   });
 
+  it('a password of eight characters and more in a tag, too, where it is no plain word or number', () => {
+    for (const password of ['hunter2xyz', 'hunter2x', 'Pa55word', 'correct-horse', 'p@ssword', 'pässWort'])
+      assert.deepEqual(
+        redactJson({ tag: `v2.0.0-${password}`, asset: { name: `app-${password}.tar.gz`, url: `https://h/${password}` } }, [password]),
+        { tag: 'v2.0.0-[secret]', asset: { name: 'app-[secret].tar.gz', url: 'https://h/[secret]' } },
+        password,
+      );
+    for (const word of ['download', 'releases', 'aarch64', '20240105', 'hunter2'])
+      assert.deepEqual(redactJson({ tag: `v1-${word}`, message: `${word}!` }, [word]), { tag: `v1-${word}`, message: '[secret]!' }, word);
+  });
+
+  it('in a name that does not grow: a tag of the longest kind stays one', () => {
+    for (const password of ['hunter2x', 'correct-horse', 'ghp_0123456789abcdef'])
+      for (const form of [password, Buffer.from(password).toString('base64').slice(0, 10), Buffer.from(password).toString('hex')]) {
+        const tag = form.repeat(300).slice(0, 255);
+        assert.ok(redactJson({ tag }, [password]).tag.length <= 255, form);
+      }
+  });
+
+  it('once, however often the text goes through here, also where it is part of the mask', () => {
+    const once = redact('secret, and [secret] the secret', ['secret', '[secret', 'secret]']);
+    assert.equal(once, '[secret], and [secret] the [secret]');
+    assert.equal(redact(once, ['secret', '[secret', 'secret]']), once);
+  });
+
   it('at once in a megabyte', () => {
     const text = 'https://'.repeat(60_000) + 'a:'.repeat(250_000);
     assert.equal(withoutSecrets(redact(text, [SECRET]), [SECRET]), redact(text, [SECRET]));

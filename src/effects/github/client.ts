@@ -5,7 +5,7 @@ import type { Quota } from '../../machines/pacing.ts';
 import type { PublishedRelease } from '../../machines/release.ts';
 import { readStream } from '../../support/bounded.ts';
 import { Fault } from '../../support/fault.ts';
-import { longSecrets, withoutSecrets } from '../../support/redact.ts';
+import { unmistakable, withoutSecrets } from '../../support/redact.ts';
 import { type Answer, type Http, hostOf, lateFault, networkFault } from './http.ts';
 import { isLimit, limitedUntilMs, quotaOf } from './rate-limit.ts';
 import { messageOf, refusalFault } from './refusal.ts';
@@ -139,7 +139,7 @@ export class GitHub {
     }
     const sent = await readCapped(answer);
     // A server may say our token back to us, in a tag that would then name files and stand everywhere.
-    const text = withoutSecrets(sent, longSecrets(secrets?.() ?? []));
+    const text = withoutSecrets(sent, unmistakable(secrets?.() ?? []));
     if (answer.status !== 200) throw this.#refusal(answer, text, strikes);
     const { value, json } = parse(text, schema, url);
     const body = slim === undefined ? text : JSON.stringify(slim(json));
