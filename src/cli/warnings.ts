@@ -16,29 +16,58 @@ export function standingWarnings({ config, environment }: Pick<Parts, 'config' |
   if (UPDATE_VERIFY.includes('minisign') && UPDATE_MINISIGN_BINDING === 'none')
     warnings.push('UPDATE_MINISIGN_BINDING=none: signed bytes of any version are taken for the newest, old ones with known holes too');
   warnings.push(...secretFileWarnings(environment, usesRunit(config) ? appUser() : null));
-  if (!usesRunit(config)) warnings.push(...sharedDirectoryWarnings(config.updateDir));
+  if (!usesRunit(config)) warnings.push(...sharedDirectoryWarnings(config.updateDir, config.UPDATE_BAKED_DIR));
   if (config.secrets().some(isTooShortToRedact))
     warnings.push('a password or token has fewer than 4 characters, and is not blacked out in logs: choose a longer one');
   return warnings;
 }
 
 /** Where others than we may write they are operators, and can keep an updater from its work. The image's own directories are its init's to judge. */
-export function sharedDirectoryWarnings(updateDir: string): string[] {
-  return ['', 'state', 'inbox', 'releases'].flatMap((name) => {
-    const directory = path.join(updateDir, name);
-    const stats = statOf(directory);
-    if (stats === null) return [];
-    const { uid, gid, mode } = stats;
-    const us = userId();
-    if (uid !== us && uid !== 0)
-      return [`${directory} belongs to user ${uid}, who can change what runs: make it this user's (chown ${us}), or give UPDATE_DIR another place`];
-    // Many systems give each user a group of its own, with the same number, and let it write.
-    if ((mode & (gid === us ? 0o002 : 0o022)) === 0) return [];
-    const shown = (mode & 0o7777).toString(8);
+export function sharedDirectoryWarnings(updateDir: string, bakedDir: string | null = null): string[] {
+  const own = ['', 'state', 'inbox', 'releases'].map((name) => path.join(updateDir, name));
+  const places = bakedDir === null || statOf(bakedDir) === null ? [updateDir] : [updateDir, bakedDir];
+  // From / down, as the kernel goes: what is private itself can be exchanged as a whole in a directory where others may rename.
+  const above = new Set(places.flatMap(waysTo));
+  return [
+    ...[...above].flatMap((directory) => shared(directory, { isAbove: true })),
+    ...[...own, ...places.slice(1)].flatMap((directory) => shared(directory, { isAbove: false })),
+  ];
+}
+
+/** Every directory above a place, of its name and of where links lead it, from / down. */
+function waysTo(place: string): string[] {
+  return [place, realOf(place)].flatMap((one) => parentsOf(path.resolve(one)).reverse());
+}
+
+/** What is not there yet will be made in the part of the way that is. */
+function realOf(place: string): string {
+  try {
+    return realpathSync(place);
+  } catch {
+    const parent = path.dirname(place);
+    return parent === place ? place : path.join(realOf(parent), path.basename(place));
+  }
+}
+
+function shared(directory: string, { isAbove }: { isAbove: boolean }): string[] {
+  const stats = statOf(directory);
+  if (stats === null) return [];
+  const { uid, gid, mode } = stats;
+  const us = userId();
+  if (uid !== us && uid !== 0)
+    return [`${directory} belongs to user ${uid}, who can change what runs: make it this user's (chown ${us} ${directory}), or give UPDATE_DIR another place`];
+  // Many systems give each user a group of its own, with the same number, and let it write.
+  if ((mode & (gid === us ? 0o002 : 0o022)) === 0) return [];
+  const shown = (mode & 0o7777).toString(8);
+  if (!isAbove)
     return [
       `${directory} can be written by others (mode ${shown}), who can change what runs: chmod go-w ${directory}; on a network volume, by its mount options`,
     ];
-  });
+  // The sticky bit: only its owner renames what lies there, as in /tmp.
+  if ((mode & 0o1000) !== 0) return [];
+  return [
+    `${directory}, above UPDATE_DIR, can be written by others (mode ${shown}), who can put a directory of theirs in its place: chmod go-w ${directory} (or chmod +t, where others have to write there), or give UPDATE_DIR another place`,
+  ];
 }
 
 function statOf(directory: string): Stats | null {

@@ -7,7 +7,7 @@ import type { Journal } from '../journal/journal.ts';
 import { Timeline } from '../report/timeline.ts';
 import { submit } from '../runtime/inbox.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import { unmistakable, redactJson } from '../support/redact.ts';
+import { redactJson, unmistakable } from '../support/redact.ts';
 import type { Web } from '../web/server.ts';
 import type { Sight } from '../web/sight.ts';
 import { createSupervisor, type Parts, programVersion, readPollNote, usesRunit } from './compose.ts';

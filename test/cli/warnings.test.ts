@@ -1,5 +1,6 @@
 /** Which files of secrets the app can read: by owner and mode, on the whole way there. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -76,6 +77,52 @@ describe('a directory of the updater that others may write', () => {
     } finally {
       rmSync(directory, { recursive: true });
     }
+  });
+
+  it('is warned of where it is private itself, and lies where others may exchange it', () => {
+    const parent = mkdtempSync(path.join(os.tmpdir(), 'parent-'));
+    const place = path.join(parent, 'between', 'data');
+    mkdirSync(place, { recursive: true, mode: 0o700 });
+    const link = mkdtempSync(path.join(os.tmpdir(), 'link-'));
+    symlinkSync(place, path.join(link, 'data'));
+    try {
+      for (const name of [place, path.join(place, 'missing', 'too'), path.join(link, 'data')]) {
+        chmodSync(parent, 0o755);
+        assert.deepEqual(sharedDirectoryWarnings(name), [], name);
+        for (const [remedy, mode] of [
+          [/chmod (go-w) (\S+) /, 0o777],
+          [/\(or chmod (\+t), /, 0o777],
+          [/chmod (go-w) (\S+) /, 0o775],
+        ] as const) {
+          chmodSync(parent, mode);
+          if (mode === 0o775 && process.getgid?.() === process.getuid?.()) chmodSync(parent, 0o777);
+          const warnings = sharedDirectoryWarnings(name);
+          assert.equal(warnings.length, 1, name);
+          assert.match(warnings[0] ?? '', /above UPDATE_DIR, can be written by others \(mode 77[57]\), .*another place$/);
+          const [, change = ''] = remedy.exec(warnings[0] ?? '') ?? [];
+          execFileSync('chmod', [change, parent]);
+          assert.deepEqual(sharedDirectoryWarnings(name), [], `after chmod ${change}`);
+        }
+      }
+      chmodSync(parent, 0o755);
+      chmodSync(path.join(parent, 'between'), 0o777);
+      assert.equal(sharedDirectoryWarnings(place).length, 1, 'any of those above');
+      assert.equal(sharedDirectoryWarnings(link, path.join(parent, 'between', 'data')).length, 1, 'what the image or the installation brings is run, too');
+      chmodSync(link, 0o777);
+      assert.match(sharedDirectoryWarnings(path.join(link, 'data')).join(), /link-.*above UPDATE_DIR/, 'the link itself can be exchanged');
+    } finally {
+      rmSync(parent, { recursive: true });
+      rmSync(link, { recursive: true });
+    }
+  });
+
+  it("or that lies below one of another user's, sticky or not", asRoot, () => {
+    const parent = mkdtempSync(path.join(os.tmpdir(), 'parent-'));
+    mkdirSync(path.join(parent, 'data'), { mode: 0o700 });
+    chownSync(parent, APP.uid, APP.gid);
+    chmodSync(parent, 0o1777);
+    assert.match(sharedDirectoryWarnings(path.join(parent, 'data')).join(), /^\S+ belongs to user 4321, .*chown 0 \S+\)/);
+    rmSync(parent, { recursive: true });
   });
 
   it('or that belongs to another user', asRoot, () => {
