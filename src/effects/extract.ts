@@ -14,7 +14,7 @@ import { makeReadOnly, walk } from './archive/walk.ts';
 import { ensureDirectory, removeTree, renameDurably, syncTree } from './durable.ts';
 import { type AppOptions, checkEntryPoint, unwrap } from './entry-point.ts';
 import { ensureLinked, type LinkedOptions } from './linked.ts';
-import { MANIFEST_NAME, type Manifest, readEntries, readManifest, type TreeEntry, writeManifest } from './manifest.ts';
+import { assertDescribable, MANIFEST_NAME, type Manifest, readEntries, readManifest, type TreeEntry, writeManifest } from './manifest.ts';
 import { headOf, isProgram } from './program.ts';
 import { assertSealed, type Sealed } from './seal.ts';
 import { inSlices } from './slices.ts';
@@ -39,6 +39,8 @@ export async function extract({ release, path: archive, sha256 }: EffectInputs['
   if (known !== null && known.version.digest !== sha256) throw refused(`another archive lies at ${name} already, by chance or by design`);
   if (known !== null) await describeAnew(target, known, { ...known, version: descriptionOf(version), release, verifiedUnder: places.rules ?? '' });
   if (known === null) {
+    // Before minutes of unpacking, too.
+    assertDescribable(release, places.rules ?? '');
     await assertSealed(archive, sha256, deps.sealed);
     const work = path.join(temporaryDir(places), `tree-${sha256.slice(0, 12)}`);
     await removeTree(work);
@@ -68,8 +70,11 @@ function descriptionOf({ path: _, ...described }: InstalledVersion): Manifest['v
 async function describeAnew(tree: string, known: Manifest, manifest: Manifest): Promise<void> {
   if (JSON.stringify(known) === JSON.stringify(manifest)) return;
   await chmod(tree, 0o755);
-  await writeManifest(tree, manifest, readEntries(tree));
-  await chmod(tree, 0o555);
+  try {
+    await writeManifest(tree, manifest, readEntries(tree));
+  } finally {
+    await chmod(tree, 0o555);
+  }
 }
 
 async function build(

@@ -10,7 +10,9 @@ import { open } from 'node:fs/promises';
 import path from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import * as z from 'zod';
-import { installedVersionSchema, releaseSchema } from '../machines/model.ts';
+import { fingerprint, installedVersionSchema, type Release, releaseSchema } from '../machines/model.ts';
+import { Fault } from '../support/fault.ts';
+import { refused } from './archive/rules.ts';
 import { writeFileDurably } from './durable.ts';
 
 export const MANIFEST_NAME = '.self-update-manifest.json';
@@ -43,6 +45,7 @@ const MAX_HEAD_CHARACTERS = 1024 * 1024;
 /** A name and a link's target, each character escaped. */
 const MAX_ENTRY_CHARACTERS = 64 * 1024;
 const PIECE_BYTES = 64 * 1024;
+const MAX_TAG_SHOWN = 100;
 const ENTRIES_A_PIECE = 500;
 
 /** The manifest of a complete tree; null if there is none or it says nothing sensible. */
@@ -54,6 +57,29 @@ export async function readManifest(directory: string): Promise<Manifest | null> 
   } catch {
     return null;
   }
+}
+
+/**
+ * The head as it is written; what `readManifest` would not take is refused here, since its tree would be switched to and then not be found.
+ * Throws `Fault` `ARCHIVE_REFUSED`.
+ */
+function headFor({ schema, version, release, verifiedUnder }: Manifest): string {
+  const head = `${JSON.stringify({ schema, version, release, verifiedUnder }).slice(0, -1)},`;
+  const read = manifestSchema.safeParse(JSON.parse(`${head}${ENTRIES}]}`));
+  if (read.success && head.length + ENTRIES.length <= MAX_HEAD_CHARACTERS) return head;
+  const [issue] = read.success ? [] : read.error.issues;
+  const reason = issue === undefined ? `it has ${head.length} characters` : `${issue.path.join('.')}: ${issue.message}`;
+  throw new Fault(
+    'ARCHIVE_REFUSED',
+    `the description of ${version.tag.slice(0, MAX_TAG_SHOWN)} is none that could be read back (${reason}): its names or addresses are too long, or the server is not GitHub. Nothing was installed`,
+  );
+}
+
+/** Before an app is stopped for it: throws as `writeManifest` would. `sha256` may not be known yet. */
+export function assertDescribable(release: Release, verifiedUnder: string): void {
+  const { repository, version, tag, asset } = release;
+  const digest = asset.digest ?? '0'.repeat(64);
+  headFor({ schema: 1, version: { repository, version, tag, digest, fingerprint: fingerprint(release) }, release, verifiedUnder });
 }
 
 /** One after the other. Throws where what is written there is no manifest. */
@@ -116,12 +142,12 @@ async function* textOf(directory: string): AsyncGenerator<string> {
 }
 
 export async function writeManifest(directory: string, manifest: Manifest, entries: Iterable<TreeEntry> | AsyncIterable<TreeEntry>): Promise<void> {
-  await writeFileDurably(path.join(directory, MANIFEST_NAME), textFor(manifest, entries), 0o444);
+  await writeFileDurably(path.join(directory, MANIFEST_NAME), textFor(headFor(manifest), entries), 0o444);
 }
 
 /** Piece by piece: as one string it is as large again as all names. */
-async function* textFor(manifest: Manifest, entries: Iterable<TreeEntry> | AsyncIterable<TreeEntry>): AsyncGenerator<string> {
-  yield `${JSON.stringify({ schema: manifest.schema, version: manifest.version, release: manifest.release, verifiedUnder: manifest.verifiedUnder }).slice(0, -1)},${ENTRIES}`;
+async function* textFor(head: string, entries: Iterable<TreeEntry> | AsyncIterable<TreeEntry>): AsyncGenerator<string> {
+  yield `${head}${ENTRIES}`;
   let piece: string[] = [];
   let isFirst = true;
   const flush = () => {
@@ -131,7 +157,10 @@ async function* textFor(manifest: Manifest, entries: Iterable<TreeEntry> | Async
     return text;
   };
   for await (const { path: name, type, mode, sizeBytes, content } of entries) {
-    piece.push(JSON.stringify({ path: name, type, mode, sizeBytes, content }));
+    const text = JSON.stringify(entrySchema.parse({ path: name, type, mode, sizeBytes, content }));
+    // The reader goes by `{"path":` for where an entry begins.
+    if (text.length > MAX_ENTRY_CHARACTERS || !text.startsWith(ENTRY)) throw refused(`${JSON.stringify(name.slice(0, 100))} is too long to be described`);
+    piece.push(text);
     if (piece.length === ENTRIES_A_PIECE) yield flush();
   }
   if (piece.length > 0) yield flush();

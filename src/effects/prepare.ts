@@ -8,6 +8,7 @@ import { findTool, toolFor } from './archive/tool.ts';
 import { checkAnnouncedSize } from './download.ts';
 import { ensureDirectory } from './durable.ts';
 import { type AppOptions, checkEntryPoint } from './entry-point.ts';
+import { assertDescribable } from './manifest.ts';
 import { loadPackages } from './packages.ts';
 import { checkSpace } from './space.ts';
 import type { Supervisor } from './supervisor/supervisor.ts';
@@ -28,6 +29,7 @@ export async function prepareSwitch({ release, from, attempt, installed }: Effec
   // An outage for nothing: a tree may have waited long, and somebody have removed it.
   if (tree === null && installed)
     throw new Fault('TREE_INCOMPLETE', `the tree of ${release.version} is gone: something removed files from UPDATE_DIR. It is fetched again`);
+  if (tree === null) assertDescribable(release, places.rules ?? '');
   if (tree !== null) await checkEntryPoint(tree.path, app);
   // The tree is complete where the download comes first; else there has to be room for it before the app is stopped.
   else if (release.origin === 'github') {

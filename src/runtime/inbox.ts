@@ -4,7 +4,7 @@ import { chownSync, type Dir, existsSync, opendirSync, renameSync, statSync, wri
 import path from 'node:path';
 import * as z from 'zod';
 import { type Fact, operatorFactTypes, parseFact } from '../machines/facts.ts';
-import { isErrno } from '../support/fault.ts';
+import { Fault, isErrno } from '../support/fault.ts';
 import { readOwn, setAside, userId } from '../support/own.ts';
 import { makePrivate } from '../support/private.ts';
 
@@ -21,10 +21,14 @@ export type Command = { id: string; file: string; fact: Fact | null };
 
 /** Places a command; the id tells its fate from the journal. */
 export function submit(directory: string, command: Fact | { type: typeof CHECK_NOW }): string {
+  const text = JSON.stringify(command);
+  // What would be set aside when it is read is not written.
+  if (Buffer.byteLength(text) > MAX_COMMAND_BYTES)
+    throw new Fault('COMMAND_REFUSED', `the command has more than ${MAX_COMMAND_BYTES} bytes: a tag or a path is much shorter`);
   makePrivate(directory);
   const id = `${Date.now()}-${randomUUID()}`;
   const temporary = path.join(directory, `.${id}.tmp`);
-  writeFileSync(temporary, JSON.stringify(command), { flag: 'wx', mode: 0o600 });
+  writeFileSync(temporary, text, { flag: 'wx', mode: 0o600 });
   // By root, as `docker exec -u 0` has it, for an updater that is another user: it could not read it.
   const { uid, gid } = statSync(directory);
   if (userId() === 0 && uid !== 0) chownSync(temporary, uid, gid);

@@ -59,6 +59,32 @@ describe('the preflight', () => {
     }
   });
 
+  it('refuses a release whose description could not be read back, and leaves the app alone', async () => {
+    const root = mkdtempSync(path.join(os.tmpdir(), 'prepare-'));
+    const { release: found, ...rest } = input();
+    const endless = 'a'.repeat(1_200_000);
+    const attacks = {
+      'an address of a megabyte': { ...found, asset: { ...found.asset, browserUrl: `https://github.com/?${endless}` } },
+      'a time of a megabyte': { ...found, publishedAt: `2020-01-01T00:00:00.${'0'.repeat(1_200_000)}Z` },
+      'signatures without end': {
+        ...found,
+        signatures: Array.from({ length: 9000 }, () => ({ kind: 'minisign' as const, over: 'asset' as const, asset: found.asset })),
+      },
+      'a tag that is too long': { ...found, tag: 'v'.repeat(256) },
+      'a digest that is none': { ...found, asset: { ...found.asset, digest: 'sha1' } },
+    };
+    try {
+      for (const [title, release] of Object.entries(attacks))
+        await assert.rejects(
+          prepareSwitch({ ...rest, release }, at(root)),
+          ({ code, message }: Error & { code: string }) => code === 'ARCHIVE_REFUSED' && message.length < 500,
+          title,
+        );
+    } finally {
+      rmSync(root, { recursive: true });
+    }
+  });
+
   it('says that the switch may begin, and leaves nothing behind', async () => {
     const root = mkdtempSync(path.join(os.tmpdir(), 'prepare-'));
     assert.equal((await prepareSwitch(input(), at(root))).type, 'switchStarted');

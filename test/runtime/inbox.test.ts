@@ -42,6 +42,11 @@ function isSetAside(reason: RegExp): void {
 }
 
 describe('in the inbox', () => {
+  it('a command that would be too long to be read is not placed', () => {
+    assert.throws(() => submit(inbox, { type: 'versionDenied', version: '1'.repeat(70_000) }), { code: 'COMMAND_REFUSED' });
+    assert.deepEqual(readdirSync(inbox), []);
+  });
+
   it('a FIFO that nobody writes is not waited for', () => {
     mkfifo(at('0.json'));
     isSetAside(/is a FIFO/);

@@ -12,7 +12,7 @@ import { cutAtFrames } from '../../../src/effects/archive/zstd-frames.ts';
 import { removeTree } from '../../../src/effects/durable.ts';
 import { type ExtractDependencies, extract } from '../../../src/effects/extract.ts';
 import { problemsOf } from '../../../src/effects/integrity.ts';
-import { MANIFEST_NAME, readEntries, readManifest, type TreeEntry } from '../../../src/effects/manifest.ts';
+import { MANIFEST_NAME, readEntries, readManifest, type TreeEntry, writeManifest } from '../../../src/effects/manifest.ts';
 import { isTroubleOfMachine } from '../../../src/machines/context.ts';
 import { END, entry, longName, pax, paxHeader, type TarEntry, tar, zip } from '../../support/hostile.ts';
 import { release } from '../../support/machine.ts';
@@ -263,6 +263,54 @@ describe('memory', () => {
       '^installed$',
     );
     assert.ok(peak < CONTAINER_MB, `${peak} MB`);
+  });
+});
+
+describe('a manifest that could not be read back is not written', () => {
+  const known = () => ({
+    schema: 1 as const,
+    version: { repository: 'acme/app', version: '2.0.0', tag: 'v2.0.0', digest: null, fingerprint: null },
+    verifiedUnder: '',
+  });
+  const file: TreeEntry = { path: 'app', type: 'file', mode: 0o555, sizeBytes: 1, content: '' };
+  const refusedManifest = { code: 'ARCHIVE_REFUSED', message: /described|could be read back/ };
+
+  it('where its head is as long as its reader goes, or longer', async () => {
+    const found = release('2.0.0');
+    const sized = (length: number) => ({ ...known(), release: { ...found, asset: { ...found.asset, url: 'u'.repeat(length) } } });
+    const rest = JSON.stringify(sized(0)).length;
+    for (const length of [2 ** 20 - rest - 20, 2 ** 20 - rest - 10, 2 ** 20 - rest, 2 ** 20 - rest + 20, 2 ** 21]) {
+      const written = await writeManifest(root, sized(length), [file]).then(
+        () => true,
+        (error: { code: string }) => error.code !== 'ARCHIVE_REFUSED',
+      );
+      assert.equal((await readManifest(root)) !== null, written, `${length}`);
+      if (written) execFileSync('rm', [path.join(root, MANIFEST_NAME)]);
+    }
+  });
+
+  it('where an entry is too long, or is none', async () => {
+    const manifest = { ...known(), release: release('2.0.0') };
+    await assert.rejects(writeManifest(root, manifest, [file, { ...file, path: '\u0001'.repeat(20_000) }]), refusedManifest);
+    await assert.rejects(writeManifest(root, manifest, [{ ...file, mode: Number.NaN }]));
+    assert.equal(await readManifest(root), null);
+    assert.deepEqual(readdirSync(root), ['tmp'], 'and nothing is left of it');
+  });
+
+  it('where its release is one that the journal would not take', async () => {
+    await assert.rejects(writeManifest(root, { ...known(), release: { ...release('2.0.0'), tag: 'v'.repeat(256) } }, [file]), refusedManifest);
+  });
+
+  it('and nothing is unpacked for it', async () => {
+    const bytes = tar(APP);
+    writeFileSync(path.join(root, 'tmp', 'x.part'), bytes);
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    const found = { ...release('2.0.0'), publishedAt: '0'.repeat(1_200_000) };
+    await assert.rejects(
+      extract({ release: found, path: path.join(root, 'tmp', 'x.part'), sha256 }, AbortSignal.timeout(60_000), dependencies()),
+      refusedManifest,
+    );
+    assert.deepEqual(readdirSync(path.join(root, 'tmp')), ['x.part']);
   });
 });
 
