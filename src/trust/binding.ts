@@ -68,7 +68,7 @@ const PRERELEASE = '[.+~_-]?(?:alpha|beta|rc|pre|dev|nightly|snapshot|canary|nex
 /** Whether numbers in the name read as a version, and none of them as this one. */
 export function readsAsAnotherVersion(name: string, version: string): boolean {
   const stem = formatOfName(name).stem.toLowerCase().replaceAll(LEVEL, ' ');
-  const own = new RegExp(`(?<![0-9a-z.])v?${escaped(version.toLowerCase())}(?![0-9a-z]|\\.\\d|${PRERELEASE})`);
+  const own = new RegExp(`(?<![\\p{L}\\p{N}.])v?${escaped(version.toLowerCase())}(?![\\p{L}\\p{N}]|\\.\\d|${PRERELEASE})`, 'u');
   return READS_AS_VERSION.test(stem) && !own.test(stem);
 }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import type { Release } from '../../src/machines/model.ts';
-import { isVersionOfName } from '../../src/trust/binding.ts';
+import { isVersionOfName, readsAsAnotherVersion } from '../../src/trust/binding.ts';
 import { type Evidence, explain, judge, type Rules, vouchesForUrgency } from '../../src/trust/judge.ts';
 import { release } from '../support/machine.ts';
 import { FakeMinisign } from '../support/minisign.ts';
@@ -114,6 +114,11 @@ describe('an attack by signed bytes of another version is refused', () => {
     assert.throws(() => judge(published('v2.0.0', name), bound, rules), { code: 'SIGNATURE_INVALID' });
     const byName = signedSums(`${SHA256}  ${name}\n`, 'file:app_1.0.0_checksums.txt', 'app_1.0.0_checksums.txt');
     assert.throws(() => judge(published('v2.0.0', name), byName, rules), UNBOUND);
+  });
+
+  it('by an attested name in which a letter of another script ends the version', () => {
+    for (const name of ['app-2.0.0\u0435.tar.gz', 'app-2.0.0\u2460.tar.gz', 'app-1.0.0.tar.gz']) assert.equal(readsAsAnotherVersion(name, '2.0.0'), true, name);
+    for (const name of ['app-2.0.0.tar.gz', 'app-v2.0.0_linux.tar.gz', 'app.tar.gz']) assert.equal(readsAsAnotherVersion(name, '2.0.0'), false, name);
   });
 
   it('by signed sums that call an older release urgent', () => {
