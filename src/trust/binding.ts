@@ -52,8 +52,8 @@ const wordsOf = (text: string): string[] => text.split(/[^0-9a-z]+/).filter((wor
 function formOf(version: string): RegExp {
   const isWord = wordsOf(version).every(isPlainWord);
   const isShort = (version.match(/\d+/g) ?? []).length < MIN_NUMBERS_BEHIND_SYSTEM;
-  const v = isWord ? 'v' : isShort ? `(?:v|(?<!${VERSIONED_SYSTEM}))` : 'v?';
-  return new RegExp(`(?<![0-9a-z]|[0-9][.+~])${v}${escaped(version)}(?![0-9a-z]|[.+~-][0-9])`, 'g');
+  const bare = `(?<!(?<![0-9a-z])[0-9]+[.+~]${isShort ? `|${VERSIONED_SYSTEM}` : ''})`;
+  return new RegExp(`(?<![0-9a-z])${isWord ? 'v' : `(?:v|${bare})`}${escaped(version)}(?![0-9a-z]|[.+~-][0-9])`, 'g');
 }
 
 /** The repository's name is taken out once, also where its version follows at once (`app2.0.0`, `appv2.0.0`). */

@@ -123,7 +123,7 @@ describe('a canary', () => {
     Object.assign(product.env, {
       UPDATE_GH_API_URL: `http://ops:canary-api-password@${api.host}`,
       UPDATE_HEALTH_INTERVAL: '0.1',
-      UPDATE_HEALTH_URL: `http://ops:canary-health-password@127.0.0.1:${product.port}/`,
+      UPDATE_HEALTH_URL: `http://ops:hunter2xyz@127.0.0.1:${product.port}/`,
       VERBOSE: '1',
     });
     const said: string[] = [];
@@ -133,7 +133,7 @@ describe('a canary', () => {
     };
     product.start();
     await product.fact('versionBecameHealthy');
-    for (const tag of [`v0.0.3-${TOKEN}`, `v0.0.4-${Buffer.from(TOKEN).toString('hex')}`])
+    for (const tag of [`v0.0.3-${TOKEN}`, `v0.0.4-${Buffer.from(TOKEN).toString('hex')}`, 'v0.0.5-hunter2xyz'])
       product.github.publish(tag, { [`app_${tag}.tar.gz`]: await appArchive({ version: '0.0.3', port: product.port }) }, { prerelease: true });
     for (const command of ['check', 'update', 'status', 'events', 'history', 'replay']) {
       await run(command);
@@ -149,7 +149,7 @@ describe('a canary', () => {
       await run('status');
     }
     const everything = [...said, product.log.join('\n'), ...[...filesOf(product.root)].map(({ content }) => content)];
-    for (const canary of [TOKEN, Buffer.from(TOKEN).toString('hex'), 'canary-api-password', 'canary-health-password'])
+    for (const canary of [TOKEN, Buffer.from(TOKEN).toString('hex'), 'canary-api-password', 'hunter2xyz'])
       for (const text of everything)
         assert.ok(!text.includes(canary), `${canary} in ${text.slice(Math.max(0, text.indexOf(canary) - 200), text.indexOf(canary) + 100)}`);
     assert.match(said.join('\n'), /\[secret\]/, 'the canary came by, and was caught');

@@ -182,6 +182,8 @@ describe('signed bytes are taken', () => {
       ['v2.0.0', 'app.x86_64.2.0.0.tar.gz'],
       ['v2.0.0', 'app-windows-2.0.0.zip'],
       ['v386', 'app-v386-linux-386.tar.gz'],
+      ['v1.25.1', 'app_linux-amd64.v1.25.1.tar.gz'],
+      ['v1.25.1', 'app_linux-amd64.1.25.1.tar.gz'],
       ['v14', 'app-14-macos.tar.gz'],
       ['v14', 'app-macos-v14.tar.gz'],
       ['v1.2', 'app-linux-1.2.tar.gz'],
