@@ -70,11 +70,12 @@ signal_group() {
 }
 
 # Runs a command that looks into processes of the app. Only their own user may; so that user does, with nothing of our environment, and
-# what it could make us believe then hurts nobody else. It could stop the command too, so that has its time.
+# what it could make us believe then hurts nobody else. It could stop the command too, so that has its time; or have it start something, so
+# that has a session of its own (chpst -P), by which app-processes knows whose it is.
 as_app() {
   user=
   [ ! -s "$ours/app.user" ] || read -r user < "$ours/app.user"
-  timeout -s KILL 2 "$lib/bin/env" -i "PATH=$PATH" ${user:+"$lib/bin/chpst" -u ":$user"} "$@"
+  timeout -s KILL 2 "$lib/bin/env" -i "PATH=$PATH" ${user:+"$lib/bin/chpst" -P -u ":$user"} "$@"
 }
 
 # Sends a signal to processes of the app, wherever they went, and prints their pids; '' only prints them.

@@ -40,15 +40,10 @@ function look(file: string, owner: BusyOptions['owner']): Found | null {
 /** In a directory that the app has closed (chmod 700), and root may not enter. */
 function lookAsApp(file: string, { uid, gid }: NonNullable<BusyOptions['owner']>): Found | null {
   const env = { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' };
-  const { stdout } = spawnSync('stat', ['-c', '%f %d %i %Y %Z', file], {
-    uid,
-    gid,
-    env,
-    cwd: '/',
-    encoding: 'utf8',
-    timeout: LOOK_TIMEOUT_MS,
-    killSignal: 'SIGKILL',
-  });
+  const limits = { timeout: LOOK_TIMEOUT_MS, killSignal: 'SIGKILL' } as const;
+  // In a session of its own, as as-app.ts has it. Node has that here too, and its types leave it out.
+  const user = { uid, gid, detached: true };
+  const { stdout } = spawnSync('stat', ['-c', '%f %d %i %Y %Z', file], { ...user, ...limits, env, cwd: '/', encoding: 'utf8' });
   const [, mode, dev, ino, mtime, ctime] = /^([0-9a-f]+) (\d+) (\d+) (-?\d+) (-?\d+)$/.exec((stdout ?? '').trim()) ?? [];
   if (mode === undefined || (Number.parseInt(mode, 16) & 0o170000) !== 0o100000) return null;
   return { dev: Number(dev), ino: Number(ino), mtimeMs: Number(mtime) * 1000, ctimeMs: Number(ctime) * 1000 };

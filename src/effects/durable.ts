@@ -107,6 +107,7 @@ export async function syncTree(directory: string): Promise<void> {
     execa('sync', args, {
       reject: false,
       timeout: 300_000,
+      killSignal: 'SIGKILL',
       stdin: 'ignore',
       env: { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' },
       extendEnv: false,

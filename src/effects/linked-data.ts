@@ -131,6 +131,6 @@ async function makeWritable(file: string): Promise<void> {
 
 /** As `syncTree`, without its packages: a child starts for this. */
 async function syncAll(directory: string): Promise<void> {
-  const sync = (...args: string[]) => promisify(execFile)('sync', args, { env: { PATH: process.env['PATH'] ?? '' }, timeout: 300_000 });
+  const sync = (...args: string[]) => promisify(execFile)('sync', args, { env: { PATH: process.env['PATH'] ?? '' }, timeout: 300_000, killSignal: 'SIGKILL' });
   await (process.platform === 'linux' ? sync('-f', directory).catch(() => sync()) : sync());
 }

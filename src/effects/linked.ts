@@ -2,12 +2,12 @@
  * The app's data: names in a tree that are links to where its data stays (Capistrano's linked files and directories). Trees are ours, and
  * data is the app's: each is changed by its own user only.
  */
-import { spawn } from 'node:child_process';
 import { closeSync, constants, openSync, type Stats } from 'node:fs';
 import { chmod, lstat, readdir, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import * as z from 'zod';
 import { Fault } from '../support/fault.ts';
+import { runAsApp, type User } from './as-app.ts';
 import { readLink } from './durable.ts';
 import { replaceByLink, resolveInTree } from './link-in-tree.ts';
 import { type LinkedData, type LinkedName, neededFor, prepareData } from './linked-data.ts';
@@ -16,15 +16,16 @@ export type LinkedOptions = {
   names: readonly string[];
   directory: string;
   /** The app's user, where that is another one than ours; else null. */
-  owner: { uid: number; gid: number } | null;
+  owner: User | null;
 };
 
 /** Put in by scripts/build.ts, in the image. */
 declare const BUNDLED_VERSION: string | undefined;
 const CHILD_IN_IMAGE = '/usr/lib/self-update/dist/linked-child.js';
-/** For gigabytes. The app can stop processes of its own user, and must not stop us by that. */
-const CHILD_TIMEOUT_MS = 600_000;
-const MAX_ANSWER_BYTES = 4096;
+/** For gigabytes that still copy; one that is stopped, or does nothing, is ended long before. */
+const CHILD_TIMEOUT_MS = 3_600_000;
+/** For a look at names. */
+const LOOK_TIMEOUT_MS = 10_000;
 
 /**
  * Makes every name in `tree` a link into `options.directory`. What the tree brings under such a name seeds the data once,
@@ -84,11 +85,10 @@ async function prepare(request: LinkedData, owner: LinkedOptions['owner']): Prom
   await prepareAsApp(request, owner);
 }
 
-type User = NonNullable<LinkedOptions['owner']>;
-
 async function isThere({ names }: LinkedData, owner: User): Promise<boolean> {
   const look = 'for file; do [ -e "$file" ] || [ -L "$file" ] || exit 1; done';
-  const { status } = await run('/bin/sh', ['-c', look, 'sh', ...names.map(neededFor)], owner, [], '');
+  const args = ['-c', look, 'sh', ...names.map(neededFor)];
+  const { status } = await runAsApp({ file: '/bin/sh', args, user: owner, timeoutMs: LOOK_TIMEOUT_MS });
   return status === 0;
 }
 
@@ -103,8 +103,10 @@ async function prepareAsApp(request: LinkedData, owner: User): Promise<void> {
       return { ...name, source: `/proc/self/fd/${2 + sources.length}/${path.basename(name.source)}` };
     });
     const child = typeof BUNDLED_VERSION === 'string' ? CHILD_IN_IMAGE : path.join(import.meta.dirname, 'linked-child.ts');
-    const args = ['--disable-warning=ExperimentalWarning', child];
-    const { status, said } = await run(process.execPath, args, owner, sources, JSON.stringify({ ...request, names }));
+    // Debugger as a way in: the app may send it SIGUSR1, by which Node begins to listen for one.
+    const args = ['--disable-sigusr1', '--disable-warning=ExperimentalWarning', child];
+    const input = JSON.stringify({ ...request, names });
+    const { status, said } = await runAsApp({ file: process.execPath, args, user: owner, descriptors: sources, input, timeoutMs: CHILD_TIMEOUT_MS });
     if (status !== 0) throw failure(said, request.directory);
   } finally {
     for (const descriptor of sources) closeSync(descriptor);
@@ -133,29 +135,4 @@ function parseJson(text: string): unknown {
   } catch {
     return null;
   }
-}
-
-/** One process as the app's user, with nothing of our environment (token theft), and in a time that the app can't stretch. */
-function run(file: string, args: string[], { uid, gid }: User, descriptors: number[], input: string): Promise<{ status: number | null; said: string }> {
-  return new Promise((resolve, reject) => {
-    const env = { PATH: process.env['PATH'] ?? '' };
-    const child = spawn(file, args, {
-      uid,
-      gid,
-      env,
-      cwd: '/',
-      stdio: ['pipe', 'pipe', 'ignore', ...descriptors],
-      timeout: CHILD_TIMEOUT_MS,
-      killSignal: 'SIGKILL',
-    });
-    let said = '';
-    child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
-      said = (said + chunk).slice(0, MAX_ANSWER_BYTES);
-    });
-    child.once('error', reject);
-    // Not "close": what the app made of it may hold the pipe for ever.
-    child.once('exit', (status) => setImmediate(() => resolve({ status, said })));
-    child.stdin?.on('error', () => {});
-    child.stdin?.end(input);
-  });
 }

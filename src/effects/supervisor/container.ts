@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readlinkSync, realpathSync, rmSync } from 'nod
 import path from 'node:path';
 import { MAX_OUTPUT_BYTES, readBounded } from '../../support/bounded.ts';
 import { writeOwn } from '../../support/own.ts';
+import { runAsApp, type User } from '../as-app.ts';
 import { loadExeca } from '../packages.ts';
 import { writeToFifo } from './runit-service.ts';
 
@@ -21,7 +22,7 @@ export function isInContainer(): boolean {
 }
 
 /** The user that the app runs as; null where it shares ours. */
-export function appUser(): { uid: number; gid: number } | null {
+export function appUser(): User | null {
   const text = readOr(path.join(CONTAINER_DIR, 'app.user'), '');
   const match = /^(\d+):(\d+)/.exec(text);
   return match ? { uid: Number(match[1]), gid: Number(match[2]) } : null;
@@ -77,6 +78,7 @@ export async function isLoopElsewhere(stateDir: string): Promise<boolean> {
     env: { PATH: process.env['PATH'] ?? '' },
     extendEnv: false,
     timeout: LOOK_TIMEOUT_MS,
+    killSignal: 'SIGKILL',
     maxBuffer: MAX_OUTPUT_BYTES,
   });
   // Its status is 111 whatever is wrong; these are its words for EAGAIN. A volume that can't lock at all is told by the journal's lock.
@@ -96,6 +98,7 @@ export async function appProcesses(signal: string | null = null): Promise<number
     env,
     extendEnv: false,
     timeout: LOOK_TIMEOUT_MS,
+    killSignal: 'SIGKILL',
     maxBuffer: MAX_OUTPUT_BYTES,
   });
   return exitCode === 0 ? [...new Set(stdout.split('\n').filter(Boolean).map(Number))] : null;
@@ -103,13 +106,8 @@ export async function appProcesses(signal: string | null = null): Promise<number
 
 /** Whether two processes of the app have one standard input; null if that can't be seen. Only their own user may look. */
 export async function appsShareInput(one: number, other: number): Promise<boolean | null> {
-  const user = appUser();
-  const script = [SHARE_INPUT, `${one}`, `${other}`];
-  const [file = '', ...args] = user === null ? script : [CHPST, '-u', `:${user.uid}:${user.gid}`, ...script];
-  const env = { PATH: process.env['PATH'] ?? '' };
-  const { execa } = await loadExeca();
-  const { exitCode } = await execa(file, args, { reject: false, stdio: 'ignore', env, extendEnv: false, timeout: LOOK_TIMEOUT_MS });
-  return exitCode === 0 || exitCode === 1 ? exitCode === 0 : null;
+  const { status } = await runAsApp({ file: SHARE_INPUT, args: [`${one}`, `${other}`], user: appUser(), timeoutMs: LOOK_TIMEOUT_MS });
+  return status === 0 || status === 1 ? status === 0 : null;
 }
 
 /**

@@ -18,15 +18,21 @@ export type ProcessInfo = { pid: number; parentId: number; groupId: number; star
 const STATE = 0;
 const PARENT = 1;
 const GROUP = 2;
+const USER_TIME = 11;
+const SYSTEM_TIME = 12;
 const THREADS = 17;
 const START_TIME = 19;
+
+function statFields(file: string): string[] | null {
+  const stat = readOrNull(file);
+  return stat === null ? null : stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+}
 
 /** Null if there is no such process. Off Linux only its existence is known. */
 export function processInfo(pid: number): ProcessInfo | null {
   if (process.platform !== 'linux') return signalReaches(pid) ? { pid, parentId: 0, groupId: pid, startTime: '', isZombie: false } : null;
-  const stat = readOrNull(`/proc/${pid}/stat`);
-  if (stat === null) return null;
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const fields = statFields(`/proc/${pid}/stat`);
+  if (fields === null) return null;
   // A process whose first thread has ended looks like a zombie while the others live.
   const isZombie = (fields[STATE] === 'Z' || fields[STATE] === 'X') && Number(fields[THREADS]) < 2;
   return { pid, parentId: Number(fields[PARENT]), groupId: Number(fields[GROUP]), startTime: fields[START_TIME] ?? '', isZombie };
@@ -104,6 +110,15 @@ function liveProcesses(): number[] {
   return readdirSync('/proc').flatMap((name) => (/^\d+$/.test(name) ? [Number(name)] : []));
 }
 
+/** Empty for a directory that is gone. */
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
 /** Live members of a process group, zombies left out. */
 export function groupMembers(groupId: number): number[] {
   if (process.platform !== 'linux') return signalReaches(-groupId) ? [groupId] : [];
@@ -111,6 +126,20 @@ export function groupMembers(groupId: number): number[] {
     const info = processInfo(pid);
     return info !== null && !info.isZombie && info.groupId === groupId;
   });
+}
+
+/**
+ * What the live members of a process group do. `isStopped`: one of them was stopped (SIGSTOP), or is held by a debugger. `isBusy`: a thread runs,
+ * or waits for a disk. `ticks`: changes with the processor time of any of them. Linux only; elsewhere they are busy.
+ */
+export function activityOf(groupId: number): { isStopped: boolean; isBusy: boolean; ticks: string } {
+  if (process.platform !== 'linux') return { isStopped: false, isBusy: true, ticks: '' };
+  const members = groupMembers(groupId);
+  const threads = members.flatMap((pid) => namesIn(`/proc/${pid}/task`).map((thread) => statFields(`/proc/${pid}/task/${thread}/stat`)));
+  const states = threads.map((fields) => fields?.[STATE] ?? '');
+  const timesOf = (pid: number) => statFields(`/proc/${pid}/stat`)?.slice(USER_TIME, SYSTEM_TIME + 1) ?? [];
+  const ticks = members.map((pid) => [pid, ...timesOf(pid)].join(' ')).join(';');
+  return { isStopped: states.some((state) => /[Tt]/.test(state)), isBusy: states.some((state) => /[RD]/.test(state)), ticks };
 }
 
 /** These processes and all that descend from them now: once a parent has ended, nobody knows whose child it was. */

@@ -9,6 +9,9 @@ import { ignoresInterrupts, isShell, type ProcessInfo, processInfo, sendSignal, 
 /** While a shell lives, its children are looked at so often. */
 const LOOK_INTERVAL_MS = 50;
 
+/** All looks of one stop: the app can make each of them slow, and can have hundreds of processes. The rest of them is unclear then. */
+const PLACING_MS = 2000;
+
 /** Whether two processes have one standard input; null if that can't be seen. */
 export type ShareInput = (one: number, other: number) => Promise<boolean | null>;
 
@@ -18,6 +21,8 @@ export class Telling {
   readonly #first: ReadonlySet<number>;
   readonly #told = new Set<string>();
   readonly #unclearFrom: number;
+  readonly #deadline: number;
+  #placingMs = 0;
   readonly #isLedByShell: boolean;
   readonly #shareInput: ShareInput;
   readonly #placed = new Map<string, 'foreground' | 'background' | 'unclear'>();
@@ -35,6 +40,7 @@ export class Telling {
     this.#first = new Set(members);
     this.#shareInput = shareInputOf;
     this.#unclearFrom = performance.now() + waitMs / 2;
+    this.#deadline = performance.now() + waitMs;
   }
 
   /** Sends the signal to a process that has not had it. */
@@ -62,6 +68,7 @@ export class Telling {
     const alive = members.flatMap((pid) => processInfo(pid) ?? []).filter(({ isZombie }) => !isZombie);
     const pids = new Set(alive.map(({ pid }) => pid));
     for (const member of alive) {
+      if (performance.now() >= this.#deadline) return;
       if (this.#told.has(key(member))) continue;
       if (!pids.has(member.parentId) || (await this.#isLeftByShell(member))) this.tell(member.pid);
     }
@@ -87,7 +94,10 @@ export class Telling {
   /** POSIX: what a script starts in the background ignores INT and QUIT, and reads from /dev/null; but some programs undo the first. */
   async #place({ pid, parentId }: ProcessInfo): Promise<'foreground' | 'background' | 'unclear'> {
     if (ignoresInterrupts(pid)) return 'background';
+    if (this.#placingMs >= PLACING_MS) return 'unclear';
+    const began = performance.now();
     const shares = await this.#shareInput(pid, parentId);
+    this.#placingMs += performance.now() - began;
     if (shares === null) return 'unclear';
     return shares ? 'foreground' : 'background';
   }

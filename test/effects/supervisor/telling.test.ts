@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -6,6 +8,8 @@ import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readOr } from '../../../src/effects/supervisor/container.ts';
 import { EmbeddedSupervisor } from '../../../src/effects/supervisor/embedded.ts';
+import { groupMembers, ignoresInterrupts } from '../../../src/effects/supervisor/process-table.ts';
+import { Telling } from '../../../src/effects/supervisor/telling.ts';
 
 /** Notes each TERM; a second one is "abort now". */
 const SERVER = `const { appendFileSync } = require('node:fs');
@@ -37,4 +41,46 @@ describe('the embedded supervisor', { skip: process.platform !== 'linux' && 'rea
       assert.equal(log(), 'up\ntold\nsaved\n');
       rmSync(directory, { recursive: true });
     });
+});
+
+describe('an app of many processes that makes each look at them slow', { skip: process.platform !== 'linux' && 'reads /proc' }, () => {
+  /** A shell with `count` children, as the leader of a group that is told to stop. */
+  async function group(count: number): Promise<{ leader: number; members: number[]; [Symbol.dispose]: () => void }> {
+    const script = 'trap : TERM; i=0; while [ "$i" -lt "$1" ]; do sleep 1000 & i=$((i + 1)); done; echo up; wait; wait';
+    // Interrupts are not ignored by them, as they are by what a shell starts in the background: then a look is needed.
+    const child = spawn('/bin/sh', ['-c', script.replace('sleep', 'env --default-signal=INT,QUIT sleep'), 'sh', `${count}`], { detached: true });
+    const leader = child.pid ?? assert.fail();
+    await once(child.stdout, 'data');
+    while (groupMembers(leader).some((pid) => pid !== leader && ignoresInterrupts(pid))) await sleep(5);
+    return { leader, members: groupMembers(leader), [Symbol.dispose]: () => process.kill(-leader, 'SIGKILL') };
+  }
+
+  it('has all looks end after two seconds together', async () => {
+    using app = await group(40);
+    let looks = 0;
+    const slow = async () => {
+      looks += 1;
+      await sleep(300);
+      return null;
+    };
+    const telling = new Telling({ signalName: 'TERM', waitMs: 600_000 }, app.leader, app.members, slow);
+    telling.tell(app.leader);
+    await telling.tellRest(app.members);
+    await telling.tellRest(app.members);
+    assert.ok(looks > 0 && looks <= 7, `${looks} looks`);
+  });
+
+  it('has nobody looked at after the end of the wait', async () => {
+    using app = await group(5);
+    let looks = 0;
+    const slow = async () => {
+      looks += 1;
+      await sleep(30);
+      return null;
+    };
+    const telling = new Telling({ signalName: 'TERM', waitMs: 20 }, app.leader, app.members, slow);
+    telling.tell(app.leader);
+    await telling.tellRest(app.members);
+    assert.ok(looks <= 1, `${looks} looks`);
+  });
 });

@@ -1,0 +1,100 @@
+/**
+ * Processes of ours that run as the app's user. The app can stop, end and steer them (signals, ptrace, a debugger), so they get nothing of
+ * our environment, and a session and group of their own: whatever the app has one of them start is known as the app's once that one has
+ * ended (docker/app-processes). None is waited for while it is stopped, or does nothing; when it ends, all of its group does.
+ */
+import { spawn } from 'node:child_process';
+import { activityOf, sendSignal } from './supervisor/process-table.ts';
+
+export type User = { uid: number; gid: number };
+
+export type AppCommand = {
+  file: string;
+  args: readonly string[];
+  /** Null where that is our own user. */
+  user: User | null;
+  /** Open files that become its descriptors from 3 on. */
+  descriptors?: readonly number[];
+  /** Its standard input. */
+  input?: string;
+  timeoutMs: number;
+};
+
+const MAX_ANSWER_BYTES = 4096;
+const LOOK_EVERY_MS = 250;
+/** All of the time that it may be stopped: nothing of ours stops it. */
+const STOPPED_MS = 5000;
+/** With neither processor time nor a wait for a disk. The sync of a network volume may look like that. */
+const SILENT_MS = 300_000;
+/** For the kernel, after KILL: what hangs in it is left to it. */
+const KILL_WAIT_MS = 2000;
+
+/** Its exit status, null when it was ended, and the beginning of what it said. That may be the app's words. Rejects if it can't be started. */
+export function runAsApp({ file, args, user, descriptors = [], input = '', timeoutMs }: AppCommand): Promise<{ status: number | null; said: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, args, {
+      ...user,
+      env: { PATH: process.env['PATH'] ?? '' },
+      cwd: '/',
+      detached: true,
+      stdio: ['pipe', 'pipe', 'ignore', ...descriptors],
+    });
+    let said = '';
+    child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+      said = (said + chunk).slice(0, MAX_ANSWER_BYTES);
+    });
+    const endGroup = (): void => {
+      if (child.pid !== undefined) sendSignal(-child.pid, 'SIGKILL');
+    };
+    const settle = (status: number | null): void => {
+      clearInterval(watch);
+      // Not "close": what the app made of it may hold the pipe for ever.
+      setImmediate(() => {
+        resolve({ status, said });
+        child.stdout?.destroy();
+        child.unref();
+      });
+    };
+    const progress = new Progress(timeoutMs);
+    const watch = setInterval(() => {
+      if (child.pid === undefined || progress.goesOn(child.pid)) return;
+      clearInterval(watch);
+      endGroup();
+      setTimeout(() => settle(null), KILL_WAIT_MS).unref();
+    }, LOOK_EVERY_MS);
+    child.once('error', (error) => {
+      clearInterval(watch);
+      reject(error);
+    });
+    child.once('exit', (status) => {
+      endGroup();
+      settle(status);
+    });
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(input);
+  });
+}
+
+/** The app may pretend progress, so there is a last limit as well. */
+class Progress {
+  readonly #deadline: number;
+  #lookedAt = performance.now();
+  #activeAt = performance.now();
+  #stoppedMs = 0;
+  #ticks = '';
+
+  constructor(timeoutMs: number) {
+    this.#deadline = performance.now() + timeoutMs;
+  }
+
+  goesOn(group: number): boolean {
+    const now = performance.now();
+    const { isStopped, isBusy, ticks } = activityOf(group);
+    // At most twice the usual pause: we may have been stopped ourselves.
+    if (isStopped) this.#stoppedMs += Math.min(now - this.#lookedAt, 2 * LOOK_EVERY_MS);
+    if (isBusy || ticks !== this.#ticks) this.#activeAt = now;
+    this.#lookedAt = now;
+    this.#ticks = ticks;
+    return now < this.#deadline && this.#stoppedMs < STOPPED_MS && now - this.#activeAt < SILENT_MS;
+  }
+}
