@@ -3,7 +3,7 @@
  * (linked-child.ts): whatever names the app exchanges meanwhile, it gets nothing that it could not get itself.
  */
 import { execFile } from 'node:child_process';
-import { chmod, cp, lstat, readdir, realpath, rm, stat } from 'node:fs/promises';
+import { chmod, cp, lstat, readdir, realpath, rm, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { Fault, isErrno } from '../support/fault.ts';
@@ -49,10 +49,19 @@ export async function prepareData({ directory, names, isApps }: LinkedData): Pro
   }
 }
 
-async function clear(source: string): Promise<void> {
-  if (!(await lstat(source)).isDirectory()) return;
-  await chmod(source, 0o700);
-  for (const name of await readdir(source)) await removeTree(path.join(source, name));
+/** Removes what the app may remove: of a tree with several owners the rest is root's to take away (`removeCleared` in linked.ts). */
+async function clear(place: string): Promise<void> {
+  if (!(await lstat(place)).isDirectory()) return;
+  await chmod(place, 0o700).catch(unlessForbidden);
+  for (const name of await readdir(place)) {
+    const file = path.join(place, name);
+    await clear(file);
+    await ((await lstat(file)).isDirectory() ? rmdir(file) : rm(file)).catch(unlessForbidden);
+  }
+}
+
+function unlessForbidden(error: unknown): void {
+  if (!isErrno(error, 'EPERM', 'EACCES', 'ENOTEMPTY')) throw error;
 }
 
 /** Whether nobody's data is there. A tree that lacks the name, such as the image's own, has left an empty directory. A link is the app's own doing. */

@@ -3,10 +3,10 @@
  * data is the app's: each is changed by its own user only.
  */
 import { closeSync, constants, openSync, type Stats } from 'node:fs';
-import { chmod, lstat, readdir, rmdir } from 'node:fs/promises';
+import { chmod, lstat, readdir, rmdir, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import * as z from 'zod';
-import { Fault } from '../support/fault.ts';
+import { Fault, isErrno } from '../support/fault.ts';
 import { runAsApp, type User } from './as-app.ts';
 import { readLink } from './durable.ts';
 import { replaceByLink, resolveInTree } from './link-in-tree.ts';
@@ -44,8 +44,7 @@ export async function ensureLinked(tree: string, { names, directory, owner }: Li
     const link = isNew && owner !== null && !(await isWayOurs(tree, inTree)) ? { inTree, tree } : null;
     const isCleared = source !== null && owner !== null && link === null && !(await makeReadable(source));
     await prepare({ directory, names: [{ data, name, source, isCleared, link }], isApps: owner !== null }, owner);
-    // Empty, or not removed: what lies in a directory of the app's is the app's to remove.
-    if (isCleared && (await lstat(source)).isDirectory()) await rmdir(source);
+    if (isCleared) await removeCleared(source);
     if (isNew && link === null) await replaceByLink(inTree, data, tree);
   }
 }
@@ -62,15 +61,42 @@ async function isWayOurs(tree: string, inTree: string): Promise<boolean> {
   return true;
 }
 
-/** The app copies from there what it is given: also of an image whose files only root may read. False for what is not ours. */
+/** The app copies from there what it is given: also of an image whose files only root may read. False where something is not ours. */
 async function makeReadable(place: string): Promise<boolean> {
   const stats = await lstat(place).catch(() => null);
   if (!isOurs(stats)) return false;
   if (stats === null || stats.isSymbolicLink()) return true;
   const needed = stats.isDirectory() ? 0o555 : 0o444;
-  if ((stats.mode & needed) !== needed && (stats.isFile() || stats.isDirectory())) await chmod(place, (stats.mode & 0o7777) | needed);
-  if (stats.isDirectory()) for (const name of await readdir(place)) if (!(await makeReadable(path.join(place, name)))) return false;
-  return true;
+  if ((stats.mode & needed) !== needed && (stats.isFile() || stats.isDirectory()))
+    await chmod(place, (stats.mode & 0o7777) | needed).catch((error: unknown) => throwUnreadable(error, place));
+  let isAllOurs = true;
+  if (stats.isDirectory()) for (const name of await readdir(place)) if (!(await makeReadable(path.join(place, name)))) isAllOurs = false;
+  return isAllOurs;
+}
+
+function throwUnreadable(error: unknown, place: string): never {
+  if (!isErrno(error, 'EPERM', 'EACCES', 'EROFS')) throw error;
+  const what = `${place} (UPDATE_LINKED): the app's user, who copies it to the app's data, may not read it, and that can't be changed`;
+  throw new Fault('PERMISSION_DENIED', `${what}: run \`chmod -R a+rX\` on it where it is made, most likely in the image's Dockerfile`, { cause: error });
+}
+
+/**
+ * Removes what the app has left of a place that is in part its own. Root takes names out of directories only that are root's alone; one of the
+ * app's has to be empty by now.
+ */
+async function removeCleared(place: string): Promise<void> {
+  const stats = await lstat(place).catch(() => null);
+  if (stats === null) return;
+  if (!stats.isDirectory()) return unlink(place);
+  if (isOurs(stats)) {
+    await chmod(place, 0o700);
+    for (const name of await readdir(place)) await removeCleared(path.join(place, name));
+  }
+  await rmdir(place).catch((error: unknown) => {
+    if (!isErrno(error, 'ENOTEMPTY', 'EEXIST', 'EPERM', 'EACCES')) throw error;
+    const what = `${place} (UPDATE_LINKED) is not root's alone, and the app's user could not empty it after it was copied to the app's data`;
+    throw new Fault('PERMISSION_DENIED', `${what}: run \`chown -R 0:0\` on it where it is made, most likely in the image's Dockerfile`, { cause: error });
+  });
 }
 
 /** Nothing there is nobody's. */

@@ -16,7 +16,7 @@ export async function switchCurrent({ to, bestEffort }: EffectInputs['switchCurr
     await ensureLinked(to.path, linked);
   } catch (error) {
     // An image's own tree may lie on a read-only root; the app then sees it as it was built.
-    if (!baked || !isErrno(error, 'EROFS', 'EACCES', 'EPERM')) throw error;
+    if (!baked || !isErrno(error, 'EROFS', 'EACCES', 'EPERM', 'PERMISSION_DENIED')) throw error;
   }
   await linkAtomically(linkTarget(places, to), currentLink(places), { bestEffort });
   return { type: 'switched', to };

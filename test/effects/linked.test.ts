@@ -124,12 +124,18 @@ describe('a linked name', () => {
   for (const [what, owned] of [
     ['all of it', '.'],
     ['a part of it', 'world'],
+    ['a directory deep in it', 'world/deep'],
   ] as const)
     it(`is linked in a tree of the image that is the app’s, ${what} (COPY --chown; as root)`, { skip: process.getuid?.() !== 0 && 'needs root' }, async () => {
       const owner = { uid: 1234, gid: 1234 };
       chmodSync(root, 0o755);
       bring('world/deep/level.dat', 'fresh');
       bring('other', 'root’s');
+      // Of root's alone, next to what is the app's.
+      bring('world/secret', 'root’s');
+      chmodSync(path.join(tree, 'world', 'secret'), 0o600);
+      bring('world/later/z', 'root’s');
+      chmodSync(path.join(tree, 'world', 'later'), 0o700);
       for (const file of readdirSync(path.join(tree, owned), { recursive: true }).map(String)) chownSync(path.join(tree, owned, file), owner.uid, owner.gid);
       chownSync(path.join(tree, owned), owner.uid, owner.gid);
       chownSync(directory, owner.uid, owner.gid);
@@ -139,6 +145,35 @@ describe('a linked name', () => {
       assert.equal(readFileSync(path.join(directory, 'world', 'deep', 'level.dat'), 'utf8'), 'fresh');
       assert.ok(existsSync(path.join(tree, 'other')));
     });
+
+  it('is told with a remedy where the app can not empty what it has copied, of a third user (as root)', {
+    skip: process.getuid?.() !== 0 && 'needs root',
+  }, async () => {
+    const owner = { uid: 1234, gid: 1234 };
+    chmodSync(root, 0o755);
+    bring('world/deep/level.dat', 'fresh');
+    chownSync(path.join(tree, 'world', 'deep'), 4321, 4321);
+    chownSync(directory, owner.uid, owner.gid);
+    await assert.rejects(ensureLinked(tree, { names: ['world'], directory, owner }), { code: 'PERMISSION_DENIED', message: /world\/deep .*chown -R 0:0/ });
+    assert.equal(readFileSync(path.join(directory, 'world', 'deep', 'level.dat'), 'utf8'), 'fresh');
+  });
+
+  const canMount = process.getuid?.() === 0 && execaSync('unshare', ['--mount', 'true'], { reject: false }).exitCode === 0;
+  it('is told with a remedy where root can not make readable what the app is to copy (as root)', {
+    skip: !canMount && 'needs root and mounts',
+  }, async () => {
+    chmodSync(root, 0o755);
+    bring('world/level.dat', 'fresh');
+    chmodSync(path.join(tree, 'world', 'level.dat'), 0o600);
+    const place = path.join(tree, 'world');
+    execaSync('mount', ['--bind', '-o', 'ro', place, place]);
+    try {
+      const refused = ensureLinked(tree, { names: ['world'], directory, owner: { uid: 1234, gid: 1234 } });
+      await assert.rejects(refused, { code: 'PERMISSION_DENIED', message: /level[.]dat .*chmod -R a\+rX/ });
+    } finally {
+      execaSync('umount', [place]);
+    }
+  });
 
   it('below another linked name is the app’s alone: no link in the data leads the tree’s owner elsewhere', async () => {
     writeFileSync(path.join(victim, 'run'), 'root’s');
