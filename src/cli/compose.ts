@@ -139,6 +139,9 @@ export function commandEnvironment({ config, environment }: Pick<Parts, 'config'
   return usesRunit(config) && appUser() !== null ? withoutSteering(given) : given;
 }
 
+/** A walk through all pages, and whatever else is asked; each is 3 MiB at most. */
+const KEPT_ANSWERS = { maxCount: 64, maxBytes: 32 * 1024 * 1024 };
+
 /** The poll note and the cached answers, in the journal's file but not among its facts. */
 export function noteStore(journal: Journal, writable: boolean, secrets: () => readonly string[]): { note: EffectDependencies['note']; cache: AnswerCache } {
   const write = (name: string, value: unknown): void => {
@@ -151,7 +154,10 @@ export function noteStore(journal: Journal, writable: boolean, secrets: () => re
       // Blacked out, it would come back as another answer under the same ETag.
       write: (key, entry) => {
         const text = JSON.stringify(entry);
-        if (writable && withoutSecrets(text, secrets()) === text) journal.writeNote(`answer:${key}`, text);
+        if (!writable || withoutSecrets(text, secrets()) !== text) return;
+        journal.writeNote(`answer:${key}`, text);
+        // Of addresses that are asked no more, and of a server that names ever new ones.
+        journal.pruneNotes('answer:', KEPT_ANSWERS);
       },
     },
   };

@@ -170,8 +170,21 @@ export class Journal {
 
   /** Losing a note costs a request, so it is written without a sync of its own. */
   writeNote(name: string, value: string): void {
-    const upsert = this.#db.prepare('INSERT INTO notes (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value');
-    this.#unsynced(() => upsert.run(name, sealed(value)));
+    // With a new rowid, by which the oldest is known.
+    const replace = this.#db.prepare('INSERT OR REPLACE INTO notes (name, value) VALUES (?, ?)');
+    this.#unsynced(() => replace.run(name, sealed(value)));
+  }
+
+  /** Of the notes whose names begin so, keeps those that were written last, within both bounds. */
+  pruneNotes(prefix: string, { maxCount, maxBytes }: { maxCount: number; maxBytes: number }): void {
+    const drop = this.#db.prepare(`
+      DELETE FROM notes WHERE name IN (
+        SELECT name FROM (
+          SELECT name, row_number() OVER newest AS place, sum(octet_length(value)) OVER newest AS bytes
+          FROM notes WHERE substr(name, 1, length(?1)) = ?1 WINDOW newest AS (ORDER BY rowid DESC ROWS UNBOUNDED PRECEDING)
+        ) WHERE place > ?2 OR bytes > ?3
+      )`);
+    this.#unsynced(() => drop.run(prefix, maxCount, maxBytes));
   }
 
   #unsynced(write: () => void): void {

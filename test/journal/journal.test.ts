@@ -182,6 +182,21 @@ describe('the journal', () => {
     journal.close();
   });
 
+  it('keeps of notes of one kind those that were written last, within a number and a size', () => {
+    const journal = filled(1);
+    journal.writeNote('poll', 'p');
+    for (const name of ['a', 'b', 'c', 'd']) journal.writeNote(`answer:${name}`, 'x'.repeat(1000));
+    journal.writeNote('answer:a', 'y'.repeat(1000));
+    const kept = () => ['poll', 'answer:a', 'answer:b', 'answer:c', 'answer:d'].filter((name) => journal.readNote(name) !== null);
+    journal.pruneNotes('answer:', { maxCount: 3, maxBytes: 1_000_000 });
+    assert.deepEqual(kept(), ['poll', 'answer:a', 'answer:c', 'answer:d']);
+    journal.pruneNotes('answer:', { maxCount: 3, maxBytes: 2500 });
+    assert.deepEqual(kept(), ['poll', 'answer:a', 'answer:d']);
+    journal.pruneNotes('answer:', { maxCount: 0, maxBytes: 0 });
+    assert.deepEqual(kept(), ['poll']);
+    journal.close();
+  });
+
   it('remembers which commands were taken in', () => {
     const journal = filled(1);
     journal.append({ type: 'paused' }, { ...META, command: 'c1' });

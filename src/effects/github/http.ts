@@ -8,6 +8,7 @@ import type { Got, OptionsInit, Response } from 'got';
 import { Fault } from '../../support/fault.ts';
 import { loadGot, loadHttp } from '../packages.ts';
 import { proxyAuthFault } from './refusal.ts';
+import { TUNNEL_CODE, tunnelAgent } from './tunnel.ts';
 
 export type HttpOptions = {
   /** For errors and the User-Agent, which GitHub requires. */
@@ -31,7 +32,7 @@ const MOST_REDIRECTS = 5;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 /** The sum of the phases below. */
 const HEAD_WITHIN_MS = 60_000;
-/** Slow retrieval: a proxy that takes the connection and does not answer CONNECT gives got no socket to watch, and is given up by the agent. */
+/** Slow retrieval: a proxy that takes the connection and does not answer CONNECT gives got no socket to watch. */
 const TUNNEL_WITHIN_MS = 30_000;
 const TIMEOUTS = { lookup: 10_000, connect: 10_000, secureConnect: 10_000, send: 10_000, response: 20_000, socket: 30_000 };
 
@@ -136,10 +137,11 @@ function malformedToken(): Fault {
 }
 
 /** Connections that end with their request, through the proxy that the environment names. */
-export async function agentsFor({ HTTPS_PROXY, NO_PROXY }: ProxyEnvironment, tunnelWithinMs = TUNNEL_WITHIN_MS): Promise<Agents> {
+export async function agentsFor({ HTTPS_PROXY, NO_PROXY = '' }: ProxyEnvironment, tunnelWithinMs = TUNNEL_WITHIN_MS): Promise<Agents> {
   const [{ default: http }, { default: https }] = await loadHttp();
-  const proxyEnv = HTTPS_PROXY === undefined ? {} : { HTTPS_PROXY, ...(NO_PROXY === undefined ? {} : { NO_PROXY }) };
-  return { http: new http.Agent({ keepAlive: false }), https: new https.Agent({ keepAlive: false, proxyEnv, timeout: tunnelWithinMs }) };
+  const plain = { http: new http.Agent({ keepAlive: false }) };
+  if (HTTPS_PROXY === undefined) return { ...plain, https: new https.Agent({ keepAlive: false }) };
+  return { ...plain, https: tunnelAgent({ http, https }, { url: new URL(HTTPS_PROXY), noProxy: NO_PROXY }, tunnelWithinMs) };
 }
 
 function hostFits(hostname: string, pattern: string): boolean {
@@ -163,14 +165,11 @@ const REASONS: Record<string, string> = {
   ERR_STREAM_PREMATURE_CLOSE: 'the connection was broken off before everything had arrived',
 };
 
-/** What a proxy answered to CONNECT is in the error's message alone. */
+/** What a proxy did instead of a tunnel is in the error's message alone. */
 function tunnelFault(cause: Error, host: string): Fault {
-  const status = /HTTP\/1\.\d (\d{3})/.exec(cause.message)?.[1] ?? null;
-  if (status === '407') return proxyAuthFault(host);
-  const answer = status === null ? 'broke the connection off' : `answered ${status}`;
-  return new Fault('PROXY_FAILED', `the proxy ${answer} when asked for ${host}: it blocks the address, or can't reach it. Check HTTPS_PROXY and NO_PROXY`, {
-    cause,
-  });
+  if (cause.message === 'answered 407') return proxyAuthFault(host);
+  const advice = "it blocks the address, or can't reach it. Check HTTPS_PROXY and NO_PROXY";
+  return new Fault('PROXY_FAILED', `the proxy ${cause.message} when asked for ${host}: ${advice}`, { cause });
 }
 
 /** A connection that went to another port than the address has was to a proxy. Null for any other error. */
@@ -205,7 +204,7 @@ export function networkFault(error: unknown, url: string): Fault {
   const cause = error instanceof Error ? error : new Error(String(error));
   const host = hostOf(url);
   const { code = '' } = cause as NodeJS.ErrnoException;
-  if (code === 'ERR_PROXY_TUNNEL') return tunnelFault(cause, host);
+  if (code === TUNNEL_CODE) return tunnelFault(cause, host);
   const dates = CERTIFICATE_DATES[code];
   if (dates !== undefined) {
     const now = new Date().toISOString();

@@ -33,6 +33,8 @@ const FIRST_SIZE = 24;
 const SMALL_BYTES = 768 * 1024;
 /** A release with an old commit appears behind the first page: what was kept is asked again after this. */
 const KEPT_FOR_MS = 6 * 60 * 60 * 1000;
+/** Lists without end: of what is kept of all pages. Three thousand releases of twenty files are near it. */
+const MAX_CHARACTERS = 32 * 1024 * 1024;
 
 const planSchema = z.object({
   /** When the first page was last seen to have changed, wall clock in ms. */
@@ -45,20 +47,18 @@ export async function readList(options: ListOptions): Promise<ReleaseList> {
   const { maxRequests, nowMs, debug } = options;
   const kept = parsePlan(options.plan.read());
   const next: Plan = { changedAt: nowMs, pages: [] };
-  const items: unknown[] = [];
+  const read = new Reading();
   let isComplete = false;
   let requests = 0;
   let size: number = FIRST_SIZE;
   try {
-    for (let offset = 0; !isComplete; ) {
+    for (let offset = 0; !isComplete && read.characters < MAX_CHARACTERS; ) {
       const known = kept.pages.find((page) => page.offset === offset);
       const before = known === undefined ? null : options.recall(known);
       size = known?.size ?? size;
       if (known !== undefined && before !== null && offset > 0 && isFresh(known.at, next.changedAt, nowMs)) {
         next.pages.push(known);
-        const page = JSON.parse(before) as unknown[];
-        items.push(...page);
-        isComplete = page.length !== size;
+        isComplete = read.add(JSON.parse(before) as unknown[], before) !== size;
         offset += size;
         continue;
       }
@@ -69,9 +69,8 @@ export async function readList(options: ListOptions): Promise<ReleaseList> {
       size = fitting.size;
       if (offset === 0 && answer.body === before) next.changedAt = kept.changedAt;
       next.pages.push({ offset, size, at: nowMs });
-      items.push(...answer.value);
       // Fewer is the end; more is a server that knows no pages.
-      isComplete = answer.value.length !== size;
+      isComplete = read.add(answer.value, answer.body) !== size;
       offset += size;
       if (answer.bytes < SMALL_BYTES) size = grown(size, offset);
     }
@@ -81,8 +80,8 @@ export async function readList(options: ListOptions): Promise<ReleaseList> {
     if (!isComplete) next.pages.push(...kept.pages.filter(({ offset }) => offset >= end));
     options.plan.write(JSON.stringify(next));
   }
-  if (!isComplete) debug(`only the first ${items.length} releases were read, with ${requests} requests`);
-  return { releases: parseEach(items, debug), isComplete };
+  if (!isComplete) debug(`only the first ${read.count} releases were read, with ${requests} requests`);
+  return { releases: read.releases(debug), isComplete };
 }
 
 function isFresh(at: number, changedAt: number, nowMs: number): boolean {
@@ -119,14 +118,35 @@ function parsePlan(text: string | null): Plan {
   return parsed.success ? parsed.data : none;
 }
 
-/** One release that does not fit is passed over; where none fits, what answered was not GitHub. */
-function parseEach(items: readonly unknown[], debug: (message: string) => void): PublishedRelease[] {
-  const results = items.map((item) => publishedRelease.safeParse(item));
-  const releases = results.flatMap((result) => (result.success ? [result.data] : []));
-  const [broken] = results.flatMap((result) => (result.success ? [] : result.error.issues));
-  if (broken === undefined) return releases;
-  const reason = `${broken.path.join('.') || 'answer'}: ${broken.message}`;
-  if (releases.length === 0) throw new Fault('ANSWER_MALFORMED', `the list of releases holds nothing that is a release (${reason}): check UPDATE_GH_API_URL`);
-  debug(`${items.length - releases.length} of ${items.length} releases can't be read and are passed over (${reason})`);
-  return releases;
+/** Each page is parsed as it comes, so that no more than one is in memory as it was sent: it may be megabytes of nothing that is a release. */
+class Reading {
+  readonly #releases: PublishedRelease[] = [];
+  #broken: string | null = null;
+  count = 0;
+  characters = 0;
+
+  /** Returns how many the page has. */
+  add(items: readonly unknown[], text: string): number {
+    this.characters += text.length;
+    this.count += items.length;
+    for (const item of items) {
+      const result = publishedRelease.safeParse(item);
+      if (result.success) this.#releases.push(result.data);
+      else this.#broken ??= reasonOf(result.error);
+    }
+    return items.length;
+  }
+
+  /** One release that does not fit is passed over; where none fits, what answered was not GitHub. */
+  releases(debug: ListOptions['debug']): PublishedRelease[] {
+    if (this.#broken === null) return this.#releases;
+    if (this.#releases.length === 0)
+      throw new Fault('ANSWER_MALFORMED', `the list of releases holds nothing that is a release (${this.#broken}): check UPDATE_GH_API_URL`);
+    debug(`${this.count - this.#releases.length} of ${this.count} releases can't be read and are passed over (${this.#broken})`);
+    return this.#releases;
+  }
+}
+
+function reasonOf({ issues: [first] }: z.ZodError): string {
+  return `${first?.path.join('.') || 'answer'}: ${first?.message}`;
 }

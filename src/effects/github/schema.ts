@@ -41,11 +41,11 @@ const URGENT_LINE = /^[ \t>*_#-]*(?:(?:update[ -])?urgency:[ \t]*)?urgent[ \t*_.
 
 /**
  * An answer as it is kept for conditional requests: what is read from it and no more. Counts of downloads change all the time, notes
- * are long, and descriptions of uploaders make up most of it. Parses as `publishedRelease` like the answer itself.
+ * are long, and descriptions of uploaders make up most of it. Parses as `publishedRelease` like the answer itself; null for what does not.
  */
 export function slimRelease(json: unknown): unknown {
   const parsed = release.safeParse(json);
-  return parsed.success ? { ...parsed.data, body: URGENT_LINE.test(parsed.data.body ?? '') ? 'urgent' : '' } : json;
+  return parsed.success ? { ...parsed.data, body: URGENT_LINE.test(parsed.data.body ?? '') ? 'urgent' : '' } : null;
 }
 
 export const publishedRelease = release.transform(

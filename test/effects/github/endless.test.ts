@@ -1,8 +1,12 @@
 /** Answers that never end: each is cut off by its bytes or by its time, and told as what it is. */
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer } from 'node:http';
 import net, { type AddressInfo, type Socket } from 'node:net';
+import path from 'node:path';
 import { describe, it } from 'node:test';
+import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { GitHub } from '../../../src/effects/github/client.ts';
 import { Http } from '../../../src/effects/github/http.ts';
@@ -95,5 +99,37 @@ describe('an answer of the API without an end', () => {
     const { error } = await asked('', 'HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n', 500);
     assert.ok(error instanceof Fault || (error as Error).name === 'TimeoutError', String(error));
     assert.doesNotMatch(String(error), /was taken/);
+  });
+});
+
+describe('a list of releases in eight pages of almost 3 MiB each', () => {
+  const PAGE_BYTES = 3 * 1024 * 1024 - 4096;
+
+  /** Read by a process with a heap of 128 MB. */
+  async function readIn128Mb(itemOf: (bytes: number) => string): Promise<Record<string, unknown>> {
+    const server = createServer((request, response) => {
+      const count = Number(new URL(request.url ?? '', 'http://x').searchParams.get('per_page'));
+      response.writeHead(200, { 'content-type': 'application/json', etag: `"${request.url}"` });
+      response.end(`[${Array.from({ length: count }, () => itemOf(Math.floor(PAGE_BYTES / count) - 1)).join()}]`);
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const child = path.join(import.meta.dirname, '..', '..', 'support', 'list-child.ts');
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const run = promisify(execFile)(process.execPath, ['--max-old-space-size=128', child, url], { timeout: 120_000 });
+    const { stdout } = await run.finally(() => server.close());
+    return JSON.parse(stdout) as Record<string, unknown>;
+  }
+
+  it('that hold no release needs the memory of one, and nothing of it is kept', async () => {
+    const { code, keptCharacters } = await readIn128Mb((bytes) => `{"x":[${'[],'.repeat((bytes - 10) / 3)}[]]}`);
+    assert.equal(code, 'ANSWER_MALFORMED');
+    assert.ok(Number(keptCharacters) < 100_000, `${keptCharacters} characters were kept`);
+  });
+
+  it('that hold releases with long notes needs little more', async () => {
+    const begin = '{"tag_name":"v1.0.0","draft":false,"prerelease":false,"assets":[],"body":"';
+    const { releases, isComplete, keptCharacters } = await readIn128Mb((bytes) => `${begin}${'n'.repeat(bytes - begin.length - 2)}"}`);
+    assert.deepEqual({ releases, isComplete }, { releases: 8 * 24, isComplete: false });
+    assert.ok(Number(keptCharacters) < 1_000_000, `${keptCharacters} characters were kept`);
   });
 });

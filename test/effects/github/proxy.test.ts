@@ -78,6 +78,38 @@ describe('a proxy', () => {
     assert.match(fault.message, /proxy|did not end within/);
   });
 
+  for (const [title, begin, again] of [
+    ['a status line without an end', 'HTTP/1.1 200 ', 'x'.repeat(65_536)],
+    ['headers without an end', 'HTTP/1.1 200 OK\r\n', `x: ${'y'.repeat(1000)}\r\n`.repeat(60)],
+    ['interim answers without an end', '', `HTTP/1.1 102 Processing\r\n\r\n`.repeat(2000)],
+  ] as const)
+    it(`that answers CONNECT with ${title} is cut off`, async () => {
+      let sentBytes = 0;
+      const closed: Promise<unknown>[] = [];
+      const endless = net.createServer((socket) => {
+        socket.on('error', () => {});
+        closed.push(new Promise((resolve) => socket.on('close', resolve)));
+        const pour = (): void => {
+          while (!socket.destroyed && socket.write(again)) sentBytes += again.length;
+          sentBytes += again.length;
+        };
+        socket.once('data', () => {
+          socket.write(begin);
+          pour();
+        });
+        socket.on('drain', () => setImmediate(pour));
+      });
+      endless.listen(0, '127.0.0.1');
+      await once(endless, 'listening');
+      const before = process.memoryUsage().rss;
+      const fault = await faultOf({ HTTPS_PROXY: `http://127.0.0.1:${(endless.address() as AddressInfo).port}` }, null, 2000);
+      assert.equal(fault.code, 'PROXY_FAILED');
+      assert.match(fault.message, /^the proxy (?:sent what is no answer to CONNECT \(HPE_|did not answer within 2 s|answered 102)/);
+      await Promise.all(closed);
+      endless.close();
+      assert.ok(process.memoryUsage().rss - before < 256 * 1024 * 1024, `${sentBytes} bytes were sent, and kept`);
+    });
+
   it('that does not listen is named by its address', async () => {
     const closed = net.createServer().listen(0, '127.0.0.1');
     await once(closed, 'listening');
