@@ -23,26 +23,6 @@ async function resident(options: ProductOptions = {}): Promise<Product> {
 }
 
 describe('a resident updater', { concurrency: 2 }, () => {
-  for (const strategy of ['kill-then-download', 'download-then-kill']) {
-    it(`installs a new release by ${strategy}, tells it, and ends cleanly on TERM`, async () => {
-      await using product = await resident({ env: { UPDATE_STRATEGY: strategy } });
-      await publish(product, '0.0.2');
-      const { exitCode, stderr } = await product.command(['update']);
-      assert.equal(exitCode, 0, stderr);
-      const status = await product.status();
-      assert.equal(status.version, '0.0.2');
-      assert.equal(status.tag, 'v0.0.2');
-      assert.equal(status.previous, '0.0.1');
-      assert.equal(status.updaterRunning, true);
-      const history = JSON.parse((await product.command(['history', '--json'])).stdout);
-      assert.deepEqual([history[0].from, history[0].to, history[0].outcome], ['0.0.1', '0.0.2', 'updated']);
-      product.updaters[0]?.kill('SIGTERM');
-      const result = await product.updaters[0];
-      assert.equal(result?.exitCode, 0);
-      assert.equal(product.apps().length, 0);
-    });
-  }
-
   it('starts a newer release instead of the baked version, when it can be had in time', async () => {
     await using product = await Product.create();
     await publish(product, '0.0.2');

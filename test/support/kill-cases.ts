@@ -15,6 +15,9 @@ export type KillCase = {
 };
 type Kind = Pick<KillCase, 'strategy' | 'steps' | 'hooks'>;
 
+/** At least so many. */
+export const FACTS_OF_AN_UPDATE = 10;
+
 const MORTAL = path.join(import.meta.dirname, 'mortal.ts');
 
 /** v0.0.1 runs and is trusted; v0.0.2 is out. */

@@ -4,7 +4,11 @@
  * removals), MORTAL_AT=<n>:<before|after> where it dies. Without MORTAL_AT the steps are only counted, into MORTAL_COUNT.
  */
 import fs from 'node:fs';
-import { syncBuiltinESMExports } from 'node:module';
+import module, { syncBuiltinESMExports } from 'node:module';
+import path from 'node:path';
+
+// A process that is killed keeps nothing of what it compiled: it takes what bin/self-update.js keeps, and so do its like.
+module.enableCompileCache(path.join(import.meta.dirname, '..', '..', 'node_modules', '.cache', 'self-update'));
 
 const [at = '0', moment = 'before'] = (process.env['MORTAL_AT'] ?? '0').split(':');
 const countFile = process.env['MORTAL_COUNT'];
