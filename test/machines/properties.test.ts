@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { compareVersions } from '../../src/machines/version.ts';
-import { deserializeState, evolve, replay, serializeState } from '../../src/runtime/fold.ts';
+import { deserializeState, replay, serializeState } from '../../src/runtime/fold.ts';
 import { Life } from '../support/moves.ts';
 
 const RUNS = 10_000;
@@ -28,63 +28,45 @@ function play(
   return life;
 }
 
+/** Each life is played once, and everything is asked of it: to play it is most of what this costs. */
 describe('over random sequences of facts', () => {
-  it('a replay, also from a checkpoint in the middle, gives the state that was lived', () => {
+  it(`${RUNS} lives keep the bounds at every step, replay to the state that was lived, and find a way to running with the app up`, () => {
     fc.assert(
       fc.property(script, fc.nat(), (told, cut) => {
-        const { records, state } = play(told, () => {});
-        const lived = serializeState(state);
-        const whole = replay(records);
-        assert.ok(whole);
-        assert.equal(serializeState(whole), lived);
-        const before = replay(records.slice(0, 1 + (cut % records.length)));
-        assert.ok(before);
-        const resumed = records.slice(1 + (cut % records.length)).reduce(evolve, deserializeState(serializeState(before)));
-        assert.equal(serializeState(resumed), lived);
-      }),
-      { numRuns: RUNS },
-    );
-  });
-
-  it('from every state a way leads to running with the app up', () => {
-    fc.assert(
-      fc.property(script, (told) => {
-        const life = play(told, () => {});
-        life.allGoesWell();
-        const { snapshot } = life.state;
-        assert.ok(snapshot.context.appUp, JSON.stringify(snapshot.value));
-        assert.ok(snapshot.hasTag('resting'), JSON.stringify(snapshot.value));
-      }),
-      { numRuns: RUNS },
-    );
-  });
-
-  it('attempts are bounded, no effect is outstanding twice, no timer outlives its state, and nothing older is fetched by itself', () => {
-    fc.assert(
-      fc.property(script, (told) => {
-        play(told, ({ state }) => {
-          const { candidate, policy, highestHealthy } = state.snapshot.context;
-          assert.ok(state.effects.size <= 1, `outstanding: ${[...state.effects.keys()].join()}`);
-          assert.ok(state.timers.size === 0 || state.snapshot.matches('waiting'), 'a timer runs outside waiting');
-          if (candidate === null) return;
-          assert.ok(candidate.attempt <= policy.maxAttempts, `attempt ${candidate.attempt}`);
-          if (!candidate.byOperator && highestHealthy !== null) assert.ok(compareVersions(candidate.release.version, highestHealthy, policy.versioning) >= 0);
-        });
-      }),
-      { numRuns: RUNS },
-    );
-  });
-
-  it('a running app is stopped only when a complete tree waits, under download-then-kill', () => {
-    fc.assert(
-      fc.property(script, (told) => {
-        play({ ...told, strategy: 'download-then-kill' }, ({ state }) => {
-          const { context } = state.snapshot;
-          const forUpdate = state.snapshot.matches('stopping') && context.stopReason === 'update' && context.candidate !== null;
-          if (forUpdate) assert.notEqual(context.installed, null);
-        });
+        const life = play(told, keepsBounds);
+        replaysToWhatWasLived(life, cut);
+        endsWell(life);
       }),
       { numRuns: RUNS },
     );
   });
 });
+
+/** Attempts are bounded, no effect is outstanding twice, no timer outlives its state, and nothing older is fetched by itself. */
+function keepsBounds({ state }: Life): void {
+  const { candidate, policy, highestHealthy, installed, stopReason } = state.snapshot.context;
+  assert.ok(state.effects.size <= 1, `outstanding: ${[...state.effects.keys()].join()}`);
+  assert.ok(state.timers.size === 0 || state.snapshot.matches('waiting'), 'a timer runs outside waiting');
+  if (candidate === null) return;
+  assert.ok(candidate.attempt <= policy.maxAttempts, `attempt ${candidate.attempt}`);
+  if (!candidate.byOperator && highestHealthy !== null) assert.ok(compareVersions(candidate.release.version, highestHealthy, policy.versioning) >= 0);
+  if (policy.strategy === 'download-then-kill' && state.snapshot.matches('stopping') && stopReason === 'update')
+    assert.notEqual(installed, null, 'a running app is stopped, and no complete tree waits');
+}
+
+/** By way of a checkpoint somewhere in the middle. */
+function replaysToWhatWasLived({ records, state }: Life, cut: number): void {
+  const middle = 1 + (cut % records.length);
+  const before = replay(records.slice(0, middle));
+  assert.ok(before);
+  const after = replay(records.slice(middle), deserializeState(serializeState(before)));
+  assert.ok(after);
+  assert.equal(serializeState(after), serializeState(state));
+}
+
+function endsWell(life: Life): void {
+  life.allGoesWell();
+  const { snapshot } = life.state;
+  assert.ok(snapshot.context.appUp, JSON.stringify(snapshot.value));
+  assert.ok(snapshot.hasTag('resting'), JSON.stringify(snapshot.value));
+}
