@@ -25,7 +25,7 @@ describe('a test file', () => {
 
   it('under test/product starts the whole product, and what else does is in test/smoke or a suite with needs of its own', () => {
     const [, all = ''] = suites.find(([name]) => name === 'test') ?? [];
-    const starting = filesOf(all).filter((file) => /from '.*support\/(?:product|kill-cases)\.ts'/.test(readFileSync(path.join(ROOT, file), 'utf8')));
+    const starting = filesOf(all).filter((file) => /from '.*support\/(?:product|kill-cases|http)\.ts'/.test(readFileSync(path.join(ROOT, file), 'utf8')));
     assert.deepEqual(
       starting.filter((file) => !file.startsWith('test/smoke/')),
       ['test/docs-commands.test.ts'],

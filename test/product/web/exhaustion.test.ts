@@ -7,7 +7,7 @@ import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { OPERATOR_TOKEN, READER, Served, WEBHOOK_SECRET } from '../support/http.ts';
+import { OPERATOR_TOKEN, READER, Served, WEBHOOK_SECRET } from '../../support/http.ts';
 
 const STRANGER = '127.0.0.2';
 const signed = (body: string) => `sha256=${createHmac('sha256', WEBHOOK_SECRET).update(body).digest('hex')}`;

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import examples from '@octokit/webhooks-examples' with { type: 'json' };
-import { Served, WEBHOOK_SECRET } from '../support/http.ts';
+import { Served, WEBHOOK_SECRET } from '../../support/http.ts';
 
 type Recorded = { name: string; examples: { action?: string; repository?: { full_name: string } }[] };
 const recorded = examples as unknown as Recorded[];

@@ -3,8 +3,8 @@ import { mkdirSync } from 'node:fs';
 import net from 'node:net';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, it } from 'node:test';
-import type { Status } from '../../src/report/status.ts';
-import { listen, OPERATOR_TOKEN, READER, Served, type ServerEvent } from '../support/http.ts';
+import type { Status } from '../../../src/report/status.ts';
+import { listen, OPERATOR_TOKEN, READER, Served, type ServerEvent } from '../../support/http.ts';
 
 type Told = { seq: number; type: string; state: string; text: string };
 const factsOf = (events: ServerEvent[]) => events.filter(({ event }) => event === 'message').map(({ id, data }) => ({ id, ...(JSON.parse(data) as Told) }));

@@ -5,8 +5,8 @@ import { createHmac } from 'node:crypto';
 import net from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { execa } from 'execa';
-import { OPERATOR_TOKEN, Served, WEBHOOK_SECRET } from '../support/http.ts';
-import { sendRaw } from '../support/raw-http.ts';
+import { OPERATOR_TOKEN, Served, WEBHOOK_SECRET } from '../../support/http.ts';
+import { sendRaw } from '../../support/raw-http.ts';
 
 const METHODS = ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT', 'PATCH', 'DELETE', 'TRACE', 'QUERY', 'PROPFIND'];
 const AUTHORIZATION = `Authorization: Bearer ${OPERATOR_TOKEN}\r\n`;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { OPERATOR_TOKEN, Served } from '../support/http.ts';
+import { OPERATOR_TOKEN, Served } from '../../support/http.ts';
 
 describe('an action', () => {
   let served: Served;
