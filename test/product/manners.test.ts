@@ -38,6 +38,11 @@ async function publish(
 }
 
 const deferred = (product: Product) => product.fact('conditionsObserved', ({ busy, window }) => busy !== null || window?.isOpen === false);
+/** The release is complete on disk, and waits. It is asked about once before the download, and once more then. */
+async function waits(product: Product, version: string): Promise<void> {
+  const installed = await product.fact('installed', (fact) => fact.version.version === version);
+  await product.fact('conditionsObserved', ({ seq }) => seq > installed.seq);
+}
 const linesOf = (file: string) => readFileSync(file, 'utf8').trim().split('\n');
 
 describe('an update', { concurrency: 2 }, () => {
@@ -58,7 +63,7 @@ describe('an update', { concurrency: 2 }, () => {
 
   it('waits for `approve`, across a restart of the updater', async () => {
     await using product = await beside(() => ({ UPDATE_APPROVAL: '1' }));
-    await product.fact('conditionsObserved');
+    await waits(product, '0.0.2');
     await product.killUpdater();
     product.start();
     let status = await product.status();
@@ -101,9 +106,7 @@ describe('an update', { concurrency: 2 }, () => {
   it('waits until its release is old enough, counted from its publication', async () => {
     const published = new Date(Date.now() - 3600_000).toISOString();
     await using product = await beside(() => ({ UPDATE_MIN_AGE: '2h' }), { publishedAt: published });
-    // It is asked once before the download, and once more when the tree is there.
-    const installed = await product.fact('installed', ({ version }) => version.version === '0.0.2');
-    await product.fact('conditionsObserved', ({ seq }) => seq > installed.seq);
+    await waits(product, '0.0.2');
     const { waitingFor } = await product.status();
     assert.deepEqual([waitingFor?.reason, waitingFor?.until], ['minAge', new Date(Date.parse(published) + 7200_000).toISOString()]);
   });
@@ -114,8 +117,7 @@ describe('an update', { concurrency: 2 }, () => {
     await publish(product, { version: '0.0.3', publishedAt: new Date().toISOString() });
     product.start();
     await product.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
-    const installed = await product.fact('installed', ({ version }) => version.version === '0.0.3');
-    await product.fact('conditionsObserved', ({ seq }) => seq > installed.seq);
+    await waits(product, '0.0.3');
     const { version, target, waitingFor } = await product.status();
     assert.deepEqual([version, target, waitingFor?.reason], ['0.0.2', '0.0.3', 'minAge']);
   });
