@@ -87,7 +87,13 @@ describe('a hook is given', () => {
   });
 
   it('after an update that was given up before the stop, the way back', () => {
-    assert.deepEqual(hookInput(context({ change }), 'postUpdate'), { hook: 'postUpdate', from: '2.0.0', to: '1.0.0', reason: 'rollback', tree: tree('1.0.0').path });
+    assert.deepEqual(hookInput(context({ change }), 'postUpdate'), {
+      hook: 'postUpdate',
+      from: '2.0.0',
+      to: '1.0.0',
+      reason: 'rollback',
+      tree: tree('1.0.0').path,
+    });
   });
 
   it('nothing without a change', () => assert.throws(() => hookInput(context(), 'preStop'), /invariant/));
