@@ -3,7 +3,9 @@ import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import packageJson from '../package.json' with { type: 'json' };
+import { Journal } from '../src/journal/journal.ts';
 import { appArchive } from '../test/support/app.ts';
+import { toldBy } from '../test/support/golden.ts';
 import { Product } from '../test/support/product.ts';
 
 await using product = await Product.create({ env: { UPDATE_PROBATION: '0', UPDATE_STRATEGY: 'kill-then-download' } });
@@ -33,5 +35,6 @@ const db = new DatabaseSync(source);
 db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
 db.close();
 copyFileSync(source, path.join(directory, 'journal.db'));
-const { stdout } = await product.command(['replay', '--json']);
-writeFileSync(path.join(directory, 'expected.json'), `${stdout}\n`);
+const journal = Journal.openForReading(directory);
+writeFileSync(path.join(directory, 'told.jsonl'), `${toldBy(journal?.read() ?? []).join('\n')}\n`);
+journal?.close();

@@ -17,7 +17,7 @@ export function aimChange(context: Context): Partial<Context> {
   return { change: changeTo(context) };
 }
 
-function changeTo({ target, prepared, change, candidate, installed, booting, nothingStarts, policy }: Context): Change | null {
+function changeTo({ target, prepared, change, candidate, installed, app, nothingStarts, policy }: Context): Change | null {
   if (target === null || change?.to === target.version) return change;
   // A newer one is no way back, though the change before it has not been told to its end.
   if (change !== null && compareVersions(target.version, change.to, policy.versioning) < 0) return { from: change.to, to: target.version, reason: 'rollback' };
@@ -25,7 +25,7 @@ function changeTo({ target, prepared, change, candidate, installed, booting, not
   const from = prepared?.version ?? null;
   const isCandidate = candidate !== null && target.path === installed?.path;
   if (isCandidate && candidate.byOperator) return { from, to: target.version, reason: 'install' };
-  if (booting && !nothingStarts) return { from, to: target.version, reason: 'boot' };
+  if (app === 'booting' && !nothingStarts) return { from, to: target.version, reason: 'boot' };
   return { from, to: target.version, reason: isCandidate ? 'update' : 'rollback' };
 }
 
@@ -36,7 +36,7 @@ export function isPreStartDue({ policy, target, prepared }: Context): boolean {
 
 /** Whether what is to run at a boot has data to be prepared. */
 export function isBootWithHook(context: Context, world: World): boolean {
-  const seen = { ...context, ...seenOnDisk(context, world), booting: true };
+  const seen = { ...context, ...seenOnDisk(context, world), app: 'booting' as const };
   return isPreStartDue({ ...seen, target: fallback(seen) });
 }
 
@@ -47,8 +47,8 @@ export function beginPreparation(context: Context): Partial<Context> {
 
 /** Whether a change is over, well or badly, and the hooks have not heard. */
 export function isChangeOver(context: Context): boolean {
-  const { change, appUp, current } = context;
-  return change !== null && appUp && !(isUnproven(context) && current?.version === change.to);
+  const { change, app, current } = context;
+  return change !== null && app === 'up' && !(isUnproven(context) && current?.version === change.to);
 }
 
 export function hookInput(context: Context, hook: HookName): EffectInputs['runHook'] {

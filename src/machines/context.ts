@@ -60,11 +60,10 @@ export type Context = {
   installed: InstalledVersion | null;
   /** What `switching` links and `starting` starts. */
   target: InstalledVersion | null;
-  appUp: boolean;
+  /** Whether the app runs. `booting`: since the start of the container (or of the embedded supervisor) it has not been started yet. */
+  app: 'up' | 'stopped' | 'booting';
   /** Why `stopping` was entered last. */
   stopReason: 'update' | 'restart';
-  /** Since the start of the container (or of the embedded supervisor) the app has not been started yet. */
-  booting: boolean;
   startedAt: number;
   /** Trees that failed to start since the last one that became healthy. */
   failedPaths: string[];
@@ -112,9 +111,8 @@ export function initialContext({ policy, world, floor }: { policy: Policy; world
     download: null,
     installed: null,
     target: null,
-    appUp: false,
+    app: 'stopped',
     stopReason: 'update',
-    booting: false,
     startedAt: 0,
     failedPaths: [],
     restarted: [],
@@ -233,7 +231,7 @@ export function recordFailure(context: Context, fact: Failure): Partial<Context>
       : fact.message;
     return { ...undone, ...giveUp(context, { ...lastError, message }), lastError: { ...lastError, message } };
   }
-  const stoppedFirst = policy.strategy === 'kill-then-download' && !context.appUp && !context.booting;
+  const stoppedFirst = policy.strategy === 'kill-then-download' && context.app === 'stopped';
   // While nothing runs the outage paces the tries, and those in quick succession are no reason to give the release up.
   const isOutage = isNothingThere(context);
   const isQuick = isOutage && nextOutage(context.outage, fact.at, policy.retryBaseMs, fact.jitter).until - fact.at < policy.retryBaseMs;
@@ -272,7 +270,6 @@ export function recordInterruption(context: Context, fact: FactOf<'appFoundDown'
   return {
     ...recordFailure(context, { type: 'downloadFailed', code: 'INTERRUPTED', message, jitter: 0, at: fact.at }),
     ...seenOnDisk(context, fact.world),
-    booting: false,
   };
 }
 
@@ -306,8 +303,8 @@ function recordKilled(context: Context, fact: Failure, failedPaths: string[]): P
 }
 
 /** Whether no version is there that could be started: neither linked nor part of the image. */
-export function isNothingThere({ appUp, baked, current, lastGood, previous, failedPaths }: Context): boolean {
-  return !appUp && [baked, current, lastGood, previous].every((version) => version === null || failedPaths.includes(version.path));
+export function isNothingThere({ app, baked, current, lastGood, previous, failedPaths }: Context): boolean {
+  return app !== 'up' && [baked, current, lastGood, previous].every((version) => version === null || failedPaths.includes(version.path));
 }
 
 /** The files of a version are gone: it is forgotten, so that a release of it is news again. */
@@ -361,7 +358,7 @@ export function recordSwitch(context: Context, fact: FactOf<'switched'>): Partia
 
 export function recordStart(context: Context, at: number): Partial<Context> {
   const { current, candidate, installed, lastGood } = context;
-  const started = { appUp: true, booting: false, startedAt: at, nothingStarts: false, prepared: prepare(current) };
+  const started = { app: 'up' as const, startedAt: at, nothingStarts: false, prepared: prepare(current) };
   if (candidate === null || current === null || current.path !== installed?.path) return started;
   const hold = candidate.byOperator ? holdOf(current, at) : context.hold;
   // What was healthy before needs no probation: the update ends here.

@@ -14,7 +14,7 @@ export function isInhibited(context: Context, fact: FactOf<'conditionsObserved'>
 export function recordDeferral(context: Context, fact: FactOf<'conditionsObserved'> & { at: number }): Partial<Context> {
   const found = inhibitors(context, fact, fact.at);
   // With no app up, something is brought up first; then the download is due.
-  const retryAt = context.appUp || context.installed !== null ? askAgainAt(found, fact.at) : fact.at;
+  const retryAt = context.app === 'up' || context.installed !== null ? askAgainAt(found, fact.at) : fact.at;
   return deferred(context, { inhibitors: found, message: null, at: fact.at }, retryAt);
 }
 

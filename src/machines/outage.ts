@@ -26,7 +26,7 @@ function paused({ outage, policy }: Context, at: number, jitter: number): { outa
 /** Nothing could be started: after a pause everything gets another chance. */
 export function recordNothingStarts(context: Context, fact: Failure): Partial<Context> {
   const lost = treeLost(context, fact.code, context.target ?? context.current);
-  return { ...lost, ...paused(context, fact.at, fact.jitter), ...problem(fact), failedPaths: [], appUp: false, booting: true, nothingStarts: true };
+  return { ...lost, ...paused(context, fact.at, fact.jitter), ...problem(fact), failedPaths: [], app: 'booting', nothingStarts: true };
 }
 
 /** It did well, but that could not be recorded: it runs on, and proves itself once more later. */

@@ -12,7 +12,7 @@ export const MIN_ASK_PAUSE_MS = 10_000;
  * no app runs and none could, there is nobody to ask: the service comes first.
  */
 export function inhibitors(context: Context, { window, busy }: Conditions, at: number): Inhibitor[] {
-  const { candidate, policy, paused, hold, appUp } = context;
+  const { candidate, policy, paused, hold, app } = context;
   if (candidate === null) return [];
   const { release, byOperator, forced, vouched } = candidate;
   // Whatever else runs or does not: this was said while it waited, or before.
@@ -26,14 +26,14 @@ export function inhibitors(context: Context, { window, busy }: Conditions, at: n
     needsApproval(context) ? { reason: 'approval', until: null } : null,
     !hurries && !isOldEnough(release, policy, at) ? { reason: 'minAge', until: oldEnoughAt(release, policy) } : null,
     !hurries && window?.isOpen === false ? { reason: 'window', until: window.changesAt } : null,
-    appUp && !forced && busy !== null ? { reason: 'busy', until: null } : null,
+    app === 'up' && !forced && busy !== null ? { reason: 'busy', until: null } : null,
   ];
   return found.filter((inhibitor) => inhibitor !== null);
 }
 
 /** Whether the app runs, or an older version could be brought up at once. */
 function canKeepRunning(context: Context): boolean {
-  return context.appUp || (!context.nothingStarts && fallback(context) !== null);
+  return context.app === 'up' || (!context.nothingStarts && fallback(context) !== null);
 }
 
 function needsApproval({ candidate, policy, approved }: Context): boolean {

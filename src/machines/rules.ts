@@ -29,10 +29,10 @@ export function isWanted(context: Context, release: Release, at: number): boolea
   const { candidate, current, policy, retryAt } = context;
   const isCandidate = candidate !== null && fingerprint(candidate.release) === fingerprint(release);
   // A boot asks anew: what it waited for may be long over, or have been noted while the clock was wrong.
-  const isAskedAnew = candidate?.deferral != null && !context.appUp;
+  const isAskedAnew = candidate?.deferral != null && context.app !== 'up';
   if (isCandidate && retryAt !== null && at < retryAt && !isAskedAnew) return false;
   // It is asked about when its time comes; a boot is such a time.
-  if (isCandidate && candidate.deferral !== null && context.appUp) return false;
+  if (isCandidate && candidate.deferral !== null && context.app === 'up') return false;
   const moved = policy.tag !== null && current !== null && current.fingerprint !== null && current.fingerprint !== fingerprint(release);
   return moved || isNews(context, release.version, release.tag);
 }
@@ -54,14 +54,14 @@ export function isCandidateElsewhere({ candidate }: Context, release: Release): 
 }
 
 /** Whether the operator asked for the very version that runs: it is held as it is, without a restart. */
-export function runsAlready({ appUp, current, request }: Context, release: Release): boolean {
-  if (request === null || !appUp || current === null || current.repository !== release.repository) return false;
+export function runsAlready({ app, current, request }: Context, release: Release): boolean {
+  if (request === null || app !== 'up' || current === null || current.repository !== release.repository) return false;
   return release.origin === 'baked' ? current.path === release.asset.url : current.fingerprint === fingerprint(release);
 }
 
 /** The client's order stops a running app before the download; a failure after the stop ends that for this release. */
 export function stopsFirst(context: Context, release: Release): boolean {
-  return context.policy.strategy === 'kill-then-download' && context.appUp && !candidateFor(context, release).downloadFirst;
+  return context.policy.strategy === 'kill-then-download' && context.app === 'up' && !candidateFor(context, release).downloadFirst;
 }
 
 /** What to run when nothing newer is to be had: see DESIGN "What `app/run` execs". */
@@ -93,8 +93,8 @@ export function isCrashLoop(exitAgesMs: readonly number[]): boolean {
 
 /** A newer image over an older volume: its version wins, unless the operator holds one or it failed here before. */
 function bakedIsNewer(context: Context): boolean {
-  const { baked, current, hold, policy, booting } = context;
-  if (!booting || baked === null || hold !== null || policy.tag !== null) return false;
+  const { baked, current, hold, policy, app } = context;
+  if (app !== 'booting' || baked === null || hold !== null || policy.tag !== null) return false;
   if (isDenied(context, baked.version, baked.fingerprint)) return false;
   return current === null || compareVersions(baked.version, current.version, policy.versioning) > 0;
 }

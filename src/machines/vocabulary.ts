@@ -115,10 +115,10 @@ export const updaterSetup = setup({
     candidateIsInstalled: ({ context }) => context.candidate !== null && context.installed !== null,
     stopsForUpdate: ({ context }) => context.stopReason === 'update',
     deniesCandidate: ({ context, event }) => event.type === 'versionDenied' && context.candidate?.release.version === event.version,
-    appIsUp: ({ context }) => context.appUp,
-    wasStoppedForUpdate: ({ context }) => !context.appUp && !context.booting,
+    appIsUp: ({ context }) => context.app === 'up',
+    wasStoppedForUpdate: ({ context }) => context.app === 'stopped',
     knowsVersion: ({ context }) => fallback({ ...context, failedPaths: [] }) !== null,
-    canBringUp: ({ context }) => !context.appUp && fallback(context) !== null,
+    canBringUp: ({ context }) => context.app !== 'up' && fallback(context) !== null,
     mustWait: ({ context }) => context.retryAt !== null || context.awaiting !== null || context.candidate?.deferral != null,
     awaitsAssets: ({ context }) => context.awaiting !== null,
     targetIsCandidate: ({ context }) => context.target !== null && context.target.path === context.installed?.path,
@@ -141,14 +141,12 @@ export const updaterSetup = setup({
     recordVerified: assign(({ context, event }) => (assertEvent(event, 'verified'), recordVerified(context, event))),
     adoptTree: assign(({ event }) => (assertEvent(event, 'installed'), { installed: event.version })),
     seeDown: assign(
-      ({ context, event }) => (
-        assertEvent(event, 'appFoundDown'), { ...seenOnDisk(context, event.world), appUp: false, booting: true, restarted: [], verdict: null }
-      ),
+      ({ context, event }) => (assertEvent(event, 'appFoundDown'), { ...seenOnDisk(context, event.world), app: 'booting', restarted: [], verdict: null }),
     ),
     seeUp: assign(({ context, event }) => {
       assertEvent(event, 'appFoundUp');
       const { world, at } = event;
-      return { ...seenOnDisk(context, world), appUp: true, booting: false, startedAt: at, nothingStarts: false, prepared: prepare(world.current) };
+      return { ...seenOnDisk(context, world), app: 'up', startedAt: at, nothingStarts: false, prepared: prepare(world.current) };
     }),
     recordInterruption: assign(({ context, event }) => (assertEvent(event, 'appFoundDown'), recordInterruption(context, event))),
     recordFailure: assign(({ context, event }) => ('jitter' in event ? recordFailure(context, event) : {})),
@@ -179,7 +177,7 @@ export const updaterSetup = setup({
     recordStart: assign(({ context, event }) => recordStart(context, event.at)),
     holdCurrent: assign(({ context, event }) => ({ hold: holdOf(context.current, event.at), request: null, candidate: null, retryAt: null })),
     recordHealthy: assign(({ context, event }) => (assertEvent(event, 'versionBecameHealthy'), recordHealthy(context, event))),
-    noteAppDown: assign({ appUp: false }),
+    noteAppDown: assign(({ context: { app } }) => ({ app: app === 'up' ? 'stopped' : app })),
     // What was noted for the wait is over with it.
     stopForUpdate: assign(({ context }) => ({
       stopReason: 'update',
@@ -205,7 +203,7 @@ export const updaterSetup = setup({
     aimChange: assign(({ context }) => aimChange(context)),
     beginPreparation: assign(({ context }) => beginPreparation(context)),
     endChange: assign({ change: null }),
-    noteNothingStarts: assign({ nothingStarts: true, appUp: false, booting: true }),
+    noteNothingStarts: assign({ nothingStarts: true, app: 'booting' }),
     releaseHold: assign({ hold: null }),
     deny: assign(({ context, event }) => {
       assertEvent(event, 'versionDenied');
@@ -218,7 +216,7 @@ export const updaterSetup = setup({
       return { denied: context.denied.filter((denial) => denial.version !== event.version), failedPaths: [], refused: null, cutShort: null };
     }),
     // After a pause in which nothing ran everything has another chance.
-    clearRetry: assign(({ context: { appUp, failedPaths } }) => ({ retryAt: null, failedPaths: appUp ? failedPaths : [] })),
+    clearRetry: assign(({ context: { app, failedPaths } }) => ({ retryAt: null, failedPaths: app === 'up' ? failedPaths : [] })),
     // The runtime keeps the time and stamps the fact when it is due.
     scheduleRetry: enqueueActions(({ context, enqueue }) => {
       if (context.retryAt !== null) enqueue.raise({ type: 'retryDue', at: 0 }, { id: 'retry', delay: 'untilRetry' });

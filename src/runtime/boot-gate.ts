@@ -31,7 +31,7 @@ export class BootGate {
    */
   async linkFallback(): Promise<void> {
     const context = this.#context();
-    const target = context?.booting ? fallback(context) : null;
+    const target = context?.app === 'booting' ? fallback(context) : null;
     if (context === null || target === null || target.path === context.current?.path) return;
     // What is linked may be started without us, and this has data to be prepared first.
     if (isPreStartDue({ ...context, target })) return;
@@ -57,7 +57,7 @@ export class BootGate {
   async #open(): Promise<void> {
     const context = this.#context();
     const target = context === null ? null : fallback(context);
-    if (context === null || target === null || context.appUp || !context.booting) return;
+    if (context === null || target === null || context.app !== 'booting') return;
     // A hook prepares the data for another version right now: it has a time limit of its own.
     if (context.policy.hooks.preStart && context.prepared !== null && context.prepared.path !== target.path) return this.arm();
     const { effects, log, observeWorld } = this.#options;

@@ -384,7 +384,7 @@ export class Runtime {
   #noticeCrashLoop(): void {
     const { exitAgesMs, isTreeThere, random } = this.#options;
     const { value, context } = this.#state.snapshot;
-    if (!context.appUp || !(value === 'waiting' || (typeof value === 'object' && 'running' in value))) return;
+    if (context.app !== 'up' || !(value === 'waiting' || (typeof value === 'object' && 'running' in value))) return;
     const ages = exitAgesMs();
     if (ages.length === 0) return;
     const version = context.current?.version ?? null;

@@ -13,7 +13,7 @@ function context(overrides: Partial<Context> = {}): Context {
   const begun = initialContext({ policy: { ...policy, hooks: HOOKS }, world: world({ current, lastGood: current }), floor: null });
   const candidate = candidateFor(begun, release('2.0.0'));
   const prepared = { path: current.path, version: '1.0.0' };
-  return { ...begun, appUp: true, candidate, installed: tree('2.0.0'), prepared, ...overrides };
+  return { ...begun, app: 'up', candidate, installed: tree('2.0.0'), prepared, ...overrides };
 }
 
 describe('a change', () => {
@@ -37,7 +37,7 @@ describe('a change', () => {
   });
 
   it('at a boot is one where other data is prepared than what starts needs', () => {
-    const boot = context({ booting: true, appUp: false, candidate: null, installed: null });
+    const boot = context({ app: 'booting', candidate: null, installed: null });
     assert.equal(aimChange({ ...boot, target: tree('1.0.0') }).change, null);
     assert.deepEqual(aimChange({ ...boot, target: baked('1.1.0') }).change, { from: '1.0.0', to: '1.1.0', reason: 'boot' });
     assert.equal(aimChange({ ...boot, target: baked('1.1.0'), nothingStarts: true }).change?.reason, 'rollback');
@@ -49,7 +49,7 @@ describe('a change', () => {
     assert.equal(isChangeOver(updated), false, 'on probation');
     assert.equal(isChangeOver({ ...updated, lastGood: tree('2.0.0') }), true);
     assert.equal(isChangeOver(context({ change })), true, 'the old one runs');
-    assert.equal(isChangeOver({ ...context({ change }), appUp: false }), false);
+    assert.equal(isChangeOver({ ...context({ change }), app: 'stopped' }), false);
     assert.equal(isChangeOver(context()), false);
   });
 });

@@ -32,7 +32,7 @@ const AT = 1_000_000;
 function context(overrides: Partial<Context> = {}, rules: Partial<Policy> = {}): Context {
   const current = tree('1.1.0');
   const begun = initialContext({ policy: { ...policy, ...rules }, world: world({ current, lastGood: current }), floor: null });
-  return { ...begun, appUp: true, ...overrides };
+  return { ...begun, app: 'up', ...overrides };
 }
 const withCandidate = (version: string, overrides: Partial<Context> = {}): Context => {
   const begun = context();
@@ -123,12 +123,12 @@ describe('a failure', () => {
   });
 
   it('behind the stop makes the next try download first', () => {
-    assert.equal(recordFailure(withCandidate('2.0.0', { appUp: false }), failed('NETWORK_FAILED')).candidate?.downloadFirst, true);
+    assert.equal(recordFailure(withCandidate('2.0.0', { app: 'stopped' }), failed('NETWORK_FAILED')).candidate?.downloadFirst, true);
     assert.equal(recordFailure(withCandidate('2.0.0'), failed('NETWORK_FAILED')).candidate?.downloadFirst, false);
   });
 
   it('while nothing is there to run waits for the outage, and costs no attempt as long as tries follow quickly', () => {
-    const nothing = withCandidate('2.0.0', { appUp: false, current: null, lastGood: null, baked: null });
+    const nothing = withCandidate('2.0.0', { app: 'stopped', current: null, lastGood: null, baked: null });
     const slow = { ...nothing, policy: { ...nothing.policy, retryBaseMs: 300_000 } };
     const { candidate, retryAt } = recordFailure(slow, failed('NETWORK_FAILED'));
     assert.deepEqual([candidate?.attempt, retryAt], [1, null]);
@@ -195,8 +195,8 @@ describe('files that are gone', () => {
   });
 
   it('leave nothing when all that is known failed or is gone, and the app is down', () => {
-    assert.equal(isNothingThere(context({ appUp: false })), false);
-    assert.equal(isNothingThere(context({ appUp: false, failedPaths: [tree('1.1.0').path, baked('1.0.0').path] })), true);
+    assert.equal(isNothingThere(context({ app: 'stopped' })), false);
+    assert.equal(isNothingThere(context({ app: 'stopped', failedPaths: [tree('1.1.0').path, baked('1.0.0').path] })), true);
     assert.equal(isNothingThere(context({ failedPaths: [tree('1.1.0').path, baked('1.0.0').path] })), false, 'it runs');
   });
 });

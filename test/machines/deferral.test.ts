@@ -11,7 +11,7 @@ const AT = 1_000_000;
 /** 1.0.0 runs, and 2.0.0 is at hand. */
 function context(overrides: Partial<Context> = {}): Context {
   const current = tree('1.0.0');
-  const begun = { ...initialContext({ policy, world: world({ current, lastGood: current }), floor: null }), appUp: true };
+  const begun = { ...initialContext({ policy, world: world({ current, lastGood: current }), floor: null }), app: 'up' as const };
   return { ...begun, candidate: candidateFor(begun, release('2.0.0')), ...overrides };
 }
 const busy = { type: 'conditionsObserved', window: null, busy: { since: 1 }, at: AT } as const;
@@ -27,8 +27,8 @@ describe('a release that has to wait', () => {
   });
 
   it('is downloaded at once where the app is down and nothing of it is there: something older is brought up meanwhile', () => {
-    assert.equal(recordDeferral(context({ appUp: false }), closed).retryAt, AT);
-    assert.equal(recordDeferral(context({ appUp: false, installed: tree('2.0.0') }), closed).retryAt, AT + 3_600_000);
+    assert.equal(recordDeferral(context({ app: 'stopped' }), closed).retryAt, AT);
+    assert.equal(recordDeferral(context({ app: 'stopped', installed: tree('2.0.0') }), closed).retryAt, AT + 3_600_000);
   });
 
   it('waits since it first did, and names what it waits for now', () => {

@@ -34,12 +34,12 @@ describe('hooks', () => {
   it('of an update: before the stop, with the app down, and after health', () => {
     const story = asked(settled());
     assert.equal(told(story), 'preStop 1.0.0 → 2.0.0, update, /d/releases/2.0.0');
-    assert.equal(story.context.appUp, true);
+    assert.equal(story.context.app, 'up');
     story.when(done('preStop'));
     assert.deepEqual(story.effects, ['prepareSwitch']);
     story.when(facts.switchStarted('2.0.0')).when(facts.stopped());
     assert.equal(told(story), 'preStart 1.0.0 → 2.0.0, update, /d/releases/2.0.0');
-    assert.deepEqual([story.context.appUp, story.context.current?.version], [false, '1.0.0'], 'what is linked still fits the data');
+    assert.deepEqual([story.context.app, story.context.current?.version], ['stopped', '1.0.0'], 'what is linked still fits the data');
     started(story.when(done('preStart')), tree('2.0.0'));
     assert.deepEqual(story.effects, ['observeProbation']);
     story.when(facts.healthy('2.0.0'));
@@ -85,7 +85,7 @@ describe('a pre-stop hook', () => {
     const pauses: (number | undefined)[] = [];
     for (let i = 0; i < 3; i++) {
       story.when(facts.failed('interruptionDeferred', 'HOOK_DEFERRED'));
-      assert.deepEqual([story.name, story.context.appUp], ['waiting', true]);
+      assert.deepEqual([story.name, story.context.app], ['waiting', 'up']);
       pauses.push(story.timers[0]?.inMs);
       story
         .after(story.timers[0]?.inMs ?? 0)
@@ -102,7 +102,7 @@ describe('a pre-stop hook', () => {
       // It may have drained already.
       assert.equal(told(story), 'postUpdate 2.0.0 → 1.0.0, rollback, /baked/1.0.0');
       story.when(done('postUpdate'));
-      assert.deepEqual([story.name, story.context.appUp, story.context.denied.length], ['waiting', true, 0]);
+      assert.deepEqual([story.name, story.context.app, story.context.denied.length], ['waiting', 'up', 0]);
       story.when({ type: 'retryDue' }).when(facts.installed('2.0.0')).when(facts.allowed());
       assert.match(told(story), /^preStop/);
     }

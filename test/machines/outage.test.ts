@@ -120,7 +120,7 @@ describe('a version that ends early', () => {
     assert.deepEqual(pauses, [4000, 8000]);
     story.when(ended());
     assert.deepEqual(denied(story), [['2.0.0', 'APP_EXITED']]);
-    assert.deepEqual([story.name, story.context.current?.version, story.context.appUp], ['running', '1.0.0', true]);
+    assert.deepEqual([story.name, story.context.current?.version, story.context.app], ['running', '1.0.0', 'up']);
   });
 
   it('is the same after a replay, also from the middle', () => {
@@ -162,7 +162,7 @@ describe('a version that is killed on probation by a signal that nobody here sen
 
   it('gives way to the one before, and is not denied: it is tried again after a pause', () => {
     const story = cameBack(started());
-    assert.deepEqual([story.name, story.context.current?.version, story.context.appUp, denied(story)], ['waiting', '1.0.0', true, []]);
+    assert.deepEqual([story.name, story.context.current?.version, story.context.app, denied(story)], ['waiting', '1.0.0', 'up', []]);
     assert.equal(story.context.lastError?.code, 'APP_KILLED');
     assert.equal(retried(story), 1000);
     story.when(facts.healthy('2.0.0'));

@@ -76,7 +76,7 @@ function situation(snapshot: UpdaterSnapshot): string {
   const { context } = snapshot;
   return JSON.stringify([
     snapshot.value,
-    context.appUp,
+    context.app,
     context.candidate && context.candidate.attempt > 1,
     context.installed !== null,
     context.installed !== null && context.target?.path === context.installed.path,
@@ -84,7 +84,6 @@ function situation(snapshot: UpdaterSnapshot): string {
     context.awaiting !== null,
     context.current === null || context.current.path === context.lastGood?.path,
     context.failedPaths.length > 0,
-    context.booting,
     context.candidate?.downloadFirst,
   ]);
 }

@@ -67,6 +67,6 @@ function replaysToWhatWasLived({ records, state }: Life, cut: number): void {
 function endsWell(life: Life): void {
   life.allGoesWell();
   const { snapshot } = life.state;
-  assert.ok(snapshot.context.appUp, JSON.stringify(snapshot.value));
+  assert.equal(snapshot.context.app, 'up', JSON.stringify(snapshot.value));
   assert.ok(snapshot.hasTag('resting'), JSON.stringify(snapshot.value));
 }

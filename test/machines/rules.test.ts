@@ -24,7 +24,7 @@ import { baked, policy, release, tree, world } from '../support/machine.ts';
 function context(overrides: Partial<Context> = {}, rules: Partial<Policy> = {}): Context {
   const current = tree('1.1.0');
   const begun = initialContext({ policy: { ...policy, ...rules }, world: world({ current, lastGood: current }), floor: null });
-  return { ...begun, appUp: true, ...overrides };
+  return { ...begun, app: 'up', ...overrides };
 }
 
 const denied = (version: string, print: string | null = null): Context['denied'] => [{ version, fingerprint: print, code: 'UNHEALTHY', reason: 'why', at: 1 }];
@@ -108,7 +108,7 @@ describe('a found release is fetched', () => {
     const deferral = { since: 1, inhibitors: [], message: null, times: 0 };
     const waits = { candidate: { ...candidate('2.0.0'), deferral }, retryAt: 5000 };
     assert.equal(wanted({ ...waits, retryAt: null }), false);
-    assert.equal(wanted({ ...waits, appUp: false }), true);
+    assert.equal(wanted({ ...waits, app: 'stopped' }), true);
   });
 
   it('not while the operator has asked for another one', () => {
@@ -154,13 +154,13 @@ describe('the release at hand', () => {
     const request = { tag: 'v1.1.0', file: null } as Context['request'];
     assert.equal(runsAlready(context({ request }), release('1.1.0')), true);
     assert.equal(runsAlready(context(), release('1.1.0')), false);
-    assert.equal(runsAlready(context({ request, appUp: false }), release('1.1.0')), false);
+    assert.equal(runsAlready(context({ request, app: 'stopped' }), release('1.1.0')), false);
     assert.equal(runsAlready(context({ request }), release('1.0.0')), false);
   });
 
   it('stops the app first under kill-then-download alone, and not after a failure behind the stop', () => {
     assert.equal(stopsFirst(context(), release('2.0.0')), true);
-    assert.equal(stopsFirst(context({ appUp: false }), release('2.0.0')), false);
+    assert.equal(stopsFirst(context({ app: 'stopped' }), release('2.0.0')), false);
     assert.equal(stopsFirst(context({}, { strategy: 'download-then-kill' }), release('2.0.0')), false);
     assert.equal(stopsFirst(context({ candidate: { ...candidate('2.0.0'), downloadFirst: true } }), release('2.0.0')), false);
   });
@@ -185,9 +185,9 @@ describe('what runs when nothing newer is to be had', () => {
   });
 
   it('is the one in the image at a boot where that is newer, unless it is denied, or the operator holds or pins one', () => {
-    const newer = { booting: true, baked: baked('2.0.0') };
+    const newer = { app: 'booting' as const, baked: baked('2.0.0') };
     assert.equal(chosen(newer), '2.0.0');
-    assert.equal(chosen({ ...newer, booting: false }), '1.1.0');
+    assert.equal(chosen({ ...newer, app: 'stopped' }), '1.1.0');
     assert.equal(chosen({ ...newer, hold: { version: '1.1.0', tag: 'v1.1.0', since: 1 } }), '1.1.0');
     assert.equal(chosen({ ...newer, denied: denied('2.0.0') }), '1.1.0');
     assert.equal(chosen(newer, { tag: 'v1.1.0' }), '1.1.0');

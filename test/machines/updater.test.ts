@@ -47,7 +47,7 @@ describe('kill-then-download', () => {
     assert.deepEqual(story.timers, [{ type: 'retryDue', inMs: 1000 }]);
     story.after(1000).when({ type: 'retryDue' });
     assert.equal(story.name, 'downloading');
-    assert.equal(story.context.appUp, true);
+    assert.equal(story.context.app, 'up');
   });
 });
 

@@ -112,7 +112,7 @@ export class Moment {
         return facts.switchStarted(RELEASE);
       case 'stop':
         // At a boot the app does not run: neither its lock nor its hook have a say.
-        this.interruptions.push([...forbidding].filter((condition) => story.context.appUp || (condition !== 'hook' && condition !== 'busy')));
+        this.interruptions.push([...forbidding].filter((condition) => story.context.app === 'up' || (condition !== 'hook' && condition !== 'busy')));
         return facts.stopped();
       case 'switchCurrent':
         return facts.switched(story.context.target ?? tree(RELEASE));

@@ -118,13 +118,13 @@ export class Life {
     const polls = resting ? outcomes('check', state, dice) : [];
     const timed = [...state.timers.values()].map(({ type }) => ({ fact: { type } as Fact, effect: null }));
     // The app is found down or up when an updater begins; each is one in a while.
-    const restarts: Fact[] = [facts.foundDown(seen(state)), ...(state.snapshot.context.appUp ? [facts.foundUp(seen(state))] : [])];
+    const restarts: Fact[] = [facts.foundDown(seen(state)), ...(state.snapshot.context.app === 'up' ? [facts.foundUp(seen(state))] : [])];
     const interrupted: Fact[] = [...state.effects.values()].map(({ request }) => ({
       type: 'workInterrupted',
       effect: request.name,
       appUp: dice % 2 === 0,
     }));
-    const loops = state.snapshot.context.appUp ? [facts.crashLooped(state.snapshot.context.current?.version ?? version)] : [];
+    const loops = state.snapshot.context.app === 'up' ? [facts.crashLooped(state.snapshot.context.current?.version ?? version)] : [];
     const spontaneous = [...polls, ...loops, ...interrupted, ...fromOperator(version), ...restarts].map((fact) => ({ fact, effect: null }));
     // Outcomes and due timers are what happens most.
     return [...Array.from({ length: 12 }, () => [...answers, ...timed]).flat(), ...spontaneous];
