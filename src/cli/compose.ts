@@ -278,7 +278,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     secrets: config.secrets,
   });
   // Left by a crash after the hook was done.
-  if (!runtime.state.snapshot.matches('migrating')) keepAppDown(false);
+  if (!runtime.state.snapshot.matches({ bringingUp: 'migrating' })) keepAppDown(false);
   return { runtime, supervisor };
 }
 

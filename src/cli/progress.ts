@@ -1,10 +1,10 @@
 /** Progress for people: states as they change, a bar while bytes arrive. A pipe gets plain lines. */
 import { styleText } from 'node:util';
 import type { JournalRecord } from '../journal/record.ts';
-import { statePath } from '../report/event.ts';
+import { shownName, shownState } from '../machines/shown.ts';
 import { waitingFor } from '../report/waiting.ts';
 import { describeFact, formatBytes, formatDuration, isTrouble } from '../report/words.ts';
-import { type State, stateName } from '../runtime/fold.ts';
+import type { State } from '../runtime/fold.ts';
 import type { Log } from '../support/log.ts';
 
 const BAR_WIDTH = 24;
@@ -27,14 +27,14 @@ export function createProgress(stream: NodeJS.WriteStream, log: Log, format: 'te
   return {
     onRecord(record, state) {
       clear();
-      const name = stateName(state.snapshot);
+      const name = shownState(state.snapshot).state;
       const moved = name === before ? '' : `[${before === '' ? '' : `${before} → `}${name}] `;
       before = name;
       const line = `${moved}${describeFact(record.fact)}`;
       const fields = {
         seq: record.seq,
         fact: record.fact.type,
-        state: statePath(state.snapshot),
+        state: shownName(state.snapshot),
         ...('code' in record.fact ? { code: record.fact.code } : {}),
       };
       const deferral = record.fact.type === 'conditionsObserved' ? waitingFor(state, null, record.at) : null;

@@ -59,7 +59,7 @@ export function currentStatus(parts: Parts): Promise<Status> {
 /** What `status` says of a journal that was just read, or of one that is open here. */
 export async function statusFrom(parts: Parts, { state, note, seq }: Reading, updaterRunning: boolean): Promise<Status> {
   const { places, policy, config } = parts;
-  const release = state?.snapshot.matches('downloading') ? state.snapshot.context.candidate?.release : undefined;
+  const release = state?.snapshot.matches({ incoming: { fetching: 'downloading' } }) ? state.snapshot.context.candidate?.release : undefined;
   const status = statusOf(state, note, imageInfo(), {
     updaterRunning,
     seq,

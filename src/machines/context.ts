@@ -62,8 +62,6 @@ export type Context = {
   target: InstalledVersion | null;
   /** Whether the app runs. `booting`: since the start of the container (or of the embedded supervisor) it has not been started yet. */
   app: 'up' | 'stopped' | 'booting';
-  /** Why `stopping` was entered last. */
-  stopReason: 'update' | 'restart';
   startedAt: number;
   /** Trees that failed to start since the last one that became healthy. */
   failedPaths: string[];
@@ -112,7 +110,6 @@ export function initialContext({ policy, world, floor }: { policy: Policy; world
     installed: null,
     target: null,
     app: 'stopped',
-    stopReason: 'update',
     startedAt: 0,
     failedPaths: [],
     restarted: [],
@@ -188,6 +185,8 @@ export function candidateFor(context: Context, release: Release): Candidate {
 
 /** What was noted in the course of an attempt, and is over with it. */
 const noAttempt = { retryAt: null, download: null, installed: null };
+/** Nothing is on its way in any more. */
+export const noCandidate = { candidate: null, ...noAttempt };
 
 export function adoptRelease(context: Context, fact: FactOf<'releaseFound'> & { at: number }): Partial<Context> {
   const fresh = candidateFor(context, fact.release);
@@ -195,20 +194,6 @@ export function adoptRelease(context: Context, fact: FactOf<'releaseFound'> & { 
   const denied = candidate.byOperator ? context.denied.filter((denial) => denial.version !== fact.release.version) : context.denied;
   const found = { request: null, replacedBy: null, awaiting: null, refused: null };
   return { candidate, denied, ...found, ...noAttempt, failedPaths: [], restarted: [], cutShort: null, verdict: null };
-}
-
-/** The asset of the version that runs was replaced, or the same version was published once more. That is said, and not followed. */
-export function recordReplacement({ current }: Context, { release, at }: FactOf<'releaseFound'> & { at: number }): Partial<Context> {
-  const { code, message } = replacementOf(current, release);
-  return { replacedBy: fingerprint(release), lastError: { code, message, at } };
-}
-
-export function replacementOf(current: InstalledVersion | null, { tag, version, asset }: Release): { code: string; message: string } {
-  const remedy = `What runs stays; \`self-update install ${tag}\` takes the new one`;
-  if (current === null || current.tag === tag)
-    return { code: 'ASSET_REPLACED', message: `${asset.name} of ${tag} is not the one that was installed: it was replaced under the same tag. ${remedy}` };
-  const message = `${tag} is version ${version} as ${current.tag} is, which runs: build metadata and spelling are not compared, so it is not newer. ${remedy}`;
-  return { code: 'VERSION_EQUAL', message };
 }
 
 /** What was learnt while the bytes were checked. */
@@ -290,7 +275,7 @@ export function recordBadVersion(context: Context, fact: Failure): Partial<Conte
   // Only what ended twice is looked at again: a file of another platform is no trouble of this machine's.
   const isDoubtful = isCandidate && restarted.includes(bad.path) && candidate !== null && installed !== null;
   const verdict = isDoubtful ? { candidate, installed, code: fact.code } : null;
-  return { lastError, failedPaths, verdict, denied: deny(context.denied, denial), candidate: null, ...noAttempt, hold: null };
+  return { lastError, failedPaths, verdict, denied: deny(context.denied, denial), ...noCandidate, hold: null };
 }
 
 /**
@@ -319,9 +304,13 @@ export function isTroubleOfMachine(code: string): boolean {
   return LOCAL.has(code);
 }
 
-/** A version that had been trusted crash-loops: it is denied like one that never was, and what was good before it comes back. */
+/**
+ * A version that had been trusted crash-loops: it is denied like one that never was, and what was good before it comes back. Without
+ * its files it is only forgotten: another one takes its place, or it is fetched anew.
+ */
 export function recordCrashLoop(context: Context, fact: Failure): Partial<Context> {
   const { current, lastGood } = context;
+  if (fact.code === 'TREE_MISSING') return { lastError: { code: fact.code, message: fact.message, at: fact.at }, ...treeLost(context, fact.code, current) };
   const bad = recordBadVersion({ ...context, target: current, lastGood: null, baked: null }, fact);
   return { ...bad, lastGood: lastGood?.path === current?.path ? null : lastGood };
 }
@@ -362,7 +351,7 @@ export function recordStart(context: Context, at: number): Partial<Context> {
   if (candidate === null || current === null || current.path !== installed?.path) return started;
   const hold = candidate.byOperator ? holdOf(current, at) : context.hold;
   // What was healthy before needs no probation: the update ends here.
-  const ended = current.path === lastGood?.path ? { candidate: null, download: null, installed: null, retryAt: null } : {};
+  const ended = current.path === lastGood?.path ? noCandidate : {};
   return { ...started, hold, ...ended };
 }
 
@@ -375,7 +364,7 @@ export function recordHealthy(context: Context, fact: FactOf<'versionBecameHealt
   const { current, policy } = context;
   // Another release may wait for its moment meanwhile.
   const waits = context.candidate?.deferral != null;
-  const settled = waits ? {} : { candidate: null, ...noAttempt };
+  const settled = waits ? {} : noCandidate;
   const highestHealthy = higher(context.highestHealthy, fact.version, policy);
   // That the version before came back and is well is no end of the trouble: why the newer one was denied stays to be seen.
   const denial = context.denied.find(({ version }) => version === context.verdict?.candidate.release.version);
@@ -393,8 +382,7 @@ function isChosenStill({ candidate, policy: before }: Context, policy: Policy): 
 
 /** A changed repository is the operator's word: what was learnt of the other one does not bind this one. */
 export function adoptPolicy(context: Context, policy: Policy): Partial<Context> {
-  if (policy.repository === context.policy.repository)
-    return { policy, ...(isChosenStill(context, policy) ? {} : { candidate: null, download: null, installed: null, retryAt: null }) };
+  if (policy.repository === context.policy.repository) return { policy, ...(isChosenStill(context, policy) ? {} : noCandidate) };
   return {
     policy,
     highestHealthy: null,

@@ -45,11 +45,6 @@ export function recordUnlinked(context: Context, fact: Failure): Partial<Context
   return { ...problem(fact), failedPaths: target === null ? others : [...others, target.path], ...treeLost(context, fact.code, target) };
 }
 
-/** The files of the version that ran are gone. Another one takes its place, or it is fetched anew. */
-export function recordLostTree(context: Context, fact: Failure): Partial<Context> {
-  return { ...problem(fact), ...treeLost(context, fact.code, context.current) };
-}
-
 /** Nothing runs, and nothing is there to be started. What was to be tried again later is tried sooner. */
 export function pauseOutage(context: Context, event: StampedFact): Partial<Context> {
   const { outage, retryAt } = paused(context, event.at, 'jitter' in event ? event.jitter : 0.5);

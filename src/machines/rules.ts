@@ -1,5 +1,5 @@
 /** The questions the machine asks before it moves. Pure predicates over (context, fact). */
-import { type Context, candidateFor, MOST_INTERRUPTIONS } from './context.ts';
+import { type Context, MOST_INTERRUPTIONS } from './context.ts';
 import type { StampedFact } from './facts.ts';
 import { fingerprint, type InstalledVersion, type Release } from './model.ts';
 import { compareVersions } from './version.ts';
@@ -60,8 +60,8 @@ export function runsAlready({ app, current, request }: Context, release: Release
 }
 
 /** The client's order stops a running app before the download; a failure after the stop ends that for this release. */
-export function stopsFirst(context: Context, release: Release): boolean {
-  return context.policy.strategy === 'kill-then-download' && context.app === 'up' && !candidateFor(context, release).downloadFirst;
+export function stopsFirst({ policy, app, candidate }: Context): boolean {
+  return policy.strategy === 'kill-then-download' && app === 'up' && candidate !== null && !candidate.downloadFirst;
 }
 
 /** What to run when nothing newer is to be had: see DESIGN "What `app/run` execs". */
@@ -73,13 +73,18 @@ export function fallback(context: Context): InstalledVersion | null {
 }
 
 /** What a version that does not prove itself gives way to: never one that is denied, or two bad ones would take turns. */
-export function rollbackTarget(context: Context): InstalledVersion | null {
+function rollbackTarget(context: Context): InstalledVersion | null {
   const { verdict } = context;
   const bad = context.current?.path;
   // What came back has been good before; its fate decides about the version that was denied.
   if (bad === undefined || (verdict !== null && bad !== verdict.installed.path)) return null;
   const target = fallback({ ...context, failedPaths: [...context.failedPaths, bad] });
   return target === null || isDenied(context, target.version, target.fingerprint) ? null : target;
+}
+
+/** Whether the operator lets a bad version give way by itself, and there is one that it can give way to. */
+export function mayRollBack(context: Context): boolean {
+  return context.policy.rollback === 'auto' && rollbackTarget(context) !== null;
 }
 
 /** So many ends within so long, that nobody asked for, are a crash loop, whenever it begins. */

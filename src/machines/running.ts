@@ -1,25 +1,12 @@
 /** The app runs: on probation, or trusted. */
-import { and, not } from 'xstate';
 import { sortTrees } from './rules.ts';
-import { boot } from './transitions.ts';
 import { updaterSetup } from './vocabulary.ts';
 
 export const running = updaterSetup.createStateConfig({
   description: 'The app runs. This is the resting state, also while a poll is made from it.',
-  initial: 'deciding',
-  on: {
-    installRequested: { target: 'checking', actions: 'adoptRequest' },
-    restartRequested: { target: 'stopping', actions: 'stopForRestart' },
-    appFoundDown: [...boot],
-    appCrashLooped: [
-      { guard: 'isTreeMissing', target: 'rollingBack', actions: 'recordLostTree' },
-      // An operator's choice stands, and is only reported.
-      { guard: and(['mayRollBack', not('isHeld')]), target: 'rollingBack', actions: 'recordCrashLoop' },
-      { guard: 'saysSomethingNew', actions: 'recordProblem' },
-    ],
-  },
+  initial: 'trusting',
   states: {
-    deciding: {
+    trusting: {
       description: 'A version that was healthy before needs no probation.',
       always: [{ guard: 'isUnproven', target: 'probation' }, { target: 'settled' }],
     },
@@ -36,15 +23,15 @@ export const running = updaterSetup.createStateConfig({
         }),
       },
       on: {
-        versionBecameHealthy: { target: '#updater.settling', actions: 'recordHealthy' },
+        versionBecameHealthy: { target: '#updater.steady', actions: 'recordHealthy' },
         // It begins anew, so that nobody is trusted for time in which no updater looked. Too many are a failure: see rules.ts.
         workInterrupted: { target: 'probation', reenter: true, actions: 'recordCutShort' },
         appExitedEarly: { target: 'probation', reenter: true, actions: 'recordEarlyExit' },
         probationFailed: [
           { guard: 'failsAlike', target: '#updater.rollingBack', actions: 'withdrawDenial' },
-          { guard: 'isTroubleOfMachine', target: '#updater.waiting', actions: 'recordUnproven' },
+          { guard: 'isTroubleOfMachine', target: '#updater.steady.waiting', actions: 'recordUnproven' },
           { guard: 'mayRollBack', target: '#updater.rollingBack', actions: ['targetCurrent', 'recordBadVersion'] },
-          { guard: 'isDeferred', target: '#updater.waiting', actions: 'recordProblem' },
+          { guard: 'isDeferred', target: '#updater.steady.waiting', actions: 'recordProblem' },
           { target: 'settled', actions: 'recordProblem' },
         ],
       },
@@ -60,12 +47,11 @@ export const running = updaterSetup.createStateConfig({
       on: {
         oldVersionsRemoved: { actions: [] },
         releaseFound: [
-          { guard: and(['isWanted', 'stopsFirst']), target: '#updater.preparing', actions: 'adoptRelease' },
-          { guard: 'isWanted', target: '#updater.downloading', actions: 'adoptRelease' },
+          { guard: 'isWanted', target: '#updater.incoming', actions: 'adoptRelease' },
           { guard: 'isReplaced', actions: 'recordReplacement' },
         ],
-        assetsAwaited: { guard: 'saysSomethingNew', target: '#updater.waiting', actions: ['recordWait', 'recordProblem'] },
-        releaseRefused: { guard: 'saysSomethingNew', actions: ['recordRefusal', 'recordProblem'] },
+        assetsAwaited: { guard: 'saysSomethingNew', target: '#updater.steady.waiting', actions: 'recordWait' },
+        releaseRefused: { guard: 'saysSomethingNew', actions: 'recordRefusal' },
       },
     },
   },

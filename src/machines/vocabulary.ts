@@ -10,6 +10,7 @@ import {
   giveUpInterrupted,
   holdOf,
   isTroubleOfMachine,
+  noCandidate,
   prepare,
   recordBadVersion,
   recordCrashLoop,
@@ -17,7 +18,6 @@ import {
   recordFailure,
   recordHealthy,
   recordInterruption,
-  recordReplacement,
   recordStart,
   recordSwitch,
   recordVerified,
@@ -28,7 +28,7 @@ import { approve, isInhibited, isWithdrawn, recordDeferral, recordForce, recordH
 import type { EffectInputs, EffectName } from './effects.ts';
 import type { StampedFact } from './facts.ts';
 import type { Policy, Release, World } from './model.ts';
-import { failsAlike, pauseOutage, recordEarlyExit, recordLostTree, recordNothingStarts, recordUnlinked, recordUnproven, withdrawDenial } from './outage.ts';
+import { failsAlike, pauseOutage, recordEarlyExit, recordNothingStarts, recordUnlinked, recordUnproven, withdrawDenial } from './outage.ts';
 import { hasConditions, isWordGiven } from './permission.ts';
 import {
   fallback,
@@ -37,11 +37,12 @@ import {
   isReplaced,
   isUnproven,
   isWanted,
-  rollbackTarget,
+  mayRollBack,
   runsAlready,
   saysSomethingNew,
   stopsFirst,
 } from './rules.ts';
+import { recordRefusal, recordReplacement, recordUnwanted, recordWait } from './unwanted.ts';
 
 /** No release is allowed by the rules any more. A latest tag that can't be read says nothing about others. */
 function isNoneAllowed(event: StampedFact): boolean {
@@ -64,7 +65,13 @@ export function downloadAtHand(context: Context): EffectInputs['extract'] {
 }
 
 export const updaterSetup = setup({
-  types: {} as { context: Context; events: StampedFact; input: { policy: Policy; world: World; floor: string | null }; tags: 'resting' },
+  types: {} as {
+    context: Context;
+    events: StampedFact;
+    input: { policy: Policy; world: World; floor: string | null };
+    tags: 'resting';
+    meta: { isGroup: true };
+  },
   actors: {
     check: performedByRuntime<'check'>(),
     download: performedByRuntime<'download'>(),
@@ -84,10 +91,7 @@ export const updaterSetup = setup({
   },
   guards: {
     isWanted: ({ context, event }) => event.type === 'releaseFound' && isWanted(context, event.release, event.at),
-    stopsFirst: ({ context, event }) => {
-      const release = event.type === 'releaseFound' ? event.release : context.candidate?.release;
-      return release !== undefined && stopsFirst(context, release);
-    },
+    asksFirst: ({ context }) => context.installed !== null || stopsFirst(context),
     runsAlready: ({ context, event }) => event.type === 'releaseFound' && runsAlready(context, event.release),
     isCandidateElsewhere: ({ context, event }) => event.type === 'releaseFound' && isCandidateElsewhere(context, event.release),
     saysSomethingNew: ({ context, event }) => saysSomethingNew(context, event),
@@ -113,7 +117,6 @@ export const updaterSetup = setup({
     treeIsThere: ({ context }) => context.installed !== null,
     nothingStarts: ({ context }) => context.nothingStarts,
     candidateIsInstalled: ({ context }) => context.candidate !== null && context.installed !== null,
-    stopsForUpdate: ({ context }) => context.stopReason === 'update',
     deniesCandidate: ({ context, event }) => event.type === 'versionDenied' && context.candidate?.release.version === event.version,
     appIsUp: ({ context }) => context.app === 'up',
     wasStoppedForUpdate: ({ context }) => context.app === 'stopped',
@@ -123,8 +126,9 @@ export const updaterSetup = setup({
     awaitsAssets: ({ context }) => context.awaiting !== null,
     targetIsCandidate: ({ context }) => context.target !== null && context.target.path === context.installed?.path,
     hasOtherVersion: ({ context }) => context.target !== null && fallback({ ...context, failedPaths: [...context.failedPaths, context.target.path] }) !== null,
-    mayRollBack: ({ context }) => context.policy.rollback === 'auto' && rollbackTarget(context) !== null,
-    isHeld: ({ context }) => context.hold !== null,
+    mayRollBack: ({ context }) => mayRollBack(context),
+    // An operator's choice stands, and is only reported; but files that are gone can't run.
+    givesWay: ({ context, event }) => ('code' in event && event.code === 'TREE_MISSING') || (context.hold === null && mayRollBack(context)),
     isTroubleOfMachine: ({ event }) => 'code' in event && isTroubleOfMachine(event.code),
     isTreeMissing: ({ event }) => 'code' in event && event.code === 'TREE_MISSING',
     failsAlike: ({ context, event }) => 'code' in event && failsAlike(context, event.code),
@@ -154,38 +158,31 @@ export const updaterSetup = setup({
     recordCutShort: assign(({ context, event }) => (assertEvent(event, 'workInterrupted'), recordCutShort(context, event))),
     giveUpInterrupted: assign(({ context, event }) => (assertEvent(event, 'workInterrupted'), giveUpInterrupted(context, event))),
     recordBadVersion: assign(({ context, event }) => ('jitter' in event ? recordBadVersion(context, event) : {})),
-    recordCrashLoop: assign(({ context, event }) => ('jitter' in event ? recordCrashLoop(context, event) : {})),
+    recordCrashLoop: assign(({ context, event }) => (assertEvent(event, 'appCrashLooped'), recordCrashLoop(context, event))),
     recordUnproven: assign(({ context, event }) => ('jitter' in event ? recordUnproven(context, event) : {})),
     recordNothingStarts: assign(({ context, event }) => ('jitter' in event ? recordNothingStarts(context, event) : {})),
     recordUnlinked: assign(({ context, event }) => ('jitter' in event ? recordUnlinked(context, event) : {})),
-    recordLostTree: assign(({ context, event }) => ('jitter' in event ? recordLostTree(context, event) : {})),
     pauseOutage: assign(({ context, event }) => pauseOutage(context, event)),
     recordEarlyExit: assign(({ context, event }) => (assertEvent(event, 'appExitedEarly'), recordEarlyExit(context, event))),
     withdrawDenial: assign(({ context, event }) => ('jitter' in event ? withdrawDenial(context, event) : {})),
     // What an operator chose is what comes back.
     askForHeld: assign(({ context: { hold } }) => ({ request: hold && { tag: hold.tag, file: null } })),
     recordProblem: assign(({ event }) => ('code' in event ? { lastError: { code: event.code, message: event.message, at: event.at } } : {})),
-    recordWait: assign(({ event }) => {
-      assertEvent(event, 'assetsAwaited');
-      const { tag, version, message, at } = event;
-      return { awaiting: { tag, version, message, since: at } };
-    }),
-    recordRefusal: assign(
-      ({ event }) => (assertEvent(event, 'releaseRefused'), { refused: { tag: event.tag, code: event.code, message: event.message }, awaiting: null }),
-    ),
+    recordWait: assign(({ event }) => (assertEvent(event, 'assetsAwaited'), recordWait(event))),
+    recordNewWait: assign(({ context, event }) => (assertEvent(event, 'assetsAwaited'), saysSomethingNew(context, event) ? recordWait(event) : {})),
+    recordRefusal: assign(({ event }) => (assertEvent(event, 'releaseRefused'), recordRefusal(event))),
+    recordUnwanted: assign(({ context, event }) => recordUnwanted(context, event.type === 'releaseFound' ? event : null)),
     recordSwitch: assign(({ context, event }) => (assertEvent(event, 'switched'), recordSwitch(context, event))),
     recordStart: assign(({ context, event }) => recordStart(context, event.at)),
     holdCurrent: assign(({ context, event }) => ({ hold: holdOf(context.current, event.at), request: null, candidate: null, retryAt: null })),
     recordHealthy: assign(({ context, event }) => (assertEvent(event, 'versionBecameHealthy'), recordHealthy(context, event))),
     noteAppDown: assign(({ context: { app } }) => ({ app: app === 'up' ? 'stopped' : app })),
     // What was noted for the wait is over with it.
-    stopForUpdate: assign(({ context }) => ({
-      stopReason: 'update',
+    forgetWhatWaited: assign(({ context }) => ({
       retryAt: null,
       awaiting: null,
       candidate: context.candidate && { ...context.candidate, deferral: null },
     })),
-    stopForRestart: assign({ stopReason: 'restart' }),
     forgetRequest: assign({ request: null }),
     forgetWait: assign({ awaiting: null }),
     targetCandidate: assign(({ context }) => ({ target: context.installed })),
@@ -198,7 +195,7 @@ export const updaterSetup = setup({
     recordDeferral: assign(({ context, event }) => (assertEvent(event, 'conditionsObserved'), recordDeferral(context, event))),
     recordHookDeferral: assign(({ context, event }) => (assertEvent(event, 'interruptionDeferred'), recordHookDeferral(context, event))),
     retryNow: assign(({ context, event }) => retryNow(context, event.at)),
-    dropCandidate: assign({ candidate: null, download: null, installed: null, retryAt: null }),
+    dropCandidate: assign(noCandidate),
     beginChange: assign(({ context }) => beginChange(context)),
     aimChange: assign(({ context }) => aimChange(context)),
     beginPreparation: assign(({ context }) => beginPreparation(context)),
@@ -208,7 +205,7 @@ export const updaterSetup = setup({
     deny: assign(({ context, event }) => {
       assertEvent(event, 'versionDenied');
       const denial = { version: event.version, fingerprint: null, code: 'DENIED_BY_OPERATOR', reason: 'denied by the operator', at: event.at };
-      const dropped = context.candidate?.release.version === event.version ? { candidate: null, download: null, installed: null, retryAt: null } : {};
+      const dropped = context.candidate?.release.version === event.version ? noCandidate : {};
       return { denied: deny(context.denied, denial), ...dropped };
     }),
     allow: assign(({ context, event }) => {

@@ -1,72 +1,74 @@
-/** Where a release waits for its moment. */
+/** Where a release waits for its moment, and a container for its first version. */
 import { and, cancel, not } from 'xstate';
-import { boot } from './transitions.ts';
 import { updaterSetup } from './vocabulary.ts';
 
-/** Back to a release that waits, as far as it had come. */
-const takeUp = [
-  { guard: and(['hasCandidate', 'treeIsThere']), target: 'preparing', actions: 'clearRetry' },
-  { guard: and(['hasCandidate', 'stopsFirst']), target: 'preparing', actions: 'clearRetry' },
-  { guard: 'hasCandidate', target: 'downloading', actions: 'clearRetry' },
-] as const;
-
 export const waiting = updaterSetup.createStateConfig({
-  description: 'Waits for its moment, for the time of the next try, for assets that are still uploading, or for a first version to run.',
+  description: 'Waits: each state in it says for what. The time of the next try is kept for all of them.',
   tags: 'resting',
+  initial: 'forWhat',
   entry: 'scheduleRetry',
   exit: cancel('retry'),
   on: {
     retryDue: [
-      ...takeUp,
-      { guard: and([not('appIsUp'), 'knowsVersion']), target: 'readying', actions: ['clearRetry', 'targetFallback'] },
+      // Back to a release that waits, as far as it had come.
+      { guard: 'hasCandidate', target: '#updater.incoming', actions: 'clearRetry' },
+      { guard: and([not('appIsUp'), 'knowsVersion']), target: '#updater.bringingUp', actions: ['clearRetry', 'targetFallback'] },
       { guard: 'appIsUp', target: 'running', actions: 'clearRetry' },
       // There is nothing to start: it has to be had first.
-      { target: 'checking', actions: ['clearRetry', 'askForHeld'] },
+      { target: '#updater.checking', actions: ['clearRetry', 'askForHeld'] },
     ],
     updateRequested: [
-      { guard: and(['hasCandidate', 'treeIsThere']), target: 'preparing', actions: ['clearRetry', 'recordForce'] },
-      { guard: and(['hasCandidate', 'stopsFirst']), target: 'preparing', actions: ['clearRetry', 'recordForce'] },
-      { guard: 'hasCandidate', target: 'downloading', actions: ['clearRetry', 'recordForce'] },
+      { guard: 'hasCandidate', target: '#updater.incoming', actions: ['clearRetry', 'recordForce'] },
       { guard: and(['appIsUp', 'isUnproven']), target: 'running', actions: 'clearRetry' },
-      { guard: 'forces', actions: 'recordForce' },
     ],
-    versionApproved: [{ guard: 'isDeferred', target: 'settling', actions: ['approve', 'retryNow'] }, { actions: 'approve' }],
-    resumed: [{ guard: 'isDeferred', target: 'settling', actions: ['resume', 'retryNow'] }, { actions: 'resume' }],
-    holdReleased: [{ guard: 'isDeferred', target: 'settling', actions: ['releaseHold', 'retryNow'] }, { actions: 'releaseHold' }],
-    configurationChanged: [{ guard: 'isDeferred', target: 'settling', actions: ['adoptPolicy', 'retryNow'] }, { actions: 'adoptPolicy' }],
     releaseFound: [
-      { guard: and(['isWanted', 'stopsFirst']), target: 'preparing', actions: 'adoptRelease' },
-      { guard: 'isWanted', target: 'downloading', actions: 'adoptRelease' },
+      { guard: 'isWanted', target: '#updater.incoming', actions: 'adoptRelease' },
       { guard: 'isCandidateElsewhere', actions: 'refreshCandidate' },
       { guard: 'isReplaced', actions: 'recordReplacement' },
-      { guard: 'isWithdrawn', target: 'settling', actions: 'dropCandidate' },
+      { guard: 'isWithdrawn', target: '#updater.steady', actions: 'dropCandidate' },
     ],
     nothingNewer: [
-      { guard: and(['awaitsAssets', 'appIsUp']), target: 'settling', actions: 'forgetWait' },
-      { guard: 'isWithdrawn', target: 'settling', actions: 'dropCandidate' },
+      { guard: and(['awaitsAssets', 'appIsUp']), target: '#updater.steady', actions: 'forgetWait' },
+      { guard: 'isWithdrawn', target: '#updater.steady', actions: 'dropCandidate' },
     ],
-    // The only release was taken away, or the pinned tag: nothing is there any more, or not for us.
-    checkFailed: { guard: 'isGone', target: 'settling', actions: ['dropCandidate', 'recordProblem'] },
-    // Its maintainers took its assets away while it waited.
-    assetsAwaited: [
-      { guard: and(['isRefusedNow', 'appIsUp']), target: 'settling', actions: ['dropCandidate', 'recordWait', 'recordProblem'] },
-      { guard: 'saysSomethingNew', actions: ['recordWait', 'recordProblem'] },
-    ],
-    releaseRefused: [
-      { guard: and(['isRefusedNow', 'appIsUp']), target: 'settling', actions: ['dropCandidate', 'recordRefusal', 'recordProblem'] },
-      { guard: 'saysSomethingNew', target: 'settling', actions: ['recordRefusal', 'recordProblem'] },
-    ],
-    installRequested: { target: 'checking', actions: 'adoptRequest' },
-    restartRequested: { guard: 'appIsUp', target: 'stopping', actions: 'stopForRestart' },
-    versionDenied: { target: 'settling', actions: 'deny' },
-    appCrashLooped: [
-      { guard: 'isTreeMissing', target: 'rollingBack', actions: 'recordLostTree' },
-      { guard: and(['mayRollBack', not('isHeld')]), target: 'rollingBack', actions: 'recordCrashLoop' },
-      // What might help waits already: it need not ask an app that does not stay up.
-      { guard: and(['isDeferred', not('nothingStarts')]), target: 'preparing', actions: ['recordProblem', 'noteNothingStarts', 'clearRetry'] },
-      { guard: 'saysSomethingNew', actions: 'recordProblem' },
-    ],
-    appFoundDown: [...boot],
-    appFoundUp: { guard: not('appIsUp'), target: 'settling', actions: 'seeUp' },
+    assetsAwaited: { guard: 'saysSomethingNew', target: '.forWhat', actions: 'recordWait' },
+    releaseRefused: { guard: 'saysSomethingNew', target: '#updater.steady', actions: 'recordRefusal' },
+    configurationChanged: { target: '.forWhat', actions: 'adoptPolicy' },
+    versionDenied: { target: '#updater.steady', actions: 'deny' },
+    appFoundUp: { guard: not('appIsUp'), target: '#updater.steady', actions: 'seeUp' },
+  },
+  states: {
+    forWhat: {
+      description: 'Decides what is waited for: of several things the first.',
+      always: [
+        { guard: 'isDeferred', target: 'forPermission' },
+        { guard: 'awaitsAssets', target: 'forAssets' },
+        { guard: 'appIsUp', target: 'forRetry' },
+        { target: 'forVersion' },
+      ],
+    },
+    forPermission: {
+      description: 'The release waits for its moment: something said "not now". A word of the operator, or the time, ends that.',
+      on: {
+        versionApproved: { target: '#updater.steady', actions: ['approve', 'retryNow'] },
+        resumed: { target: '#updater.steady', actions: ['resume', 'retryNow'] },
+        holdReleased: { target: '#updater.steady', actions: ['releaseHold', 'retryNow'] },
+        configurationChanged: { target: '#updater.steady', actions: ['adoptPolicy', 'retryNow'] },
+        // The only release was taken away, or the pinned tag: nothing is there any more, or not for us.
+        checkFailed: { guard: 'isGone', target: '#updater.steady', actions: ['dropCandidate', 'recordProblem'] },
+        // Its maintainers took its assets away while it waited.
+        assetsAwaited: { guard: and(['isRefusedNow', 'appIsUp']), target: '#updater.steady', actions: ['dropCandidate', 'recordWait'] },
+        releaseRefused: { guard: and(['isRefusedNow', 'appIsUp']), target: '#updater.steady', actions: ['dropCandidate', 'recordRefusal'] },
+        // What might help waits already: it need not ask an app that does not stay up.
+        appCrashLooped: {
+          guard: and([not('givesWay'), not('nothingStarts')]),
+          target: '#updater.incoming.preparing',
+          actions: ['recordProblem', 'noteNothingStarts', 'clearRetry'],
+        },
+      },
+    },
+    forAssets: { description: "The newest release's assets are still being uploaded. Each poll looks again." },
+    forRetry: { description: 'The app runs, and what failed is tried again after a pause.' },
+    forVersion: { description: 'No version runs, and none could be started. After a pause everything has another chance.' },
   },
 });

@@ -1,8 +1,7 @@
 /** A fact as `events` and the API tell it. Pure. */
 import type { JournalRecord } from '../journal/record.ts';
-import type { UpdaterSnapshot } from '../machines/updater.ts';
+import { shownState } from '../machines/shown.ts';
 import type { State } from '../runtime/fold.ts';
-import { stateName } from '../runtime/fold.ts';
 import { visible } from '../support/visible.ts';
 import { describeFact, formatTime } from './words.ts';
 
@@ -19,12 +18,8 @@ export function eventLine(record: JournalRecord, json: boolean): string {
   return `${String(seq).padStart(5)}  ${formatTime(at)}  ${fact.type.padEnd(20)}  ${visible(describeFact(fact))}`;
 }
 
-/** A state with the one inside it: `running.settled`. */
-export function statePath({ value }: UpdaterSnapshot): string {
-  return typeof value === 'string' ? value : Object.entries(value).flat().join('.');
-}
-
 /** What `replay` leads to. */
 export function replaySummary(seq: number, { snapshot, effects }: State) {
-  return { seq, state: stateName(snapshot), value: snapshot.value, outstanding: [...effects.keys()], context: snapshot.context };
+  const { state, phase } = shownState(snapshot);
+  return { seq, state, value: phase === null ? state : { [state]: phase }, outstanding: [...effects.keys()], context: snapshot.context };
 }

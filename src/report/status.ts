@@ -3,7 +3,8 @@ import * as z from 'zod';
 import type { PollNote } from '../effects/check.ts';
 import type { Context } from '../machines/context.ts';
 import { type Problem, type VerifyCondition, verifyConditionSchema } from '../machines/model.ts';
-import { type State, stateName } from '../runtime/fold.ts';
+import { shownState } from '../machines/shown.ts';
+import type { State } from '../runtime/fold.ts';
 import { waitingFor, waitingForSchema } from './waiting.ts';
 import { formatTime } from './words.ts';
 
@@ -17,7 +18,7 @@ const version = z.string().nullable();
 /** What `status --json` shows; docs/status.schema.json is made from it. */
 export const statusSchema = z.object({
   state: z.string().describe('state of the machine, see docs/statechart.md'),
-  phase: z.string().nullable().describe('state within it'),
+  phase: z.string().nullable().describe('state within it; in `waiting`, for what'),
   repository: z.string().nullable(),
   strategy: z.string().nullable(),
   version: version.describe('what `current` names'),
@@ -62,11 +63,10 @@ export function statusOf(
   },
 ): Status {
   const context = state?.snapshot.context ?? null;
-  const value = state?.snapshot.value;
+  const shown = state === null ? { state: 'idle', phase: null } : shownState(state.snapshot);
   const error = newest(context === null ? null : standingError(context, note), note?.lastError ?? null);
   return {
-    state: state === null ? 'idle' : stateName(state.snapshot),
-    phase: typeof value === 'object' ? (Object.values(value)[0] ?? null) : null,
+    ...shown,
     repository: context?.policy.repository ?? facts.repository,
     strategy: context?.policy.strategy ?? null,
     version: context?.current?.version ?? null,
@@ -98,7 +98,7 @@ export function statusOf(
 }
 
 function downloadOf(state: State | null, receivedBytes: number | null): Status['download'] {
-  const release = state?.snapshot.matches('downloading') ? state.snapshot.context.candidate?.release : undefined;
+  const release = state?.snapshot.matches({ incoming: { fetching: 'downloading' } }) ? state.snapshot.context.candidate?.release : undefined;
   return release === undefined || receivedBytes === null ? null : { receivedBytes, totalBytes: release.asset.sizeBytes };
 }
 

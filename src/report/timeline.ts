@@ -4,8 +4,8 @@
  */
 import { setImmediate as others } from 'node:timers/promises';
 import type { JournalRecord } from '../journal/record.ts';
+import { shownName } from '../machines/shown.ts';
 import { begin, evolve, replay, type State } from '../runtime/fold.ts';
-import { statePath } from './event.ts';
 import { History, type Update } from './history.ts';
 
 /** Facts after `after`, oldest first, at most `limit`. */
@@ -93,7 +93,7 @@ export class Timeline {
 
   #add(record: JournalRecord): void {
     this.#state = this.#state === null ? begin(record) : evolve(this.#state, record);
-    const path = statePath(this.#state.snapshot);
+    const path = shownName(this.#state.snapshot);
     const before = this.#states.at(-1);
     this.#states.push(path);
     if (record.seq % ANCHOR_EVERY === 0) this.#anchors.push(this.#state);

@@ -6,7 +6,7 @@ import type { Inhibitor, Policy } from '../machines/model.ts';
 import { isLimitInForce } from '../machines/pacing.ts';
 import { isDenied } from '../machines/rules.ts';
 import { compareVersions } from '../machines/version.ts';
-import { type State, stateName } from '../runtime/fold.ts';
+import type { State } from '../runtime/fold.ts';
 import { formatDuration, formatTime } from './words.ts';
 
 const time = z.string().meta({ format: 'date-time' }).nullable();
@@ -24,7 +24,7 @@ export function waitingFor(state: State | null, note: PollNote | null, now: numb
   if (state === null) return null;
   const { context } = state.snapshot;
   const { awaiting, candidate, retryAt, current, paused, pausedAt } = context;
-  if (candidate?.deferral && state.snapshot.matches('waiting')) return deferralOf(candidate, candidate.deferral, context.policy);
+  if (candidate?.deferral && state.snapshot.matches({ steady: { waiting: 'forPermission' } })) return deferralOf(candidate, candidate.deferral, context.policy);
   if (awaiting) return { reason: 'assets', message: awaiting.message, since: formatTime(awaiting.since), until: null };
   if (paused) return { reason: 'paused', message: 'updates are paused until `self-update resume`', since: formatTime(pausedAt), until: null };
   if (candidate && retryAt !== null)
@@ -33,7 +33,7 @@ export function waitingFor(state: State | null, note: PollNote | null, now: numb
     return { reason: 'rateLimit', message: "GitHub's limit", since: formatTime(note.lastCheckAt), until: formatTime(note.limitedUntilAt) };
   const passedOver = note?.latest && latestPassedOver(context, note.latest.version);
   if (passedOver) return passedOver;
-  if (current === null && stateName(state.snapshot) === 'waiting')
+  if (current === null && state.snapshot.matches({ steady: 'waiting' }))
     return { reason: 'firstVersion', message: 'no version is installed or part of the image yet', since: null, until: formatTime(note?.nextCheckAt) };
   return null;
 }

@@ -89,8 +89,3 @@ export function deserializeState(text: string): State {
     timers: new Map(timers.map((timer) => [timer.id, timer])),
   };
 }
-
-/** The name of the top-level state, as `status` shows it. */
-export function stateName(snapshot: UpdaterSnapshot): string {
-  return typeof snapshot.value === 'string' ? snapshot.value : (Object.keys(snapshot.value)[0] ?? '');
-}

@@ -216,7 +216,7 @@ export class Runtime {
 
   /** Who asks for a check also wants to know whether what waits may be run by now. */
   #askNow(): void {
-    if (this.#state.snapshot.matches('waiting') && this.#state.snapshot.context.candidate?.deferral) this.dispatch({ type: 'updateRequested' });
+    if (this.#state.snapshot.matches({ steady: { waiting: 'forPermission' } })) this.dispatch({ type: 'updateRequested' });
   }
 
   /** The next moment at which there is something to do, wall clock. */
@@ -232,7 +232,7 @@ export class Runtime {
   get waitsForBusyApp(): boolean {
     const { snapshot } = this.#state;
     const inhibitors = snapshot.context.candidate?.deferral?.inhibitors ?? [];
-    return snapshot.matches('waiting') && inhibitors.some(({ reason }) => reason === 'busy') && this.#options.isBusy();
+    return snapshot.matches({ steady: 'waiting' }) && inhibitors.some(({ reason }) => reason === 'busy') && this.#options.isBusy();
   }
 
   /** Resolves when what `stop` aborted has ended. */
@@ -383,8 +383,9 @@ export class Runtime {
   /** Looked for whenever something else is due too; the container's finish script wakes us for it. */
   #noticeCrashLoop(): void {
     const { exitAgesMs, isTreeThere, random } = this.#options;
-    const { value, context } = this.#state.snapshot;
-    if (context.app !== 'up' || !(value === 'waiting' || (typeof value === 'object' && 'running' in value))) return;
+    const { snapshot } = this.#state;
+    const { context } = snapshot;
+    if (context.app !== 'up' || !snapshot.matches('steady')) return;
     const ages = exitAgesMs();
     if (ages.length === 0) return;
     const version = context.current?.version ?? null;

@@ -5,7 +5,7 @@ import { Counter, Gauge, Histogram, type Metric, Registry } from 'prom-client';
 import * as z from 'zod';
 import type { PollNote } from '../effects/check.ts';
 import type { Context } from '../machines/context.ts';
-import { updaterMachine } from '../machines/updater.ts';
+import { shownStates } from '../machines/shown.ts';
 import { compareVersions } from '../machines/version.ts';
 import type { Update } from '../report/history.ts';
 import { visibleJson } from '../support/visible.ts';
@@ -59,7 +59,7 @@ async function measure(context: WebContext): Promise<string> {
     registry,
     new Gauge({ name: 'self_update_state', help: 'The state of the machine: 1 for the one it is in.', labelNames: ['state'], registers: [] }),
   );
-  for (const state of Object.keys(updaterMachine.states)) states.set({ state }, state === now.state ? 1 : 0);
+  for (const state of shownStates()) states.set({ state }, state === now.state ? 1 : 0);
   add(registry, new Counter({ name: 'self_update_facts_total', help: 'Facts in the journal.', registers: [] })).inc(timeline.seq);
   const updates = add(
     registry,

@@ -1,7 +1,8 @@
 /** Routes that only read: probes, status, history, facts, time travel. */
 import * as z from 'zod';
 import type { JournalRecord } from '../journal/record.ts';
-import { eventOf, replaySummary, statePath } from '../report/event.ts';
+import { shownName } from '../machines/shown.ts';
+import { eventOf, replaySummary } from '../report/event.ts';
 import { statusSchema } from '../report/status.ts';
 import type { Timeline } from '../report/timeline.ts';
 import { describeFact } from '../report/words.ts';
@@ -16,7 +17,7 @@ const MOST_EVENTS = 500;
 const starting = refusal('the updater is not there yet');
 
 /** The app is there, and will be for the next moment: an update that is about to stop it takes it out of a load balancer first. */
-const STOPS_SOON = new Set(['preparing.draining', 'preparing.checking', 'stopping', 'readying', 'migrating', 'switching', 'starting', 'rollingBack']);
+const STOPS_SOON = /^(?:preparing\.(?:draining|inspecting)|stopping\..+|migrating|switching|starting|rollingBack)$/;
 
 /** An event as the API tells it: with the state after it, and in words. */
 export function told(record: JournalRecord, timeline: Timeline) {
@@ -121,8 +122,8 @@ function addProbes(api: Api, context: WebContext): void {
     },
     async (c) => {
       const sight = context.sight();
-      const state = sight === null ? null : statePath(sight.state().snapshot);
-      if (state !== null && STOPS_SOON.has(state)) return c.json({ ok: false, reason: `an update is at work: ${state}` }, 503);
+      const state = sight === null ? null : shownName(sight.state().snapshot);
+      if (state !== null && STOPS_SOON.test(state)) return c.json({ ok: false, reason: `an update is at work: ${state}` }, 503);
       // An updater that can't open its journal is no reason to take a healthy app out.
       if (await (sight ?? context).isAppUp()) return c.json({ ok: true, reason: null });
       return c.json({ ok: false, reason: 'the app is down' }, 503);

@@ -83,7 +83,7 @@ export function startWeb(options: WebOptions): Web {
       changes.announce();
     },
     changed() {
-      if (progress !== null && sight !== null && !sight.state().snapshot.matches('downloading')) progress = null;
+      if (progress !== null && sight !== null && !sight.state().snapshot.matches({ incoming: { fetching: 'downloading' } })) progress = null;
       changes.announce();
     },
     progressed(receivedBytes, totalBytes) {

@@ -20,10 +20,10 @@ import {
   recordSwitch,
   recordVerified,
   recordWorkInterrupted,
-  replacementOf,
   treeLost,
 } from '../../src/machines/context.ts';
 import { fingerprint, type Policy, type Release } from '../../src/machines/model.ts';
+import { replacementOf } from '../../src/machines/unwanted.ts';
 import { baked, facts, policy, release, tree, world } from '../support/machine.ts';
 
 const AT = 1_000_000;

@@ -170,8 +170,14 @@ function takeWhatIsMissing(state: UpdaterSnapshot, missing: Map<AnyTransitionDef
     if (through.length === 0 && !wanted.includes(fact.type)) continue;
     const taken = updaterMachine.getTransitionData(state, fact) as AnyTransitionDefinition[];
     for (const one of taken) missing.delete(one);
-    if (taken.some(({ target }) => target?.some((node) => through.includes(node)))) takeEventless(state, fact, missing);
+    if (taken.some(({ target }) => target?.flatMap(enteredBy).some((node) => through.includes(node)))) takeEventless(state, fact, missing);
   }
+}
+
+/** A state, and those in it that are entered with it. */
+function enteredBy(node: AnyStateNode): AnyStateNode[] {
+  const [first] = node.initial.target ?? [];
+  return first === undefined ? [node] : [node, ...enteredBy(first as AnyStateNode)];
 }
 
 /** Situations that a random life seldom comes to, told on purpose. */

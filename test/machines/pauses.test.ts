@@ -74,32 +74,32 @@ describe('whatever is answered to the effects', () => {
 });
 
 /**
- * Facts and eventless steps that may lead back to where the machine has been since it last waited, and why each is taken a few times at
- * most between two waits. What is left of the statechart must have no cycle.
+ * Transitions, named by the state where they are written, that may lead back to where the machine has been since it last waited, and why each
+ * is taken a few times at most between two waits. What is left of the statechart must have no cycle.
  */
 const BOUNDED: Readonly<Record<string, string>> = {
-  'starting startFailed rollingBack': 'uses up a tree',
-  'running.probation probationFailed rollingBack': 'uses up a tree, or all of them',
-  'running.probation appExitedEarly running.probation': 'once for each tree',
-  'running.probation versionBecameHealthy settling': 'proven, it has no probation',
-  'starting appStarted settling': 'the app is up, and is not brought up again',
-  'migrating hookFailed settling': 'uses up a tree',
-  'switching switchFailed settling': 'the tree is forgotten, or the release has to wait',
-  'stopping stopFailed settling': 'the release has to wait',
-  'settling  settling': 'the change is over',
-  'settling  announcing': 'the change is over',
-  'settling  preparing.asking': "the operator's word was given, and no longer is what is waited for",
-  'stopping appStopped downloading': 'without a tree only',
-  'preparing.asking conditionsObserved downloading': 'without a tree only',
-  'preparing.asking conditionsObserved settling': 'the release has to wait',
-  'preparing.draining interruptionDeferred settling': 'the release has to wait',
-  'preparing.draining hookFailed settling': 'the release has to wait',
+  'bringingUp.starting startFailed rollingBack': 'uses up a tree',
+  'steady.running.probation probationFailed rollingBack': 'uses up a tree, or all of them',
+  'steady.running.probation appExitedEarly steady.running.probation': 'once for each tree',
+  'steady.running.probation versionBecameHealthy steady.deciding': 'proven, it has no probation',
+  'bringingUp.starting appStarted steady.deciding': 'the app is up, and is not brought up again',
+  'bringingUp.migrating hookFailed steady.deciding': 'uses up a tree',
+  'bringingUp.switching switchFailed steady.deciding': 'the tree is forgotten, or the release has to wait',
+  'stopping.forUpdate stopFailed steady.deciding': 'the release has to wait',
+  'stopping stopFailed steady.deciding': 'only the operator restarts an app',
+  'steady.deciding  steady.deciding': 'the change is over',
+  'steady.deciding  announcing': 'the change is over',
+  'steady.deciding  incoming.preparing.asking': "the operator's word was given, and no longer is what is waited for",
+  'stopping.forUpdate appStopped incoming.fetching.downloading': 'without a tree only',
+  'incoming.preparing.asking conditionsObserved incoming.fetching.downloading': 'without a tree only',
+  'incoming.preparing.asking conditionsObserved steady.deciding': 'the release has to wait',
+  'incoming.preparing.draining interruptionDeferred steady.deciding': 'the release has to wait',
   ...Object.fromEntries(
-    ['asking', 'draining', 'checking'].map((name) => [`preparing.${name} preparationFailed settling`, 'the release has to wait, or is given up']),
+    ['downloadFailed', 'verificationFailed', 'extractionFailed', 'preparationFailed', 'hookFailed'].map((fact) => [
+      `incoming ${fact} steady.deciding`,
+      'the release has to wait, or is given up',
+    ]),
   ),
-  'downloading downloadFailed settling': 'the release has to wait, or is given up',
-  'verifying verificationFailed settling': 'the release has to wait, or is given up',
-  'extracting extractionFailed settling': 'the release has to wait, or is given up',
 };
 
 describe('the statechart', () => {
@@ -114,8 +114,8 @@ describe('the statechart', () => {
   });
 });
 
-type Edge = { from: string; event: string; to: string };
-const nameOf = ({ from, event, to }: Edge): string => `${from} ${event} ${to}`;
+type Edge = { from: string; written: string; event: string; to: string };
+const nameOf = ({ written, event, to }: Edge): string => `${written} ${event} ${to}`;
 
 /** What an effect's outcome, or no fact at all, makes of a state that does not wait. The world outside and the operator have their own pace. */
 function stepsBetweenWaits(): Edge[] {
@@ -127,22 +127,28 @@ function stepsBetweenWaits(): Edge[] {
   };
   visit(updaterMachine.root);
   const name = ({ path }: AnyStateNode) => path.join('.');
-  const first = (node: AnyStateNode): AnyStateNode => (node.initial.target?.[0] ? first(node.initial.target[0] as AnyStateNode) : node);
-  const upwards = (node: AnyStateNode): AnyStateNode[] => (node.parent ? [node, ...upwards(node.parent)] : [node]);
+  const rests = (node: AnyStateNode): boolean => node.tags.includes('resting') || (node.parent !== undefined && rests(node.parent));
   return leaves
-    .filter((leaf) => !leaf.tags.includes('resting') && leaf.key !== 'idle')
+    .filter((leaf) => !rests(leaf) && leaf.key !== 'idle')
     .flatMap((leaf) =>
-      upwards(leaf)
-        .flatMap((node) => [...[...node.transitions.values()].flat(), ...(node.always ?? [])])
+      transitionsOf(leaf)
         .filter(({ eventType }) => eventType === '' || !isSpontaneous({ type: eventType } as Fact))
-        .flatMap(({ eventType, target }) =>
-          (target ?? []).map((node) => ({ from: name(leaf), event: eventType, to: name(leafOf(node as AnyStateNode, first)) })),
+        .flatMap(({ source, eventType, target }) =>
+          (target ?? []).map((node) => ({ from: name(leaf), written: name(source), event: eventType, to: name(leafOf(node)) })),
         ),
     );
 }
 
-function leafOf(node: AnyStateNode, first: (node: AnyStateNode) => AnyStateNode): AnyStateNode {
-  return Object.keys(node.states).length === 0 ? node : first(node);
+/** Its own and those of the states around it, as far as its own leave something to them. */
+function transitionsOf(node: AnyStateNode, taken: ReadonlySet<string> = new Set()): AnyStateNode['always'] & object {
+  const own = [...[...node.transitions.values()].flat(), ...(node.always ?? [])].filter(({ eventType }) => !taken.has(eventType));
+  const unguarded = own.filter(({ guard }) => guard === undefined).map(({ eventType }) => eventType);
+  return node.parent === undefined ? own : [...own, ...transitionsOf(node.parent, new Set([...taken, ...unguarded]))];
+}
+
+function leafOf(node: AnyStateNode): AnyStateNode {
+  const [first] = node.initial.target ?? [];
+  return first === undefined ? node : leafOf(first as AnyStateNode);
 }
 
 /** States on some cycle. */

@@ -44,13 +44,13 @@ describe('over random sequences of facts', () => {
 
 /** Attempts are bounded, no effect is outstanding twice, no timer outlives its state, and nothing older is fetched by itself. */
 function keepsBounds({ state }: Life): void {
-  const { candidate, policy, highestHealthy, installed, stopReason } = state.snapshot.context;
+  const { candidate, policy, highestHealthy, installed } = state.snapshot.context;
   assert.ok(state.effects.size <= 1, `outstanding: ${[...state.effects.keys()].join()}`);
-  assert.ok(state.timers.size === 0 || state.snapshot.matches('waiting'), 'a timer runs outside waiting');
+  assert.ok(state.timers.size === 0 || state.snapshot.matches({ steady: 'waiting' }), 'a timer runs outside waiting');
   if (candidate === null) return;
   assert.ok(candidate.attempt <= policy.maxAttempts, `attempt ${candidate.attempt}`);
   if (!candidate.byOperator && highestHealthy !== null) assert.ok(compareVersions(candidate.release.version, highestHealthy, policy.versioning) >= 0);
-  if (policy.strategy === 'download-then-kill' && state.snapshot.matches('stopping') && stopReason === 'update')
+  if (policy.strategy === 'download-then-kill' && state.snapshot.matches({ stopping: 'forUpdate' }))
     assert.notEqual(installed, null, 'a running app is stopped, and no complete tree waits');
 }
 

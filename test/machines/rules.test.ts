@@ -13,7 +13,7 @@ import {
   isReplaced,
   isUnproven,
   isWanted,
-  rollbackTarget,
+  mayRollBack,
   runsAlready,
   sortTrees,
   stopsFirst,
@@ -159,10 +159,12 @@ describe('the release at hand', () => {
   });
 
   it('stops the app first under kill-then-download alone, and not after a failure behind the stop', () => {
-    assert.equal(stopsFirst(context(), release('2.0.0')), true);
-    assert.equal(stopsFirst(context({ app: 'stopped' }), release('2.0.0')), false);
-    assert.equal(stopsFirst(context({}, { strategy: 'download-then-kill' }), release('2.0.0')), false);
-    assert.equal(stopsFirst(context({ candidate: { ...candidate('2.0.0'), downloadFirst: true } }), release('2.0.0')), false);
+    const found = { candidate: candidate('2.0.0') };
+    assert.equal(stopsFirst(context(found)), true);
+    assert.equal(stopsFirst(context()), false);
+    assert.equal(stopsFirst(context({ ...found, app: 'stopped' })), false);
+    assert.equal(stopsFirst(context(found, { strategy: 'download-then-kill' })), false);
+    assert.equal(stopsFirst(context({ candidate: { ...candidate('2.0.0'), downloadFirst: true } })), false);
   });
 });
 
@@ -195,15 +197,21 @@ describe('what runs when nothing newer is to be had', () => {
 });
 
 describe('a version that does not prove itself gives way', () => {
-  it('to what was good before, and never to one that is denied', () => {
-    const bad = { current: tree('2.0.0'), lastGood: tree('1.1.0') };
-    assert.equal(rollbackTarget(context(bad))?.version, '1.1.0');
-    assert.equal(rollbackTarget(context({ ...bad, baked: null, denied: denied('1.1.0') })), null);
+  const bad = { current: tree('2.0.0'), lastGood: tree('1.1.0') };
+
+  it('where something else is there that is not denied', () => {
+    assert.equal(mayRollBack(context(bad)), true);
+    assert.equal(mayRollBack(context({ ...bad, lastGood: null, baked: null })), false);
+    assert.equal(mayRollBack(context({ ...bad, baked: null, denied: denied('1.1.0') })), false);
+  });
+
+  it('by itself only where the operator lets it', () => {
+    assert.equal(mayRollBack(context(bad, { rollback: 'manual' })), false);
   });
 
   it('to nothing when it is what came back for a denied one: its fate decides about that', () => {
     const verdict = { candidate: candidate('2.0.0'), installed: tree('2.0.0'), code: 'APP_EXITED' };
-    assert.equal(rollbackTarget(context({ verdict })), null);
+    assert.equal(mayRollBack(context({ verdict })), false);
   });
 
   it('and is unproven until it is the last good one', () => {

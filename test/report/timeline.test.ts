@@ -5,7 +5,7 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { Journal } from '../../src/journal/journal.ts';
 import type { JournalRecord } from '../../src/journal/record.ts';
-import { statePath } from '../../src/report/event.ts';
+import { shownName } from '../../src/machines/shown.ts';
 import { historyOf } from '../../src/report/history.ts';
 import { Timeline } from '../../src/report/timeline.ts';
 import { replay } from '../../src/runtime/fold.ts';
@@ -36,7 +36,7 @@ describe('the timeline', () => {
     for (const seq of [1, 2, 50, 51, 499, 500, 501, 1000, records.length]) {
       const wanted = replay(records.slice(0, seq));
       assert.ok(wanted !== null);
-      assert.equal(timeline.stateAfter(seq), statePath(wanted.snapshot), String(seq));
+      assert.equal(timeline.stateAfter(seq), shownName(wanted.snapshot), String(seq));
       assert.deepEqual((await timeline.at(seq))?.snapshot.context, wanted.snapshot.context, String(seq));
     }
     assert.equal(await timeline.at(0), null);

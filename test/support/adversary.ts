@@ -95,7 +95,7 @@ export class Adversary {
 
   #seesCrashLoop(): boolean {
     const { snapshot } = this.state;
-    if (snapshot.context.app !== 'up' || !(snapshot.matches('waiting') || snapshot.matches('running'))) return false;
+    if (snapshot.context.app !== 'up' || !snapshot.matches('steady')) return false;
     if (this.at - this.#startedAt < CRASH_LOOP_TAKES_MS || this.#likes('crashLoop', 2) === 0) return false;
     const before = this.records.length;
     this.#take(

@@ -2,7 +2,8 @@
 import type { JournalRecord } from '../../src/journal/record.ts';
 import type { Fact } from '../../src/machines/facts.ts';
 import type { InstalledVersion, Policy, Release, World } from '../../src/machines/model.ts';
-import { begin, evolve, type State, stateName } from '../../src/runtime/fold.ts';
+import { shownState } from '../../src/machines/shown.ts';
+import { begin, evolve, type State } from '../../src/runtime/fold.ts';
 
 export const policy: Policy = {
   repository: 'acme/app',
@@ -97,7 +98,7 @@ export class Story {
   }
 
   get name(): string {
-    return stateName(this.state.snapshot);
+    return shownState(this.state.snapshot).state;
   }
 
   get context() {

@@ -138,7 +138,7 @@ export class Life {
       const [timer] = this.state.timers.values();
       const [effect] = this.state.effects.values();
       if (effect && answer) this.take(answer);
-      else if (timer && !this.state.snapshot.matches('running')) {
+      else if (timer && !this.state.snapshot.matches({ steady: 'running' })) {
         this.at = Math.max(this.at, timer.dueAt);
         this.take({ fact: { type: timer.type } as Fact, effect: null });
       } else return;

@@ -136,7 +136,7 @@ export class Scenario implements AsyncDisposable {
   /** Whether the update is over: made, or undone and denied. */
   isDone(): boolean {
     const context = this.state()?.snapshot.context;
-    if (!context || !this.state()?.snapshot.matches({ running: 'settled' } as never)) return false;
+    if (!context || !this.state()?.snapshot.matches({ steady: { running: 'settled' } })) return false;
     if (this.kind.story === 'first') return context.current?.version === '0.0.1' && context.lastGood?.version === '0.0.1';
     if (this.kind.story === 'update') return context.current?.version === '0.0.2' && context.lastGood?.version === '0.0.2';
     return context.current?.version === '0.0.1' && context.denied.some(({ version }) => version === '0.0.2');

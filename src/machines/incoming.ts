@@ -1,0 +1,125 @@
+/** A release is on its way in, and the app is left alone: it is fetched, and everything that can be asked or checked before the stop is. */
+import { and, not } from 'xstate';
+import { hookInput } from './change.ts';
+import { downloadAtHand, releaseAtHand, updaterSetup } from './vocabulary.ts';
+
+const fetching = updaterSetup.createStateConfig({
+  description: 'Brings the release onto the disk. A running app runs on.',
+  meta: { isGroup: true },
+  initial: 'downloading',
+  on: {
+    installed: [
+      { guard: 'wasStoppedForUpdate', target: '#updater.bringingUp', actions: ['adoptTree', 'targetCandidate'] },
+      { target: 'preparing', actions: 'adoptTree' },
+    ],
+    // A download that only uses the time of a wait is no reason to keep a container's app from starting.
+    appFoundDown: [
+      { guard: 'wasStoppedForUpdate', target: '#updater.steady', actions: 'recordInterruption' },
+      { guard: and(['appIsUp', 'isDeferred']), target: '#updater.steady', actions: ['seeDown', 'retryNow'] },
+      { guard: 'appIsUp', actions: 'seeDown' },
+    ],
+  },
+  states: {
+    downloading: {
+      description: 'Fetches the asset into a part file, resuming where an earlier try ended. A tree still on disk is not fetched again.',
+      invoke: { id: 'download', src: 'download', input: ({ context }) => ({ release: releaseAtHand(context) }) },
+      on: { downloaded: { target: 'verifying', actions: 'adoptDownload' } },
+    },
+    verifying: {
+      description: 'Checks the downloaded bytes against what the release promises, before anything looks inside.',
+      invoke: {
+        id: 'verify',
+        src: 'verify',
+        // Who names a version by hand vouches for whose it is.
+        input: ({ context }) => ({ ...downloadAtHand(context), repositoryId: context.candidate?.byOperator ? null : context.repositoryId }),
+      },
+      on: { verified: { target: 'extracting', actions: 'recordVerified' } },
+    },
+    extracting: {
+      description: 'Unpacks into a private directory, checks the result, and publishes the complete tree by one rename.',
+      invoke: { id: 'extract', src: 'extract', input: ({ context }) => downloadAtHand(context) },
+    },
+  },
+});
+
+const preparing = updaterSetup.createStateConfig({
+  description: 'Asks before it interrupts, and checks everything that can be checked while the app still runs.',
+  initial: 'asking',
+  on: {
+    switchStarted: { target: '#updater.stopping.forUpdate', actions: 'forgetWhatWaited' },
+    paused: { target: 'preparing', reenter: true, actions: 'pause' },
+    // What was allowed while the app ran may not be so at the next boot.
+    appFoundDown: { guard: 'appIsUp', target: 'preparing', reenter: true, actions: 'seeDown' },
+  },
+  states: {
+    asking: {
+      description: 'May the app be interrupted now? The clock, the app and the operator can say "not now".',
+      invoke: { id: 'observeConditions', src: 'observeConditions', input: ({ context }) => ({ window: context.policy.window }) },
+      on: {
+        conditionsObserved: [
+          { guard: and(['isInhibited', 'appIsUp', not('treeIsThere')]), target: '#updater.incoming.fetching', actions: 'recordDeferral' },
+          { guard: 'isInhibited', target: '#updater.steady', actions: 'recordDeferral' },
+          { guard: and([not('appIsUp'), not('treeIsThere')]), target: '#updater.incoming.fetching' },
+          { guard: and(['appIsUp', 'hasPreStopHook']), target: 'draining' },
+          { target: 'inspecting' },
+        ],
+      },
+    },
+    draining: {
+      description: 'Runs the pre-stop hook while the app is still up. It may drain, announce, say "not now", or forbid this attempt.',
+      entry: 'beginChange',
+      invoke: { id: 'runHook', src: 'runHook', input: ({ context }) => hookInput(context, 'preStop') },
+      on: {
+        hookSucceeded: { target: 'inspecting' },
+        interruptionDeferred: [
+          { guard: 'isForced', target: 'inspecting' },
+          { target: '#updater.steady', actions: 'recordHookDeferral' },
+        ],
+      },
+    },
+    inspecting: {
+      description: 'Checks disk, supervisor and entry point. Leaving it for `stopping` is the one durable step before the stop.',
+      invoke: {
+        id: 'prepareSwitch',
+        src: 'prepareSwitch',
+        input: ({ context }) => ({
+          release: releaseAtHand(context),
+          from: context.current?.version ?? null,
+          attempt: context.candidate?.attempt ?? 1,
+          installed: context.installed !== null,
+        }),
+      },
+    },
+  },
+});
+
+const failed = { target: 'steady', actions: 'recordFailure' } as const;
+
+/**
+ * The operator's word can end it: a denial of this very version, or another configuration. Meanwhile the gate may open: an old version
+ * is started when the first check takes too long. And whoever kills the updater (no memory, most likely) must not do so for ever.
+ */
+export const incoming = updaterSetup.createStateConfig({
+  description: 'A release is on its way in. Whatever ends that, the app is as it was.',
+  meta: { isGroup: true },
+  initial: 'ordering',
+  on: {
+    downloadFailed: failed,
+    verificationFailed: failed,
+    extractionFailed: failed,
+    preparationFailed: failed,
+    hookFailed: failed,
+    versionDenied: { guard: 'deniesCandidate', target: 'steady', actions: 'deny' },
+    configurationChanged: { target: 'steady', actions: 'adoptPolicy' },
+    appFoundUp: { guard: not('appIsUp'), actions: 'seeUp' },
+    workInterrupted: [{ guard: 'isInterruptedTooOften', target: 'steady', actions: 'giveUpInterrupted' }, { actions: 'recordWorkInterrupted' }],
+  },
+  states: {
+    ordering: {
+      description: 'What comes first: with `kill-then-download`, or once the tree is there, the question. Else the download.',
+      always: [{ guard: 'asksFirst', target: 'preparing' }, { target: 'fetching' }],
+    },
+    fetching,
+    preparing,
+  },
+});
