@@ -1,12 +1,11 @@
 /** Writes the parts of the documentation that are made from the code: the settings, the statechart, the schema of `status`. */
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import type { AnyStateNode } from 'xstate';
 import * as z from 'zod';
 import { settingsTable } from '../src/config/table.ts';
-import { updaterMachine } from '../src/machines/updater.ts';
 import { noticeSchema } from '../src/notify/notice.ts';
 import { statusSchema } from '../src/report/status.ts';
+import { statechartPage } from './chart-docs.ts';
 
 const DOCS = path.join(import.meta.dirname, '..', 'docs');
 
@@ -28,71 +27,14 @@ This table is made from \`src/config/settings.ts\` by \`npm run docs\`.
 
 `;
 
-const STATECHART = `# The machine
-
-Made from \`src/machines/updater.ts\` by \`npm run docs\`. Facts are on the arrows, guards in brackets. An arrow without a fact
-is taken at once. Not drawn: what changes only what is remembered (\`paused\`, \`resumed\`, \`holdReleased\`, \`versionRetried\`).
-
-`;
-
 /** Generated files by their path below docs/. */
 export function generated(): Record<string, string> {
   return {
     'settings.md': `${SETTINGS}${settingsTable()}\n`,
-    'statechart.md': `${STATECHART}${mermaid()}\n\n${descriptions()}\n`,
+    'statechart.md': statechartPage(),
     'status.schema.json': `${JSON.stringify({ title: 'self-update status --json', ...z.toJSONSchema(statusSchema) }, null, 2)}\n`,
     'notification.schema.json': `${JSON.stringify({ title: 'a notification', ...z.toJSONSchema(noticeSchema) }, null, 2)}\n`,
   };
-}
-
-function mermaid(): string {
-  const lines = ['```mermaid', 'stateDiagram-v2', '  direction TB', ...drawState(updaterMachine.root, 1), '```'];
-  return lines.join('\n');
-}
-
-function drawState(node: AnyStateNode, depth: number): string[] {
-  const indent = '  '.repeat(depth);
-  const initial = node.initial?.target[0];
-  const lines = initial ? [`${indent}[*] --> ${initial.key}`] : [];
-  for (const child of Object.values(node.states)) {
-    const inner = Object.keys(child.states).length > 0 ? [`${indent}state ${child.key} {`, ...drawState(child, depth + 1), `${indent}}`] : [];
-    lines.push(...inner, ...drawTransitions(child, indent));
-  }
-  return lines;
-}
-
-function drawTransitions(node: AnyStateNode, indent: string): string[] {
-  const arrows = new Map<string, string[]>();
-  const groups = [...[...node.transitions].map(([event, transitions]) => ({ event, transitions })), { event: '', transitions: node.always ?? [] }];
-  for (const { event, transitions } of groups) {
-    for (const { target, guard } of transitions) {
-      const [to] = target ?? [];
-      if (!to) continue;
-      const label = `${event}${guard === undefined ? '' : ` [${guardName(guard)}]`}`.trim();
-      arrows.set(to.key, [...(arrows.get(to.key) ?? []), label]);
-    }
-  }
-  return [...arrows].map(([to, labels]) => `${indent}${node.key} --> ${to}${labels.join('') === '' ? '' : `: ${labels.filter(Boolean).join(', ')}`}`);
-}
-
-function guardName(guard: unknown): string {
-  if (typeof guard === 'string') return guard;
-  const { type, guards } = guard as { type?: string; guards?: unknown[] };
-  const inner = (guards ?? (typeof guard === 'function' ? (guard as unknown as { guards: unknown[] }).guards : undefined))?.map(guardName);
-  if (inner === undefined) return type ?? 'otherwise';
-  return (guard as { check?: { name: string } }).check?.name === 'checkNot' ? `not ${inner.join()}` : inner.join(' and ');
-}
-
-function descriptions(): string {
-  const rows: string[] = ['| state | what happens |', '|---|---|'];
-  const visit = (node: AnyStateNode, prefix: string): void => {
-    for (const child of Object.values(node.states)) {
-      rows.push(`| \`${prefix}${child.key}\` | ${child.description ?? ''} |`);
-      visit(child, `${prefix}${child.key}.`);
-    }
-  };
-  visit(updaterMachine.root, '');
-  return rows.join('\n');
 }
 
 if (import.meta.main) for (const [name, text] of Object.entries(generated())) writeFileSync(path.join(DOCS, name), text);
