@@ -1,6 +1,7 @@
 /** The diagrams of docs/statechart.md, rendered by Mermaid as a reader's browser does, and held against the machine. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
@@ -8,7 +9,7 @@ import { allStates, allWays, mainPath } from '../../scripts/chart.ts';
 import { launch } from '../support/browser.ts';
 
 const ROOT = path.join(import.meta.dirname, '..', '..');
-const MERMAID = path.join(ROOT, 'node_modules', 'mermaid', 'dist', 'mermaid.min.js');
+const MERMAID = createRequire(import.meta.url).resolve('mermaid/dist/mermaid.min.js');
 
 type Box = { name: string; left: number; top: number; right: number; bottom: number };
 type Drawn = { states: Box[]; boxes: Box[]; arrows: { from: string; to: string; label: string; isThick: boolean; isDotted: boolean }[] };

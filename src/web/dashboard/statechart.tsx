@@ -27,17 +27,19 @@ export function Statechart({ state, way, isThen }: { state: string; way: readonl
 }
 
 function light(root: HTMLElement, state: string, way: readonly string[]): void {
-  const active = new Set([state, state.split('.')[0]]);
-  const passed = new Set(way.flatMap((path) => [path, path.split('.')[0]]));
-  for (const element of root.querySelectorAll<SVGElement>('[data-state]')) {
+  const states = [...root.querySelectorAll<SVGElement>('[data-state]')];
+  const around = new Map(states.map((element) => [element.dataset['state'] ?? '', (element.dataset['around'] ?? '').split(' ')]));
+  const active = new Set(around.get(state) ?? [state]);
+  const passed = new Set(way.flatMap((name) => around.get(name) ?? []));
+  for (const element of states) {
     const name = element.dataset['state'] ?? '';
     element.classList.toggle('active', active.has(name));
     element.classList.toggle('passed', passed.has(name));
   }
   const arrows = [...root.querySelectorAll<SVGElement>('[data-arrow]')];
   const names = new Set(arrows.map(nameOf));
-  const between = [...root.querySelectorAll<SVGElement>('[data-transient]')].map((element) => element.dataset['state'] ?? '');
-  const steps = new Set(way.slice(1).flatMap((to, i) => arrowsBetween(way[i] ?? '', to, names, between)));
+  const between = states.filter(({ dataset }) => dataset['transient'] !== undefined).map(({ dataset }) => dataset['state'] ?? '');
+  const steps = new Set(way.slice(1).flatMap((to, i) => arrowsBetween(around.get(way[i] ?? '') ?? [], around.get(to) ?? [], names, between)));
   for (const arrow of arrows) arrow.classList.toggle('passed', steps.has(nameOf(arrow)));
 }
 
@@ -45,27 +47,15 @@ function nameOf(arrow: SVGElement): string {
   return arrow.dataset['arrow'] ?? '';
 }
 
-/** The arrows from one state to another: one, or several through states that are left at once. They begin and end at a state or at the one around it. */
-function arrowsBetween(from: string, to: string, names: ReadonlySet<string>, between: readonly string[]): string[] {
-  const around = (path: string) => [path, path.split('.')[0] ?? ''];
-  const direct = around(from)
-    .flatMap((source) => around(to).map((target) => `${source} ${target}`))
-    .filter((name) => names.has(name));
-  if (direct.length > 0) return direct.slice(0, 1);
+/** The arrows from one state to another: one, or two through a state that is left at once. They begin and end at a state or at a box around it. */
+function arrowsBetween(from: readonly string[], to: readonly string[], names: ReadonlySet<string>, between: readonly string[]): string[] {
+  const first = (sources: readonly string[], targets: readonly string[]) =>
+    sources.flatMap((source) => targets.map((target) => `${source} ${target}`)).find((name) => names.has(name));
+  const direct = first(from, to);
+  if (direct !== undefined) return [direct];
   for (const state of between) {
-    const first = around(from)
-      .map((source) => `${source} ${state}`)
-      .find((name) => names.has(name));
-    const rest =
-      first === undefined
-        ? []
-        : arrowsBetween(
-            state,
-            to,
-            names,
-            between.filter((other) => other !== state),
-          );
-    if (first !== undefined && rest.length > 0) return [first, ...rest];
+    const [before, after] = [first(from, [state]), first([state], to)];
+    if (before !== undefined && after !== undefined) return [before, after];
   }
   return [];
 }
