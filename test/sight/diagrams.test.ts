@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import type { Mermaid } from 'mermaid';
 import type { Browser, Page } from 'playwright-core';
 import { allStates, allWays, mainPath } from '../../scripts/chart.ts';
 import { launch } from '../support/browser.ts';
@@ -32,9 +33,7 @@ describe('the diagrams of the machine', () => {
 
   async function render(code: string): Promise<Drawn> {
     return page.evaluate(async (text) => {
-      const { mermaid } = globalThis as unknown as {
-        mermaid: { initialize(options: object): void; render(id: string, text: string): Promise<{ svg: string }> };
-      };
+      const { mermaid } = globalThis as unknown as { mermaid: Mermaid };
       mermaid.initialize({ startOnLoad: false });
       document.body.innerHTML = (await mermaid.render('drawing', text)).svg;
       const all = (selector: string) => [...document.querySelectorAll<SVGGraphicsElement>(selector)];
