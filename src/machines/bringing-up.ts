@@ -21,7 +21,7 @@ export const bringingUp = updaterSetup.createStateConfig({
       on: {
         hookSucceeded: { target: 'switching' },
         hookFailed: [
-          { guard: and(['hasOtherVersion', not('isWayBack')]), target: '#updater.steady', actions: ['noteAppDown', 'recordBadVersion'] },
+          { guard: and(['hasOtherVersion', not('isWayBack')]), target: '#updater.steady', actions: 'recordBadVersion' },
           // The service comes first: there is nothing else to run.
           { target: 'switching', actions: 'recordProblem' },
         ],
@@ -45,8 +45,8 @@ export const bringingUp = updaterSetup.createStateConfig({
       on: {
         switched: { target: 'starting', actions: 'recordSwitch' },
         switchFailed: [
-          { guard: 'targetIsCandidate', target: '#updater.steady', actions: ['noteAppDown', 'recordFailure'] },
-          { guard: 'isTreeMissing', target: '#updater.steady', actions: ['noteAppDown', 'recordUnlinked'] },
+          { guard: 'targetIsCandidate', target: '#updater.steady', actions: 'recordFailure' },
+          { guard: 'isTreeMissing', target: '#updater.steady', actions: 'recordUnlinked' },
           // The link could not be moved: what it names is complete, so it is started all the same.
           { target: 'starting', actions: ['recordUnlinked', 'targetCurrent'] },
         ],
@@ -58,7 +58,7 @@ export const bringingUp = updaterSetup.createStateConfig({
       on: {
         appStarted: { target: '#updater.steady', actions: 'recordStart' },
         startFailed: [
-          { guard: 'hasOtherVersion', target: '#updater.rollingBack', actions: ['noteAppDown', 'recordBadVersion'] },
+          { guard: 'hasOtherVersion', target: '#updater.rollingBack', actions: 'recordBadVersion' },
           { target: '#updater.steady.waiting', actions: 'recordNothingStarts' },
         ],
       },
