@@ -25,7 +25,7 @@ export function place(box: Box): Map<string, Rect> {
 
 /** As wide as the last part of its id. */
 export function leaf(id: string): Box {
-  const [width, height] = [(id.split('.').at(-1)?.length ?? 0) * CHARACTER_PX + 16, STATE_HEIGHT_PX];
+  const [width, height] = [(id.split('.').at(-1)?.length ?? 0) * CHARACTER_PX + 22, STATE_HEIGHT_PX];
   return { width, height, anchor: { x: 0, y: 0 }, place: (x, y, tell) => tell(id, { x, y, width, height }) };
 }
 
