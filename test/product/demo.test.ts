@@ -27,7 +27,7 @@ describe('the demonstration', { concurrency: 2 }, () => {
     const listener = await connected(port, (data) => {
       const event = JSON.parse(data.toString()) as { type: string; snapshot?: { value: unknown } };
       seen.add(event.type);
-      states.add(JSON.stringify(event.snapshot?.value));
+      if (event.snapshot !== undefined) states.add(JSON.stringify(event.snapshot.value) ?? '');
     });
     const { exitCode, stdout } = await demo;
     listener.close();
