@@ -87,6 +87,14 @@ export function mayRollBack(context: Context): boolean {
   return context.policy.rollback === 'auto' && rollbackTarget(context) !== null;
 }
 
+/** Whether a version that crash-loops gives way to another one, or to a pause. */
+export function givesWay(context: Context, code: string): boolean {
+  // Each loop of vanished files uses up a version. With none linked there is nothing to forget: the same app would be stopped and started.
+  if (code === 'TREE_MISSING') return context.current !== null;
+  // An operator's choice stands, and is only reported; but files that are gone can't run.
+  return context.hold === null && mayRollBack(context);
+}
+
 /** So many ends within so long, that nobody asked for, are a crash loop, whenever it begins. */
 export const CRASH_LOOP_EXITS = 5;
 const CRASH_LOOP_WINDOW_MS = 5 * 60 * 1000;
@@ -149,7 +157,7 @@ export function isUnproven({ current, lastGood, verdict }: Context): boolean {
 /** A refusal or a wait is a fact once, not at every poll. */
 export function saysSomethingNew(context: Context, fact: StampedFact): boolean {
   if (fact.type === 'assetsAwaited') return isNews(context, fact.version, fact.tag) && context.awaiting?.message !== fact.message;
-  if (fact.type === 'appCrashLooped') return context.lastError?.code !== fact.code || context.current?.version !== fact.version;
+  if (fact.type === 'appCrashLooped') return context.lastError?.code !== fact.code || (context.current?.version ?? null) !== fact.version;
   if (fact.type !== 'releaseRefused') return false;
   const known = context.refused?.tag === fact.tag && context.refused.message === fact.message;
   return (fact.version === undefined || isNews(context, fact.version, fact.tag)) && !known;

@@ -32,6 +32,7 @@ import { failsAlike, pauseOutage, recordEarlyExit, recordNothingStarts, recordUn
 import { hasConditions, isWordGiven } from './permission.ts';
 import {
   fallback,
+  givesWay,
   isCandidateElsewhere,
   isInterruptedTooOften,
   isReplaced,
@@ -127,8 +128,7 @@ export const updaterSetup = setup({
     targetIsCandidate: ({ context }) => context.target !== null && context.target.path === context.installed?.path,
     hasOtherVersion: ({ context }) => context.target !== null && fallback({ ...context, failedPaths: [...context.failedPaths, context.target.path] }) !== null,
     mayRollBack: ({ context }) => mayRollBack(context),
-    // An operator's choice stands, and is only reported; but files that are gone can't run.
-    givesWay: ({ context, event }) => ('code' in event && event.code === 'TREE_MISSING') || (context.hold === null && mayRollBack(context)),
+    givesWay: ({ context, event }) => 'code' in event && givesWay(context, event.code),
     isTroubleOfMachine: ({ event }) => 'code' in event && isTroubleOfMachine(event.code),
     isTreeMissing: ({ event }) => 'code' in event && event.code === 'TREE_MISSING',
     failsAlike: ({ context, event }) => 'code' in event && failsAlike(context, event.code),

@@ -264,6 +264,30 @@ describe('trees that vanished', () => {
   });
 });
 
+describe('a crash loop while no version is linked', () => {
+  /** The link could not be moved; what the image brought was started all the same. */
+  const unlinked = () =>
+    new Story()
+      .when(facts.foundDown())
+      .when({ type: 'nothingNewer' })
+      .when(facts.failed('switchFailed', 'CROSS_DEVICE'))
+      .when(facts.started('1.0.0'))
+      .when(facts.tidied());
+
+  it('is told once', () => {
+    const story = unlinked().when(facts.crashLooped(null));
+    assert.deepEqual([story.name, story.context.current, story.context.app], ['running', null, 'up']);
+    assert.equal(story.context.lastError?.code, 'CRASH_LOOP');
+    const before = story.state;
+    assert.equal(story.when(facts.crashLooped(null)).state, before);
+  });
+
+  it('stops nothing for files that are gone: there is no version to forget, and the same one would be started again', () => {
+    const story = unlinked().when({ ...facts.crashLooped(null), code: 'TREE_MISSING' } as never);
+    assert.deepEqual([story.name, story.context.lastError?.code], ['running', 'TREE_MISSING']);
+  });
+});
+
 describe('while nothing runs', () => {
   const nothing = world({ baked: null });
   const failed = { type: 'checkFailed', code: 'SERVER_FAILED', message: 'GitHub answered 502' } as const;

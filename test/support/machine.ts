@@ -140,7 +140,7 @@ export const facts = {
   switched: (to: InstalledVersion): Fact => ({ type: 'switched', to }),
   started: (version: string): Fact => ({ type: 'appStarted', version, adopted: false }),
   healthy: (version: string): Fact => ({ type: 'versionBecameHealthy', version }),
-  crashLooped: (version: string): Fact => ({ type: 'appCrashLooped', version, exits: 5, code: 'CRASH_LOOP', message: 'the reason', jitter: 0.5 }),
+  crashLooped: (version: string | null): Fact => ({ type: 'appCrashLooped', version, exits: 5, code: 'CRASH_LOOP', message: 'the reason', jitter: 0.5 }),
   tidied: (): Fact => ({ type: 'oldVersionsRemoved', names: [] }),
   failed: (
     type:
