@@ -48,6 +48,8 @@ export class Adversary {
   #startedAt = 0;
   #run = 0;
   readonly #outagesAt = new Set<number>();
+  /** When an outage was last seen. */
+  #outageAt = Number.NEGATIVE_INFINITY;
 
   constructor(overrides: Partial<Policy>, temper: Temper, dice: () => number, begins: World = world({ current: tree('1.1.0'), lastGood: tree('1.1.0') })) {
     this.#temper = temper;
@@ -100,7 +102,7 @@ export class Adversary {
     const before = this.records.length;
     this.#take(
       {
-        ...(facts.crashLooped(snapshot.context.current?.version ?? '1.0.0') as Fact & { code: string }),
+        ...(facts.crashLooped(snapshot.context.current?.version ?? null) as Fact & { code: string }),
         code: this.#pick(2) === 0 ? 'TREE_MISSING' : 'CRASH_LOOP',
       } as Fact,
       null,
@@ -122,11 +124,16 @@ export class Adversary {
     if (next === this.state) return;
     if (fact.type === 'appStarted') this.#startedAt = this.at;
     this.records.push(record);
+    this.#noticeOutage(this.state, next);
     this.state = next;
-    const { outage } = next.snapshot.context;
-    if (outage?.pauses === 1 && outage.until > this.at) this.#outagesAt.add(this.at);
     this.#run = next.snapshot.hasTag('resting') ? 0 : this.#run + 1;
     this.longestRun = Math.max(this.longestRun, this.#run);
+  }
+
+  /** One that follows within a minute upon the last one is the same, however often something came up between them. */
+  #noticeOutage(before: State, after: State): void {
+    if (isOutage(after) && this.at - this.#outageAt > SILENCE_MS) this.#outagesAt.add(this.at);
+    if (isOutage(before) || isOutage(after)) this.#outageAt = this.at;
   }
 
   #answer(request: EffectRequest): Fact {
@@ -196,7 +203,7 @@ export class Adversary {
 
   /**
    * The most facts within `windowMs`, the first `graceMs` of each burst left out: a burst begins after a minute of silence, or where
-   * nothing can be started any more.
+   * nothing can be started any more, and could for a minute.
    */
   busiest(windowMs: number, graceMs: number): number {
     const times: number[] = [];
@@ -224,6 +231,11 @@ export class Adversary {
       .map(({ at, fact }) => `${at - (this.records[0]?.at ?? 0)} ${fact.type}${'code' in fact ? ` ${fact.code}` : ''}`)
       .join('\n');
   }
+}
+
+/** Whether nothing runs, and a pause was made because of that. */
+function isOutage({ snapshot }: State): boolean {
+  return snapshot.context.app !== 'up' && snapshot.matches({ steady: 'waiting' });
 }
 
 function exitsEarly({ again, version }: { again: boolean; version: string }): Fact[] {
