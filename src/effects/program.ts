@@ -133,7 +133,10 @@ function interpreterOf(head: Buffer, { bits, isBig }: { bits: 32 | 64; isBig: bo
   const tableAt = is64 ? read(32, 8) : read(28, 4);
   const size = read(is64 ? 54 : 42, 2);
   const count = Math.min(read(is64 ? 56 : 44, 2), MAX_PROGRAM_HEADERS);
-  for (let at = tableAt; at < tableAt + count * size; at += size) {
+  for (let index = 0; index < count; index++) {
+    // Endless loop: an offset of 2^63 plus 56 is that offset again, so it is not what is counted by.
+    const at = tableAt + index * size;
+    if (at >= head.length) return null;
     if (read(at, 4) !== PT_INTERP) continue;
     const from = is64 ? read(at + 8, 8) : read(at + 4, 4);
     const to = head.indexOf(0, from);
