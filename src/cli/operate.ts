@@ -16,8 +16,9 @@ import { type Context, initialContext } from '../machines/context.ts';
 import type { OperatorFact } from '../machines/facts.ts';
 import { fingerprint, type Release } from '../machines/model.ts';
 import { isLimitInForce } from '../machines/pacing.ts';
-import { fallback, isDenied, isNews, isReplaced, isWanted } from '../machines/rules.ts';
+import { fallback, isBelowFloor, isDenied, isNews, isReplaced, isWanted } from '../machines/rules.ts';
 import { replacementOf } from '../machines/unwanted.ts';
+import { compareVersions } from '../machines/version.ts';
 import { eventLine } from '../report/event.ts';
 import { waitingFor } from '../report/waiting.ts';
 import { describeFact } from '../report/words.ts';
@@ -78,7 +79,7 @@ function withoutUpdate(context: Context, release: Release | null): string {
   const current = context.current?.version ?? 'nothing is installed';
   if (release === null) return `up to date: ${current}`;
   if (isReplaced({ ...context, replacedBy: null }, release)) return `up to date: ${current}. ${replacementOf(context.current, release).message}`;
-  const passed = isNews(context, release.version, release.tag) ? reasonAgainst(context, release) : null;
+  const passed = isNews(context, release.version, release.tag) ? reasonAgainst(context, release) : reasonOfFloor(context, release);
   return passed === null ? `up to date: ${current}, latest ${release.version}` : `not up to date: ${current}. ${release.version} is there, and ${passed}`;
 }
 
@@ -86,6 +87,14 @@ function reasonAgainst(context: Context, release: Release): string | null {
   if (isDenied(context, release.version, fingerprint(release))) return `is denied (\`self-update retry ${release.version}\` allows it)`;
   if (context.hold !== null) return `${context.hold.version} is held (\`self-update release\` ends that)`;
   return context.paused ? 'updates are paused (`self-update resume` ends that)' : null;
+}
+
+/** Newer than what runs, and yet older than what was trusted here. */
+function reasonOfFloor(context: Context, { version, tag }: Release): string | null {
+  const { current, highestHealthy, policy } = context;
+  if (policy.tag !== null || current === null || compareVersions(version, current.version, policy.versioning) <= 0 || !isBelowFloor(context, version))
+    return null;
+  return `is below ${highestHealthy}, which was healthy here (\`self-update deny ${highestHealthy}\` gives that up, \`self-update install ${tag}\` installs it)`;
 }
 
 /** Tells a running updater to look now; where none runs, nobody needs to know. */

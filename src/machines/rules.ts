@@ -2,17 +2,30 @@
 import { type Context, MOST_INTERRUPTIONS } from './context.ts';
 import type { StampedFact } from './facts.ts';
 import { fingerprint, type InstalledVersion, type Release } from './model.ts';
-import { compareVersions } from './version.ts';
+import { compareVersions, satisfies } from './version.ts';
 
 /** Whether a version is one that may replace what runs: newer, and not below the highest that was ever healthy. */
 export function isNews(context: Context, version: string, tag: string): boolean {
-  const { policy, highestHealthy } = context;
+  const { policy } = context;
   const current = fallback(context);
   if (current === null || current.repository !== policy.repository) return true;
   if (policy.tag !== null) return tag !== current.tag;
-  // Rollback attack: an older release that is made "latest" again is never installed by itself.
-  const floor = highestHealthy ?? '';
-  return compareVersions(version, current.version, policy.versioning) > 0 && compareVersions(version, floor, policy.versioning) >= 0;
+  return compareVersions(version, current.version, policy.versioning) > 0 && !isBelowFloor(context, version);
+}
+
+/** Rollback attack: an older release that is made "latest" again is never installed by itself. */
+export function isBelowFloor(context: Context, version: string): boolean {
+  const floor = floorOf(context);
+  return floor !== null && compareVersions(version, floor, context.policy.versioning) < 0;
+}
+
+/**
+ * The highest version that was ever healthy. Fast-forward attack: one 999.0.0 would shut out all that come after it, so the operator's word
+ * against it (`deny`, UPDATE_DENY, UPDATE_RANGE) takes it away. A denial of our own does not: an app can bring that about.
+ */
+function floorOf({ denied, highestHealthy, policy }: Context): string | null {
+  if (highestHealthy === null || policy.denied.includes(highestHealthy) || !satisfies(highestHealthy, policy.range, policy.versioning)) return null;
+  return denied.some(({ version, fingerprint: print }) => version === highestHealthy && print === null) ? null : highestHealthy;
 }
 
 /** Denied in the journal, or by the environment: a lost volume loses only the former. */

@@ -54,6 +54,17 @@ describe('a release is news', () => {
     assert.equal(isNews(rolledBack, '2.0.0', 'v2.0.0'), true);
   });
 
+  it('above what runs, once the operator has spoken against a version far ahead that was healthy here (fast-forward)', () => {
+    const ahead = (overrides: Partial<Context> = {}, rules: Partial<Policy> = {}) =>
+      isNews(context({ highestHealthy: '999.0.0', ...overrides }, rules), '1.2.0', 'v1.2.0');
+    assert.equal(ahead(), false);
+    assert.equal(ahead({ denied: denied('999.0.0') }), true);
+    assert.equal(ahead({ denied: denied('999.0.0', 'f'.repeat(64)) }), false, 'an app that fails can not take the floor away');
+    assert.equal(ahead({}, { denied: ['999.0.0'] }), true);
+    assert.equal(ahead({}, { range: '<2' }), true);
+    assert.equal(ahead({}, { range: '>=1' }), false);
+  });
+
   it('whatever its version where nothing is there, and where what is there is of another repository', () => {
     assert.equal(isNews(context({ current: null, lastGood: null, baked: null }), '0.0.1', 'v0.0.1'), true);
     assert.equal(isNews(context({}, { repository: 'acme/other' }), '0.0.1', 'v0.0.1'), true);
