@@ -1,5 +1,5 @@
 /** How a tree is started: the operator's command, else its only program, else the one named like the repository. */
-import { lstatSync, type Stats, statSync } from 'node:fs';
+import { lstatSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { entryPointMissing, isLibrary } from './entry-advice.ts';
@@ -83,12 +83,17 @@ type Program = { name: string; identity: string; isLink: boolean };
 async function programsIn(directory: string): Promise<Program[]> {
   const names = (await readdir(directory)).filter((name) => name !== MANIFEST_NAME && !isLibrary(name)).sort();
   const programs: Program[] = [];
+  const root = realpathSync(directory);
   // One after the other: of a hundred thousand at a time, each would take a kB of memory.
   for await (const name of inSlices(names)) {
     const file = path.join(directory, name);
     const stats = statOf(file);
-    if (!stats?.isFile() || (stats.mode & 0o111) === 0 || !isProgram(headOf(file, 8))) continue;
-    programs.push({ name, identity: `${stats.dev}:${stats.ino}`, isLink: lstatSync(file).isSymbolicLink() });
+    if (!stats?.isFile() || (stats.mode & 0o111) === 0) continue;
+    const isLink = lstatSync(file).isSymbolicLink();
+    // What is linked in is the app's data: made executable it is no program of the tree, and exchanged for a FIFO it would hold root here.
+    const real = isLink ? realPathOf(file) : path.join(root, name);
+    if (!real?.startsWith(`${root}/`) || !isProgram(headOf(real, 8))) continue;
+    programs.push({ name, identity: `${stats.dev}:${stats.ino}`, isLink });
   }
   return programs;
 }
@@ -97,6 +102,15 @@ async function programsIn(directory: string): Promise<Program[]> {
 function statOf(file: string): Stats | null {
   try {
     return statSync(file);
+  } catch {
+    return null;
+  }
+}
+
+/** Null where the link was exchanged for one that leads nowhere. */
+function realPathOf(file: string): string | null {
+  try {
+    return realpathSync(file);
   } catch {
     return null;
   }
