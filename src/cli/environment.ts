@@ -3,7 +3,7 @@
  * meant for the app. The app gets everything (but `UPDATE_*`). Hooks and checks get the same, less what steers programs, where they run as
  * another user than the app: its `LD_PRELOAD` may name a file that the app can change.
  */
-import { realpathSync } from 'node:fs';
+import { lstatSync, readlinkSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import type { Environment } from '../config/config.ts';
 import { appUser } from '../effects/supervisor/container.ts';
@@ -68,12 +68,25 @@ export function pathWithoutApp(searchPath: string, app: User): string {
 function isOutOfReach(directory: string, app: User): boolean {
   if (!path.isAbsolute(directory)) return false;
   try {
-    // By its name, links included, and by where they lead.
-    const places = [path.resolve(directory), realpathSync(directory)].flatMap((place) => [place, ...parentsOf(place)]);
-    return places.every((place) => !grants(place, app, 0o2));
+    return directoriesOf(directory).every((place) => !grants(place, app, 0o2));
   } catch {
     return false;
   }
+}
+
+/** All directories that say where a path leads: its own parents, and those of each link on the way. Throws where it leads nowhere. */
+function directoriesOf(name: string): string[] {
+  const visited = new Set<string>();
+  const follow = (place: string): void => {
+    if (visited.has(place)) return;
+    visited.add(place);
+    const parent = path.dirname(place);
+    if (parent !== place) follow(parent);
+    // From where the directory is in truth: a link's own words count from there.
+    if (lstatSync(place).isSymbolicLink()) follow(path.resolve(realpathSync(parent), readlinkSync(place)));
+  };
+  follow(path.resolve(name));
+  return [...visited, realpathSync(name)].flatMap((place) => [place, ...parentsOf(place)]);
 }
 
 /** The variables as the operator gave them. */

@@ -1,5 +1,6 @@
 /** Two environments: what the updater's process keeps, and what the app is given. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -15,6 +16,7 @@ import {
   withoutSteering,
 } from '../../src/cli/environment.ts';
 import { settingNames } from '../../src/config/settings.ts';
+import { missing } from '../support/tools.ts';
 
 const DOCKER = path.join(import.meta.dirname, '..', '..', 'docker');
 const WRAPPER = path.join(DOCKER, 'self-update');
@@ -90,5 +92,48 @@ describe('a PATH for root', () => {
     } finally {
       rmSync(root, { recursive: true });
     }
+  });
+
+  it('has no link that leads through a directory of the app, wherever it ends', { skip: process.getuid?.() !== 0 && 'needs root' }, () => {
+    // Not below /tmp, where everything is within reach.
+    const root = mkdtempSync('/opt/path-');
+    const at = (name: string): string => path.join(root, name);
+    try {
+      for (const name of ['ours', 'ours/bin', 'apps']) mkdirSync(at(name));
+      chownSync(at('apps'), app.uid, app.gid);
+      symlinkSync('/usr/bin', at('apps/hop'));
+      symlinkSync('../apps/hop', at('ours/through'));
+      symlinkSync('bin', at('ours/fine'));
+      const searchPath = [at('ours/through'), at('ours/fine'), '/usr/bin'];
+      assert.equal(pathWithoutApp(searchPath.join(':'), app), `${at('ours/fine')}:/usr/bin`);
+    } finally {
+      rmSync(root, { recursive: true });
+    }
+  });
+});
+
+describe('the shell that starts the updater', { skip: missing('busybox') }, () => {
+  // What it would start prints its environment instead.
+  const script = readFileSync(WRAPPER, 'utf8').replace(/^exec .*$/m, 'exec /usr/bin/env -0');
+  const given = (variables: Record<string, string>): { environment: Record<string, string>; stderr: string } => {
+    const { stdout, stderr, status, error } = spawnSync('busybox', ['sh', '-c', script], { env: variables, encoding: 'utf8', maxBuffer: 1e7 });
+    assert.deepEqual([status, error], [0, undefined], stderr);
+    const pairs = stdout.split('\0').filter((pair) => pair !== '');
+    const environment = givenEnvironment(Object.fromEntries(pairs.map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)])));
+    return { environment, stderr };
+  };
+
+  it('starts it with a variable as long as the kernel allows, and says that hooks go without it', () => {
+    const { environment, stderr } = given({ BIG: 'x'.repeat(131_060), OTHER: 'y' });
+    assert.equal(environment['OTHER'], 'y');
+    assert.equal(environment['BIG'], undefined);
+    assert.match(stderr, /^self-update: the variable BIG is too long/);
+  });
+
+  it('takes a variable that is named like its own values for what it is', () => {
+    const variables = { FIRST: '1', SECOND: '2', SELF_UPDATE_KEPT_1: 'PATH=/evil', SELF_UPDATE_KEPT_9: 'x' };
+    const { environment } = given(variables);
+    for (const [name, value] of Object.entries(variables)) assert.equal(environment[name], value);
+    assert.notEqual(environment['PATH'], '/evil');
   });
 });
