@@ -156,6 +156,15 @@ look_inside() {
   done << END
 $(stat -c '%u %f %n' "$way" "$way"/* "$way"/state/* 2> /dev/null)
 END
+  # Below that, root removes and renames by name: each directory is to be root's, a hidden one too. Files may be others' (docker cp into inbox).
+  while IFS= read -r name; do
+    [ -n "$name" ] || continue
+    if [ -O "$name" ]; then writable=1; continue; fi
+    problem="$name belongs to another user, and root can't trust it: run \`mv $way $way.old\` as root to begin anew, or \`chown -Rh 0:0 $way\` if you do"
+    return
+  done << END
+$(find "$way" -xdev -mindepth 1 -type d \( ! -user 0 -o -perm /022 \) -print 2> /dev/null)
+END
   [ -n "$writable" ] || return 0
   say "other users may write in $way (a group, by fsGroup, or everybody): it is made root's alone again"
   # Trees as they were installed, so that they verify. The place itself comes last: a kill before that has all of it done again.

@@ -72,6 +72,9 @@ const TRIED: Record<string, string> = {
   printf: '[ "$(printf %s a)" = a ]',
   'pwd -P': '[ "$(cd -P /proc/self/cwd && pwd -P)" ]',
   readlink: 'ln -s to/where /tmp/leads && [ "$(readlink /tmp/leads)" = to/where ]',
+  'readlink -f': 'ln -s /tmp /tmp/far && [ "$(readlink -f /tmp/far/x)" = /tmp/x ]',
+  'find -perm':
+    'mkdir -p /tmp/found/.in && chmod 777 /tmp/found/.in && [ "$(find /tmp/found -xdev -mindepth 1 -type d \\( ! -user 0 -o -perm /022 \\) -print)" = /tmp/found/.in ]',
   rm: 'touch /tmp/r && rm /tmp/r',
   'rm -f': 'rm -f /tmp/none',
   'rm -rf': 'mkdir -p /tmp/r2/r && rm -rf /tmp/r2 && [ ! -e /tmp/r2 ]',

@@ -93,6 +93,25 @@ for (const profile of SEPARATED) {
         assert.match(environment, new RegExp(`^PATH=${PATH}$`, 'm'));
       });
 
+      for (const place of ['tmp/left/in', 'releases/evil', 'inbox/.hidden', '.hidden'])
+        it(`left a directory of its own at ${place}: root stays out, and updates once it is mended as advised`, async () => {
+          await using volume = await createVolume();
+          await inVolume(volume.name, `cd /data && mkdir -p self-update/${place} && chmod -R 755 self-update && chown 1000:1000 self-update/${place}`);
+          await using container = await Container.run({ run, volume: volume.name });
+          await container.answers('0.0.1');
+          await container.until('it says so', async () => /belongs to .*\[DIRECTORY_UNSAFE\]/.test(await container.logs()));
+          const [, advice = ''] = /, or `(.+?)`.* \[DIRECTORY_UNSAFE\]/.exec(await container.logs()) ?? [];
+          assert.equal((await shell(container, advice)).exitCode, 0, advice);
+          await updates(container, '0.0.2');
+        });
+
+      it('is not root by another spelling of 0', async () => {
+        await using container = await Container.run({ run, env: { UPDATE_APP_USER: '00:0' } });
+        await container.answers('0.0.1');
+        assert.match(await container.logs(), /UPDATE_APP_USER: 00:0 is no user's number/);
+        assert.equal((await shell(container, 'cat /run/self-update/private/app.user')).stdout.trim(), '1000:1000');
+      });
+
       it('owns the directory at /data: root stays out, says how to mend it, and updates once it is mended', async () => {
         using data = hostDirectory(1000, 0o755);
         await using container = await Container.run({ run, volume: data.name });
