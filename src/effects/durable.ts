@@ -2,7 +2,8 @@
  * Operations on files that survive a power cut once they return. Each syncs what it wrote and the directory entries it
  * changed: see fsync(2), "Calling fsync() does not necessarily ensure that the entry in the directory … has also reached disk".
  */
-import { chmod, lstat, mkdir, open, opendir, readlink, rename, rm, rmdir, symlink, unlink } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { chmod, lchown, lstat, mkdir, open, opendir, readlink, rename, rm, rmdir, symlink, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { MAX_OUTPUT_BYTES } from '../support/bounded.ts';
 import { Fault, isErrno } from '../support/fault.ts';
@@ -139,10 +140,35 @@ export async function removeTree(directory: string, signal: AbortSignal | null =
 
 async function removeDirectory(directory: string, signal: AbortSignal | null): Promise<void> {
   // Nobody else's directory can be made writable, and need not be.
-  await chmod(directory, 0o700).catch(() => {});
+  if (process.getuid?.() === 0) await takeOver(directory);
+  else await chmod(directory, 0o700).catch(() => {});
   // Some file systems pass over names while others are removed. Whoever goes on adding some is not waited for: then it is not empty.
   for (let round = 0; round < MAX_ROUNDS; round++) if ((await removeNames(directory, signal)) === 0) break;
   await rmdir(directory);
+}
+
+const DIRECTORY_ITSELF = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+
+/**
+ * Makes a directory root's alone. Who owns it, or may write it, could exchange its names while root removes by name what lies in it, and have
+ * root remove something else. Its own name can't be exchanged: what it lies in is root's place, or was taken over before.
+ */
+async function takeOver(directory: string): Promise<void> {
+  const handle = await open(directory, DIRECTORY_ITSELF).catch(async (error: unknown) => {
+    // Root may lack the right to look into what another keeps for himself (CAP_DAC_OVERRIDE), but not to own it.
+    if (!isErrno(error, 'EACCES')) throw error;
+    await lchown(directory, 0, 0);
+    await chmod(directory, 0o700);
+    return open(directory, DIRECTORY_ITSELF);
+  });
+  try {
+    const { uid } = await handle.stat();
+    // An export with root_squash makes root's own directories nobody's, and gives them to no one.
+    if (uid !== 0 && uid !== (await lstat(path.dirname(directory))).uid) await handle.chown(0, 0);
+    await handle.chmod(0o700);
+  } finally {
+    await handle.close();
+  }
 }
 
 /** Few at a time: Node's own `rm` begins with all names of a directory at once, which takes 150 MB for a hundred thousand of them. */
