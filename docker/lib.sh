@@ -87,7 +87,7 @@ signal_strays() { timeout -s KILL 2 "$lib/app-processes" "$ours" "$ours/app.lock
 # descriptors. docs/container.md, "Root's own place".
 
 # Sets `way`, $1 without links, and `problem`: what keeps root from going along it, and the remedy; empty for nothing. $2, if given: the last
-# part itself may be writable, and is looked at elsewhere.
+# part itself may be writable, and look_inside sees to it: the sticky bit, put before that looks, keeps what it finds from being exchanged.
 look_along() {
   hops=0
   look_on "$1" "${2-}"
@@ -124,8 +124,9 @@ look_on() {
       return
     fi
     # In a sticky directory entries are their owners' to move.
-    if [ $((mode & 022)) != 0 ] && [ $((mode & 01000)) = 0 ] && { [ -z "$spared" ] || [ "$name" != "$way" ]; }; then
+    if [ $((mode & 022)) != 0 ] && [ $((mode & 01000)) = 0 ]; then
       chmod +t "$name" 2> /dev/null && continue
+      [ -z "$spared" ] || [ "$name" != "$way" ] || continue
       problem="other users may write $name, and could exchange what root keeps in it: run \`chmod go-w $name\` as root, on the host if it can't be done here"
       return
     fi
@@ -156,23 +157,32 @@ look_inside() {
   done << END
 $(stat -c '%u %f %n' "$way" "$way"/* "$way"/state/* 2> /dev/null)
 END
-  # Below that, root removes and renames by name: each directory is to be root's, a hidden one too. Files may be others' (docker cp into inbox).
+  # Trees, what is unpacked, and commands are directories of root's, hidden ones too; below them removeTree takes over what it comes across
+  # (src/effects/durable.ts), so that a start need not walk through all of it. Files may be others' (docker cp into inbox).
+  look_for_others -maxdepth 2 || return
+  [ -n "$writable" ] || return 0
+  say "other users may write in $way (a group, by fsGroup, or everybody): it is made root's alone again"
+  # What is reached by a name is made safe before what lies in it, and chmod -R does so too: a link put in its place would be followed. It would
+  # also enter what is another's. The place itself comes last: a kill before that has all of it done again.
+  find "$way" -mindepth 1 -maxdepth 1 -user 0 ! -type l -exec chmod go-w {} + 2> /dev/null
+  look_for_others || return
+  # Trees as they were installed, so that they verify.
+  chmod -R go-rwx,g-s "$way/state" "$way/inbox" "$way/tmp" 2> /dev/null
+  chmod -R a-w,g-s "$way/releases" 2> /dev/null
+  chmod u+w "$way/releases" 2> /dev/null
+  chmod go-w,g-s,-t "$way" || problem="other users may write $way, and it can't be changed: run \`chmod -R go-w $way\` as root, on the host"
+}
+
+# Sets `problem` for a directory of another user's in $way, or `writable` for one that others may write. The arguments: how deep.
+look_for_others() {
   while IFS= read -r name; do
     [ -n "$name" ] || continue
     if [ -O "$name" ]; then writable=1; continue; fi
     problem="$name belongs to another user, and root can't trust it: run \`mv $way $way.old\` as root to begin anew, or \`chown -Rh 0:0 $way\` if you do"
-    return
+    return 1
   done << END
-$(find "$way" -xdev -mindepth 1 -type d \( ! -user 0 -o -perm /022 \) -print 2> /dev/null)
+$(find "$way" -xdev -mindepth 1 "$@" -type d \( ! -user 0 -o -perm /022 \) -print 2> /dev/null)
 END
-  [ -n "$writable" ] || return 0
-  say "other users may write in $way (a group, by fsGroup, or everybody): it is made root's alone again"
-  # Trees as they were installed, so that they verify. The place itself comes last: a kill before that has all of it done again.
-  chmod -R go-rwx,g-s "$way/state" "$way/inbox" "$way/tmp" 2> /dev/null
-  chmod -R a-w,g-s "$way/releases" 2> /dev/null
-  chmod u+w "$way/releases" 2> /dev/null
-  for name in "$way"/*; do [ -L "$name" ] || [ -d "$name" ] || chmod go-w "$name"; done
-  chmod go-w,g-s "$way" || problem="other users may write $way, and it can't be changed: run \`chmod -R go-w $way\` as root, on the host"
 }
 
 # Whether root may work in UPDATE_DIR, which is made where it is missing. What is wrong goes to $ours/unsafe, where each command finds it.

@@ -74,7 +74,12 @@ const TRIED: Record<string, string> = {
   readlink: 'ln -s to/where /tmp/leads && [ "$(readlink /tmp/leads)" = to/where ]',
   'readlink -f': 'ln -s /tmp /tmp/far && [ "$(readlink -f /tmp/far/x)" = /tmp/x ]',
   'find -perm':
-    'mkdir -p /tmp/found/.in && chmod 777 /tmp/found/.in && [ "$(find /tmp/found -xdev -mindepth 1 -type d \\( ! -user 0 -o -perm /022 \\) -print)" = /tmp/found/.in ]',
+    'mkdir -p /tmp/found/.in/deep/er && chmod -R 777 /tmp/found/.in && ' +
+    '[ "$(find /tmp/found -xdev -mindepth 1 -maxdepth 2 -type d \\( ! -user 0 -o -perm /022 \\) -print | wc -l)" = 2 ]',
+  'find -exec':
+    'mkdir -p /tmp/plus/d && echo > /tmp/plus/.f && ln -s /tmp/plus/d /tmp/plus/l && chmod 777 /tmp/plus /tmp/plus/.f /tmp/plus/d && chown 1:1 /tmp/plus/d && ' +
+    'find /tmp/plus -mindepth 1 -maxdepth 1 -user 0 ! -type l -exec chmod go-w {} + && [ "$(stat -c %a /tmp/plus/.f)$(stat -c %a /tmp/plus/d)" = 755777 ]',
+  'chmod -t': 'mkdir /tmp/unstuck && chmod 3777 /tmp/unstuck && chmod go-w,g-s,-t /tmp/unstuck && [ "$(stat -c %a /tmp/unstuck)" = 755 ]',
   rm: 'touch /tmp/r && rm /tmp/r',
   'rm -f': 'rm -f /tmp/none',
   'rm -rf': 'mkdir -p /tmp/r2/r && rm -rf /tmp/r2 && [ ! -e /tmp/r2 ]',
