@@ -193,6 +193,7 @@ export function appOptionsOf({ config, environment }: Parts, args: readonly stri
     workdir: config.UPDATE_APP_WORKDIR ?? null,
     args,
     environment: appEnvironment(environment),
+    linked: { names: config.UPDATE_LINKED, directory: config.UPDATE_LINKED_DIR },
   };
 }
 

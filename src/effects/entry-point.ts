@@ -19,6 +19,8 @@ export type AppOptions = {
   args: readonly string[];
   /** What the app is given: the whole environment but ours. */
   environment: Readonly<Record<string, string>>;
+  /** UPDATE_LINKED and UPDATE_LINKED_DIR: the app's data, which is no program of a tree. */
+  linked?: { names: readonly string[]; directory: string };
 };
 
 export type AppCommand = { file: string; args: string[]; cwd: string };
@@ -27,7 +29,7 @@ export type AppCommand = { file: string; args: string[]; cwd: string };
 export async function appCommand(tree: string, options: AppOptions): Promise<AppCommand> {
   const cwd = options.workdir ?? tree;
   if (options.command !== null) return { file: '/bin/sh', args: ['-c', commandLine(options.command), 'sh', ...options.args], cwd };
-  return { file: path.join(tree, await findProgram(tree, options.repositoryName)), args: [...options.args], cwd };
+  return { file: path.join(tree, await findProgram(tree, options)), args: [...options.args], cwd };
 }
 
 /** First words that are the shell's own, so that exec can't start them; and assignments. */
@@ -63,8 +65,8 @@ export async function checkEntryPoint(tree: string, options: AppOptions): Promis
  * The name of the program at the tree's root: the only one, else the one named like the repository. docker/service/app/run follows the same
  * rule; a test holds both to one table of trees.
  */
-async function findProgram(tree: string, repositoryName: string): Promise<string> {
-  const programs = await programsIn(tree);
+async function findProgram(tree: string, { repositoryName, linked }: AppOptions): Promise<string> {
+  const programs = await programsIn(tree, linked);
   const named = programs.find(({ name }) => name.toLowerCase() === repositoryName.toLowerCase());
   if (named !== undefined) return named.name;
   // A link and its target, or two names of one file, are one program: it is called as the file is.
@@ -80,19 +82,20 @@ async function findProgram(tree: string, repositoryName: string): Promise<string
 type Program = { name: string; identity: string; isLink: boolean };
 
 /** Executable files that the kernel can start, sorted by name. */
-async function programsIn(directory: string): Promise<Program[]> {
-  const names = (await readdir(directory)).filter((name) => name !== MANIFEST_NAME && !isLibrary(name)).sort();
+async function programsIn(directory: string, linked: AppOptions['linked']): Promise<Program[]> {
+  const dataNames = new Set(linked?.names.map((name) => name.replace(/\/+$/, '')));
+  const data = dataNames.size === 0 ? null : (realPathOf(linked?.directory ?? '') ?? linked?.directory);
+  const names = (await readdir(directory)).filter((name) => name !== MANIFEST_NAME && !isLibrary(name) && !dataNames.has(name)).sort();
   const programs: Program[] = [];
-  const root = realpathSync(directory);
   // One after the other: of a hundred thousand at a time, each would take a kB of memory.
   for await (const name of inSlices(names)) {
     const file = path.join(directory, name);
     const stats = statOf(file);
     if (!stats?.isFile() || (stats.mode & 0o111) === 0) continue;
     const isLink = lstatSync(file).isSymbolicLink();
-    // What is linked in is the app's data: made executable it is no program of the tree, and exchanged for a FIFO it would hold root here.
-    const real = isLink ? realPathOf(file) : path.join(root, name);
-    if (!real?.startsWith(`${root}/`) || !isProgram(headOf(real, 8))) continue;
+    // What is linked in is the app's data: made executable it is no program of the tree, and would be a second one.
+    if (isLink && data !== null && realPathOf(file)?.startsWith(`${data}/`)) continue;
+    if (!isProgram(headOf(file, 8))) continue;
     programs.push({ name, identity: `${stats.dev}:${stats.ino}`, isLink });
   }
   return programs;

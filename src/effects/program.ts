@@ -1,14 +1,15 @@
 /** What a file's first bytes say about who can run it, and whether this machine can. */
-import { closeSync, existsSync, openSync, readdirSync, readSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
 import path from 'node:path';
 import { Fault } from '../support/fault.ts';
 
 export type ProgramKind = 'elf' | 'script' | 'mach-o' | 'windows';
 
-/** The first `bytes` of a file, or all of it. */
+/** The first `bytes` of a file, or all of it. Of what is no regular file, nothing: a FIFO that the app puts in a file's place would hold us here. */
 export function headOf(file: string, bytes: number): Buffer {
-  const descriptor = openSync(file, 'r');
+  const descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
+    if (!fstatSync(descriptor).isFile()) return Buffer.alloc(0);
     const head = Buffer.alloc(bytes);
     return head.subarray(0, readSync(descriptor, head, 0, bytes, 0));
   } finally {

@@ -93,7 +93,7 @@ for (const profile of SEPARATED) {
         assert.match(environment, new RegExp(`^PATH=${PATH}$`, 'm'));
       });
 
-      for (const place of ['tmp/left/in', 'releases/evil', 'inbox/.hidden', '.hidden'])
+      for (const place of ['tmp/left', 'releases/evil', 'inbox/.hidden', '.hidden'])
         it(`left a directory of its own at ${place}: root stays out, and updates once it is mended as advised`, async () => {
           await using volume = await createVolume();
           await inVolume(volume.name, `cd /data && mkdir -p self-update/${place} && chmod -R 755 self-update && chown 1000:1000 self-update/${place}`);
@@ -105,12 +105,25 @@ for (const profile of SEPARATED) {
           await updates(container, '0.0.2');
         });
 
-      it('is not root by another spelling of 0', async () => {
-        await using container = await Container.run({ run, env: { UPDATE_APP_USER: '00:0' } });
+      it('left directories of its own deep in what root removes: they are removed, and nothing that they lead to', async () => {
+        await using volume = await createVolume();
+        const tmp = '/data/self-update/tmp/left';
+        const links = `for n in 1 2 3; do ln -s /data/kept ${tmp}/a/evil/$n; done; mkdir /data/kept && touch /data/kept/file`;
+        await inVolume(volume.name, `mkdir -p ${tmp}/a/evil/in && ${links} && chmod -R 755 /data/self-update && chown -Rh 1000:1000 ${tmp}/a && chmod 700 ${tmp}/a/evil`);
+        await using container = await Container.run({ run, volume: volume.name });
         await container.answers('0.0.1');
-        assert.match(await container.logs(), /UPDATE_APP_USER: 00:0 is no user's number/);
-        assert.equal((await shell(container, 'cat /run/self-update/private/app.user')).stdout.trim(), '1000:1000');
+        await updates(container, '0.0.2');
+        assert.equal((await shell(container, `ls ${tmp}`)).stdout, '');
+        assert.equal((await shell(container, 'ls /data/kept')).stdout.trim(), 'file');
       });
+
+      for (const spelled of ['00:0', '4294967296', ' 0'])
+        it(`is not root by ${JSON.stringify(spelled)}, another spelling of 0`, async () => {
+          await using container = await Container.run({ run, env: { UPDATE_APP_USER: spelled } });
+          await container.answers('0.0.1');
+          assert.ok((await container.logs()).includes(`UPDATE_APP_USER: ${spelled} is no user of the image, nor uid:gid; 1000:1000 is taken`));
+          assert.equal((await shell(container, 'cat /run/self-update/private/app.user')).stdout.trim(), '1000:1000');
+        });
 
       it('owns the directory at /data: root stays out, says how to mend it, and updates once it is mended', async () => {
         using data = hostDirectory(1000, 0o755);

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { removeTree } from '../../src/effects/durable.ts';
 import { appCommand, checkEntryPoint, unwrap } from '../../src/effects/entry-point.ts';
-import { checkPlatform } from '../../src/effects/program.ts';
+import { checkPlatform, headOf } from '../../src/effects/program.ts';
 import { missing } from '../support/tools.ts';
 
 const RUN = readFileSync(path.join(import.meta.dirname, '..', '..', 'docker', 'service', 'app', 'run'), 'utf8');
@@ -47,18 +47,30 @@ const options = (command: string | null = null, repositoryName = 'app') => ({
   environment: { PATH: `${path.dirname(process.execPath)}:/usr/bin:/bin` },
 });
 
-const byUpdater = async (name: string): Promise<string | null> =>
-  appCommand(tree, options(null, name)).then(
+type Linked = { names: string; directory: string };
+const byUpdater = async (name: string, { names, directory }: Linked): Promise<string | null> =>
+  appCommand(tree, { ...options(null, name), linked: { names: names.split(/[\s,]+/).filter(Boolean), directory } }).then(
     ({ file }) => path.relative(tree, file),
     () => null,
   );
 
-function byShell(name: string): string | null {
-  const { status, stdout } = spawnSync('busybox', ['sh', '-c', `set -u\n${FIND_ENTRY}\nfind_entry "$1" "$2"`, 'sh', tree, name], { encoding: 'utf8' });
+function byShell(name: string, { names, directory }: Linked): string | null {
+  const env = { ...process.env, ...(names === '' ? {} : { UPDATE_LINKED: names, UPDATE_LINKED_DIR: directory }) };
+  const args = ['sh', '-c', `set -u\n${FIND_ENTRY}\nfind_entry "$1" "$2"`, 'sh', tree, name];
+  const { status, stdout } = spawnSync('busybox', args, { encoding: 'utf8', env });
   return status === 0 && stdout !== '' ? path.relative(tree, stdout) : null;
 }
 
-const TREES: Record<string, { files: Record<string, File>; repository?: string; starts: string | null }> = {
+type Tree = {
+  files: Record<string, File>;
+  repository?: string;
+  /** UPDATE_LINKED. */
+  linked?: string;
+  /** Where the data is: what leads there is no program. */
+  linkedDir?: string;
+  starts: string | null;
+};
+const TREES: Record<string, Tree> = {
   'the only program': { files: { server: exec(ELF), README: 'x' }, starts: 'server' },
   'a script': { files: { run: exec(SCRIPT) }, starts: 'run' },
   'a program with the platform in its name': { files: { 'app-linux-amd64': exec(ELF), LICENSE: 'x' }, starts: 'app-linux-amd64' },
@@ -77,9 +89,21 @@ const TREES: Record<string, { files: Record<string, File>; repository?: string; 
   'a link named like the repository': { files: { 'app-1.0': exec(ELF), app: { link: 'app-1.0' } }, starts: 'app' },
   'two names of one file': { files: { a: exec(ELF), b: { hardlink: 'a' } }, starts: 'a' },
   'a link into a folder': { files: { 'bin/real': exec(ELF), server: { link: 'bin/real' } }, starts: 'server' },
-  'data of the app, linked in, that it made executable': { files: { server: exec(ELF), 'server.properties': { link: '/bin/true' } }, starts: 'server' },
-  'data of the app, linked in, named like the repository': { files: { server: exec(ELF), app: { link: '/bin/true' } }, starts: 'server' },
-  'a link that leads out by a linked directory': { files: { server: exec(ELF), world: { link: '/bin' }, tool: { link: 'world/true' } }, starts: 'server' },
+  'data of the app, linked in, that it made executable': {
+    files: { server: exec(ELF), 'server.properties': { link: '/usr/bin/true' } },
+    linked: 'server.properties',
+    starts: 'server',
+  },
+  'data of the app, linked in, named like the repository': { files: { server: exec(ELF), app: { link: '/usr/bin/true' } }, linked: 'world,app/', starts: 'server' },
+  'executable data that is to be linked in': { files: { server: exec(ELF), seed: exec(SCRIPT) }, linked: 'world\tseed', starts: 'server' },
+  'a link into the linked data by another name': { files: { server: exec(ELF), tool: { link: '/bin/true' } }, linked: 'world', starts: 'server' },
+  'a link that leads there by a linked directory': {
+    files: { server: exec(ELF), world: { link: '/usr/bin' }, tool: { link: 'world/true' } },
+    linked: 'world',
+    starts: 'server',
+  },
+  'a link to a program of the image': { files: { server: { link: '/usr/bin/true' }, README: 'x' }, starts: 'server' },
+  'a link to a program of the image, beside linked data': { files: { server: { link: '/bin/sh' } }, linked: 'world', linkedDir: '/var', starts: 'server' },
   'a link that leads nowhere': { files: { server: exec(ELF), dead: { link: 'nothing' } }, starts: 'server' },
   'a link and another program': { files: { one: exec(ELF), two: { link: 'one' }, three: exec(SCRIPT) }, starts: null },
   'a folder named like the repository': { files: { 'app/x': 'x', server: exec(ELF) }, starts: 'server' },
@@ -91,12 +115,13 @@ const TREES: Record<string, { files: Record<string, File>; repository?: string; 
 };
 
 describe(`the program of ${Object.keys(TREES).length} trees, by the updater and by the image's shell`, { concurrency: false, skip: missing('busybox') }, () => {
-  for (const [title, { files, repository = 'app', starts }] of Object.entries(TREES))
+  for (const [title, { files, repository = 'app', linked = '', linkedDir = '/usr/bin', starts }] of Object.entries(TREES))
     it(title, async () => {
       assert.notEqual(FIND_ENTRY, '');
       plant(files);
-      assert.equal(await byUpdater(repository), starts);
-      assert.equal(byShell(repository), starts);
+      const data = { names: linked, directory: linkedDir };
+      assert.equal(await byUpdater(repository, data), starts);
+      assert.equal(byShell(repository, data), starts);
     });
 });
 
@@ -135,6 +160,14 @@ describe('advice about what to start works when it is followed', { concurrency: 
   it('none where nothing in it can be started', async () => {
     plant({ README: 'x', 'data.bin': 'x' });
     await assert.rejects(checkEntryPoint(tree, options()), { code: 'ENTRY_POINT_MISSING', message: /UPDATE_APP_COMMAND to the command that starts it$/ });
+  });
+});
+
+describe('the head of a file', () => {
+  it('of a FIFO that the app put in its place is empty, and nobody is waited for', () => {
+    execFileSync('mkfifo', [path.join(tree, 'app')]);
+    assert.equal(headOf(path.join(tree, 'app'), 8).length, 0);
+    checkPlatform(path.join(tree, 'app'), '/usr/bin:/bin');
   });
 });
 
