@@ -14,7 +14,7 @@ WORKDIR /src
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 COPY tsconfig.json ./
-COPY scripts/build.ts scripts/dashboard.ts scripts/snapshot.ts scripts/statechart.ts scripts/
+COPY scripts/build.ts scripts/chart.ts scripts/chart-layout.ts scripts/dashboard.ts scripts/snapshot.ts scripts/statechart.ts scripts/
 COPY src src
 COPY bin bin
 RUN npm run build
