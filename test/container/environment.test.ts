@@ -97,6 +97,23 @@ describe("the app's variables", { concurrency: 2 }, () => {
     });
   }
 
+  for (const profile of Object.keys(PROFILES) as Profile[])
+    it(`are given to it as long as the kernel allows, and by names that we use; updates go on (${profile})`, async () => {
+      const long = 'x'.repeat(131_050);
+      const named = { SELF_UPDATE_KEPT_1: 'PATH=/evil', SELF_UPDATE_GIVEN_1: 'PATH=/evil', SELF_UPDATE_GIVEN_0: 'HOME=/evil', SELF_UPDATE_GIVEN_9: 'x' };
+      await using container = await Container.run({ env: { BIG: long, ...named, LD_LIBRARY_PATH: '/nonexistent' }, run: PROFILES[profile] });
+      await container.answers('0.0.1');
+      await container.publish('0.0.2');
+      const { exitCode, stderr } = await container.command('update');
+      assert.equal(exitCode, 0, stderr);
+      await container.answers('0.0.2');
+      assert.match(await container.logs(), /^self-update: the variable BIG is too long to be handed on to hooks and health commands/m);
+      const app = environOf(await container.processOf(/\/app(?: |$)/));
+      for (const [name, value] of Object.entries({ BIG: long, ...named, LD_LIBRARY_PATH: '/nonexistent' }))
+        assert.ok(app.includes(`${name}=${value}`), `${name} of the app`);
+      assert.deepEqual(app.filter((variable) => /^(?:PATH|HOME)=\/evil/.test(variable)), []);
+    });
+
   it('are not in the environment of a resident updater', async () => {
     await using container = await Container.run({ env: { ...FOR_THE_APP, LD_PRELOAD: '/nonexistent.so', UPDATE_HTTP_ADDR: '127.0.0.1:0' } });
     await container.fact('versionBecameHealthy');
