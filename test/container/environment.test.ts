@@ -111,7 +111,10 @@ describe("the app's variables", { concurrency: 2 }, () => {
       const app = environOf(await container.processOf(/\/app(?: |$)/));
       for (const [name, value] of Object.entries({ BIG: long, ...named, LD_LIBRARY_PATH: '/nonexistent' }))
         assert.ok(app.includes(`${name}=${value}`), `${name} of the app`);
-      assert.deepEqual(app.filter((variable) => /^(?:PATH|HOME)=\/evil/.test(variable)), []);
+      assert.deepEqual(
+        app.filter((variable) => /^(?:PATH|HOME)=\/evil/.test(variable)),
+        [],
+      );
     });
 
   it('are not in the environment of a resident updater', async () => {

@@ -109,7 +109,10 @@ for (const profile of SEPARATED) {
         await using volume = await createVolume();
         const tmp = '/data/self-update/tmp/left';
         const links = `for n in 1 2 3; do ln -s /data/kept ${tmp}/a/evil/$n; done; mkdir /data/kept && touch /data/kept/file`;
-        await inVolume(volume.name, `mkdir -p ${tmp}/a/evil/in && ${links} && chmod -R 755 /data/self-update && chown -Rh 1000:1000 ${tmp}/a && chmod 700 ${tmp}/a/evil`);
+        await inVolume(
+          volume.name,
+          `mkdir -p ${tmp}/a/evil/in && ${links} && chmod -R 755 /data/self-update && chown -Rh 1000:1000 ${tmp}/a && chmod 700 ${tmp}/a/evil`,
+        );
         await using container = await Container.run({ run, volume: volume.name });
         await container.answers('0.0.1');
         await updates(container, '0.0.2');

@@ -94,7 +94,11 @@ const TREES: Record<string, Tree> = {
     linked: 'server.properties',
     starts: 'server',
   },
-  'data of the app, linked in, named like the repository': { files: { server: exec(ELF), app: { link: '/usr/bin/true' } }, linked: 'world,app/', starts: 'server' },
+  'data of the app, linked in, named like the repository': {
+    files: { server: exec(ELF), app: { link: '/usr/bin/true' } },
+    linked: 'world,app/',
+    starts: 'server',
+  },
   'executable data that is to be linked in': { files: { server: exec(ELF), seed: exec(SCRIPT) }, linked: 'world\tseed', starts: 'server' },
   'a link into the linked data by another name': { files: { server: exec(ELF), tool: { link: '/bin/true' } }, linked: 'world', starts: 'server' },
   'a link that leads there by a linked directory': {
