@@ -15,6 +15,7 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 COPY tsconfig.json ./
 COPY scripts/build.ts scripts/chart.ts scripts/chart-layout.ts scripts/dashboard.ts scripts/snapshot.ts scripts/statechart.ts scripts/
+COPY test/support/machine.ts test/support/
 COPY src src
 COPY bin bin
 RUN npm run build
