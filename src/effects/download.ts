@@ -18,9 +18,12 @@ import { findKept, type Places, readBaked, temporaryDir } from './trees.ts';
 /** Slow retrieval: less than this in a window is a stall, however steady. */
 const LEAST_BYTES_A_WINDOW = 16 * 1024;
 export const STALL_WINDOW_MS = 20_000;
-/** 32 kB a second, and ten minutes. */
+/**
+ * 128 kB a second, and ten minutes: an app that was stopped for it is down meanwhile. What is slower comes in several tries, each of which goes
+ * on where the last one ended, and after the first of them the app runs.
+ */
 const LEAST_DEADLINE_MS = 600_000;
-const LEAST_BYTES_A_MS = 32;
+const LEAST_BYTES_A_MS = 128;
 
 export type DownloadDependencies = {
   http: Http;
@@ -133,7 +136,12 @@ async function receive(answer: Answer, part: PartWriter, { received, release, si
     `${hostOf(answer.url)} sent less than ${LEAST_BYTES_A_WINDOW} bytes in ${deps.stallWindowMs / 1000} s: the connection is too slow or stands still`,
   );
   // A steady trickle would take days: a total deadline, which grows with the size. What has come by then is resumed.
-  const late = setTimeout(() => answer.stream.destroy(stall), LEAST_DEADLINE_MS + asset.sizeBytes / LEAST_BYTES_A_MS);
+  const deadlineMs = deadlineOf(asset.sizeBytes);
+  const slow = new Fault(
+    'DOWNLOAD_STALLED',
+    `${hostOf(answer.url)} did not send ${asset.name} within ${Math.ceil(deadlineMs / 60_000)} minutes: the connection is too slow; the next try goes on from where it ended`,
+  );
+  const late = setTimeout(() => answer.stream.destroy(slow), deadlineMs);
   let inWindow = 0;
   const watch = setInterval(() => {
     if (inWindow < LEAST_BYTES_A_WINDOW) answer.stream.destroy(stall);
@@ -162,6 +170,11 @@ async function receive(answer: Answer, part: PartWriter, { received, release, si
     answer.stream.destroy();
   }
   if (received < asset.sizeBytes) throw cut(answer.url, received, asset);
+}
+
+/** How long one try may take at most, however steadily something comes. */
+export function deadlineOf(sizeBytes: number): number {
+  return LEAST_DEADLINE_MS + sizeBytes / LEAST_BYTES_A_MS;
 }
 
 function cut(url: string, received: number, { name, sizeBytes }: Release['asset']): Fault {

@@ -1,16 +1,17 @@
 /** The routes, put together. */
-import { Hono } from 'hono';
+import { Hono, type MiddlewareHandler } from 'hono';
 import { secureHeaders } from 'hono/secure-headers';
 import { addActions } from './actions.ts';
 import type { WebContext } from './context.ts';
 import { Api } from './describe.ts';
 import { addEvents } from './events.ts';
 import { failure, failureOf } from './failure.ts';
-import { knownHosts, notTheApp, readersOnly } from './guard.ts';
+import { addressOf, knownHosts, notTheApp, readersOnly } from './guard.ts';
 import { knownMethods, methodsOf } from './methods.ts';
 import { addMetrics } from './metrics.ts';
 import { dashboard } from './page.ts';
 import { addReading } from './reading.ts';
+import { Turns, takesTurns } from './turns.ts';
 import { addWebhook } from './webhook.ts';
 
 /** Asked by load balancers and by GitHub under whatever name; they tell nothing, or are signed. */
@@ -18,6 +19,8 @@ const ANY_HOST = new Set(['/healthz', '/readyz', '/hooks/github']);
 
 /** The same for everybody, and in the documentation. */
 const DESCRIPTION = '/api/openapi.json';
+
+const TURNS = { maxWaiting: 32, maxTurnMs: 10_000 };
 
 /** What tells of the journal. */
 const JOURNAL = ['/api/facts', '/api/events', '/api/history', '/api/replay'];
@@ -41,6 +44,7 @@ export function createApp(context: WebContext): Hono {
       if (!c.res.headers.has('content-security-policy')) c.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
     },
     knownMethods(app),
+    inTurn(new Turns(TURNS)),
   );
   const readers = readersOnly(context);
   app.use('/api/*', (c, next) => (c.req.path === DESCRIPTION || methodsOf(app, c.req.path).length === 0 ? next() : readers(c, next)));
@@ -61,4 +65,17 @@ export function createApp(context: WebContext): Hono {
   app.notFound((c) => failure(c, 404, 'NOT_FOUND', 'there is nothing here: /api/openapi.json says what there is'));
   app.onError(failureOf);
   return app;
+}
+
+/** Flood of dear questions: they are answered one after another, and none of an address that waits for many already. */
+function inTurn(turns: Turns): MiddlewareHandler {
+  return async (c, next) => {
+    if (!takesTurns(c.req.method, c.req.path)) return next();
+    const end = await turns.take(addressOf(c));
+    if (end === null) {
+      c.header('retry-after', '1');
+      return failure(c, 429, 'TOO_MANY_REQUESTS', `${TURNS.maxWaiting} requests of this address wait already: ask for less at a time`);
+    }
+    return next().finally(end);
+  };
 }

@@ -3,6 +3,7 @@ import type { Context, Handler, Hono } from 'hono';
 import * as z from 'zod';
 import { Fault } from '../support/fault.ts';
 import { failureSchema } from './schemas.ts';
+import { takesTurns } from './turns.ts';
 
 type Answer = { description: string; schema?: z.ZodType; type?: string };
 
@@ -33,10 +34,9 @@ export class Api {
 
   add(route: Route, handler: Handler): void {
     // Reading asks for the token where one is set.
-    const responses = route.path.startsWith('/api/')
-      ? { 401: refusal('no token, or a wrong one'), 503: refusal('not there yet'), ...route.responses }
-      : route.responses;
-    this.#routes.push({ ...route, responses });
+    const always = route.path.startsWith('/api/') ? { 401: refusal('no token, or a wrong one'), 503: refusal('not there yet') } : {};
+    const inTurn = takesTurns(route.method, route.path) ? { 429: refusal('too many requests of this address wait already') } : {};
+    this.#routes.push({ ...route, responses: { ...always, ...inTurn, ...route.responses } });
     this.#app.on(route.method.toUpperCase(), route.path, handler);
   }
 

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { type DownloadDependencies, download, partFile } from '../../src/effects/download.ts';
+import { type DownloadDependencies, deadlineOf, download, partFile } from '../../src/effects/download.ts';
 import { GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
 import { verify } from '../../src/effects/verify.ts';
@@ -118,6 +118,11 @@ describe('a download', () => {
   it('ends when nothing comes any more', async () => {
     github.misbehave = { stallAfterBytes: 1000 };
     await assert.rejects(get(), code('DOWNLOAD_STALLED'));
+  });
+
+  it('of 1 GiB holds an app that was stopped for it no longer than two and a half hours, however steadily it trickles', () => {
+    assert.equal(Math.round(deadlineOf(1024 ** 3) / 60_000), 150);
+    assert.equal(Math.round(deadlineOf(50_000_000) / 60_000), 17);
   });
 
   it('ends when bytes come too slowly to be meant', async () => {

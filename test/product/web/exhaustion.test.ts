@@ -62,6 +62,15 @@ describe('a stranger', () => {
       assert.match(head.toString(), /^HTTP\/1\.1 200 /);
       for (const socket of sockets.splice(0)) socket.destroy();
     });
+
+  it('who asks for everything at once is told to wait, and probes are answered (flood)', async () => {
+    const ask = (place: string) => served.ask(place, { headers: READER });
+    const answers = await Promise.all(Array.from({ length: 200 }, (_, index) => ask(['/api/facts', '/api/history', '/metrics'][index % 3] ?? '')));
+    const refused = answers.filter(({ status }) => status === 429);
+    assert.deepEqual([...new Set(answers.map(({ status }) => status))].sort(), [200, 429]);
+    assert.ok(refused.every(({ headers }) => headers['retry-after'] === '1'));
+    await probe();
+  });
 });
 
 describe('a webhook', () => {
