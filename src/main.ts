@@ -18,8 +18,10 @@ import { visible } from './support/visible.ts';
 
 /** What the program's entries call: `main`, in a process whose environment is the updater's own. */
 export function start(argv: readonly string[]): Promise<number> {
+  // First: the process may start itself anew, and the umask that it was given is the app's.
+  const environment = claimEnvironment();
   claimUmask();
-  return main(argv, claimEnvironment());
+  return main(argv, environment);
 }
 
 /** Runs one command line to its exit status. `observe` is told of every fact that `run` journals: the inspector's way in. */

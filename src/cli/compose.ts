@@ -28,7 +28,7 @@ import { Fault } from '../support/fault.ts';
 import type { Log } from '../support/log.ts';
 import { redactJson, withoutSecrets } from '../support/redact.ts';
 import { parseMinisignKey } from '../trust/minisign.ts';
-import { withoutSteering } from './environment.ts';
+import { appEnvironment, withoutSteering } from './environment.ts';
 import { hostPlatform, matchGlob } from './host.ts';
 
 /** How often a busy app is looked at: by a resident updater, and by one that is started for it. The container's loop sees for itself when the file goes. */
@@ -124,13 +124,6 @@ function windowOf({ UPDATE_WINDOW, TZ }: Config): Policy['window'] {
   if (UPDATE_WINDOW === undefined) return null;
   const { text, spans } = UPDATE_WINDOW;
   return { text, timeZone: zoneOf(TZ) ?? Intl.DateTimeFormat().resolvedOptions().timeZone, spans };
-}
-
-/** What the app is given: everything but ours, and never a secret of ours. */
-export function appEnvironment(environment: Environment): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(environment).filter((entry): entry is [string, string] => entry[1] !== undefined && !entry[0].startsWith('UPDATE_')),
-  );
 }
 
 /** What hooks, checks and notification commands are given. They run as our user, which in the container may not be the app's. */

@@ -7,6 +7,7 @@ import { lstatSync, readlinkSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import type { Environment } from '../config/config.ts';
 import { appUser } from '../effects/supervisor/container.ts';
+import { HOOK_MARKER, MARKER } from '../effects/supervisor/process-table.ts';
 import { grants, parentsOf, type User } from './rights.ts';
 
 /** Names that the updater's process keeps. docker/self-update has the same list, since in the container a shell acts on it. */
@@ -46,6 +47,9 @@ const KEPT = 'SELF_UPDATE_KEPT_';
 
 /** Read by Node, the loader, libuv or OpenSSL before any code of ours runs. NODE_ENV and NODE_VERSION are not. */
 const ACTS_AT_START = /^(?:NODE_(?!ENV$|VERSION$)|LD_|DYLD_|UV_|ICU_|OPENSSL_|SSLKEYLOGFILE$|GLIBC_|MALLOC_|GCONV_PATH$|LOCPATH$)/;
+
+/** What our processes find the app and hooks by. An updater that one of these started is neither, and nor is what it starts. */
+const MARKS = new Set([MARKER, HOOK_MARKER]);
 
 /** Of the app's variables, those that a command of another user gets: what runs as root is not steered by what is meant for the app. */
 export function withoutSteering(environment: Readonly<Record<string, string>>): Record<string, string> {
@@ -111,13 +115,23 @@ export function cleanEnvironment(given: Readonly<Record<string, string>>): Recor
   ]);
 }
 
+/** What the app is given: everything but ours, and never a secret of ours. */
+export function appEnvironment(environment: Environment): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(environment).filter((entry): entry is [string, string] => {
+      const [name, value] = entry;
+      return value !== undefined && !name.startsWith('UPDATE_') && !MARKS.has(name);
+    }),
+  );
+}
+
 /**
- * Makes this process's environment the updater's own, and returns the one that was given. Where variables act before any code does, the
- * process starts itself once more without them (execve(2): same pid, same streams).
+ * Makes this process's environment the updater's own, and returns the one that was given. Where variables act before any code does, or
+ * mark it as a process of the app's, it starts itself once more without them (execve(2): same pid, same streams).
  */
 export function claimEnvironment(): Record<string, string> {
   const given = givenEnvironment(process.env);
-  if (Object.keys(process.env).some((name) => ACTS_AT_START.test(name) && !OWN.test(name)) && process.platform !== 'win32')
+  if (Object.keys(process.env).some((name) => (ACTS_AT_START.test(name) || MARKS.has(name)) && !OWN.test(name)) && process.platform !== 'win32')
     process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], cleanEnvironment(given));
   for (const name of Object.keys(process.env)) if (!OWN.test(name)) delete process.env[name];
   const app = appUser();

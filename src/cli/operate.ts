@@ -9,6 +9,7 @@ import type { Config } from '../config/config.ts';
 import { check, isLimitOf } from '../effects/check.ts';
 import { identityOf } from '../effects/github/client.ts';
 import { wakeLoop } from '../effects/supervisor/container.ts';
+import { MARKER, readMark } from '../effects/supervisor/process-table.ts';
 import { exists, highestKept, inboxDir, readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
 import { acquireLock, isLocked, type Lock } from '../journal/lock.ts';
@@ -22,6 +23,7 @@ import { compareVersions } from '../machines/version.ts';
 import { eventLine } from '../report/event.ts';
 import { waitingFor } from '../report/waiting.ts';
 import { describeFact } from '../report/words.ts';
+import { stateName } from '../runtime/fold.ts';
 import { commandFile, isPending, remove, submit } from '../runtime/inbox.ts';
 import { Fault } from '../support/fault.ts';
 import { redact, redactJson } from '../support/redact.ts';
@@ -158,7 +160,8 @@ export async function operate(args: Arguments, parts: Parts, signal: AbortSignal
   return lock === null ? besideUpdater(fact, args, parts, signal) : asUpdater(fact, args, parts, signal, lock);
 }
 
-async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, signal: AbortSignal, lock: Lock): Promise<number> {
+async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, given: AbortSignal, lock: Lock): Promise<number> {
+  const signal = interruptionOf(given, parts);
   const { places, log, config } = parts;
   const startedAt = Date.now();
   const journal = await openJournal(places, log);
@@ -188,12 +191,29 @@ async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, sign
     supervisor.detach();
     await notifier?.end(TELL_WITHIN_MS);
     if (runtime.fault) throw runtime.fault;
+    if (signal.aborted && !runtime.state.snapshot.hasTag('resting'))
+      throw new Fault(
+        'INTERRUPTED',
+        `interrupted while ${stateName(runtime.state.snapshot)}, and the app may be down: \`self-update update\` goes on from there`,
+      );
   } finally {
     progress.end();
     journal.close();
     lock.release();
   }
   return outcome(fact, args, parts, startedAt);
+}
+
+/**
+ * What interrupts an update. An app that asked for its own ends its children, and closes their terminal, when it is stopped for it: that is no
+ * word of the operator's, and would leave it stopped.
+ */
+function interruptionOf(signal: AbortSignal, { environment, places }: Parts): AbortSignal {
+  if (readMark(environment[MARKER] ?? '', places.root) === null) return signal;
+  const interrupted = new AbortController();
+  for (const name of ['SIGTERM', 'SIGHUP'] as const) process.on(name, () => {});
+  process.once('SIGINT', () => interrupted.abort());
+  return interrupted.signal;
 }
 
 /** Hands the command over, then follows the journal until the updater rests again. */

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadExeca } from './packages.ts';
-import { groupMembers, HOOK_MARKER, markedProcesses, sendSignal } from './supervisor/process-table.ts';
+import { groupMembers, HOOK_MARKER, markedProcesses, markOf, sendSignal } from './supervisor/process-table.ts';
 
 /**
  * Every user may read the arguments of any process (/proc/PID/cmdline), so the text is not among them: it may hold a secret. A process's
@@ -43,7 +43,7 @@ export async function runCommandLine(
   const { execa } = await loadExeca();
   const output = onOutput === null ? 'ignore' : 'pipe';
   const child = execa('/bin/sh', ['-c', RUN_TEXT], {
-    env: { ...environment, [TEXT_VARIABLE]: command, [HOOK_MARKER]: `${directory}:${name}` },
+    env: { ...environment, [TEXT_VARIABLE]: command, [HOOK_MARKER]: markOf(directory, name) },
     extendEnv: false,
     detached: true,
     cleanup: false,

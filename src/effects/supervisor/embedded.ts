@@ -20,6 +20,7 @@ import {
   isAlive,
   MARKER,
   markedProcesses,
+  markOf,
   type ProcessInfo,
   processInfo,
   processSpace,
@@ -117,9 +118,9 @@ export class EmbeddedSupervisor implements Supervisor {
     // The leader only: see telling.ts.
     if (found) telling.tell(found.pid);
     if (await this.#gone(found, first, waitMs, telling)) return this.#forget(false);
-    for (const pid of this.#remaining(found, first)) sendSignal(pid, 'SIGKILL');
-    if (found) sendSignal(-found.pid, 'SIGKILL');
-    if (!(await this.#gone(found, first, KILL_WAIT_MS))) {
+    // All of the group at once, so that none forks meanwhile; but where the app started us, that may be our own.
+    if (found && processInfo(process.pid)?.groupId !== found.pid) sendSignal(-found.pid, 'SIGKILL');
+    if (!(await this.#gone(found, first, KILL_WAIT_MS, 'kill'))) {
       throw new Fault(
         'APP_NOT_STOPPED',
         `the app (pid ${this.#remaining(found, first).join(', ')}) is still there after SIGKILL: it hangs in the kernel, most likely on a disk or network mount`,
@@ -198,7 +199,7 @@ export class EmbeddedSupervisor implements Supervisor {
     const inherits = output === 'inherit' && !this.#isUnread;
     const log = inherits ? null : this.#openLog();
     const stream = inherits ? 'inherit' : (log ?? 'ignore');
-    const env = { ...environment, [MARKER]: `${directory}:${tree}` };
+    const env = { ...environment, [MARKER]: markOf(directory, tree) };
     this.#writeRecord({ tree });
     const record = this.#openRecord();
     // execa takes numbers here; its types leave them out.
@@ -336,15 +337,16 @@ export class EmbeddedSupervisor implements Supervisor {
     return [...new Set([...[...this.#processes(), ...left].map(({ pid }) => pid), ...(found ? groupMembers(found.pid) : [])])];
   }
 
-  /** True once nothing of the group, of `first`, or that bears a sign is left. `telling`: who is told to stop meanwhile. */
-  async #gone(found: Running | null, first: readonly ProcessInfo[], waitMs: number, telling: Telling | null = null): Promise<boolean> {
+  /** True once nothing of the group, of `first`, or that bears a sign is left. `telling`: who is told to stop meanwhile; or all are killed. */
+  async #gone(found: Running | null, first: readonly ProcessInfo[], waitMs: number, telling: Telling | 'kill'): Promise<boolean> {
     const deadline = performance.now() + waitMs;
     for (;;) {
       const leaderLives = found !== null && isAlive(found.pid, found.startTime);
-      if (!leaderLives || telling?.mustLook(leaderLives)) {
+      if (telling === 'kill' || telling.mustLook(leaderLives)) {
         const remaining = this.#remaining(found, first);
         if (remaining.length === 0) return true;
-        await telling?.tellRest(remaining);
+        if (telling !== 'kill') await telling.tellRest(remaining);
+        else for (const pid of remaining) sendSignal(pid, 'SIGKILL');
       }
       if (performance.now() >= deadline) return false;
       await sleep(STOP_POLL_MS);

@@ -44,6 +44,27 @@ export function isAlive(pid: number, startTime: string): boolean {
   return info !== null && !info.isZombie && info.startTime === startTime;
 }
 
+/** The mark that names a directory and something of it: neither has a colon left, so that `/x` and `/x:y` are never taken for each other. */
+export function markOf(directory: string, rest: string): string {
+  return [directory, rest].map((part) => part.replace(/[%:]/g, (sign) => (sign === ':' ? '%3A' : '%25'))).join(':');
+}
+
+/**
+ * What a mark names beside `directory`; null if it is another directory's. Before version 0.0.2 nothing was replaced in it: such a mark is
+ * known by its only reading as two absolute paths, or else by a tree in that very directory.
+ */
+export function readMark(mark: string, directory: string): string | null {
+  const [named, rest, ...more] = mark.split(':');
+  if (rest !== undefined && more.length === 0) {
+    if (named === markOf(directory, '').slice(0, -1)) return rest.replace(/%3A|%25/g, (sign) => (sign === '%3A' ? ':' : '%'));
+    return named === directory ? rest : null;
+  }
+  if (!mark.startsWith(`${directory}:`)) return null;
+  const old = mark.slice(directory.length + 1);
+  const isOnlyReading = old.startsWith('/') && mark.split(':/').length === 2;
+  return isOnlyReading || old.startsWith(`${directory}/releases/`) ? old : null;
+}
+
 export type MarkedProcess = ProcessInfo & { marker: string };
 
 /**
@@ -51,17 +72,17 @@ export type MarkedProcess = ProcessInfo & { marker: string };
  * process says of itself is not believed, and not even read: for root that read can be made to wait. Linux only; elsewhere empty.
  */
 export function markedProcesses(directory: string, name = MARKER): MarkedProcess[] {
-  // An environment is bytes: names of files need not be text of any encoding.
-  const prefix = Buffer.from(`${name}=${directory}:`).toString('latin1');
+  const prefix = `${name}=`;
   return liveProcesses()
     .filter(isOurs)
     .flatMap((pid) => {
       const entry = readOrNull(`/proc/${pid}/environ`)
         ?.split('\0')
         .find((line) => line.startsWith(prefix));
-      const info = entry === undefined ? null : processInfo(pid);
-      if (entry === undefined || info === null || info.isZombie) return [];
-      return [{ ...info, marker: Buffer.from(entry.slice(prefix.length), 'latin1').toString() }];
+      // An environment is bytes: names of files need not be text of any encoding.
+      const marker = entry === undefined ? null : readMark(Buffer.from(entry.slice(prefix.length), 'latin1').toString(), directory);
+      const info = marker === null ? null : processInfo(pid);
+      return marker === null || info === null || info.isZombie ? [] : [{ ...info, marker }];
     });
 }
 
@@ -105,9 +126,10 @@ export function processSpace(): string {
   }
 }
 
+/** All but our own: an updater that the app started has every sign of the app's (mark, descriptor, group, parents), and must not end itself. */
 function liveProcesses(): number[] {
   if (process.platform !== 'linux') return [];
-  return readdirSync('/proc').flatMap((name) => (/^\d+$/.test(name) ? [Number(name)] : []));
+  return readdirSync('/proc').flatMap((name) => (/^\d+$/.test(name) && Number(name) !== process.pid ? [Number(name)] : []));
 }
 
 /** Empty for a directory that is gone. */
