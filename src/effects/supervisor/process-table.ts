@@ -44,25 +44,31 @@ export function isAlive(pid: number, startTime: string): boolean {
   return info !== null && !info.isZombie && info.startTime === startTime;
 }
 
-/** The mark that names a directory and something of it: neither has a colon left, so that `/x` and `/x:y` are never taken for each other. */
+/**
+ * The mark that names a directory and something of it. It has one reading only, so that `/x` and `/x:y` are never taken for each other: a
+ * colon within either is replaced, and a percent sign at its beginning says so.
+ */
 export function markOf(directory: string, rest: string): string {
-  return [directory, rest].map((part) => part.replace(/[%:]/g, (sign) => (sign === ':' ? '%3A' : '%25'))).join(':');
+  return /[%:]/.test(directory + rest) ? `%${withoutColons(directory)}:${withoutColons(rest)}` : `${directory}:${rest}`;
+}
+
+function withoutColons(text: string): string {
+  return text.replace(/[%:]/g, (sign) => (sign === ':' ? '%3A' : '%25'));
 }
 
 /**
- * What a mark names beside `directory`; null if it is another directory's. Before version 0.0.2 nothing was replaced in it: such a mark is
- * known by its only reading as two absolute paths, or else by a tree in that very directory.
+ * What a mark names beside `directory`; null if it is another directory's. Earlier versions replaced nothing: what they gave is known by
+ * its only reading as two absolute paths, or else by a tree in that very directory.
  */
 export function readMark(mark: string, directory: string): string | null {
-  const [named, rest, ...more] = mark.split(':');
-  if (rest !== undefined && more.length === 0) {
-    if (named === markOf(directory, '').slice(0, -1)) return rest.replace(/%3A|%25/g, (sign) => (sign === '%3A' ? ':' : '%'));
-    return named === directory ? rest : null;
+  if (mark.startsWith('%')) {
+    const [named, rest = ''] = mark.slice(1).split(':');
+    return named === withoutColons(directory) ? rest.replace(/%3A|%25/g, (sign) => (sign === '%3A' ? ':' : '%')) : null;
   }
   if (!mark.startsWith(`${directory}:`)) return null;
-  const old = mark.slice(directory.length + 1);
-  const isOnlyReading = old.startsWith('/') && mark.split(':/').length === 2;
-  return isOnlyReading || old.startsWith(`${directory}/releases/`) ? old : null;
+  const rest = mark.slice(directory.length + 1);
+  const hasOneReading = mark.split(':').length === 2 || (rest.startsWith('/') && mark.split(':/').length === 2);
+  return hasOneReading || rest.startsWith(`${directory}/releases/`) ? rest : null;
 }
 
 export type MarkedProcess = ProcessInfo & { marker: string };
