@@ -222,6 +222,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     maxUnpackedBytes: config.UPDATE_MAX_UNPACKED_BYTES,
     maxEntries: config.UPDATE_MAX_ENTRIES,
     onProgress: options.onProgress,
+    warn: log.warn,
     trust: trustOf(config),
     app,
     linked: { names: config.UPDATE_LINKED, directory: config.UPDATE_LINKED_DIR, owner: usesRunit(config) ? appUser() : null },

@@ -100,8 +100,9 @@ function reasonOfFloor(context: Context, { version, tag }: Release): string | nu
 }
 
 /** Tells a running updater to look now; where none runs, nobody needs to know. */
-function wake({ places, config }: Parts): void {
-  const lock = tryLock(stateDir(places));
+function wake(parts: Parts): void {
+  const { places, config } = parts;
+  const lock = tryLock(parts);
   lock?.release();
   if (lock !== null && !sleeps(config)) return;
   submit(inboxDir(places), { type: 'checkNow' });
@@ -113,9 +114,9 @@ function sleeps(config: Config): boolean {
   return usesRunit(config) && wakeLoop();
 }
 
-function tryLock(directory: string): Lock | null {
+function tryLock({ places, log }: Parts): Lock | null {
   try {
-    return acquireLock(directory);
+    return acquireLock(stateDir(places), log.warn);
   } catch (error) {
     if (error instanceof Fault) return null;
     throw error;
@@ -156,7 +157,7 @@ export async function operate(args: Arguments, parts: Parts, signal: AbortSignal
   const fact = await factOf(args);
   if (sleeps(parts.config)) return besideUpdater(fact, args, parts, signal);
   await refuseBesideLoop(parts);
-  const lock = tryLock(stateDir(parts.places));
+  const lock = tryLock(parts);
   return lock === null ? besideUpdater(fact, args, parts, signal) : asUpdater(fact, args, parts, signal, lock);
 }
 
@@ -227,7 +228,7 @@ async function besideUpdater(fact: OperatorFact, args: Arguments, parts: Parts, 
   const deadline = performance.now() + TAKEN_WITHIN_MS;
   while (isPending(directory, id)) {
     if (signal.aborted) remove(commandFile(directory, id));
-    const lock = isAlone(parts) ? tryLock(stateDir(parts.places)) : null;
+    const lock = isAlone(parts) ? tryLock(parts) : null;
     if (lock !== null) {
       // It ended before it saw the command.
       remove(commandFile(directory, id));

@@ -65,6 +65,7 @@ async function explainTag(tag: string, parts: Parts, signal: AbortSignal): Promi
       stallWindowMs: STALL_WINDOW_MS,
       sealed: new Map(),
       onProgress: () => {},
+      warn: parts.log.warn,
     });
     if (got.type !== 'downloaded') throw new Error('invariant: nothing is kept in a new place');
     const { evidence, rules } = await gather(release, got, null, signal, { http, github, trust: trustOf(config) });

@@ -1,10 +1,10 @@
 /** What is less safe than it could be, by the operator's own settings: said at every start, and in `status` as long as it is so. */
-import { realpathSync, type Stats, statSync } from 'node:fs';
+import { readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Environment } from '../config/config.ts';
 import { metaOf, type SettingName, settingNames } from '../config/settings.ts';
 import { appUser } from '../effects/supervisor/container.ts';
-import { userId } from '../support/own.ts';
+import { foreignOwner, isOpen, userId } from '../support/own.ts';
 import { isTooShortToRedact } from '../support/redact.ts';
 import { type Parts, usesRunit } from './compose.ts';
 import { grants, parentsOf, type User } from './rights.ts';
@@ -24,14 +24,36 @@ export function standingWarnings({ config, environment }: Pick<Parts, 'config' |
 
 /** Where others than we may write they are operators, and can keep an updater from its work. The image's own directories are its init's to judge. */
 export function sharedDirectoryWarnings(updateDir: string, bakedDir: string | null = null): string[] {
-  const own = ['', 'state', 'inbox', 'releases'].map((name) => path.join(updateDir, name));
+  const own = ['', 'state', 'inbox', 'releases', 'tmp'].map((name) => path.join(updateDir, name));
   const places = bakedDir === null || statOf(bakedDir) === null ? [updateDir] : [updateDir, bakedDir];
   // From / down, as the kernel goes: what is private itself can be exchanged as a whole in a directory where others may rename.
   const above = new Set(places.flatMap(waysTo));
   return [
     ...[...above].flatMap((directory) => shared(directory, { isAbove: true })),
     ...[...own, ...places.slice(1)].flatMap((directory) => shared(directory, { isAbove: false })),
+    ...foreignTrees(updateDir),
   ];
+}
+
+/** What another user left in `releases` while that was open to him. */
+function foreignTrees(updateDir: string): string[] {
+  const releases = path.join(updateDir, 'releases');
+  return namesIn(releases).flatMap((name) => {
+    const tree = path.join(releases, name);
+    const owner = foreignOwner(tree, updateDir);
+    if (owner === null) return [];
+    return [
+      `${tree} belongs to user ${owner}, and is not run: remove it, or make it this user's if you know that its files are right (chown -Rh ${userId()} ${tree})`,
+    ];
+  });
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
 }
 
 /** Every directory above a place, of its name and of where links lead it, from / down. */
@@ -52,12 +74,11 @@ function realOf(place: string): string {
 function shared(directory: string, { isAbove }: { isAbove: boolean }): string[] {
   const stats = statOf(directory);
   if (stats === null) return [];
-  const { uid, gid, mode } = stats;
+  const { uid, mode } = stats;
   const us = userId();
   if (uid !== us && uid !== 0)
     return [`${directory} belongs to user ${uid}, who can change what runs: make it this user's (chown ${us} ${directory}), or give UPDATE_DIR another place`];
-  // Many systems give each user a group of its own, with the same number, and let it write.
-  if ((mode & (gid === us ? 0o002 : 0o022)) === 0) return [];
+  if (!isOpen(stats)) return [];
   const shown = (mode & 0o7777).toString(8);
   if (!isAbove)
     return [

@@ -5,7 +5,8 @@ import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
 import { fingerprint, type Release } from '../machines/model.ts';
 import { Fault } from '../support/fault.ts';
-import { ensureDirectory } from './durable.ts';
+import { foreignOwner } from '../support/own.ts';
+import { claimDirectories } from './claim.ts';
 import { clearTemporary } from './garbage.ts';
 import { type Answer, type Http, hostOf, networkFault } from './github/http.ts';
 import { copyLocal } from './local-file.ts';
@@ -33,6 +34,8 @@ export type DownloadDependencies = {
   sealed: Sealed;
   /** Called as bytes arrive; both counts in bytes. */
   onProgress: (received: number, total: number) => void;
+  /** Told of what another user left in UPDATE_DIR. */
+  warn: (message: string) => void;
 };
 
 /** Where a release's bytes are gathered; the name holds what identifies them, so a changed asset starts anew. */
@@ -57,7 +60,9 @@ export async function download({ release }: EffectInputs['download'], signal: Ab
   if (kept) return { type: 'installed', version: kept };
   checkAnnouncedSize(release, maxAssetBytes);
   const file = partFile(places, release);
-  await ensureDirectory(temporaryDir(places), 0o700);
+  await claimDirectories(places, deps.warn);
+  // Its owner could go on writing after it was verified.
+  if (foreignOwner(file, places.root) !== null) await rm(file, { force: true });
   await clearTemporary(places, file);
   await checkSpace(places, release, { alreadyThere: await sizeOf(file) });
   if (origin === 'file') {

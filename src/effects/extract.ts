@@ -8,19 +8,29 @@ import path from 'node:path';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
 import { fingerprint, type InstalledVersion } from '../machines/model.ts';
+import { setForeignAside } from '../support/own.ts';
 import { refused } from './archive/rules.ts';
 import { unpack } from './archive/unpack.ts';
 import { makeReadOnly, walk } from './archive/walk.ts';
-import { ensureDirectory, removeTree, renameDurably, syncTree } from './durable.ts';
+import { claimDirectories } from './claim.ts';
+import { removeTree, renameDurably, syncTree } from './durable.ts';
 import { type AppOptions, checkEntryPoint, unwrap } from './entry-point.ts';
 import { ensureLinked, type LinkedOptions } from './linked.ts';
 import { assertDescribable, MANIFEST_NAME, type Manifest, readEntries, readManifest, type TreeEntry, writeManifest } from './manifest.ts';
 import { headOf, isProgram } from './program.ts';
 import { assertSealed, type Sealed } from './seal.ts';
 import { inSlices } from './slices.ts';
-import { type Places, releasesDir, temporaryDir, treeName } from './trees.ts';
+import { keptTree, type Places, releasesDir, temporaryDir, treeName } from './trees.ts';
 
-export type ExtractDependencies = { places: Places; app: AppOptions; linked: LinkedOptions; maxUnpackedBytes: number; maxEntries: number; sealed: Sealed };
+export type ExtractDependencies = {
+  places: Places;
+  app: AppOptions;
+  linked: LinkedOptions;
+  maxUnpackedBytes: number;
+  maxEntries: number;
+  sealed: Sealed;
+  warn: (message: string) => void;
+};
 
 export async function extract({ release, path: archive, sha256 }: EffectInputs['extract'], signal: AbortSignal, deps: ExtractDependencies): Promise<Fact> {
   const { places } = deps;
@@ -34,7 +44,10 @@ export async function extract({ release, path: archive, sha256 }: EffectInputs['
     fingerprint: fingerprint(release),
     path: target,
   };
-  const known = await readManifest(target);
+  await claimDirectories(places, deps.warn);
+  // Planted by another user: neither its manifest nor its files are of any account.
+  setForeignAside(target, places.root, deps.warn);
+  const known = (await keptTree(places, target)) && (await readManifest(target));
   // The name holds 48 bits of the digest; the manifest holds all of it.
   if (known !== null && known.version.digest !== sha256) throw refused(`another archive lies at ${name} already, by chance or by design`);
   if (known !== null) await describeAnew(target, known, { ...known, version: descriptionOf(version), release, verifiedUnder: places.rules ?? '' });
@@ -44,8 +57,6 @@ export async function extract({ release, path: archive, sha256 }: EffectInputs['
     await assertSealed(archive, sha256, deps.sealed);
     const work = path.join(temporaryDir(places), `tree-${sha256.slice(0, 12)}`);
     await removeTree(work);
-    await ensureDirectory(releasesDir(places));
-    await ensureDirectory(temporaryDir(places), 0o700);
     await mkdir(work, { mode: 0o700 });
     const tree = await build(archive, work, { release, version }, signal, deps).catch(async (error: unknown) => {
       // Until the next try, which may be an hour away, a half of a tree would keep the disk full, for the app too.

@@ -4,6 +4,7 @@ import path from 'node:path';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
 import { isErrno } from '../support/fault.ts';
+import { foreignOwner } from '../support/own.ts';
 import { removeTree, syncDirectory } from './durable.ts';
 import { MANIFEST_NAME } from './manifest.ts';
 import { type Places, readWorld, releasesDir, temporaryDir } from './trees.ts';
@@ -19,7 +20,8 @@ export async function removeOldVersions(
   const needed = new Set([world.current?.path, world.lastGood?.path]);
   const preferred = new Set(keep);
   const found = await Promise.all((await list(releasesDir(places))).map(async (file) => ({ file, changedAt: (await lstat(file)).mtimeMs })));
-  const removable = found.filter(({ file }) => !needed.has(file));
+  // Another user's stays: its owner could lead a removal elsewhere.
+  const removable = found.filter(({ file }) => !needed.has(file) && foreignOwner(file, places.root) === null);
   const rejected = removable.filter(({ file }) => reject.includes(file));
   const optional = removable
     .filter(({ file }) => !reject.includes(file))

@@ -5,8 +5,8 @@ import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
 import { Fault, isErrno } from '../support/fault.ts';
 import { findTool, toolFor } from './archive/tool.ts';
+import { claimDirectories } from './claim.ts';
 import { checkAnnouncedSize } from './download.ts';
-import { ensureDirectory } from './durable.ts';
 import { type AppOptions, checkEntryPoint } from './entry-point.ts';
 import { assertDescribable } from './manifest.ts';
 import { loadPackages } from './packages.ts';
@@ -14,15 +14,13 @@ import { checkSpace } from './space.ts';
 import type { Supervisor } from './supervisor/supervisor.ts';
 import { findKept, type Places, readBaked, releasesDir, temporaryDir } from './trees.ts';
 
-export type PrepareDependencies = { places: Places; app: AppOptions; supervisor: Supervisor; maxAssetBytes: number };
+export type PrepareDependencies = { places: Places; app: AppOptions; supervisor: Supervisor; maxAssetBytes: number; warn: (message: string) => void };
 
 export async function prepareSwitch({ release, from, attempt, installed }: EffectInputs['prepareSwitch'], deps: PrepareDependencies): Promise<Fact> {
-  const { places, app, supervisor, maxAssetBytes } = deps;
+  const { places, app, supervisor, maxAssetBytes, warn } = deps;
   await supervisor.assertReachable();
   await loadPackages();
-  await ensureDirectory(places.root);
-  await ensureDirectory(releasesDir(places));
-  await ensureDirectory(temporaryDir(places), 0o700);
+  await claimDirectories(places, warn);
   await access(releasesDir(places), constants.W_OK);
   await tryToWrite(places, app);
   const tree = release.origin === 'baked' ? await readBaked(places) : await findKept(places, release);

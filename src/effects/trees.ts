@@ -8,6 +8,7 @@ import path from 'node:path';
 import { fingerprint, type InstalledVersion, type Release, type Versioning, type World } from '../machines/model.ts';
 import { compareVersions, versionFromTag } from '../machines/version.ts';
 import { MAX_NOTE_BYTES, readBounded } from '../support/bounded.ts';
+import { foreignOwner } from '../support/own.ts';
 import { readLink } from './durable.ts';
 import { MANIFEST_NAME, readManifest } from './manifest.ts';
 
@@ -35,8 +36,15 @@ export function treeName(version: string, digest: string): string {
 }
 
 /** Whether a tree is complete, without reading it: the manifest is written last. What came with the image has none. */
-export function isTreeThere(directory: string, { bakedDir }: Places): boolean {
-  return existsSync(directory.startsWith(`${bakedDir}/`) ? directory : path.join(directory, MANIFEST_NAME));
+export function isTreeThere(directory: string, places: Places): boolean {
+  if (directory.startsWith(`${places.bakedDir}/`)) return existsSync(directory);
+  return isOurs(places, directory) && existsSync(path.join(directory, MANIFEST_NAME));
+}
+
+/** Planted tree: what another user left in `releases/`, or a whole `releases/` of his, is none, whatever its manifest says. */
+function isOurs(places: Places, directory: string): boolean {
+  const files = [releasesDir(places), directory, path.join(directory, MANIFEST_NAME)];
+  return files.every((file) => foreignOwner(file, places.root) === null);
 }
 
 export type KeptTree = { version: InstalledVersion; release: Release; verifiedUnder: string };
@@ -44,12 +52,13 @@ export type KeptTree = { version: InstalledVersion; release: Release; verifiedUn
 /** Every complete tree in `releases/`. */
 export async function keptTrees(places: Places): Promise<KeptTree[]> {
   const names = await readdir(releasesDir(places)).catch(() => []);
-  const trees = await Promise.all(names.map((name) => keptTree(path.join(releasesDir(places), name))));
+  const trees = await Promise.all(names.map((name) => keptTree(places, path.join(releasesDir(places), name))));
   return trees.filter((tree) => tree !== null);
 }
 
-async function keptTree(directory: string): Promise<KeptTree | null> {
-  const manifest = await readManifest(directory);
+/** Null where it is not complete, or another user's. */
+export async function keptTree(places: Places, directory: string): Promise<KeptTree | null> {
+  const manifest = isOurs(places, directory) ? await readManifest(directory) : null;
   return manifest && { version: { ...manifest.version, path: directory }, release: manifest.release, verifiedUnder: manifest.verifiedUnder };
 }
 
@@ -107,7 +116,7 @@ async function readLinked(places: Places, link: string, baked: InstalledVersion 
   const directory = path.resolve(places.root, target);
   if (directory === baked?.path) return baked;
   if (path.dirname(directory) !== releasesDir(places)) return null;
-  return (await keptTree(directory))?.version ?? null;
+  return (await keptTree(places, directory))?.version ?? null;
 }
 
 /** Recovery observes the world: what is linked, what is baked. */

@@ -6,6 +6,7 @@ import { existsSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Fault } from '../support/fault.ts';
+import { setForeignAside } from '../support/own.ts';
 import { makePrivate } from '../support/private.ts';
 import { assertPlain, setOddAside } from './plain.ts';
 
@@ -18,6 +19,7 @@ export type Lock = { release(): void };
 
 /** Takes the lock (`told` hears of what else was in its place), or throws `Fault` `LOCKED` at once, `NO_LOCKS` where the volume has none. Never open the file otherwise: closing it would drop the lock. */
 export function acquireLock(directory: string, told: (message: string) => void = () => {}): Lock {
+  setForeignAside(directory, path.dirname(directory), told);
   makePrivate(directory);
   setOddAside(path.join(directory, 'lock'), told);
   const db = new DatabaseSync(path.join(directory, 'lock'), { timeout: LOOKERS_WAIT_MS });

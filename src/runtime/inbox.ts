@@ -5,7 +5,7 @@ import path from 'node:path';
 import * as z from 'zod';
 import { type Fact, operatorFactTypes, parseFact } from '../machines/facts.ts';
 import { Fault, isErrno } from '../support/fault.ts';
-import { readOwn, setAside, userId } from '../support/own.ts';
+import { readOwn, setAside, setForeignAside, userId } from '../support/own.ts';
 import { makePrivate } from '../support/private.ts';
 
 /** A command that is no fact: it only asks for a check now. */
@@ -87,6 +87,7 @@ export function prepareInbox(directory: string, told: (message: string) => void)
     const aside = setAside(directory);
     told(`${directory} was not a directory, and was ${aside === null ? 'removed' : `moved to ${aside}`} [COMMAND_REFUSED]`);
   }
+  setForeignAside(directory, path.dirname(directory), told);
   makePrivate(directory);
 }
 

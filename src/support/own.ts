@@ -3,7 +3,7 @@
  * group may write): only what our own user or root wrote counts, looked at on the open descriptor, so that it can't be exchanged afterwards.
  * What is odd is set aside, and the work goes on.
  */
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, renameSync, rmSync, type Stats, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, renameSync, rmSync, type Stats, statSync, unlinkSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { assertRegular, readDescriptor } from './bounded.ts';
 import { Fault, isErrno } from './fault.ts';
@@ -94,6 +94,43 @@ function openOwn(file: string, flags: number): number {
     closeSync(descriptor);
     throw error;
   }
+}
+
+/**
+ * The other user to whom a directory or file of the updater's belongs, its own name or where a link leads; null where it is ours, or not
+ * there. `place`: UPDATE_DIR. What is in there was placed by those who may write there, or who could once: a directory of theirs that is
+ * left would let them exchange what we verified. Whoever owns the place, or may write there now, decides in any case what runs, and that is
+ * warned of; so a volume whose files belong to an earlier user of the container goes on working.
+ */
+export function foreignOwner(file: string, place: string): number | null {
+  const found = [lstatSync(file, { throwIfNoEntry: false }), statOf(file)].filter((stats) => stats !== null && stats !== undefined);
+  const foreign = found.find(({ uid }) => uid !== userId() && uid !== 0);
+  const around = foreign === undefined ? null : statOf(place);
+  if (foreign === undefined || around === null || around.uid === foreign.uid || isOpen(around)) return null;
+  return foreign.uid === ownerOfOurs(place) ? null : foreign.uid;
+}
+
+/** Whether others than its owner may write there. Many systems give each user a group of its own, with the same number, and let it write. */
+export function isOpen({ gid, mode }: Stats): boolean {
+  return (mode & (gid === userId() ? 0o002 : 0o022)) !== 0;
+}
+
+function statOf(file: string): Stats | null {
+  try {
+    return statSync(file);
+  } catch {
+    return null;
+  }
+}
+
+/** Moves another user's file or directory out of the way of ours; `told` hears of it. */
+export function setForeignAside(file: string, place: string, told: (reason: string) => void): void {
+  const owner = foreignOwner(file, place);
+  if (owner === null) return;
+  const aside = setAside(file);
+  told(
+    `${file} belongs to user ${owner}, who could exchange what we verified: it was ${aside === null ? 'removed' : `moved to ${aside}`}, and a new one is made [NOT_OURS]`,
+  );
 }
 
 export function userId(): number {

@@ -36,7 +36,7 @@ beforeEach(async () => {
   });
   const places = { root, bakedDir: path.join(root, 'baked'), repository: 'acme/app', versioning: 'semver', tagPrefix: '' } as const;
   progress.length = 0;
-  deps = { http, places, maxAssetBytes: 1e9, stallWindowMs: 300, sealed: new Map(), onProgress: (received) => progress.push(received) };
+  deps = { http, places, maxAssetBytes: 1e9, stallWindowMs: 300, sealed: new Map(), onProgress: (received) => progress.push(received), warn: assert.fail };
 });
 afterEach(async () => {
   await github.close();

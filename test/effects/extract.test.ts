@@ -24,6 +24,7 @@ beforeEach(() => {
     maxUnpackedBytes: 1e9,
     maxEntries: 1000,
     sealed: new Map(),
+    warn: assert.fail,
   };
 });
 afterEach(() => removeTree(root));

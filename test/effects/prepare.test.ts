@@ -18,6 +18,7 @@ function at(root: string, command: string | null = null): PrepareDependencies {
     app: { command, repositoryName: 'app', workdir: null, args: [], environment: {} },
     supervisor: reachable,
     maxAssetBytes: 1024 ** 3,
+    warn: assert.fail,
   };
 }
 

@@ -36,6 +36,7 @@ function dependencies(changes: Partial<ExtractDependencies> = {}): ExtractDepend
     maxUnpackedBytes: 1e9,
     maxEntries: 100_000,
     sealed: new Map(),
+    warn: assert.fail,
     ...changes,
   };
 }
