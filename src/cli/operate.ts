@@ -194,7 +194,7 @@ async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, give
     if (runtime.fault) throw runtime.fault;
     if (signal.aborted && !runtime.state.snapshot.hasTag('resting'))
       throw new Fault(
-        'INTERRUPTED',
+        'COMMAND_INTERRUPTED',
         `interrupted while ${stateName(runtime.state.snapshot)}, and the app may be down: \`self-update update\` goes on from there`,
       );
   } finally {

@@ -100,7 +100,7 @@ describe('an update that is interrupted in the middle of a stop', () => {
     update.kill('SIGINT');
     const { exitCode, stdout, stderr } = await update;
     assert.equal(exitCode, 1, `${stdout}${stderr}`);
-    assert.match(stderr, /\[INTERRUPTED\]/);
+    assert.match(stderr, /\[COMMAND_INTERRUPTED\]/);
     assert.doesNotMatch(stdout, /done/);
   });
 });
