@@ -18,12 +18,12 @@ import type { OperatorFact } from '../machines/facts.ts';
 import { fingerprint, type Release } from '../machines/model.ts';
 import { isLimitInForce } from '../machines/pacing.ts';
 import { fallback, isBelowFloor, isDenied, isNews, isReplaced, isWanted } from '../machines/rules.ts';
+import { shownName } from '../machines/shown.ts';
 import { replacementOf } from '../machines/unwanted.ts';
 import { compareVersions } from '../machines/version.ts';
 import { eventLine } from '../report/event.ts';
 import { waitingFor } from '../report/waiting.ts';
 import { describeFact } from '../report/words.ts';
-import { stateName } from '../runtime/fold.ts';
 import { commandFile, isPending, remove, submit } from '../runtime/inbox.ts';
 import { Fault } from '../support/fault.ts';
 import { redact, redactJson } from '../support/redact.ts';
@@ -195,7 +195,7 @@ async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, give
     if (signal.aborted && !runtime.state.snapshot.hasTag('resting'))
       throw new Fault(
         'COMMAND_INTERRUPTED',
-        `interrupted while ${stateName(runtime.state.snapshot)}, and the app may be down: \`self-update update\` goes on from there`,
+        `interrupted while ${shownName(runtime.state.snapshot)}, and the app may be down: \`self-update update\` goes on from there`,
       );
   } finally {
     progress.end();

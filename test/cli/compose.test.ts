@@ -4,7 +4,8 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { appEnvironment, assetPatternOf, createSupervisor, noteStore, placesOf, policyOf, readPollNote, trustOf } from '../../src/cli/compose.ts';
+import { assetPatternOf, createSupervisor, noteStore, placesOf, policyOf, readPollNote, trustOf } from '../../src/cli/compose.ts';
+import { appEnvironment } from '../../src/cli/environment.ts';
 import { EmbeddedSupervisor } from '../../src/effects/supervisor/embedded.ts';
 import { Journal } from '../../src/journal/journal.ts';
 import { FakeMinisign } from '../support/minisign.ts';
