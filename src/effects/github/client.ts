@@ -20,6 +20,8 @@ const MAX_METADATA_BYTES = 3 * 1024 * 1024;
 /** https://docs.github.com/en/rest/about-the-rest-api/api-versions */
 const API_VERSION = '2022-11-28';
 const ANSWER_TIMEOUT_MS = 60_000;
+/** Poisoned cache: an ETag of some kB would come back as 431 at every poll. GitHub's have 67 characters. */
+const SENDABLE_ETAG = /^[\x21-\x7e]{1,256}$/;
 
 /** A limit is in force until `untilMs`; nothing is asked before. */
 export class RateLimited extends Fault {
@@ -31,8 +33,13 @@ export class RateLimited extends Fault {
   }
 }
 
+/** About who asks, how often, and what for: asked again without a condition, it would be no other. */
+const NOT_ABOUT_CONDITION = new Set([401, 403, 404, 407, 429, 451]);
+
 /** One answer for each address. ETags differ from token to token: `token` is the fingerprint of the one it was got with. */
 export type CachedAnswer = { etag: string; body: string; token?: string };
+/** Got with no token that there is, anonymous included. */
+const FORGOTTEN: CachedAnswer = { etag: '', body: '' };
 /** Where answers are kept for conditional requests. */
 export type AnswerCache = { read(key: string): CachedAnswer | null; write(key: string, entry: CachedAnswer): void };
 
@@ -124,12 +131,19 @@ export class GitHub {
     const url = this.#urlOf(resource);
     const key = keyOf(url);
     const cached = this.#cached(key);
+    const condition = cached !== null && SENDABLE_ETAG.test(cached.etag) ? { 'if-none-match': cached.etag } : null;
     const signal = AbortSignal.any([outer, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]);
     const headers: Record<string, string> = { accept: 'application/vnd.github+json', 'x-github-api-version': API_VERSION };
-    if (cached) headers['if-none-match'] = cached.etag;
-    const answer = await http.get(url, headers, signal, { decompress: true, sameHost: true });
+    const ask = (conditions: Record<string, string> | null) => http.get(url, { ...headers, ...conditions }, signal, { decompress: true, sameHost: true });
+    let answer = await ask(condition);
+    if (condition !== null && mayMeanCondition(answer.status)) {
+      // What we kept may be what is refused, and would be for ever: it is forgotten, and asked for once as if nothing were known.
+      answer.stream.destroy();
+      cache.write(key, FORGOTTEN);
+      answer = await ask(null);
+    }
     this.quota = quotaOf(answer.headers) ?? this.quota;
-    if (answer.status === 304 && cached) {
+    if (answer.status === 304 && cached !== null && condition !== null) {
       answer.stream.destroy();
       return { value: parse(cached.body, schema, url).value, body: cached.body, bytes: 0 };
     }
@@ -144,7 +158,7 @@ export class GitHub {
     const { value, json } = parse(text, schema, url);
     const body = slim === undefined ? text : JSON.stringify(slim(json));
     // Blacked out, it would come back as another answer under the same ETag.
-    if (answer.headers.etag !== undefined && text === sent) cache.write(key, { etag: answer.headers.etag, body, token: this.identity });
+    if (SENDABLE_ETAG.test(answer.headers.etag ?? '') && text === sent) cache.write(key, { etag: answer.headers.etag, body, token: this.identity });
     return { value, body, bytes: sent.length };
   }
 
@@ -174,6 +188,10 @@ export class GitHub {
 /** Tells tokens apart, and shows none of them. */
 export function identityOf(token: string | null): string {
   return token === null ? 'anonymous' : createHash('sha256').update(token).digest('hex').slice(0, 16);
+}
+
+function mayMeanCondition(status: number): boolean {
+  return status >= 400 && status < 500 && !NOT_ABOUT_CONDITION.has(status);
 }
 
 function keyOf(url: string): string {
