@@ -25,11 +25,12 @@ import type { State } from '../runtime/fold.ts';
 import { Runtime } from '../runtime/runtime.ts';
 import { MAX_NOTE_BYTES, readBounded } from '../support/bounded.ts';
 import { Fault } from '../support/fault.ts';
+import { globMatcher } from '../support/glob.ts';
 import type { Log } from '../support/log.ts';
 import { redactJson, withoutSecrets } from '../support/redact.ts';
 import { parseMinisignKey } from '../trust/minisign.ts';
 import { appEnvironment, withoutSteering } from './environment.ts';
-import { hostPlatform, matchGlob } from './host.ts';
+import { hostPlatform } from './host.ts';
 
 /** How often a busy app is looked at: by a resident updater, and by one that is started for it. The container's loop sees for itself when the file goes. */
 const BUSY_LOOK_MS = 1000;
@@ -176,7 +177,7 @@ export function createGitHub({ config, places, log }: Parts, cache: AnswerCache)
 
 export function assetPatternOf(config: Config): EffectDependencies['assetPattern'] {
   const glob = config.UPDATE_ASSET;
-  return glob === undefined ? null : { glob, matches: (name) => matchGlob(name, glob) };
+  return glob === undefined ? null : { glob, matches: globMatcher(glob) };
 }
 
 export function appOptionsOf({ config, environment }: Parts, args: readonly string[]): AppOptions {

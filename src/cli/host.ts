@@ -1,6 +1,5 @@
 /** What this machine is, in the words that release assets use. */
 import { existsSync } from 'node:fs';
-import path from 'node:path';
 import type { Policy } from '../machines/model.ts';
 
 const OS: Partial<Record<NodeJS.Platform, string>> = { win32: 'windows' };
@@ -11,8 +10,4 @@ export function hostPlatform(): Policy['platform'] {
   const arch = ARCH[process.arch] ?? process.arch;
   const musl = existsSync('/lib/ld-musl-x86_64.so.1') || existsSync('/lib/ld-musl-aarch64.so.1');
   return { os: OS[process.platform] ?? process.platform, arch, libc: process.platform === 'linux' ? (musl ? 'musl' : 'glibc') : null };
-}
-
-export function matchGlob(name: string, glob: string): boolean {
-  return path.posix.matchesGlob(name, glob);
 }

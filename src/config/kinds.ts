@@ -1,5 +1,6 @@
 /** The kinds of value a setting can have: each parses a string and says what is wrong with it. */
 import * as z from 'zod';
+import { globMatcher } from '../support/glob.ts';
 import { parseWindow } from './window.ts';
 
 const UNITS: Record<string, number> = { '': 1, s: 1, m: 60, h: 3600, d: 86_400 };
@@ -51,6 +52,21 @@ export function onOff() {
 
 export function oneOf<const T extends string>(...values: T[]) {
   return z.enum(values, { error: `is not one of ${values.join(', ')}` });
+}
+
+/** A glob for a file's name, of the kind that no name takes long to be compared with. */
+export function fileGlob() {
+  return z
+    .string()
+    .max(255)
+    .transform((text, context) => {
+      try {
+        globMatcher(text);
+        return text;
+      } catch (error) {
+        return fail(context, (error as Error).message);
+      }
+    });
 }
 
 /** The text as given, and the spans it names. */

@@ -6,6 +6,7 @@ import {
   bytes,
   checked,
   conditions,
+  fileGlob,
   integer,
   listenAddress,
   login,
@@ -94,7 +95,7 @@ export const settings = z.object({
     meaning: "hosts that downloads may be redirected to, beside the API's own",
     example: 'github.com *.githubusercontent.com',
   }),
-  UPDATE_ASSET: setting(z.string().max(255).optional(), {
+  UPDATE_ASSET: setting(fileGlob().optional(), {
     standard: "this platform's file, told by the names: docs/assets.md",
     meaning: "glob for the asset's name; must match exactly one",
     example: 'app_*_linux_amd64.tar.gz',

@@ -158,7 +158,8 @@ export class GitHub {
     const { value, json } = parse(text, schema, url);
     const body = slim === undefined ? text : JSON.stringify(slim(json));
     // Blacked out, it would come back as another answer under the same ETag.
-    if (SENDABLE_ETAG.test(answer.headers.etag ?? '') && text === sent) cache.write(key, { etag: answer.headers.etag, body, token: this.identity });
+    const { etag = '' } = answer.headers;
+    if (SENDABLE_ETAG.test(etag) && text === sent) cache.write(key, { etag, body, token: this.identity });
     return { value, body, bytes: sent.length };
   }
 
