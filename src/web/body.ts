@@ -16,7 +16,8 @@ export async function readBody(c: Context, maxBytes: number): Promise<string | R
   const bytes = await readBytes((c.env as HttpBindings).incoming, maxBytes);
   if (bytes === null) return tooLarge();
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    // With its BOM, if it has one: a signature is over all of the bytes.
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     return failure(c, 400, 'BODY_REFUSED', 'the body is not UTF-8');
   }
@@ -40,10 +41,10 @@ export function isJson(c: Context): boolean {
   return c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase() === 'application/json';
 }
 
-/** Undefined, which no schema takes, when it is not JSON. */
+/** Undefined, which no schema takes, when it is not JSON. A BOM before it is passed over, as RFC 8259 allows. */
 export function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text.replace(/^\ufeff/, ''));
   } catch {
     return undefined;
   }

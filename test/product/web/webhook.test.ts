@@ -49,6 +49,12 @@ describe("GitHub's webhook", () => {
   const releases = examplesOf('release');
   it('has recorded payloads to be tested with', () => assert.ok(releases.length >= 2, String(releases.length)));
 
+  it('takes what is signed with a BOM before it: the signature is over the bytes', async () => {
+    const body = `\ufeff${JSON.stringify(releases[0])}`;
+    assert.equal((await deliver(body, 'ping')).status, 200);
+    assert.equal((await deliver(body, 'ping', signed(body.slice(1)))).status, 401);
+  });
+
   for (const [i, payload] of releases.entries()) {
     it(`starts a check at once, not after SLEEP: recorded payload ${i}, ${payload.action}`, async () => {
       const asked = nextCheck();
