@@ -1,5 +1,5 @@
 /** Unpacks zip archives by `yauzl`, behind the gate. Sums are compared, since yauzl leaves that to its caller. */
-import { mkdir, stat, symlink } from 'node:fs/promises';
+import { mkdir, open as openFile, stat, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { crc32, createInflateRaw } from 'node:zlib';
 import * as yauzl from 'yauzl';
@@ -15,6 +15,9 @@ const S_IFREG = 0o100000;
 const S_IFDIR = 0o040000;
 /** zlib takes no smaller one. */
 const LEAST_PIECE_BYTES = 64;
+/** What may follow the last entry: its signature, the end record of Zip64, the end record. See APPNOTE.TXT 4.3.13 to 4.3.16. */
+const ENDS = ['504b0505', '504b0606', '504b0506'];
+const SIGNATURE_BYTES = 4;
 /** PATH_MAX: no link's target is longer. */
 const MOST_LINK_BYTES = 4096;
 
@@ -32,6 +35,7 @@ export async function unpackZip(file: string, into: string, limits: Limits, sign
         checkRatio(announced, packedBytes);
         await unpackEntry(zip, entry, into, gate, signal);
       }
+      await checkEnd(file, zip);
     } finally {
       zip.close();
     }
@@ -40,6 +44,19 @@ export async function unpackZip(file: string, into: string, limits: Limits, sign
     throw explain(error);
   }
   return gate.desktopFiles;
+}
+
+/** Complete versions only: where the end record counts fewer entries than there are, the rest would be missing in silence. */
+async function checkEnd(file: string, zip: yauzl.ZipFile): Promise<void> {
+  // A number, whatever @types/yauzl says.
+  const position = zip.readEntryCursor as unknown as number;
+  const handle = await openFile(file);
+  try {
+    const { buffer } = await handle.read(Buffer.alloc(SIGNATURE_BYTES), 0, SIGNATURE_BYTES, position);
+    if (!ENDS.includes(buffer.toString('hex'))) throw corrupt('its directory has more in it than its end record counts');
+  } finally {
+    await handle.close();
+  }
 }
 
 async function unpackEntry(zip: yauzl.ZipFile, entry: yauzl.Entry, into: string, gate: Gate, signal: AbortSignal): Promise<void> {

@@ -104,7 +104,10 @@ export class Http {
     const origin = from === null ? 'the address' : `the redirect from ${hostOf(from)}`;
     // Downgrade: what https said would be followed where anyone on the way can change it. Also for an address in an answer.
     if (protocol === 'http:' && new URL(from ?? this.options.apiUrl).protocol === 'https:') {
-      throw new Fault('REDIRECT_REFUSED', `${origin} leads from https to ${protocol}//${hostname}, which is never followed: the server has to name it with https`);
+      throw new Fault(
+        'REDIRECT_REFUSED',
+        `${origin} leads from https to ${protocol}//${hostname}, which is never followed: the server has to name it with https`,
+      );
     }
     if (protocol !== 'https:' && !(protocol === 'http:' && this.options.mayBePlain(url))) {
       throw new Fault('REDIRECT_REFUSED', `${origin} leads to ${protocol}//${hostname}, and only https is accepted. UPDATE_INSECURE_HTTP=1 allows plain http`);

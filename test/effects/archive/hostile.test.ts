@@ -233,6 +233,9 @@ const REFUSED: Record<string, Make> = {
   'a zip with an unknown compression': (victim) => zip([{ ...appOf(victim), method: 99 }]),
   'a zip that is encrypted': (victim) => zip([{ ...appOf(victim), flags: 0x801 }]),
   'a zip with more entries than it has': (victim) => zip([appOf(victim)], { count: 9 }),
+  'a zip whose end record counts fewer entries than its directory has': (victim) => zip([appOf(victim), { name: 'rest', body: 'x' }], { count: 1 }),
+  'a zip whose end record counts 65,536 entries fewer than there are': (victim) =>
+    zip([appOf(victim), ...Array.from({ length: 65_536 }, (_, i) => ({ name: `f${i}` }))], { count: 1 }),
   'a zip whose directory leads elsewhere': (victim) => zip([{ ...appOf(victim), offset: 1_000_000 }]),
   'a zip with too many entries': (victim) => zip([appOf(victim), ...Array.from({ length: 1100 }, (_, i) => ({ name: `f${i}` }))]),
   'a zip with too many bytes': (victim) => zip([appOf(victim), { name: 'big', body: Buffer.alloc(11_000_000) }]),
