@@ -92,7 +92,7 @@ export type Context = {
   replacedBy: string | null;
   request: Request | null;
   retryAt: number | null;
-  awaiting: { tag: string; version: string; since: number; message: string } | null;
+  awaiting: { tag: string; version: string; since: number; code: string; message: string } | null;
   refused: { tag: string; code: string; message: string } | null;
   lastError: Problem | null;
 };

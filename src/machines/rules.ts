@@ -167,11 +167,15 @@ export function isUnproven({ current, lastGood, verdict }: Context): boolean {
   return current !== null && (current.path !== lastGood?.path || verdict !== null);
 }
 
-/** A refusal or a wait is a fact once, not at every poll. */
+/**
+ * A refusal or a wait is a fact once, not at every poll. Endless facts: what it says may be another text each time, which a server
+ * chooses; the newest is shown by what polling noted.
+ */
 export function saysSomethingNew(context: Context, fact: StampedFact): boolean {
-  if (fact.type === 'assetsAwaited') return isNews(context, fact.version, fact.tag) && context.awaiting?.message !== fact.message;
-  if (fact.type === 'appCrashLooped') return context.lastError?.code !== fact.code || (context.current?.version ?? null) !== fact.version;
-  if (fact.type !== 'releaseRefused') return false;
-  const known = context.refused?.tag === fact.tag && context.refused.message === fact.message;
-  return (fact.version === undefined || isNews(context, fact.version, fact.tag)) && !known;
+  const { awaiting, refused, lastError } = context;
+  if (fact.type === 'appCrashLooped') return lastError?.code !== fact.code || (context.current?.version ?? null) !== fact.version;
+  if (fact.type !== 'assetsAwaited' && fact.type !== 'releaseRefused') return false;
+  const known = fact.type === 'assetsAwaited' ? awaiting : refused;
+  const isKnown = known?.tag === fact.tag && known.code === fact.code;
+  return (fact.version === undefined || isNews(context, fact.version, fact.tag)) && !isKnown;
 }

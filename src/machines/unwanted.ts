@@ -9,7 +9,7 @@ type Stamped<F> = F & { at: number };
 
 /** Its assets are still being uploaded. */
 export function recordWait({ tag, version, code, message, at }: Stamped<FactOf<'assetsAwaited'>>): Partial<Context> {
-  return { awaiting: { tag, version, message, since: at }, lastError: { code, message, at } };
+  return { awaiting: { tag, version, code, message, since: at }, lastError: { code, message, at } };
 }
 
 export function recordRefusal({ tag, code, message, at }: Stamped<FactOf<'releaseRefused'>>): Partial<Context> {

@@ -25,7 +25,9 @@ export function waitingFor(state: State | null, note: PollNote | null, now: numb
   const { context } = state.snapshot;
   const { awaiting, candidate, retryAt, current, paused, pausedAt } = context;
   if (candidate?.deferral && state.snapshot.matches({ steady: { waiting: 'forPermission' } })) return deferralOf(candidate, candidate.deferral, context.policy);
-  if (awaiting) return { reason: 'assets', message: awaiting.message, since: formatTime(awaiting.since), until: null };
+  // Of the same wait, the newest words: what polling noted.
+  const words = note?.lastError?.code === awaiting?.code ? note?.lastError?.message : undefined;
+  if (awaiting) return { reason: 'assets', message: words ?? awaiting.message, since: formatTime(awaiting.since), until: null };
   if (paused) return { reason: 'paused', message: 'updates are paused until `self-update resume`', since: formatTime(pausedAt), until: null };
   if (candidate && retryAt !== null)
     return { reason: 'retry', message: `${candidate.release.version} is tried again (try ${candidate.attempt})`, since: null, until: formatTime(retryAt) };

@@ -70,7 +70,7 @@ function interpret(state: State, actions: readonly ExecutableAction[], record: J
 }
 
 /** Bumped whenever the machine's context or states change shape: an older checkpoint is then passed over, and all facts are folded. */
-const CHECKPOINT_FORMAT = 6;
+const CHECKPOINT_FORMAT = 7;
 
 /** The state as JSON, for a checkpoint. */
 export function serializeState(state: State): string {

@@ -14,14 +14,16 @@ describe('no release is allowed', () => {
     assert.deepEqual([story.context.target?.version, story.context.lastError?.code], ['1.0.0', 'TAG_UNREADABLE']);
   });
 
-  it('is news once, and again when something else is said', () => {
+  it('is news once, whatever words a server gives it at each poll, and again when it is another refusal', () => {
     const story = new Story({ world: { ...world(), current: tree('1.0.0'), lastGood: tree('1.0.0') } });
     story.when(facts.foundUp({ ...world(), current: tree('1.0.0'), lastGood: tree('1.0.0') })).when(facts.tidied());
     const fact = { ...refusal('NONE_ALLOWED'), at: story.at };
     assert.ok(saysSomethingNew(story.context, fact));
     story.when(refusal('NONE_ALLOWED'));
     assert.ok(!saysSomethingNew(story.context, fact));
-    assert.ok(saysSomethingNew(story.context, { ...fact, message: 'another' }));
+    assert.ok(!saysSomethingNew(story.context, { ...fact, message: 'another' }));
+    assert.ok(saysSomethingNew(story.context, { ...fact, code: 'PRERELEASE_ONLY' }));
+    assert.ok(saysSomethingNew(story.context, { ...fact, tag: 'release-5.1.5' }));
     assert.equal(story.name, 'running');
   });
 

@@ -206,6 +206,7 @@ describe('assets that are not there yet', () => {
     assert.deepEqual(story.context.candidate, null);
     const before = story.state;
     assert.equal(story.when(awaited).state, before, 'the same news is no news');
+    assert.equal(story.when({ ...awaited, message: 'another text at each poll' }).state, before, 'nor is it in other words');
     story.when(facts.found('2.0.0'));
     assert.equal(story.name, 'preparing');
     assert.equal((story.context.candidate as Candidate | null)?.attempt, 1);

@@ -39,10 +39,10 @@ function tar(...entries: Entry[]): Buffer {
   return Buffer.concat([...blocks, Buffer.alloc(1024)]);
 }
 
-async function zip(build: (file: yazl.ZipFile) => void): Promise<Buffer> {
+async function zip(build: (file: yazl.ZipFile) => void, options: Pick<yazl.EndOptions, 'forceZip64Format'> = { forceZip64Format: false }): Promise<Buffer> {
   const file = new yazl.ZipFile();
   build(file);
-  file.end();
+  file.end({ ...options, comment: '' });
   const chunks: Buffer[] = [];
   for await (const chunk of file.outputStream) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks);
@@ -82,6 +82,11 @@ describe('archives as people publish them', () => {
     );
     assert.ok(lstatSync(path.join(into, 'bin', 'app')).mode & 0o100);
     assert.equal(readlinkSync(path.join(into, 'link')), 'bin/app');
+  });
+
+  it('.zip in the form for more than 4 GiB', async () => {
+    await unpacked(await zip((file) => file.addBuffer(Buffer.from('#!/bin/sh\n'), 'app', { mode: 0o100755 }), { forceZip64Format: true }));
+    assert.deepEqual(readdirSync(into), ['app']);
   });
 
   it('a bare executable becomes one', async () => {
