@@ -1,5 +1,6 @@
 /** The command line, parsed. `docs/commands.md` says what each command does. */
 import { parseArgs } from 'node:util';
+import { visible } from '../support/visible.ts';
 import { table } from './table.ts';
 
 /** sysexits(3) where they fit; 100 as dnf check-update. */
@@ -47,6 +48,8 @@ const OPERANDS: Partial<Record<CommandName, string>> = {
   verify: '[tag|file]',
 };
 
+const MAX_NAME_LENGTH = 255;
+
 const OPTIONS: Partial<Record<CommandName, Record<string, string>>> = {
   run: { '--once': 'do what is due, print in how many seconds to run next, and end', '--now': 'with --once: check even if no check is due' },
   update: { '--force': 'whatever says "not now"' },
@@ -75,6 +78,7 @@ export function parseArguments(argv: readonly string[]): Invocation {
     throw new UsageError(`${command} does not take ${JSON.stringify(rest[0] ?? operand)}`);
   if (operand === null && OPERANDS[command]?.startsWith('<'))
     throw new UsageError(`${command} needs ${command === 'install' ? 'a tag or a file' : 'a version'}`);
+  if (operand !== null) checkOperand(command, operand);
   for (const option of ['once', 'now'] as const) if (values[option] && command !== 'run') throw new UsageError(`--${option} belongs to run`);
   if (values.force && command !== 'update' && command !== 'install') throw new UsageError('--force belongs to update and install');
   if (values.follow && command !== 'events') throw new UsageError('--follow belongs to events');
@@ -97,6 +101,17 @@ export function parseArguments(argv: readonly string[]): Invocation {
     },
   };
 }
+
+/** As over HTTP: no tag and no version is longer, or holds what can't be seen. Of a file's path the system is the judge. */
+function checkOperand(command: CommandName, operand: string): void {
+  const isPath = takesFile(command) && operand.includes('/');
+  const isFine = isPath || (operand !== '' && operand.length <= MAX_NAME_LENGTH && visible(operand) === operand);
+  if (isFine) return;
+  const what = takesFile(command) ? 'a tag or a file' : 'a version';
+  throw new UsageError(`${command} needs ${what}, of 1 to ${MAX_NAME_LENGTH} visible characters`);
+}
+
+const takesFile = (command: CommandName): boolean => OPERANDS[command]?.includes('file') === true;
 
 function parse(args: readonly string[]) {
   try {

@@ -16,6 +16,18 @@ describe('the command line', () => {
   for (const args of [['x'], ['deny'], ['status', '--once'], ['run', '--follow'], ['status', '--at', '1'], ['replay', '--at', '-1'], ['install', 'a', 'b']]) {
     it(`refuses ${args.join(' ')}`, () => assert.throws(() => parseArguments(args), UsageError));
   }
+
+  it('refuses names that no release has, empty, of 100 kB or with what nobody sees, as over HTTP', () => {
+    for (const command of ['deny', 'approve', 'retry', 'install', 'verify'])
+      for (const name of ['', 'x'.repeat(256), 'x'.repeat(100_000), '\u001b[31mred', 'a\nb', '\u202eevil'])
+        assert.throws(() => parseArguments([command, name]), /needs a .* of 1 to 255 visible characters/, `${command} ${name.slice(0, 20)}`);
+    for (const args of [
+      ['deny', 'x'.repeat(255)],
+      ['install', `./${'directory/'.repeat(30)}app.tar.gz`],
+      ['verify', 'v1.0.0+é'],
+    ])
+      assert.equal(parseArguments(args).kind, 'run');
+  });
 });
 
 describe('the log', () => {
