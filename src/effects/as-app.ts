@@ -2,11 +2,22 @@
  * Processes of ours that run as the app's user. The app can stop, end and steer them (signals, ptrace, a debugger), so they get nothing of
  * our environment, and a session and group of their own: whatever the app has one of them start is known as the app's once that one has
  * ended (docker/app-processes). None is waited for while it is stopped, or does nothing; when it ends, all of its group does.
+ *
+ * Freeze: an app that sends SIGSTOP to all of its user, again and again, stops our fork between the change of user and exec, and Node (spawn
+ * with `uid`) waits for that exec for ever, before any timer. So Node never changes the user: it starts a program that is still root's, and
+ * that becomes the app's user. test/effects/as-app.test.ts holds all of src to that.
  */
 import { spawn } from 'node:child_process';
 import { activityOf, sendSignal } from './supervisor/process-table.ts';
 
-export type User = { uid: number; gid: number };
+export type User = {
+  uid: number;
+  gid: number;
+  /** The program, and its arguments, by which root becomes that user; the command follows. */
+  become: readonly string[];
+  /** A directory that nobody but root may enter. */
+  privateDir: string;
+};
 
 export type AppCommand = {
   file: string;
@@ -29,11 +40,17 @@ const SILENT_MS = 300_000;
 /** For the kernel, after KILL: what hangs in it is left to it. */
 const KILL_WAIT_MS = 2000;
 
-/** Its exit status, null when it was ended, and the beginning of what it said. That may be the app's words. Rejects if it can't be started. */
+/** The command line that runs a command as the app's user. */
+export function asUser(user: User | null, file: string, args: readonly string[]): [string, ...string[]] {
+  const [program = file, ...rest] = [...(user?.become ?? []), file, ...args];
+  return [program, ...rest];
+}
+
+/** Its exit status, null when it was ended, and the beginning of what it said. That may be the app's words. Rejects if nothing can be started. */
 export function runAsApp({ file, args, user, descriptors = [], input = '', timeoutMs }: AppCommand): Promise<{ status: number | null; said: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, {
-      ...user,
+    const [program, ...rest] = asUser(user, file, args);
+    const child = spawn(program, rest, {
       env: { PATH: process.env['PATH'] ?? '' },
       cwd: '/',
       detached: true,

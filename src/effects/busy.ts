@@ -1,15 +1,17 @@
 /** The app's busy lock: a regular file that is there, or on which somebody holds a lock. */
-import { spawnSync } from 'node:child_process';
-import { lstatSync, type Stats } from 'node:fs';
-import { MAX_PROC_BYTES, readBounded } from '../support/bounded.ts';
+import { type SpawnSyncOptions, spawnSync } from 'node:child_process';
+import { closeSync, lstatSync, openSync, rmSync, type Stats } from 'node:fs';
+import path from 'node:path';
+import { MAX_NOTE_BYTES, MAX_PROC_BYTES, readBounded } from '../support/bounded.ts';
 import { isErrno } from '../support/fault.ts';
+import { asUser, type User } from './as-app.ts';
 
 export type BusyOptions = {
   file: string;
   /** A file older than that was forgotten, unless somebody holds a lock on it; 0: never. */
   maxAgeMs: number;
   /** The app's user, where that is another one than ours. */
-  owner: { uid: number; gid: number } | null;
+  owner: User | null;
 };
 
 type Found = Pick<Stats, 'dev' | 'ino' | 'mtimeMs' | 'ctimeMs'>;
@@ -37,16 +39,39 @@ function look(file: string, owner: BusyOptions['owner']): Found | null {
   }
 }
 
-/** In a directory that the app has closed (chmod 700), and root may not enter. */
-function lookAsApp(file: string, { uid, gid }: NonNullable<BusyOptions['owner']>): Found | null {
+/**
+ * In a directory that the app has closed (chmod 700), and root may not enter. The answer comes by a file: a pipe has an end when all have
+ * closed it, and the app can open that of a process of its user (/proc/PID/fd), and keep it for ever.
+ */
+function lookAsApp(file: string, user: User): Found | null {
   const env = { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' };
   const limits = { timeout: LOOK_TIMEOUT_MS, killSignal: 'SIGKILL' } as const;
-  // In a session of its own, as as-app.ts has it. Node has that here too, and its types leave it out.
-  const user = { uid, gid, detached: true };
-  const { stdout } = spawnSync('stat', ['-c', '%f %d %i %Y %Z', file], { ...user, ...limits, env, cwd: '/', encoding: 'utf8' });
-  const [, mode, dev, ino, mtime, ctime] = /^([0-9a-f]+) (\d+) (\d+) (-?\d+) (-?\d+)$/.exec((stdout ?? '').trim()) ?? [];
+  const [program, ...args] = asUser(user, 'stat', ['-c', '%f %d %i %Y %Z', file]);
+  const answer = openAnswer(user.privateDir);
+  let said: string;
+  try {
+    // In a session of its own, as as-app.ts has it. Node has that here too, and its types leave it out.
+    const alone = { detached: true, stdio: ['ignore', answer, 'ignore'] } satisfies object;
+    spawnSync(program, args, { ...alone, ...limits, env, cwd: '/' } as SpawnSyncOptions);
+    said = readBounded(`/proc/self/fd/${answer}`, MAX_NOTE_BYTES).toString('latin1').trim();
+  } catch {
+    // More than stat says: the app's words.
+    return null;
+  } finally {
+    closeSync(answer);
+  }
+  const [, mode, dev, ino, mtime, ctime] = /^([0-9a-f]+) (\d+) (\d+) (-?\d+) (-?\d+)$/.exec(said) ?? [];
   if (mode === undefined || (Number.parseInt(mode, 16) & 0o170000) !== 0o100000) return null;
   return { dev: Number(dev), ino: Number(ino), mtimeMs: Number(mtime) * 1000, ctimeMs: Number(ctime) * 1000 };
+}
+
+/** A file without a name: whenever we are killed, none is left. */
+function openAnswer(directory: string): number {
+  const file = path.join(directory, 'busy.look');
+  rmSync(file, { force: true });
+  const opened = openSync(file, 'wx+', 0o600);
+  rmSync(file);
+  return opened;
 }
 
 /** Whether any process holds a lock on the file, by flock(2) or fcntl(2). See proc_locks(5); elsewhere than on Linux nobody can tell. */

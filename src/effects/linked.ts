@@ -24,8 +24,8 @@ declare const BUNDLED_VERSION: string | undefined;
 const CHILD_IN_IMAGE = '/usr/lib/self-update/dist/linked-child.js';
 /** For gigabytes that still copy; one that is stopped, or does nothing, is ended long before. */
 const CHILD_TIMEOUT_MS = 3_600_000;
-/** For a look at names. */
-const LOOK_TIMEOUT_MS = 10_000;
+/** For a look at names: the app may stop it. */
+const LOOK_TIMEOUT_MS = 2000;
 
 /**
  * Makes every name in `tree` a link into `options.directory`. What the tree brings under such a name seeds the data once,

@@ -1,14 +1,15 @@
 /** What runs as the app's user is the app's to stop, to end and to steer: nothing of ours waits for it, and nothing of it stays. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runAsApp } from '../../src/effects/as-app.ts';
 import { groupMembers, processInfo } from '../../src/effects/supervisor/process-table.ts';
+import { testUser } from '../support/app-user.ts';
 
-const user = process.getuid?.() === 0 ? { uid: 1234, gid: 1234 } : null;
+const user = process.getuid?.() === 0 ? testUser(1234) : null;
 /** Far beyond the time of a test: none of them ends by that. */
 const HOUR_MS = 3_600_000;
 const shell = (script: string, timeoutMs = HOUR_MS) => runAsApp({ file: '/bin/sh', args: ['-c', script], user, timeoutMs });
@@ -59,7 +60,51 @@ describe('a process of ours that runs as the app’s user', { skip: process.plat
   });
 
   it('is told as not to be started where there is no such program', async () => {
-    await assert.rejects(runAsApp({ file: '/nowhere/program', args: [], user, timeoutMs: 1000 }), { code: 'ENOENT' });
+    await assert.rejects(runAsApp({ file: '/nowhere/program', args: [], user: null, timeoutMs: 1000 }), { code: 'ENOENT' });
+  });
+});
+
+describe('the change of user', () => {
+  const canFreeze = process.platform === 'linux' && process.getuid?.() === 0;
+  // A user of this test's alone: all that it runs is stopped.
+  const frozen = testUser(54_321);
+
+  it('freezes nothing of ours where the app stops all of its user again and again (SIGSTOP between fork and exec; as root)', {
+    skip: !canFreeze && 'needs root and Linux',
+    timeout: 120_000,
+  }, () => {
+    const [program = '', ...rest] = frozen.become;
+    const stopper = spawn(program, [...rest, 'sh', '-c', 'while :; do kill -STOP -1; done'], { stdio: 'ignore' });
+    try {
+      const module = new URL('../../src/effects/as-app.ts', import.meta.url).href;
+      const script = `import { runAsApp } from '${module}';
+        const one = () => runAsApp({ file: '/bin/true', args: [], user: ${JSON.stringify(frozen)}, timeoutMs: 50 });
+        for (let round = 0; round < 20; round++) await Promise.all(Array.from({ length: 20 }, one));
+        console.log('went on');`;
+      // Its own timers are what a freeze takes away, so this one ends it.
+      const { stdout } = spawnSync(process.execPath, ['--input-type=module', '--eval', script], { encoding: 'utf8', timeout: 100_000, killSignal: 'SIGKILL' });
+      assert.equal(stdout, 'went on\n');
+    } finally {
+      stopper.kill('SIGKILL');
+    }
+  });
+
+  it('is left to a program that is still root’s: no spawn in src has a uid or a gid', () => {
+    const root = path.join(import.meta.dirname, '../../src');
+    const files = readdirSync(root, { recursive: true })
+      .map(String)
+      .filter((file) => file.endsWith('.ts'));
+    let calls = 0;
+    for (const file of files) {
+      const source = readFileSync(path.join(root, file), 'utf8');
+      if (!/node:child_process|loadExeca/.test(source)) continue;
+      for (const match of source.matchAll(/(?<![.\w])(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|fork|execa|execaSync)\b(?:\)?)\(/g)) {
+        calls += 1;
+        const call = source.slice(match.index, source.indexOf(';', match.index));
+        assert.doesNotMatch(call, /\b[ug]id\b|[.]{3}(?:user|owner)\b/i, `${file}: ${call}`);
+      }
+    }
+    assert.ok(calls >= 8, `${calls}`);
   });
 });
 

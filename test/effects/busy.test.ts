@@ -1,10 +1,12 @@
 /** The busy lock, and what an app may put in its place. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { busySince } from '../../src/effects/busy.ts';
+import { testUser } from '../support/app-user.ts';
 
 const DAY_MS = 86_400_000;
 const IN_2096 = new Date('2096-01-01T00:00:00Z');
@@ -32,6 +34,41 @@ describe('a busy file', () => {
     assert.notEqual(since(), null);
     assert.ok((since() ?? Number.POSITIVE_INFINITY) <= Date.now());
     assert.equal(since(Date.now() + 2 * DAY_MS), null);
+  });
+
+  it('in a directory that the app has closed is looked at by its user; a freeze or a pipe that it keeps open holds nobody up (as root)', {
+    skip: (process.platform !== 'linux' || process.getuid?.() !== 0) && 'needs root and Linux',
+    timeout: 60_000,
+  }, () => {
+    const owner = testUser(54_322, root);
+    const [program = '', ...rest] = owner.become;
+    const asOwner = (...command: string[]) => execFileSync('setpriv', [...rest, ...command]);
+    chmodSync(root, 0o755);
+    const closed = path.join(root, 'closed');
+    mkdirSync(closed);
+    chownSync(closed, owner.uid, owner.gid);
+    chmodSync(closed, 0o700);
+    asOwner('touch', path.join(closed, 'busy'));
+    const module = new URL('../../src/effects/busy.ts', import.meta.url).href;
+    const script = `import { busySince } from '${module}';
+      const options = { file: '${path.join(closed, 'busy')}', maxAgeMs: 0, owner: ${JSON.stringify(owner)} };
+      for (let i = 0; i < Number(process.argv[1]); i++) console.log(busySince(options, Date.now()) !== null);`;
+    // Root is let in here, and the image's is not: so without the capabilities for that.
+    const drop = ['--bounding-set=-dac_override,-dac_read_search', '--inh-caps=-dac_override,-dac_read_search'];
+    const look = (times: number) => {
+      const args = [...drop, process.execPath, '--input-type=module', '--eval', script, `${times}`];
+      return execFileSync('setpriv', args, { encoding: 'utf8', timeout: 50_000, killSignal: 'SIGKILL' }).trim().split('\n');
+    };
+    assert.deepEqual(look(1), ['true']);
+    for (const attack of ['while :; do kill -STOP -1; done', 'while :; do for p in /proc/[0-9]*; do exec 5> $p/fd/1; done; done 2> /dev/null']) {
+      const attacker = spawn(program, [...rest, 'sh', '-c', attack], { stdio: 'ignore' });
+      try {
+        assert.equal(look(10).length, 10);
+      } finally {
+        attacker.kill('SIGKILL');
+      }
+    }
+    assert.deepEqual(readdirSync(root), ['closed']);
   });
 
   it('is none if it is a directory, or a link', () => {

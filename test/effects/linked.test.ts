@@ -21,6 +21,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { execaSync } from 'execa';
 import { ensureLinked } from '../../src/effects/linked.ts';
+import { testUser } from '../support/app-user.ts';
 
 let root: string;
 let tree: string;
@@ -91,7 +92,7 @@ describe('a linked name', () => {
   it('is made and seeded by the app’s own user, and root comes to nothing of the app’s (as root, with strace)', {
     skip: !canTrace && 'needs root and strace',
   }, () => {
-    const owner = { uid: 1234, gid: 1234 };
+    const owner = testUser(1234);
     chmodSync(root, 0o755);
     // A tree that is being unpacked lies where the app may not pass through.
     const work = path.join(root, 'work');
@@ -106,13 +107,13 @@ describe('a linked name', () => {
     const module = new URL('../../src/effects/linked.ts', import.meta.url).href;
     const script = `import { ensureLinked } from '${module}'; await ensureLinked(${JSON.stringify(tree)}, ${options});`;
     const log = path.join(root, 'trace');
-    execaSync('strace', ['-f', '-qq', '-o', log, '-e', 'trace=%file,setuid', process.execPath, '--input-type=module', '--eval', script]);
+    execaSync('strace', ['-f', '-qq', '-o', log, '-e', 'trace=%file,setresuid', process.execPath, '--input-type=module', '--eval', script]);
     // Threads of a child have numbers of their own: Node starts them after it became the app.
     const lines = readFileSync(log, 'utf8').split('\n');
-    const first = lines.findIndex((line) => /setuid\(1234\)/.test(line));
+    const first = lines.findIndex((line) => /setresuid\(1234, /.test(line));
     assert.ok(first > 0);
     const roots = new Set(lines.slice(0, first).map((line) => line.split(' ')[0]));
-    for (const line of lines) if (/setuid\(1234\)/.test(line)) roots.delete(line.split(' ')[0]);
+    for (const line of lines) if (/setresuid\(1234, /.test(line)) roots.delete(line.split(' ')[0]);
     const touched = lines.filter((line) => roots.has(line.split(' ')[0]) && line.includes(`"${directory}`) && !/ (?:symlink|readlink|execve)\(/.test(line));
     assert.deepEqual(touched, []);
     for (const file of ['world', 'world/deep/level.dat', 'conf.json', 'logs', 'world/deep/er'])
@@ -127,7 +128,7 @@ describe('a linked name', () => {
     ['a directory deep in it', 'world/deep'],
   ] as const)
     it(`is linked in a tree of the image that is the app’s, ${what} (COPY --chown; as root)`, { skip: process.getuid?.() !== 0 && 'needs root' }, async () => {
-      const owner = { uid: 1234, gid: 1234 };
+      const owner = testUser(1234);
       chmodSync(root, 0o755);
       bring('world/deep/level.dat', 'fresh');
       bring('other', 'root’s');
@@ -149,7 +150,7 @@ describe('a linked name', () => {
   it('is told with a remedy where the app can not empty what it has copied, of a third user (as root)', {
     skip: process.getuid?.() !== 0 && 'needs root',
   }, async () => {
-    const owner = { uid: 1234, gid: 1234 };
+    const owner = testUser(1234);
     chmodSync(root, 0o755);
     bring('world/deep/level.dat', 'fresh');
     chownSync(path.join(tree, 'world', 'deep'), 4321, 4321);
@@ -168,7 +169,7 @@ describe('a linked name', () => {
     const place = path.join(tree, 'world');
     execaSync('mount', ['--bind', '-o', 'ro', place, place]);
     try {
-      const refused = ensureLinked(tree, { names: ['world'], directory, owner: { uid: 1234, gid: 1234 } });
+      const refused = ensureLinked(tree, { names: ['world'], directory, owner: testUser(1234) });
       await assert.rejects(refused, { code: 'PERMISSION_DENIED', message: /level[.]dat .*chmod -R a\+rX/ });
     } finally {
       execaSync('umount', [place]);

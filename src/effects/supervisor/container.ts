@@ -25,7 +25,8 @@ export function isInContainer(): boolean {
 export function appUser(): User | null {
   const text = readOr(path.join(CONTAINER_DIR, 'app.user'), '');
   const match = /^(\d+):(\d+)/.exec(text);
-  return match ? { uid: Number(match[1]), gid: Number(match[2]) } : null;
+  if (match === null) return null;
+  return { uid: Number(match[1]), gid: Number(match[2]), become: [CHPST, '-u', `:${match[1]}:${match[2]}`], privateDir: CONTAINER_DIR };
 }
 
 /** Why root must not work in UPDATE_DIR, and the remedy, as docker/lib.sh found it; null where it may. */
