@@ -82,10 +82,23 @@ export class RunitSupervisor implements Supervisor {
       }
       this.#openGate();
       if (performance.now() >= wordDueAt && this.#service.control('u')) wordDueAt = performance.now() + WORD_AGAIN_MS;
-      if (performance.now() > deadline)
+      if (performance.now() > deadline) {
+        await this.#assertNoEarlierCopy();
         throw new Fault('START_FAILED', `the app did not start from ${tree} within ${Math.round(this.#options.stop.waitMs / 1000)} s: see its own output`);
+      }
       await sleep(POLL_MS);
     }
+  }
+
+  /** app/run waits for one, and starts nothing meanwhile: that says nothing about the version. */
+  async #assertNoEarlierCopy(): Promise<void> {
+    const found = await appProcesses();
+    if (this.#started() !== null || found?.length === 0) return;
+    const who = found === null ? 'it could not be seen whether one does' : `processes ${found.slice(0, 5).join(', ')}`;
+    throw new Fault(
+      'APP_NOT_STOPPED',
+      `the app can't be started while an earlier copy runs (${who}): it hangs in the kernel, most likely; restart the container`,
+    );
   }
 
   async stop({ signalName, waitMs }: StopRequest): Promise<{ killed: boolean }> {
