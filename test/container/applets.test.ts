@@ -17,7 +17,6 @@ const OURS = new Set(['uptime', 'last', 'ash']);
 const TRIED: Record<string, string> = {
   '[': '[ a = a ] && ! [ a = b ]',
   '[ -O': '[ -O /tmp/t ]',
-  'flock -n': 'exec 7>> /tmp/lock && flock -n 7 && flock -n 7 && ! (exec 7>> /tmp/lock && flock -n 7) && exec 7>&-',
   '[ -L': 'ln -s t /tmp/link && [ -L /tmp/link ] && ! [ -L /tmp/t ]',
   '[ -c': '[ -c /dev/null ] && ! [ -c /tmp/t ]',
   '[ -d': '[ -d /proc/1 ] && ! [ -d /none ]',
