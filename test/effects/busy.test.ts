@@ -42,7 +42,7 @@ describe('a busy file', () => {
   }, () => {
     const owner = testUser(54_322, root);
     const [program = '', ...rest] = owner.become;
-    const asOwner = (...command: string[]) => execFileSync('setpriv', [...rest, ...command]);
+    const asOwner = (...command: string[]) => execFileSync(program, [...rest, ...command]);
     chmodSync(root, 0o755);
     const closed = path.join(root, 'closed');
     mkdirSync(closed);
@@ -57,7 +57,7 @@ describe('a busy file', () => {
     const drop = ['--bounding-set=-dac_override,-dac_read_search', '--inh-caps=-dac_override,-dac_read_search'];
     const look = (times: number) => {
       const args = [...drop, process.execPath, '--input-type=module', '--eval', script, `${times}`];
-      return execFileSync('setpriv', args, { encoding: 'utf8', timeout: 50_000, killSignal: 'SIGKILL' }).trim().split('\n');
+      return execFileSync(program, args, { encoding: 'utf8', timeout: 50_000, killSignal: 'SIGKILL' }).trim().split('\n');
     };
     assert.deepEqual(look(1), ['true']);
     for (const attack of ['while :; do kill -STOP -1; done', 'while :; do for p in /proc/[0-9]*; do exec 5> $p/fd/1; done; done 2> /dev/null']) {
