@@ -23,11 +23,12 @@ seconds() {
   while :; do case $whole in 0?*) whole=${whole#0} ;; *) break ;; esac; done
   case $amount in *.*) whole=$((whole + 1)) ;; esac
   case $1 in
-    *m) echo $((whole * 60)) ;;
-    *h) echo $((whole * 3600)) ;;
-    *d) echo $((whole * 86400)) ;;
-    *) echo "$whole" ;;
+    *m) whole=$((whole * 60)) ;;
+    *h) whole=$((whole * 3600)) ;;
+    *d) whole=$((whole * 86400)) ;;
   esac
+  # A year, about: busybox' read takes no time limit that milliseconds in an int can't hold for long, so app/run waits in parts of a day.
+  echo $((whole < 31536000 ? whole : 31536000))
 }
 
 uptime() {
@@ -185,9 +186,31 @@ $(find "$way" -xdev -mindepth 1 "$@" -type d \( ! -user 0 -o -perm /022 \) -prin
 END
 }
 
+# The directory of the app's data, without slashes at its end.
+data_dir() {
+  data=${UPDATE_LINKED_DIR:-/data/app}
+  while :; do case $data in */) data=${data%/} ;; */.) data=${data%/.} ;; *) break ;; esac; done
+}
+
+# Whether $1 and $2 are one directory, or one of them is in the other.
+overlap() {
+  case $1/ in "${2%/}/"*) return 0 ;; esac
+  case $2/ in "${1%/}/"*) return 0 ;; esac
+  return 1
+}
+
+# What holds the app's data is the app's, so it can be neither root's own place, nor around it, nor in it. By the names that were given: by
+# where they lead, the app could end all updates with a link. What leads there all the same is given to nobody (init, give_data).
+look_apart() {
+  data_dir
+  ! overlap "$data" "$way" && ! overlap "$data" "${dir%/}" ||
+    problem="UPDATE_LINKED_DIR (${data:-/}) and UPDATE_DIR ($dir) are not apart, and who owns the app's data could exchange what root keeps: set UPDATE_LINKED_DIR=/data/app and UPDATE_DIR=/data/self-update, or others of which neither holds the other"
+}
+
 # Whether root may work in UPDATE_DIR, which is made where it is missing. What is wrong goes to $ours/unsafe, where each command finds it.
 secure_place() {
   case $dir in /*) look_along "$dir" last ;; *) look_along "$PWD/$dir" last ;; esac
+  [ -n "$problem" ] || look_apart
   if [ -z "$problem" ] && [ ! -d "$way" ]; then
     # Made here, where nobody can have been quicker; on a volume that takes nothing the updater says so itself.
     if mkdir -p "$way" 2> /dev/null; then look_along "$way" last

@@ -18,6 +18,10 @@ export const OWN_NAMES = [
 ];
 const matcher = (names: readonly string[]): RegExp => new RegExp(`^(?:${names.map((name) => name.replace('*', '.*')).join('|')})$`, 's');
 const OWN = matcher(OWN_NAMES);
+/** The C library opens the file that TZ names (tzset(3)), and the app may have put a FIFO there: only a zone by its name may pass to root. */
+const isZoneName = (text: string): boolean => /^(?!\/)[\w+/-]*$/.test(text);
+const passes = (name: string, value: string | undefined): boolean => name !== 'TZ' || isZoneName(value ?? '');
+const isOwn = (name: string, value: string | undefined): boolean => OWN.test(name) && passes(name, value);
 
 /**
  * What glibc takes away from set-user-ID programs, for the same reason (ld.so(8), "secure-execution mode"): each loads code or files into
@@ -53,7 +57,9 @@ const MARKS = new Set([MARKER, HOOK_MARKER]);
 
 /** Of the app's variables, those that a command of another user gets: what runs as root is not steered by what is meant for the app. */
 export function withoutSteering(environment: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(environment).filter(([name]) => HARMLESS.test(name) || !STEERS.test(name)));
+  return Object.fromEntries(
+    Object.entries(environment).filter(([name, value]) => passes(name, value) && (HARMLESS.test(name) || !STEERS.test(name))),
+  );
 }
 
 /** Where programs are looked for if nothing of the given PATH is left. */
@@ -108,9 +114,9 @@ export function givenEnvironment(environment: Environment): Record<string, strin
 /** The environment of a clean start: the updater's own variables, and the others as values. */
 export function cleanEnvironment(given: Readonly<Record<string, string>>): Record<string, string> {
   const entries = Object.entries(given);
-  const others = entries.filter(([name]) => !OWN.test(name));
+  const others = entries.filter(([name, value]) => !isOwn(name, value));
   return Object.fromEntries([
-    ...entries.filter(([name]) => OWN.test(name)),
+    ...entries.filter(([name, value]) => isOwn(name, value)),
     ...others.map(([name, value], index) => [`${KEPT}${index + 1}`, `${name}=${value}`]),
   ]);
 }
@@ -133,7 +139,7 @@ export function claimEnvironment(): Record<string, string> {
   const given = givenEnvironment(process.env);
   if (Object.keys(process.env).some((name) => (ACTS_AT_START.test(name) || MARKS.has(name)) && !OWN.test(name)) && process.platform !== 'win32')
     process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], cleanEnvironment(given));
-  for (const name of Object.keys(process.env)) if (!OWN.test(name)) delete process.env[name];
+  for (const name of Object.keys(process.env)) if (!isOwn(name, process.env[name])) delete process.env[name];
   const app = appUser();
   if (app !== null && process.env['PATH'] !== undefined) process.env['PATH'] = pathWithoutApp(process.env['PATH'], app);
   return given;

@@ -27,11 +27,61 @@ async function inVolume(volume: string, script: string): Promise<void> {
   await docker(['run', '--rm', '--volume', `${volume}:/data`, '--entrypoint', '/bin/sh', IMAGES.app, '-c', script]);
 }
 
+/** An image whose /linked is a link of root's to /data. */
+async function linkedImage(): Promise<string> {
+  const { derive } = await import('../support/docker/setup.ts');
+  await derive(IMAGES.app, 'self-update-test:linked-data', 'RUN ln -s /data /linked');
+  return 'self-update-test:linked-data';
+}
+
 async function updates(container: Container, version: string): Promise<void> {
   await container.publish(version);
   await container.signal('HUP');
   await container.answers(version);
 }
+
+describe("the place of the app's data", { concurrency: 2 }, () => {
+  const PLACES: Record<string, string>[] = [
+    { UPDATE_LINKED_DIR: '/data', UPDATE_LINKED: 'world' },
+    { UPDATE_LINKED_DIR: '/data/' },
+    { UPDATE_LINKED_DIR: '/' },
+    { UPDATE_DIR: '/data/app/updater' },
+    { UPDATE_DIR: '/data/app' },
+    { UPDATE_LINKED_DIR: '/data/self-update' },
+    { UPDATE_LINKED_DIR: '/data/self-update/linked' },
+  ];
+  for (const env of PLACES)
+    it(`is not apart from root's (${JSON.stringify(env)}): neither is given to the app, which runs, and is told why nothing is updated`, async () => {
+      await using container = await Container.run({ env });
+      await container.until('it says so', async () => /are not apart.*\[DIRECTORY_UNSAFE\]/.test(await container.logs()));
+      await container.answers('0.0.1');
+      const place = env['UPDATE_DIR'] ?? '/data/self-update';
+      const given = await shell(container, 'find / /data -maxdepth 2 -xdev -user 1000 ! -path "/proc*"; [ ! -O /data ] && echo /data; true');
+      assert.equal(given.stdout, '');
+      assert.notEqual((await shell(container, `mv ${place} ${place}.mine || touch ${place}/x`, APP)).exitCode, 0);
+    });
+
+  it("is the system's (/etc): it stays root's, and updates go on", async () => {
+    await using container = await Container.run({ env: { UPDATE_LINKED_DIR: '/etc' } });
+    assert.match(await statOf(container, '/etc'), /^0:0 /);
+    await updates(container, '0.0.2');
+    assert.match(await container.logs(), /UPDATE_LINKED_DIR: \/etc is the system's/);
+  });
+
+  it("leads through a link of root's to root's own place: that is not given away", async () => {
+    await using container = await Container.run({ env: { UPDATE_LINKED_DIR: '/linked/self-update' }, image: await linkedImage() });
+    await container.answers('0.0.1');
+    assert.match(await statOf(container, '/data/self-update'), /^0:0 /);
+  });
+
+  it('holds what an older version, or docker cp, left there as root: it is given as ever', async () => {
+    const volume = await createVolume();
+    await inVolume(volume, 'mkdir -p /data/app/world && chown 0:0 /data/app && echo x > /data/app/file');
+    await using container = await Container.run({ volume });
+    await container.fact('versionBecameHealthy');
+    assert.match(await statOf(container, '/data/app'), /^1000:0 /);
+  });
+});
 
 for (const profile of SEPARATED) {
   for (const hardening of [[], HARDENED]) {
