@@ -27,7 +27,7 @@ seconds() {
     *h) whole=$((whole * 3600)) ;;
     *d) whole=$((whole * 86400)) ;;
   esac
-  # A year, about: busybox' read takes no time limit that milliseconds in an int can't hold for long, so app/run waits in parts of a day.
+  # A year at most, so that sums stay small.
   echo $((whole < 31536000 ? whole : 31536000))
 }
 

@@ -10,6 +10,7 @@ import { type Observe, run } from './cli/run.ts';
 import { showVerify } from './cli/verify.ts';
 import { standingWarnings } from './cli/warnings.ts';
 import { type Config, parseConfig } from './config/config.ts';
+import { appUser } from './effects/supervisor/container.ts';
 import { toFault } from './support/fault.ts';
 import type { Log } from './support/log.ts';
 import { guardStream, redact } from './support/redact.ts';
@@ -41,7 +42,7 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
     process.stderr.write(`self-update: ${visible(error.message)}\n\n${helpText()}\n`);
     return EXIT.usage;
   }
-  const result = parseConfig(environment);
+  const result = parseConfig(environment, appUser() !== null);
   if (!result.ok) {
     for (const problem of result.problems) process.stderr.write(`update: ${visible(redact(problem, []))} [CONFIGURATION]\n`);
     return EXIT.configuration;

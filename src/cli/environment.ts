@@ -57,9 +57,7 @@ const MARKS = new Set([MARKER, HOOK_MARKER]);
 
 /** Of the app's variables, those that a command of another user gets: what runs as root is not steered by what is meant for the app. */
 export function withoutSteering(environment: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(environment).filter(([name, value]) => passes(name, value) && (HARMLESS.test(name) || !STEERS.test(name))),
-  );
+  return Object.fromEntries(Object.entries(environment).filter(([name, value]) => passes(name, value) && (HARMLESS.test(name) || !STEERS.test(name))));
 }
 
 /** Where programs are looked for if nothing of the given PATH is left. */

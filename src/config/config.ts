@@ -42,7 +42,8 @@ function given(environment: Environment, name: string): string | undefined {
   return value === undefined || value === '' ? undefined : value;
 }
 
-export function parseConfig(environment: Environment): ConfigResult {
+/** `separated`: the app has a user of its own, whom the updater's directory must be kept from. */
+export function parseConfig(environment: Environment, separated = false): ConfigResult {
   const problems: string[] = [];
   // An empty file is told as that, and its content not judged once more.
   const raw = Object.fromEntries(settingNames.map((name) => [name, readSetting(environment, name, problems) || undefined]));
@@ -54,6 +55,7 @@ export function parseConfig(environment: Environment): ConfigResult {
     }
   }
   problems.push(...contradictions(environment, raw));
+  if (separated) problems.push(...placeProblems(raw['UPDATE_DIR'] ?? standardUpdateDir(environment), raw['UPDATE_LINKED_DIR'] ?? '/data/app'));
   if (!parsed.success || problems.length > 0) return { ok: false, problems };
   const { UPDATE_GH_TOKEN: _token, UPDATE_HTTP_TOKEN: _http, UPDATE_WEBHOOK_SECRET: _secret, UPDATE_NOTIFY_URL: _url, ...rest } = parsed.data;
   const anew = (name: SettingName) => () => readSetting(environment, name, []) ?? null;
@@ -159,6 +161,18 @@ function contradictions(environment: Environment, raw: Record<string, string | u
   if (escaping.length > 0)
     problems.push(`UPDATE_LINKED: ${escaping.join(' ')} would leave the tree. Name files and directories inside it. Example: UPDATE_LINKED=world logs`);
   return problems;
+}
+
+/**
+ * The app owns the directory of its data: it could exchange what the updater keeps below it. With one user for both that is nothing new.
+ * docker/lib.sh has the same check (look_apart), since there the directory would be given away.
+ */
+function placeProblems(updateDir: string, linkedDir: string): string[] {
+  const holds = (outer: string, inner: string): boolean => !/^\.\.(?:\/|$)/.test(path.relative(outer, inner));
+  if (!holds(updateDir, linkedDir) && !holds(linkedDir, updateDir)) return [];
+  return [
+    `UPDATE_LINKED_DIR: ${JSON.stringify(linkedDir)} and UPDATE_DIR (${updateDir}) are not apart, and the app could exchange what the updater keeps. Set directories of which neither holds the other, such as UPDATE_LINKED_DIR=/data/app and UPDATE_DIR=/data/self-update`,
+  ];
 }
 
 /** A condition without what it is checked against would refuse every release. */

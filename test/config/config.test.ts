@@ -35,6 +35,31 @@ describe('the configuration', () => {
     assert.equal(config.token(), null);
   });
 
+  for (const [updateDir, linkedDir] of [
+    ...[
+      ['/data/self-update', '/data'],
+      ['/data/self-update', '/data/'],
+      ['/data/self-update', '/'],
+      ['/data/app', '/data/app'],
+    ],
+    ...[
+      ['/data/app/updater', ''],
+      ['/data/self-update', '/data/self-update/linked'],
+      ['/data/self-update', '/data/app/..'],
+    ],
+  ] as [string, string][])
+    it(`refuses the app's data at "${linkedDir}" beside UPDATE_DIR=${updateDir} where the app has a user of its own, and only there`, () => {
+      const environment = { ...MINIMAL, UPDATE_DIR: updateDir, UPDATE_LINKED_DIR: linkedDir };
+      const result = parseConfig(environment, true);
+      assert.match(result.ok ? '' : result.problems.join(), /are not apart.*Set directories of which neither holds the other/);
+      assert.ok(parseConfig(environment).ok);
+    });
+
+  it("takes the app's data beside the updater's directory, also where a name begins with the other's", () => {
+    for (const linkedDir of ['/data/app', '/data/self-update-data', '/data/..data', '/srv'])
+      assert.ok(parseConfig({ ...MINIMAL, UPDATE_DIR: '/data/self-update', UPDATE_LINKED_DIR: linkedDir }, true).ok, linkedDir);
+  });
+
   it('takes an empty variable as an unset one', () => {
     assert.equal(parsed({ SLEEP: '', UPDATE_TAG: '', VERBOSE: '' }).UPDATE_TAG, undefined);
   });

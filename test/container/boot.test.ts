@@ -111,6 +111,12 @@ describe('a container that starts', { concurrency: 3 }, () => {
     assert.equal(await container.ask(), null);
   });
 
+  it('waits for a first check of 999999 days without a restart of its own', async () => {
+    await using container = await Container.run({ env: { UPDATE_FIRST_CHECK_TIMEOUT: '999999d' } });
+    await container.answers('0.0.1');
+    assert.doesNotMatch(await container.logs(), /timeout/);
+  });
+
   it('is not led anywhere by links that an app left in place of its data or of what is ours', async () => {
     await using container = await Container.run({ env: { UPDATE_LINKED_DIR: '/tmp/app-data' } });
     await container.fact('versionBecameHealthy');

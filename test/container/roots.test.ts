@@ -75,9 +75,9 @@ describe("the place of the app's data", { concurrency: 2 }, () => {
   });
 
   it('holds what an older version, or docker cp, left there as root: it is given as ever', async () => {
-    const volume = await createVolume();
-    await inVolume(volume, 'mkdir -p /data/app/world && chown 0:0 /data/app && echo x > /data/app/file');
-    await using container = await Container.run({ volume });
+    await using volume = await createVolume();
+    await inVolume(volume.name, 'mkdir -p /data/app/world && chown 0:0 /data/app && echo x > /data/app/file');
+    await using container = await Container.run({ volume: volume.name });
     await container.fact('versionBecameHealthy');
     assert.match(await statOf(container, '/data/app'), /^1000:0 /);
   });
