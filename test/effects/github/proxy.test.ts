@@ -186,3 +186,12 @@ describe('a certificate', () => {
     assert.match(told('ERR_SSL_WRONG_VERSION_NUMBER').message, /does not speak TLS/);
   });
 });
+
+describe('an app that holds all local ports', () => {
+  it('is named as the likely reason, and what to do', () => {
+    const error = Object.assign(new Error('connect EADDRNOTAVAIL'), { code: 'EADDRNOTAVAIL', address: '127.0.0.1', port: 7100 });
+    const { code, message } = networkFault(error, 'http://127.0.0.1:7100/');
+    assert.equal(code, 'NETWORK_FAILED');
+    assert.match(message, /no local port was free\. Something here holds all of them, most likely the app: restart it/);
+  });
+});
