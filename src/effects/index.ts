@@ -71,7 +71,8 @@ async function tellVersion(file: string, version: InstalledVersion): Promise<voi
   // One line, whatever a server calls a release: shells read it. And never through a link that lies in its place.
   const line = `${version.tag.replace(/\p{C}+/gu, ' ').slice(0, 256)}\n`;
   const temporary = `${file}.${process.pid}.tmp`;
-  await writeFile(temporary, line, { flag: 'wx' })
+  // A directory's default ACL takes the place of the umask: what is not asked for here, nobody gets by it.
+  await writeFile(temporary, line, { flag: 'wx', mode: 0o644 })
     .then(() => rename(temporary, file))
     .catch(() => rm(temporary, { force: true }))
     .catch(() => {});

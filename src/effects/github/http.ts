@@ -169,8 +169,7 @@ const REASONS: Record<string, string> = {
   ETIMEDOUT: 'there was no answer in time: check the network, a proxy or a firewall',
   EPIPE: 'the connection was broken off',
   // An app that binds all of them stops every check.
-  EADDRNOTAVAIL:
-    'no local port was free. Something here holds all of them, most likely the app: restart it, and look for connections that it never closes',
+  EADDRNOTAVAIL: 'no local port was free. Something here holds all of them, most likely the app: restart it, and look for connections that it never closes',
   ERR_HTTP_CONTENT_LENGTH_MISMATCH: 'the connection was broken off before everything had arrived',
   ERR_STREAM_PREMATURE_CLOSE: 'the connection was broken off before everything had arrived',
 };
