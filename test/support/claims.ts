@@ -64,7 +64,7 @@ export const CLAIMS: readonly Claim[] = [
 
   // Text that looks like a command.
   {
-    text: /^\/usr\/lib\/self-update\/(?:tini|bin\/(?:dash|runsvdir|sleep|node)) /,
+    text: /^\/usr\/lib\/self-update\/(?:tini|bin\/(?:dash|runsvdir|sleep|node|chpst)) /,
     file: /permissions/,
     how: 'not a command',
     why: 'a process, as ps shows it',
