@@ -1,6 +1,8 @@
 /** Terminal injection: what a release, a server, an app, a hook or a request says, through every command, in text and in JSON, and over HTTP. */
 import assert from 'node:assert/strict';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { submit } from '../../src/runtime/inbox.ts';
 import { archive } from '../support/app.ts';
 import { Served } from '../support/http.ts';
 
@@ -30,9 +32,10 @@ describe('what a terminal would obey', () => {
     product.github.publish('v0.0.2', { 'app_0.0.2.tar.gz': await archive({ app: { content: words, mode: 0o755 } }) });
     await served.act('check');
     await product.fact('probationFailed');
-    // Whoever may use the command line may name anything; it is others who look at it.
-    await product.command(['deny', `9.9.9${HOSTILE}\nforged line`]);
-    await product.command(['install', `v8${HOSTILE}`]);
+    // The command line takes no such names; whoever may write into the inbox can leave any, and it is others who look at them.
+    const inbox = path.join(product.dir, 'inbox');
+    submit(inbox, { type: 'versionDenied', version: `9.9.9${HOSTILE}\nforged line` });
+    submit(inbox, { type: 'installRequested', tag: `v8${HOSTILE}`, file: null });
     await product.fact('versionDenied', ({ version }) => version.startsWith('9.9.9'));
     await product.fact('installRequested');
   });
