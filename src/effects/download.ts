@@ -143,7 +143,7 @@ async function receive(answer: Answer, part: PartWriter, { received, release, si
   // A steady trickle would take days: a total deadline, which grows with the size. What has come by then is resumed.
   const deadlineMs = deadlineOf(asset.sizeBytes);
   const slow = new Fault(
-    'DOWNLOAD_STALLED',
+    'DOWNLOAD_SLOW',
     `${hostOf(answer.url)} did not send ${asset.name} within ${Math.ceil(deadlineMs / 60_000)} minutes: the connection is too slow; the next try goes on from where it ended`,
   );
   const late = setTimeout(() => answer.stream.destroy(slow), deadlineMs);

@@ -25,7 +25,8 @@ export function isBelowFloor(context: Context, version: string): boolean {
  */
 function floorOf({ denied, highestHealthy, policy }: Context): string | null {
   if (highestHealthy === null || policy.denied.includes(highestHealthy) || !satisfies(highestHealthy, policy.range, policy.versioning)) return null;
-  return denied.some(({ version, fingerprint: print }) => version === highestHealthy && print === null) ? null : highestHealthy;
+  // By its code: our own denial of an image's version has no fingerprint either.
+  return denied.some(({ version, code }) => version === highestHealthy && code === 'DENIED_BY_OPERATOR') ? null : highestHealthy;
 }
 
 /** Denied in the journal, or by the environment: a lost volume loses only the former. */

@@ -58,7 +58,9 @@ describe('a release is news', () => {
     const ahead = (overrides: Partial<Context> = {}, rules: Partial<Policy> = {}) =>
       isNews(context({ highestHealthy: '999.0.0', ...overrides }, rules), '1.2.0', 'v1.2.0');
     assert.equal(ahead(), false);
-    assert.equal(ahead({ denied: denied('999.0.0') }), true);
+    const byOperator = denied('999.0.0').map((denial) => ({ ...denial, code: 'DENIED_BY_OPERATOR' }));
+    assert.equal(ahead({ denied: byOperator }), true);
+    assert.equal(ahead({ denied: denied('999.0.0') }), false, 'an image has no fingerprint, and its app can fail too');
     assert.equal(ahead({ denied: denied('999.0.0', 'f'.repeat(64)) }), false, 'an app that fails can not take the floor away');
     assert.equal(ahead({}, { denied: ['999.0.0'] }), true);
     assert.equal(ahead({}, { range: '<2' }), true);

@@ -44,17 +44,21 @@ export function tunnelAgent(modules: Modules, { url, noProxy }: Proxy, withinMs:
 }
 
 function ask({ http, https }: Modules, url: URL, endpoint: string): http.ClientRequest {
-  const user = url.username === '' && url.password === '' ? null : `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  const user = url.username === '' && url.password === '' ? null : `${decoded(url.username)}:${decoded(url.password)}`;
   const authorization = user === null ? {} : { 'proxy-authorization': `Basic ${Buffer.from(user).toString('base64')}` };
-  const { request } = url.protocol === 'https:' ? https : http;
-  return request({
-    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
-    port: url.port,
-    method: 'CONNECT',
-    path: endpoint,
-    headers: { host: endpoint, ...authorization },
-    agent: false,
-  });
+  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+  const options = { host, port: url.port, method: 'CONNECT', path: endpoint, headers: { host: endpoint, ...authorization }, agent: false };
+  // An https proxy proves its own name; Node would take that of the `host` header.
+  return url.protocol === 'https:' ? https.request({ ...options, servername: isIP(host) === 0 ? host : '' }) : http.request(options);
+}
+
+/** A password with a bare `%` is taken as it stands. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** That the proxy can't be reached stays what it is. */

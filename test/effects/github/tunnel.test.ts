@@ -9,13 +9,14 @@ import net, { type AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, it } from 'node:test';
+import tls from 'node:tls';
 import { isDirect, tunnelAgent } from '../../../src/effects/github/tunnel.ts';
 
 const work = mkdtempSync(path.join(os.tmpdir(), 'tunnel-'));
 after(() => rmSync(work, { recursive: true }));
 
 /** An https server and a proxy before it; the certificate is for `localhost`. */
-async function world() {
+async function world({ isSecure = false } = {}) {
   const [keyFile, certFile] = [path.join(work, 'key.pem'), path.join(work, 'cert.pem')];
   const name = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
   const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', keyFile, '-out', certFile, ...name];
@@ -23,19 +24,26 @@ async function world() {
   const ca = readFileSync(certFile);
   const server = https.createServer({ key: readFileSync(keyFile), cert: ca }, (request, response) => response.end(`hello, ${request.url}`));
   const asked: string[] = [];
-  const proxy = http.createServer().on('connect', ({ url = '', headers }, socket) => {
-    asked.push(`${url} ${headers['proxy-authorization'] ?? ''}`.trim());
-    const { port } = new URL(`http://${url}`);
-    const target = net.connect(Number(port), '127.0.0.1', () => {
-      socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
-      socket.pipe(target).pipe(socket);
-    });
-    for (const end of [socket, target]) end.on('error', () => {});
-  });
+  const proxy = (isSecure ? https.createServer({ key: readFileSync(keyFile), cert: ca }) : http.createServer()).on(
+    'connect',
+    ({ url = '', headers }, socket) => {
+      asked.push(`${url} ${headers['proxy-authorization'] ?? ''}`.trim());
+      const { port } = new URL(`http://${url}`);
+      const target = net.connect(Number(port), '127.0.0.1', () => {
+        socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+        socket.pipe(target).pipe(socket);
+      });
+      for (const end of [socket, target]) end.on('error', () => {});
+    },
+  );
   for (const one of [server, proxy]) await once(one.listen(0, '127.0.0.1'), 'listening');
   const [port, proxyPort] = [server, proxy].map((one) => (one.address() as AddressInfo).port);
   const get = async (noProxy: string): Promise<string> => {
-    const agent = tunnelAgent({ http, https }, { url: new URL(`http://ada:p%40ss@127.0.0.1:${proxyPort}`), noProxy }, 10_000);
+    const agent = tunnelAgent(
+      { http, https },
+      { url: new URL(`${isSecure ? 'https://ada:p%ss@localhost' : 'http://ada:p%40ss@127.0.0.1'}:${proxyPort}`), noProxy },
+      10_000,
+    );
     const [response] = (await once(https.get({ host: 'localhost', port, path: '/releases', agent, ca }), 'response')) as [http.IncomingMessage];
     return (await response.toArray()).join('');
   };
@@ -49,6 +57,14 @@ it('what is asked through a proxy is answered, and TLS is spoken with the server
   assert.deepEqual(asked, [`localhost:${port} Basic ${Buffer.from('ada:p@ss').toString('base64')}`]);
   assert.equal(await get('localhost'), 'hello, /releases');
   assert.equal(asked.length, 1, 'what NO_PROXY names was asked through the proxy');
+  close();
+});
+
+it('a proxy that is reached by TLS proves its own name, and a bare % in its password is one', async () => {
+  const { get, asked, port, close } = await world({ isSecure: true });
+  tls.setDefaultCACertificates([readFileSync(path.join(work, 'cert.pem'), 'utf8')]);
+  assert.equal(await get(''), 'hello, /releases');
+  assert.deepEqual(asked, [`localhost:${port} Basic ${Buffer.from('ada:p%ss').toString('base64')}`]);
   close();
 });
 
