@@ -43,11 +43,16 @@ stop_app() {
   control app "$word"
   # The leader only, as runsv does it.
   if [ "$word" = o ] && [ -n "$group" ]; then tell "$group"; else told=" $group "; fi
-  while app_lives && clock && [ "$now" -lt "$deadline" ]; do
+  # Until then app/finish may still be to run, which is the service's process as well.
+  while app_lives || ! end_strays; do
+    clock
+    [ "$now" -lt "$deadline" ] || { kill_app; return; }
     [ -z "$group" ] || tell_rest
     sleep 0.02
   done
-  if ! app_lives && end_strays; then return; fi
+}
+
+kill_app() {
   say "the app was still running after $(((now - began) / 100)) s, and is killed"
   # Not by runsv's "k": read after the app's death, it makes runsv forget the finish script.
   signal_group app KILL

@@ -14,7 +14,9 @@ export async function claimDirectories(places: Places, warn: (message: string) =
   ] as const) {
     setForeignAside(directory, places.root, warn);
     await ensureDirectory(directory, mode);
-    if (!isOpen(await lstat(directory))) continue;
+    const stats = await lstat(directory);
+    // An operator's link to another volume: a link has all rights, and what it leads to may be others' too (/tmp).
+    if (stats.isSymbolicLink() || !isOpen(stats)) continue;
     // A volume may know no modes, or the directory be root's: that is warned of.
     await chmod(directory, mode).catch((error: unknown) => {
       if (!isErrno(error, 'EPERM', 'EACCES', 'EROFS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'ENOSYS')) throw error;

@@ -165,7 +165,10 @@ async function takeOver(directory: string): Promise<void> {
     const { uid } = await handle.stat();
     // An export with root_squash makes root's own directories nobody's, and gives them to no one.
     if (uid !== 0 && uid !== (await lstat(path.dirname(directory))).uid) await handle.chown(0, 0);
-    await handle.chmod(0o700);
+    await handle.chmod(0o700).catch((error: unknown) => {
+      // A volume may know no modes, or keep its owner's right to change them.
+      if (!isErrno(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'ENOSYS')) throw error;
+    });
   } finally {
     await handle.close();
   }
