@@ -52,7 +52,8 @@ async function tryToWrite(places: Places, { command }: AppOptions): Promise<void
     if (command === null) await access(file, constants.X_OK).catch(notExecutable);
     await rename(file, renamed);
   } finally {
-    for (const leftover of [links, file, renamed]) await rm(leftover, { force: true });
+    // Each, also where another one can't be removed.
+    await Promise.all([links, file, renamed].map((leftover) => rm(leftover, { force: true })));
   }
 }
 

@@ -17,7 +17,7 @@ import {
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { readOwn, setAside, writeOwn } from '../../src/support/own.ts';
+import { foreignOwner, readOwn, setAside, writeOwn } from '../../src/support/own.ts';
 import { mkfifo, needsRoot, OTHER } from './others.ts';
 
 let root: string;
@@ -94,4 +94,9 @@ describe('setting aside', () => {
     assert.equal(setAside(at('link')), null);
     assert.ok(existsSync(at('precious')));
   });
+});
+
+it('what would lie below a file, where only directories are expected, is nobody’s', () => {
+  writeFileSync(at('.preflight'), '');
+  assert.equal(foreignOwner(path.join(at('.preflight'), '.self-update-manifest.json'), root), null);
 });
