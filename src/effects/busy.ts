@@ -47,18 +47,19 @@ function lookAsApp(file: string, user: User): Found | null {
   const env = { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' };
   const limits = { timeout: LOOK_TIMEOUT_MS, killSignal: 'SIGKILL' } as const;
   const [program, ...args] = asUser(user, 'stat', ['-c', '%f %d %i %Y %Z', file]);
-  const answer = openAnswer(user.privateDir);
+  let answer: number | null = null;
   let said: string;
   try {
+    answer = openAnswer(user.privateDir);
     // In a session of its own, as as-app.ts has it. Node has that here too, and its types leave it out.
     const alone = { detached: true, stdio: ['ignore', answer, 'ignore'] } satisfies object;
     spawnSync(program, args, { ...alone, ...limits, env, cwd: '/' } as SpawnSyncOptions);
     said = readBounded(`/proc/self/fd/${answer}`, MAX_NOTE_BYTES).toString('latin1').trim();
   } catch {
-    // More than stat says: the app's words.
+    // More than stat says, the app's words; or no room for an answer, which is the app's doing as well: no reason to wait for it.
     return null;
   } finally {
-    closeSync(answer);
+    if (answer !== null) closeSync(answer);
   }
   const [, mode, dev, ino, mtime, ctime] = /^([0-9a-f]+) (\d+) (\d+) (-?\d+) (-?\d+)$/.exec(said) ?? [];
   if (mode === undefined || (Number.parseInt(mode, 16) & 0o170000) !== 0o100000) return null;

@@ -51,15 +51,17 @@ describe('a busy file', () => {
     asOwner('touch', path.join(closed, 'busy'));
     const module = new URL('../../src/effects/busy.ts', import.meta.url).href;
     const script = `import { busySince } from '${module}';
-      const options = { file: '${path.join(closed, 'busy')}', maxAgeMs: 0, owner: ${JSON.stringify(owner)} };
+      const owner = { ...${JSON.stringify(owner)}, privateDir: process.argv[2] ?? '${root}' };
+      const options = { file: '${path.join(closed, 'busy')}', maxAgeMs: 0, owner };
       for (let i = 0; i < Number(process.argv[1]); i++) console.log(busySince(options, Date.now()) !== null);`;
     // Root is let in here, and the image's is not: so without the capabilities for that.
     const drop = ['--bounding-set=-dac_override,-dac_read_search', '--inh-caps=-dac_override,-dac_read_search'];
-    const look = (times: number) => {
-      const args = [...drop, process.execPath, '--input-type=module', '--eval', script, `${times}`];
+    const look = (times: number, ...privateDir: string[]) => {
+      const args = [...drop, process.execPath, '--input-type=module', '--eval', script, `${times}`, ...privateDir];
       return execFileSync(program, args, { encoding: 'utf8', timeout: 50_000, killSignal: 'SIGKILL' }).trim().split('\n');
     };
     assert.deepEqual(look(1), ['true']);
+    assert.deepEqual(look(1, '/dev/full'), ['false'], 'where no answer can be written, nobody is waited for');
     for (const attack of ['while :; do kill -STOP -1; done', 'while :; do for p in /proc/[0-9]*; do exec 5> $p/fd/1; done; done 2> /dev/null']) {
       const attacker = spawn(program, [...rest, 'sh', '-c', attack], { stdio: 'ignore' });
       try {
