@@ -11,9 +11,10 @@ import { restore } from '../../src/runtime/restore.ts';
 import { toldBy } from '../support/golden.ts';
 
 const JOURNALS = path.join(import.meta.dirname, '..', 'journals');
+const VERSIONS = readdirSync(JOURNALS, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
 
 describe('the golden journal', () => {
-  for (const version of readdirSync(JOURNALS)) {
+  for (const version of VERSIONS) {
     it(`of ${version} replays to what \`status\` said then, after each of its facts`, () => {
       const directory = mkdtempSync(path.join(os.tmpdir(), 'golden-'));
       try {
@@ -38,7 +39,7 @@ describe('the golden journal', () => {
 describe('a checkpoint', () => {
   it('that another version wrote, or that is damaged, is passed over', () => {
     const directory = mkdtempSync(path.join(os.tmpdir(), 'golden-'));
-    const [version = ''] = readdirSync(JOURNALS);
+    const [version = ''] = VERSIONS;
     cpSync(path.join(JOURNALS, version, 'journal.db'), path.join(directory, 'journal.db'));
     const journal = Journal.open(directory);
     const whole = restore(journal).state;

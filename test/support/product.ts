@@ -26,10 +26,20 @@ export type Updater = PromiseLike<{ exitCode?: number; signal?: string }> & {
 };
 export type Event = Fact & { seq: number; at: string };
 export type EventOf<T extends FactType> = FactOf<T> & { seq: number; at: string };
-export type ProductOptions = { baked?: string | null; env?: Record<string, string>; stopMs?: number; entry?: string; owner?: string; repo?: string };
+export type ProductOptions = {
+  baked?: string | null;
+  env?: Record<string, string>;
+  stopMs?: number;
+  entry?: string;
+  owner?: string;
+  repo?: string;
+  /** A place of its own, instead of a new one: for what facts name. */
+  root?: string;
+  githubPort?: number;
+};
 
 export class Product {
-  readonly root = mkdtempSync(path.join(os.tmpdir(), 'self-update-'));
+  readonly root: string;
   readonly github: StandIn;
   readonly port: number;
   readonly env: Record<string, string>;
@@ -43,7 +53,9 @@ export class Product {
   /** Emits `line` with each line of either. */
   readonly #lines = new EventEmitter();
 
-  private constructor(github: StandIn, port: number, { baked = '0.0.1', env = {}, stopMs = 0, entry = BIN }: ProductOptions) {
+  private constructor(github: StandIn, port: number, { baked = '0.0.1', env = {}, stopMs = 0, entry = BIN, root }: ProductOptions) {
+    if (root !== undefined) mkdirSync(root, { recursive: true });
+    this.root = root ?? mkdtempSync(path.join(os.tmpdir(), 'self-update-'));
     this.github = github;
     this.port = port;
     this.entry = entry;
@@ -68,8 +80,8 @@ export class Product {
   }
 
   static async create(options: ProductOptions = {}): Promise<Product> {
-    const { owner = 'acme', repo = 'app' } = options;
-    const github = await new StandIn({ token: TOKEN, owner, repo }).listen();
+    const { owner = 'acme', repo = 'app', githubPort = 0 } = options;
+    const github = await new StandIn({ token: TOKEN, owner, repo }).listen(githubPort);
     return new Product(github, await freePort(), options);
   }
 
