@@ -1,5 +1,6 @@
 /** What the hooks are told of a change of the version, and when it is their turn. Pure. */
-import { type Change, type Context, prepare, seenOnDisk } from './context.ts';
+import type { Change, Context } from './context.ts';
+import { prepare, seenOnDisk } from './current.ts';
 import type { EffectInputs } from './effects.ts';
 import type { HookName, World } from './model.ts';
 import { fallback, isUnproven } from './rules.ts';

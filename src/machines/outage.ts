@@ -7,8 +7,10 @@
  * A version that ends early is started once more before it is judged. If the version that comes back in its place ends in the same way,
  * the machine is to blame (a port that is still taken, say): the denial is withdrawn, and after a pause the newer one is tried first.
  */
-import { type Context, type Failure, treeLost } from './context.ts';
+import { treeLost } from './bad-version.ts';
+import type { Context } from './context.ts';
 import type { FactOf, StampedFact } from './facts.ts';
+import type { Failure } from './failure.ts';
 import { fingerprint } from './model.ts';
 import { backoffMs, nextOutage, type Outage } from './pacing.ts';
 

@@ -1,6 +1,7 @@
 /** The questions the machine asks before it moves. Pure predicates over (context, fact). */
-import { type Context, MOST_INTERRUPTIONS } from './context.ts';
+import type { Context } from './context.ts';
 import type { StampedFact } from './facts.ts';
+import { MOST_INTERRUPTIONS } from './failure.ts';
 import { fingerprint, type InstalledVersion, type Release } from './model.ts';
 import { compareVersions, satisfies } from './version.ts';
 

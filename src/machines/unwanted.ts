@@ -1,5 +1,6 @@
 /** What is remembered of a look for releases from which nothing follows. Pure. */
-import { type Context, noCandidate } from './context.ts';
+import { noCandidate } from './candidate.ts';
+import type { Context } from './context.ts';
 import { isWithdrawn } from './deferral.ts';
 import type { FactOf } from './facts.ts';
 import { fingerprint, type InstalledVersion, type Release } from './model.ts';

@@ -71,6 +71,12 @@ export function compareVersions(a: string, b: string, versioning: Versioning): n
   return x.rank - y.rank || compareIdentifiers(x.identifiers, y.identifiers);
 }
 
+/** The higher one; null only where there is none. */
+export function higherOf(one: string | null, other: string | null, versioning: Versioning): string | null {
+  if (one === null || other === null) return one ?? other;
+  return compareVersions(one, other, versioning) >= 0 ? one : other;
+}
+
 /** Whether the version is a prerelease. Read loosely, `4.7.2-stable` and `2024-01-05` are none. */
 export function isPrerelease(version: string, versioning: Versioning): boolean {
   if (versioning === 'loose') return parseLoose(version)?.isPrerelease ?? false;

@@ -1,32 +1,14 @@
 /** The machine's vocabulary: what it may ask for (effects), ask about (guards) and remember (actions). Pure. */
 import { assertEvent, assign, enqueueActions, fromPromise, setup } from 'xstate';
+import { recordBadVersion, recordCrashLoop, recordCutShort } from './bad-version.ts';
+import { adoptPolicy, adoptRelease, candidateFor, noCandidate, recordVerified } from './candidate.ts';
 import { aimChange, beginChange, beginPreparation, isBootWithHook, isChangeOver, isPreStartDue } from './change.ts';
-import {
-  adoptPolicy,
-  adoptRelease,
-  type Context,
-  candidateFor,
-  deny,
-  giveUpInterrupted,
-  holdOf,
-  isTroubleOfMachine,
-  noCandidate,
-  prepare,
-  recordBadVersion,
-  recordCrashLoop,
-  recordCutShort,
-  recordFailure,
-  recordHealthy,
-  recordInterruption,
-  recordStart,
-  recordSwitch,
-  recordVerified,
-  recordWorkInterrupted,
-  seenOnDisk,
-} from './context.ts';
+import type { Context } from './context.ts';
+import { holdOf, prepare, recordHealthy, recordStart, recordSwitch, seenOnDisk } from './current.ts';
 import { approve, isInhibited, isWithdrawn, recordDeferral, recordForce, recordHookDeferral, retryNow } from './deferral.ts';
 import type { EffectInputs, EffectName } from './effects.ts';
 import type { StampedFact } from './facts.ts';
+import { deny, giveUpInterrupted, isTroubleOfMachine, recordFailure, recordInterruption, recordWorkInterrupted } from './failure.ts';
 import type { Policy, Release, World } from './model.ts';
 import { failsAlike, pauseOutage, recordEarlyExit, recordNothingStarts, recordUnlinked, recordUnproven, withdrawDenial } from './outage.ts';
 import { hasConditions, isWordGiven } from './permission.ts';

@@ -7,7 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, it } from 'node:test';
-import { isTroubleOfMachine } from '../../src/machines/context.ts';
+import { isTroubleOfMachine } from '../../src/machines/failure.ts';
 import { toFault } from '../../src/support/fault.ts';
 
 function thrownBy(action: () => unknown): unknown {

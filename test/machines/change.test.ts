@@ -1,8 +1,9 @@
 /** What the hooks are told of a change of the version. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { candidateFor } from '../../src/machines/candidate.ts';
 import { aimChange, beginChange, beginPreparation, hookInput, isBootWithHook, isChangeOver, isPreStartDue } from '../../src/machines/change.ts';
-import { type Context, candidateFor, initialContext } from '../../src/machines/context.ts';
+import { type Context, initialContext } from '../../src/machines/context.ts';
 import { baked, policy, release, tree, world } from '../support/machine.ts';
 
 const HOOKS = { preStop: true, preStart: true, postUpdate: true };

@@ -1,7 +1,8 @@
 /** What is remembered of a release that has to wait for its moment. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Context, candidateFor, initialContext } from '../../src/machines/context.ts';
+import { candidateFor } from '../../src/machines/candidate.ts';
+import { type Context, initialContext } from '../../src/machines/context.ts';
 import { approve, isInhibited, isWithdrawn, recordDeferral, recordForce, recordHookDeferral, retryNow } from '../../src/machines/deferral.ts';
 import { fingerprint } from '../../src/machines/model.ts';
 import { policy, release, tree, world } from '../support/machine.ts';

@@ -13,7 +13,7 @@ import { removeTree } from '../../../src/effects/durable.ts';
 import { type ExtractDependencies, extract } from '../../../src/effects/extract.ts';
 import { problemsOf } from '../../../src/effects/integrity.ts';
 import { MANIFEST_NAME, readEntries, readManifest, type TreeEntry, writeManifest } from '../../../src/effects/manifest.ts';
-import { isTroubleOfMachine } from '../../../src/machines/context.ts';
+import { isTroubleOfMachine } from '../../../src/machines/failure.ts';
 import { END, entry, longName, pax, paxHeader, type TarEntry, tar, zip } from '../../support/hostile.ts';
 import { release } from '../../support/machine.ts';
 
