@@ -4,19 +4,16 @@
  * a daemon may close; and the pid and start time in that record. Never two copies: nothing is started while any sign is found.
  */
 import { once } from 'node:events';
-import { closeSync, createReadStream, fstatSync, mkdirSync, writeSync } from 'node:fs';
+import { closeSync, createReadStream, fstatSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import * as z from 'zod';
-import { MAX_NOTE_BYTES } from '../../support/bounded.ts';
 import { Fault, isErrno, toFault } from '../../support/fault.ts';
-import { openOwnForReading, openOwnForWriting, readOwn, writeOwn } from '../../support/own.ts';
+import { openOwnForWriting } from '../../support/own.ts';
 import { underGivenUmask } from '../../support/umask.ts';
 import type { AppCommand } from '../entry-point.ts';
 import { loadExeca } from '../packages.ts';
 import {
   groupMembers,
-  holdersOf,
   isAlive,
   MARKER,
   markedProcesses,
@@ -27,6 +24,7 @@ import {
   sendSignal,
   withDescendants,
 } from './process-table.ts';
+import { RECORD_FD, RunRecordFile } from './run-record.ts';
 import type { Exit, StopRequest, Supervisor } from './supervisor.ts';
 import { Telling } from './telling.ts';
 
@@ -45,14 +43,7 @@ const EXITS_REMEMBERED = 20;
 /** What execve(2) says of a file that is none of this platform's programs, or not there. */
 const NOT_AN_EXECUTABLE = new Set(['ENOENT', 'EACCES', 'ENOEXEC', 'ENOTDIR', 'EISDIR', 'ELOOP', 'EPERM', 'EINVAL', 'E2BIG']);
 
-/** The app has its record open as this descriptor: none that a program expects something of. */
-const RECORD_FD = 19;
-
 type Running = { pid: number; startTime: string; tree: string };
-/** What state/app.json holds. The tree is written before the start, the rest right after it. */
-const runRecordSchema = z.object({ tree: z.string(), pid: z.number().int().min(2).optional(), startTime: z.string().optional(), space: z.string().optional() });
-type RunRecord = z.infer<typeof runRecordSchema>;
-
 export type EmbeddedOptions = {
   /** UPDATE_DIR, which the marker names. */
   directory: string;
@@ -66,6 +57,7 @@ export type EmbeddedOptions = {
 export class EmbeddedSupervisor implements Supervisor {
   readonly endsWithUpdater = true;
   readonly #options: EmbeddedOptions;
+  readonly #record: RunRecordFile;
   readonly #exits = new EventTarget();
   #running: Running | null = null;
   #command: AppCommand | null = null;
@@ -77,6 +69,7 @@ export class EmbeddedSupervisor implements Supervisor {
 
   constructor(options: EmbeddedOptions) {
     this.#options = options;
+    this.#record = new RunRecordFile(options.directory, options.log);
   }
 
   async observe(): Promise<string | null> {
@@ -153,10 +146,6 @@ export class EmbeddedSupervisor implements Supervisor {
     return { killed };
   }
 
-  get #recordFile(): string {
-    return path.join(this.#options.directory, 'state', 'app.json');
-  }
-
   /** The running app: the one we started, else the leader among the processes that bear a sign of it. */
   #find(): Running | null {
     if (this.#running && isAlive(this.#running.pid, this.#running.startTime)) return this.#running;
@@ -167,30 +156,8 @@ export class EmbeddedSupervisor implements Supervisor {
 
   /** Every live process of the app that any sign tells of, each once. */
   #processes(): (ProcessInfo & { tree: string })[] {
-    const record = this.#readRecord();
     const marked = markedProcesses(this.#options.directory).map((found) => ({ ...found, tree: found.marker }));
-    const holders = this.#holders();
-    const others = [...holders, ...recorded(record)].map((found) => ({ ...found, tree: record?.tree ?? '' }));
-    return [...new Map([...others, ...marked].map((found) => [found.pid, found])).values()];
-  }
-
-  #holders(): ProcessInfo[] {
-    const opened = this.#openRecord();
-    if (opened === null) return [];
-    try {
-      return holdersOf(opened, RECORD_FD);
-    } finally {
-      closeSync(opened);
-    }
-  }
-
-  #readRecord(): RunRecord | null {
-    try {
-      const parsed = runRecordSchema.safeParse(JSON.parse(readOwn(this.#recordFile, MAX_NOTE_BYTES).toString('utf8')));
-      return parsed.success ? parsed.data : null;
-    } catch {
-      return null;
-    }
+    return [...new Map([...this.#record.processes(), ...marked].map((found) => [found.pid, found])).values()];
   }
 
   async #spawn(tree: string, { file, args, cwd }: AppCommand): Promise<void> {
@@ -200,8 +167,8 @@ export class EmbeddedSupervisor implements Supervisor {
     const log = inherits ? null : this.#openLog();
     const stream = inherits ? 'inherit' : (log ?? 'ignore');
     const env = { ...environment, [MARKER]: markOf(directory, tree) };
-    this.#writeRecord({ tree });
-    const record = this.#openRecord();
+    this.#record.write({ tree });
+    const record = this.#record.open();
     // execa takes numbers here; its types leave them out.
     const inherited = (record === null ? [] : [...Array(RECORD_FD - 3).fill('ignore'), record]) as 'ignore'[];
     // For writing too: so it is told from the one that a shell gives to what it starts in the background. See telling.ts.
@@ -232,7 +199,7 @@ export class EmbeddedSupervisor implements Supervisor {
     }
     const running = { pid, startTime: processInfo(pid)?.startTime ?? '', tree };
     this.#running = running;
-    this.#writeRecord({ ...running, space: processSpace() });
+    this.#record.write({ ...running, space: processSpace() });
     const watch = this.#beginWatch();
     void child.then(({ exitCode, signal }) => this.#ended(tree, { exitCode: exitCode ?? null, signal: signal ?? null }, watch));
   }
@@ -244,25 +211,6 @@ export class EmbeddedSupervisor implements Supervisor {
       return openOwnForWriting(this.#logFile, this.#options.log);
     } catch (error) {
       this.#options.log(`the app's output is lost until its next start: ${(error as Error).message}`);
-      return null;
-    }
-  }
-
-  /** Written in place, since the app holds this very file. A full disk must not make that a failed start. */
-  #writeRecord(record: RunRecord): void {
-    try {
-      mkdirSync(path.dirname(this.#recordFile), { recursive: true, mode: 0o700 });
-      writeOwn(this.#recordFile, JSON.stringify(record), this.#options.log);
-    } catch (error) {
-      this.#options.log(`${this.#recordFile} could not be written: ${(error as Error).message}`);
-    }
-  }
-
-  #openRecord(): number | null {
-    try {
-      return openOwnForReading(this.#recordFile);
-    } catch {
-      // Then the other signs have to do.
       return null;
     }
   }
@@ -352,16 +300,6 @@ export class EmbeddedSupervisor implements Supervisor {
       await sleep(STOP_POLL_MS);
     }
   }
-}
-
-/** The recorded process, and what is left of its group. A number that was given away anew since then is not taken for it. */
-function recorded(record: RunRecord | null): ProcessInfo[] {
-  if (record?.pid === undefined || record.startTime === undefined || record.space !== processSpace()) return [];
-  const { pid, startTime } = record;
-  const leader = processInfo(pid);
-  if (leader !== null && leader.startTime !== startTime) return [];
-  const group = groupMembers(pid).flatMap((member) => processInfo(member) ?? []);
-  return group.filter((member) => !member.isZombie && Number(member.startTime) >= Number(startTime));
 }
 
 /** Only a write tells: an empty line, since one of no bytes always succeeds. */
