@@ -50,8 +50,8 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
   const { config } = result;
   for (const stream of [process.stdout, process.stderr]) guardStream(stream, config.secrets);
   const log = createLog({
-    format: config.UPDATE_LOG_FORMAT,
-    verbose: config.VERBOSE !== '',
+    format: config.logFormat,
+    verbose: config.isVerbose,
     now: Date.now,
     secrets: config.secrets,
     write: (line) => process.stderr.write(`${line}\n`),
@@ -74,11 +74,11 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
 /** Long enough that nobody guesses it over a network. */
 const LEAST_TOKEN_CHARACTERS = 16;
 
-function warnOfHttp({ UPDATE_HTTP_ADDR, httpToken, webhookSecret }: Config, log: Log): void {
-  const secrets = { UPDATE_HTTP_TOKEN: httpToken(), UPDATE_WEBHOOK_SECRET: webhookSecret() };
+function warnOfHttp({ http }: Config, log: Log): void {
+  const secrets = { UPDATE_HTTP_TOKEN: http.token(), UPDATE_WEBHOOK_SECRET: http.webhookSecret() };
   for (const [name, value] of Object.entries(secrets)) {
     if (value === null) continue;
-    if (UPDATE_HTTP_ADDR === undefined) log.warn(`${name} is set, and nothing listens without UPDATE_HTTP_ADDR`);
+    if (http.address === null) log.warn(`${name} is set, and nothing listens without UPDATE_HTTP_ADDR`);
     else if (value.length < LEAST_TOKEN_CHARACTERS) log.warn(`${name} is shorter than ${LEAST_TOKEN_CHARACTERS} characters, and may be guessed`);
   }
 }

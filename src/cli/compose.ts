@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import path from 'node:path';
-import { type Config, type Environment, mayBePlain, zoneOf } from '../config/config.ts';
+import type { Config, Environment } from '../config/config.ts';
 import { MAX_ROOT_BYTES } from '../config/settings.ts';
 import { type BusyOptions, busySince } from '../effects/busy.ts';
 import { nextPollAt, type PollNote, pollNoteSchema } from '../effects/check.ts';
@@ -58,11 +58,11 @@ export type RunOptions = {
 export function placesOf(config: Config): Places {
   return {
     root: canonical(config.updateDir),
-    bakedDir: config.UPDATE_BAKED_DIR,
-    repository: `${config.GH_USER}/${config.GH_REPO}`,
-    versioning: config.UPDATE_VERSIONING,
-    tagPrefix: config.UPDATE_TAG_PREFIX,
-    rules: rulesOf(config),
+    bakedDir: config.bakedDir,
+    repository: config.repository,
+    versioning: config.versioning,
+    tagPrefix: config.tagPrefix,
+    rules: rulesOf(config.trust),
   };
 }
 
@@ -77,54 +77,51 @@ function canonical(directory: string): string {
 }
 
 /** Stands for everything that a download is checked against: conditions, keys, identity, trust root. */
-function rulesOf(config: Config): string {
-  const { UPDATE_VERIFY, UPDATE_MINISIGN_KEYS, UPDATE_ATTESTATION_IDENTITY, UPDATE_ATTESTATION_ISSUER, UPDATE_ATTESTATION_INSTANCE, UPDATE_ATTESTATION_ROOT } =
-    config;
+function rulesOf({ conditions, minisignKeys, minisignBinding, attestation }: Config['trust']): string {
   // Without binding a tree may be of any version that was ever signed: it counts only while that is asked for.
-  const keys = UPDATE_VERIFY.includes('minisign') ? [...[...UPDATE_MINISIGN_KEYS].sort(), `binding:${config.UPDATE_MINISIGN_BINDING}`] : [];
-  const root = UPDATE_ATTESTATION_ROOT === undefined ? null : readBounded(UPDATE_ATTESTATION_ROOT, MAX_ROOT_BYTES).toString('utf8');
-  const attestation = UPDATE_VERIFY.includes('attestation') ? [UPDATE_ATTESTATION_IDENTITY, UPDATE_ATTESTATION_ISSUER, UPDATE_ATTESTATION_INSTANCE, root] : [];
+  const keys = conditions.includes('minisign') ? [...[...minisignKeys].sort(), `binding:${minisignBinding}`] : [];
+  const identity = conditions.includes('attestation') && attestation !== null ? identityOf(attestation) : [];
   return createHash('sha256')
-    .update(JSON.stringify([UPDATE_VERIFY, keys, attestation]))
+    .update(JSON.stringify([conditions, keys, identity]))
     .digest('hex')
     .slice(0, 32);
 }
 
-export function policyOf(config: Config): Policy {
-  return {
-    repository: `${config.GH_USER}/${config.GH_REPO}`,
-    strategy: config.UPDATE_STRATEGY,
-    versioning: config.UPDATE_VERSIONING,
-    range: config.UPDATE_RANGE,
-    prerelease: config.UPDATE_PRERELEASE,
-    tagPrefix: config.UPDATE_TAG_PREFIX,
-    tag: config.UPDATE_TAG ?? null,
-    assetGlob: config.UPDATE_ASSET ?? null,
-    platform: hostPlatform(),
-    requireDigest: config.UPDATE_VERIFY.includes('digest'),
-    rollback: config.UPDATE_ROLLBACK,
-    maxAttempts: MAX_ATTEMPTS,
-    retryBaseMs: config.SLEEP,
-    probationMs: config.UPDATE_PROBATION,
-    window: windowOf(config),
-    minAgeMs: config.UPDATE_MIN_AGE,
-    approval: config.UPDATE_APPROVAL,
-    urgentAllowed: config.UPDATE_URGENT,
-    urgentNeedsProof: config.UPDATE_VERIFY.some((condition) => condition !== 'digest'),
-    denied: config.UPDATE_DENY.map((version) => version.replace(/^v(?=\d)/, '')),
-    requireMinisign: config.UPDATE_VERIFY.includes('minisign'),
-    hooks: {
-      preStop: config.UPDATE_PRE_STOP_CMD !== undefined,
-      preStart: config.UPDATE_PRE_START_CMD !== undefined,
-      postUpdate: config.UPDATE_POST_UPDATE_CMD !== undefined,
-    },
-  };
+function identityOf({ identity, issuer, instance, rootFile }: NonNullable<Config['trust']['attestation']>): unknown[] {
+  return [identity, issuer, instance, rootFile === null ? null : readRoot(rootFile)];
 }
 
-function windowOf({ UPDATE_WINDOW, TZ }: Config): Policy['window'] {
-  if (UPDATE_WINDOW === undefined) return null;
-  const { text, spans } = UPDATE_WINDOW;
-  return { text, timeZone: zoneOf(TZ) ?? Intl.DateTimeFormat().resolvedOptions().timeZone, spans };
+function readRoot(file: string): string {
+  return readBounded(file, MAX_ROOT_BYTES).toString('utf8');
+}
+
+export function policyOf(config: Config): Policy {
+  const { conditions } = config.trust;
+  const { preStop, preStart, postUpdate } = config.hooks.commands;
+  return {
+    repository: config.repository,
+    strategy: config.strategy,
+    versioning: config.versioning,
+    range: config.range,
+    prerelease: config.allowsPrereleases,
+    tagPrefix: config.tagPrefix,
+    tag: config.tag,
+    assetGlob: config.assetGlob,
+    platform: hostPlatform(),
+    requireDigest: conditions.includes('digest'),
+    rollback: config.rollback,
+    maxAttempts: MAX_ATTEMPTS,
+    retryBaseMs: config.pollIntervalMs,
+    probationMs: config.probationMs,
+    window: config.window,
+    minAgeMs: config.minAgeMs,
+    approval: config.needsApproval,
+    urgentAllowed: config.allowsUrgent,
+    urgentNeedsProof: conditions.some((condition) => condition !== 'digest'),
+    denied: config.denied.map((version) => version.replace(/^v(?=\d)/, '')),
+    requireMinisign: conditions.includes('minisign'),
+    hooks: { preStop: preStop !== null, preStart: preStart !== null, postUpdate: postUpdate !== null },
+  };
 }
 
 /** What hooks, checks and notification commands are given. They run as our user, which in the container may not be the app's. */
@@ -167,28 +164,21 @@ export function createGitHub({ config, places, log }: Parts, cache: AnswerCache)
     userAgent: `self-update/${programVersion()} (+https://github.com/${places.repository})`,
     apiUrl: config.apiUrl,
     assetHosts: config.assetHosts,
-    mayBePlain: (url) => mayBePlain(url, config.UPDATE_INSECURE_HTTP),
+    mayBePlain: config.mayBePlain,
     token: config.token,
-    proxyEnvironment: { HTTPS_PROXY: config.HTTPS_PROXY, NO_PROXY: config.NO_PROXY },
+    proxyEnvironment: config.proxy,
   });
   const { repository } = places;
   return { http, github: new GitHub({ http, repository, cache, now: Date.now, secrets: config.secrets, debug: log.debug }) };
 }
 
-export function assetPatternOf(config: Config): EffectDependencies['assetPattern'] {
-  const glob = config.UPDATE_ASSET;
-  return glob === undefined ? null : { glob, matches: globMatcher(glob) };
+export function assetPatternOf({ assetGlob: glob }: Config): EffectDependencies['assetPattern'] {
+  return glob === null ? null : { glob, matches: globMatcher(glob) };
 }
 
 export function appOptionsOf({ config, environment }: Parts, args: readonly string[]): AppOptions {
-  return {
-    command: config.UPDATE_APP_COMMAND ?? null,
-    repositoryName: config.GH_REPO,
-    workdir: config.UPDATE_APP_WORKDIR ?? null,
-    args,
-    environment: appEnvironment(environment),
-    linked: { names: config.UPDATE_LINKED, directory: config.UPDATE_LINKED_DIR },
-  };
+  const { app, repositoryName, linked } = config;
+  return { ...app, repositoryName, args, environment: appEnvironment(environment), linked };
 }
 
 export async function createRuntime(parts: Parts, journal: Journal, options: RunOptions): Promise<{ runtime: Runtime; supervisor: Supervisor }> {
@@ -214,42 +204,25 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     note,
     supervisor,
     assetPattern: assetPatternOf(config),
-    pollIntervalMs: config.SLEEP,
+    pollIntervalMs: config.pollIntervalMs,
     now: Date.now,
     random: Math.random,
-    maxAssetBytes: config.UPDATE_MAX_ASSET_BYTES,
+    maxAssetBytes: config.maxAssetBytes,
     stallWindowMs: STALL_WINDOW_MS,
     sealed: new Map(),
-    maxUnpackedBytes: config.UPDATE_MAX_UNPACKED_BYTES,
-    maxEntries: config.UPDATE_MAX_ENTRIES,
+    maxUnpackedBytes: config.maxUnpackedBytes,
+    maxEntries: config.maxEntries,
     onProgress: options.onProgress,
     warn: log.warn,
     trust: trustOf(config),
     app,
-    linked: { names: config.UPDATE_LINKED, directory: config.UPDATE_LINKED_DIR, owner: usesRunit(config) ? appUser() : null },
-    health: {
-      url: config.UPDATE_HEALTH_URL ?? null,
-      command: config.UPDATE_HEALTH_CMD ?? (usesRunit(config) ? serviceCheck() : null),
-      startPeriodMs: config.UPDATE_HEALTH_START_PERIOD,
-      intervalMs: config.UPDATE_HEALTH_INTERVAL,
-      timeoutMs: config.UPDATE_HEALTH_TIMEOUT,
-      retries: config.UPDATE_HEALTH_RETRIES,
-    },
+    linked: { ...config.linked, owner: usesRunit(config) ? appUser() : null },
+    health: { ...config.health, command: config.health.command ?? (usesRunit(config) ? serviceCheck() : null) },
     environment: commandEnvironment(parts),
     busy: busyOptions(config),
-    hooks: {
-      commands: {
-        preStop: config.UPDATE_PRE_STOP_CMD ?? null,
-        preStart: config.UPDATE_PRE_START_CMD ?? null,
-        postUpdate: config.UPDATE_POST_UPDATE_CMD ?? null,
-      },
-      timeoutMs: config.UPDATE_HOOK_TIMEOUT,
-      directory: places.root,
-      say: log.info,
-      keepAppDown,
-    },
-    stop: { signalName: config.UPDATE_STOP_SIGNAL, waitMs: config.SVWAIT },
-    keptTrees: config.UPDATE_KEEP,
+    hooks: { ...config.hooks, directory: places.root, say: log.info, keepAppDown },
+    stop: config.stop,
+    keptTrees: config.keptTrees,
     versionFiles: usesRunit(config) ? [IMAGE_VERSION_FILE] : [],
   });
   const runtime = await Runtime.open({
@@ -257,9 +230,9 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     effects,
     policy,
     inboxDir: inboxDir(places),
-    pollIntervalMs: config.SLEEP,
-    firstCheckTimeoutMs: config.UPDATE_FIRST_CHECK_TIMEOUT,
-    nextPollAt: () => nextPollAt(note.read(), config.SLEEP, Date.now(), github.identity),
+    pollIntervalMs: config.pollIntervalMs,
+    firstCheckTimeoutMs: config.firstCheckTimeoutMs,
+    nextPollAt: () => nextPollAt(note.read(), config.pollIntervalMs, Date.now(), github.identity),
     observeWorld: () => readWorld(places),
     observeFloor: () => highestKept(places),
     observeApp: () => adoptApp(supervisor, app, log),
@@ -279,30 +252,28 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
 }
 
 function busyOptions(config: Config): BusyOptions {
-  return { file: config.UPDATE_BUSY_FILE, maxAgeMs: config.UPDATE_BUSY_MAX_AGE, owner: usesRunit(config) ? appUser() : null };
+  return { ...config.busy, owner: usesRunit(config) ? appUser() : null };
 }
 
-export function trustOf(config: Config): TrustOptions {
-  const { UPDATE_ATTESTATION_IDENTITY: identity, UPDATE_ATTESTATION_ROOT: file } = config;
-  const minisignKeys = config.UPDATE_MINISIGN_KEYS.flatMap((text) => parseMinisignKey(text) ?? []);
-  const trustedRoot = async (): Promise<unknown> =>
-    file === undefined ? (await import('../trust/roots.ts')).PUBLIC_GOOD_ROOT : JSON.parse(readBounded(file, MAX_ROOT_BYTES).toString('utf8'));
-  const { UPDATE_ATTESTATION_ISSUER: issuer, UPDATE_ATTESTATION_INSTANCE: instance } = config;
+export function trustOf({ trust }: Config): TrustOptions {
   return {
-    conditions: config.UPDATE_VERIFY,
-    minisignKeys,
-    minisignBinding: config.UPDATE_MINISIGN_BINDING,
-    attestation: identity === undefined ? null : { identity, issuer, instance, trustedRoot },
+    ...trust,
+    minisignKeys: trust.minisignKeys.flatMap((text) => parseMinisignKey(text) ?? []),
+    attestation: trust.attestation === null ? null : { ...trust.attestation, trustedRoot: () => trustedRoot(trust.attestation?.rootFile ?? null) },
   };
 }
 
+async function trustedRoot(file: string | null): Promise<unknown> {
+  return file === null ? (await import('../trust/roots.ts')).PUBLIC_GOOD_ROOT : JSON.parse(readRoot(file));
+}
+
 /** `auto` is the container's runit where its init is at work. A second app in one container asks for `embedded`. */
-export function usesRunit({ UPDATE_SUPERVISOR }: Config): boolean {
-  return UPDATE_SUPERVISOR === 'runit' || (UPDATE_SUPERVISOR === 'auto' && isInContainer());
+export function usesRunit({ supervisor }: Config): boolean {
+  return supervisor === 'runit' || (supervisor === 'auto' && isInContainer());
 }
 
 export function createSupervisor({ config, places, log, environment }: Parts, output: 'inherit' | 'file'): Supervisor {
-  const stop = { signalName: config.UPDATE_STOP_SIGNAL, waitMs: config.SVWAIT };
+  const { stop } = config;
   if (!usesRunit(config)) return new EmbeddedSupervisor({ directory: places.root, environment: appEnvironment(environment), output, stop, log: log.warn });
   if (!isInContainer())
     throw new Fault('SUPERVISOR_MISSING', 'UPDATE_SUPERVISOR=runit, but this is not the container, or its init does not run: leave the setting out');

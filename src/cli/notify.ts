@@ -17,21 +17,18 @@ function stateAfter(journal: Journal, seq: number): State | null {
 }
 
 export async function createNotifier({ config, places, policy, log, environment }: Parts, journal: Journal): Promise<Notifier | null> {
-  const channels: Channel[] = [
-    ...(config.notifyUrl() === null ? [] : (['url'] as const)),
-    ...(config.UPDATE_NOTIFY_CMD === undefined ? [] : (['command'] as const)),
-  ];
+  const channels: Channel[] = [...(config.notify.url() === null ? [] : (['url'] as const)), ...(config.notify.command === null ? [] : (['command'] as const))];
   if (channels.length === 0) return null;
   const [{ Notifier }, { post, runCommand }] = await Promise.all([import('../notify/notifier.ts'), import('../notify/deliver.ts')]);
-  const proxy = { HTTPS_PROXY: config.HTTPS_PROXY, NO_PROXY: config.NO_PROXY };
+  const { proxy } = config;
   return new Notifier({
     channels,
     deliver: async (channel, notice) => {
-      const [url, command] = [config.notifyUrl(), config.UPDATE_NOTIFY_CMD];
+      const [url, command] = [config.notify.url(), config.notify.command];
       // Whoever is no longer set has nothing to be told; a secret's file that is being replaced will be there again.
       if (channel === 'url' && url === null && channels.includes('url')) throw new Fault('NOTIFY_FAILED', 'the file of UPDATE_NOTIFY_URL_FILE is not there');
       if (channel === 'url' && url !== null) await post(url, notice, proxy, `self-update/${programVersion()}`);
-      if (channel === 'command' && command !== undefined)
+      if (channel === 'command' && command !== null)
         await runCommand(command, notice, { environment: commandEnvironment({ config, environment }), directory: places.root, say: log.info });
     },
     store: { read: () => journal.readNote(NOTE), write: (text) => journal.writeNote(NOTE, text) },
@@ -40,7 +37,7 @@ export async function createNotifier({ config, places, policy, log, environment 
     lastSeq: () => journal.lastSeq(),
     pollNote: () => readPollNote(journal),
     repository: policy.repository,
-    failingAfterMs: config.UPDATE_NOTIFY_FAILING_AFTER,
+    failingAfterMs: config.notify.failingAfterMs,
     secrets: config.secrets,
     now: Date.now,
     log,

@@ -57,7 +57,7 @@ export async function checkOnly(args: Arguments, parts: Parts, signal: AbortSign
       github,
       places,
       note,
-      pollIntervalMs: config.SLEEP,
+      pollIntervalMs: config.pollIntervalMs,
       now: Date.now,
       random: Math.random,
       assetPattern: assetPatternOf(config),
@@ -166,7 +166,7 @@ async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, give
   const { places, log, config } = parts;
   const startedAt = Date.now();
   const journal = await openJournal(places, log);
-  const progress = createProgress(process.stderr, log, config.UPDATE_LOG_FORMAT);
+  const progress = createProgress(process.stderr, log, config.logFormat);
   try {
     const notifier = await createNotifier(parts, journal);
     const { runtime, supervisor } = await createRuntime(parts, journal, {
@@ -267,7 +267,7 @@ async function followUntilResting(parts: Parts, from: number, checkedBefore: num
     // What polling learnt is noted a moment before what it found is a fact. The container's updater ends when it has nothing left to do,
     // unless it serves HTTP; a resident one is looked at twice.
     const rests = checked && state?.snapshot.hasTag('resting') && readState(parts).seq === seq;
-    const endsSoon = usesRunit(parts.config) && parts.config.UPDATE_HTTP_ADDR === undefined && isLocked(stateDir(parts.places));
+    const endsSoon = usesRunit(parts.config) && parts.config.http.address === null && isLocked(stateDir(parts.places));
     restingLooks = rests && !endsSoon ? restingLooks + 1 : 0;
     if (restingLooks >= 2) return;
     if (isAlone(parts) && !state?.snapshot.hasTag('resting') && readState(parts).seq === seq)

@@ -64,7 +64,7 @@ export async function statusFrom(parts: Parts, { state, note, seq }: Reading, up
     updaterRunning,
     seq,
     repository: policy.repository,
-    verify: config.UPDATE_VERIFY,
+    verify: config.trust.conditions,
     warnings: standingWarnings(parts),
     now: Date.now(),
     receivedBytes: release === undefined ? null : await sizeOf(partFile(places, release)),

@@ -31,7 +31,7 @@ export async function run(args: Arguments, parts: Parts, observe: Observe): Prom
   await refuseBesideLoop(parts);
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
-  const progress = createProgress(process.stderr, log, config.UPDATE_LOG_FORMAT);
+  const progress = createProgress(process.stderr, log, config.logFormat);
   const web = args.once ? null : await startWebIfAsked(parts);
   const watchers: Watchers = {
     web,
@@ -63,7 +63,7 @@ async function runOnce({ runtime, supervisor, notifier }: Updater, args: Argumen
   const dueAt = await runtime.settle(stop);
   supervisor.detach();
   await notifier?.end(TELL_WITHIN_MS);
-  if (usesRunit(config)) awaitFree(runtime.waitsForBusyApp ? config.UPDATE_BUSY_FILE : null);
+  if (usesRunit(config)) awaitFree(runtime.waitsForBusyApp ? config.busy.file : null);
   sayNextRun(Math.min(dueAt, notifier?.nextAt() ?? dueAt), args.json);
   return runtime.fault === null ? EXIT.done : EXIT.failed;
 }
@@ -76,7 +76,7 @@ async function stayResident({ runtime, supervisor, notifier }: Updater, parts: P
   await notifier?.end(0);
   if (!supervisor.endsWithUpdater) return EXIT.done;
   log.info('stopping the app');
-  await supervisor.stop({ signalName: config.UPDATE_STOP_SIGNAL, waitMs: config.SVWAIT });
+  await supervisor.stop(config.stop);
   return EXIT.done;
 }
 

@@ -31,7 +31,7 @@ export async function beginOrServe<T>(args: Arguments, parts: Parts, stop: Abort
       parts.log.warn(`nothing is updated for now: ${fault.message} [${fault.code}]`);
       await sleep(RETRY_MS, undefined, { signal: stop }).catch(() => {});
       if (stop.aborted) {
-        if (supervisor.endsWithUpdater) await supervisor.stop({ signalName: parts.config.UPDATE_STOP_SIGNAL, waitMs: parts.config.SVWAIT });
+        if (supervisor.endsWithUpdater) await supervisor.stop(parts.config.stop);
         return null;
       }
       // The next one adopts the app, and is the only one to restart it.

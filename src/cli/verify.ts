@@ -48,7 +48,7 @@ async function explainTag(tag: string, parts: Parts, signal: AbortSignal): Promi
     github,
     places: elsewhere,
     note: NO_NOTE,
-    pollIntervalMs: config.SLEEP,
+    pollIntervalMs: config.pollIntervalMs,
     now: Date.now,
     random: Math.random,
     assetPattern: assetPatternOf(config),
@@ -61,7 +61,7 @@ async function explainTag(tag: string, parts: Parts, signal: AbortSignal): Promi
     const got = await download({ release }, signal, {
       http,
       places: elsewhere,
-      maxAssetBytes: config.UPDATE_MAX_ASSET_BYTES,
+      maxAssetBytes: config.maxAssetBytes,
       stallWindowMs: STALL_WINDOW_MS,
       sealed: new Map(),
       onProgress: () => {},
@@ -100,7 +100,7 @@ function assetBeside(file: string): Asset {
 /** Every tree against its manifest: what was changed, is missing, or does not belong. */
 async function showTrees(args: Arguments, parts: Parts): Promise<number> {
   // Names linked to the app's data replace what the archive brought, and lead out of the tree.
-  const linked = parts.config.UPDATE_LINKED.map((name) => name.replace(/\/+$/, ''));
+  const linked = parts.config.linked.names.map((name) => name.replace(/\/+$/, ''));
   const trees = await keptTrees(parts.places);
   const results: { version: string; tag: string; path: string; ok: boolean; problems: string[] }[] = [];
   // One after the other: the names of three large trees at a time are too much for a small container.

@@ -11,12 +11,12 @@ import { grants, parentsOf, type User } from './rights.ts';
 
 export function standingWarnings({ config, environment }: Pick<Parts, 'config' | 'environment'>): string[] {
   const warnings: string[] = [];
-  const { UPDATE_VERIFY, UPDATE_MINISIGN_BINDING } = config;
-  if (UPDATE_VERIFY.length === 0) warnings.push('UPDATE_VERIFY=none: whatever is downloaded is run, unverified');
-  if (UPDATE_VERIFY.includes('minisign') && UPDATE_MINISIGN_BINDING === 'none')
+  const { conditions, minisignBinding } = config.trust;
+  if (conditions.length === 0) warnings.push('UPDATE_VERIFY=none: whatever is downloaded is run, unverified');
+  if (conditions.includes('minisign') && minisignBinding === 'none')
     warnings.push('UPDATE_MINISIGN_BINDING=none: signed bytes of any version are taken for the newest, old ones with known holes too');
   warnings.push(...secretFileWarnings(environment, usesRunit(config) ? appUser() : null));
-  if (!usesRunit(config)) warnings.push(...sharedDirectoryWarnings(config.updateDir, config.UPDATE_BAKED_DIR));
+  if (!usesRunit(config)) warnings.push(...sharedDirectoryWarnings(config.updateDir, config.bakedDir));
   if (config.secrets().some(isTooShortToRedact))
     warnings.push('a password or token has fewer than 4 characters, and is not blacked out in logs: choose a longer one');
   return warnings;

@@ -19,19 +19,19 @@ const MOST_REMEMBERED = 500;
 
 export async function startWebIfAsked(parts: Parts): Promise<Web | null> {
   const { config, policy, log } = parts;
-  const address = config.UPDATE_HTTP_ADDR;
-  if (address === undefined) return null;
+  const { address, token, webhookSecret, readingNeedsToken, hosts } = config.http;
+  if (address === null) return null;
   const { startWeb } = await import('../web/server.ts');
   return startWeb({
     address,
-    token: () => config.httpToken() || null,
-    hasToken: config.httpToken() !== null,
-    readingNeedsToken: config.UPDATE_HTTP_READ === 'token',
+    token: () => token() || null,
+    hasToken: token() !== null,
+    readingNeedsToken,
     appUid: usesRunit(config) ? (appUser()?.uid ?? null) : null,
-    webhookSecret: () => config.webhookSecret() || null,
-    takesWebhooks: config.webhookSecret() !== null,
-    pollIntervalMs: config.SLEEP,
-    hosts: config.UPDATE_HTTP_HOSTS,
+    webhookSecret: () => webhookSecret() || null,
+    takesWebhooks: webhookSecret() !== null,
+    pollIntervalMs: config.pollIntervalMs,
+    hosts,
     repository: policy.repository,
     isAppUp: async () => (await createSupervisor(parts, 'file').observe()) !== null,
     programVersion: programVersion(),

@@ -6,20 +6,8 @@ import { metaOf, type SettingName, type Settings, settingNames, settings } from 
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** A parsed configuration: the settings by their names, and what follows from several of them. */
-export type Config = Omit<Settings, 'UPDATE_GH_TOKEN' | 'UPDATE_HTTP_TOKEN' | 'UPDATE_WEBHOOK_SECRET' | 'UPDATE_NOTIFY_URL'> & {
-  updateDir: string;
-  /** The API's address without a trailing slash. */
-  apiUrl: string;
-  assetHosts: string[];
-  /** Read anew at each call, since mounted secrets rotate. Null where there is none. */
-  token: () => string | null;
-  httpToken: () => string | null;
-  webhookSecret: () => string | null;
-  notifyUrl: () => string | null;
-  /** What must be shown to nobody, read anew likewise. */
-  secrets: () => string[];
-};
+/** The configuration as the program uses it. Null: not set. */
+export type Config = ReturnType<typeof configFrom>;
 
 /** Names that begin like ours and mean nothing: most likely a slip of the pen. */
 export type ConfigResult = { ok: true; config: Config; unknown: string[] } | { ok: false; problems: string[] };
@@ -57,21 +45,107 @@ export function parseConfig(environment: Environment, separated = false): Config
   problems.push(...contradictions(environment, raw));
   if (separated) problems.push(...placeProblems(raw['UPDATE_DIR'] ?? standardUpdateDir(environment), raw['UPDATE_LINKED_DIR'] ?? '/data/app'));
   if (!parsed.success || problems.length > 0) return { ok: false, problems };
-  const { UPDATE_GH_TOKEN: _token, UPDATE_HTTP_TOKEN: _http, UPDATE_WEBHOOK_SECRET: _secret, UPDATE_NOTIFY_URL: _url, ...rest } = parsed.data;
-  const anew = (name: SettingName) => () => readSetting(environment, name, []) ?? null;
-  const apiUrl = rest.UPDATE_GH_API_URL.replace(/\/+$/, '');
-  const config: Config = {
-    ...rest,
-    updateDir: rest.UPDATE_DIR ?? standardUpdateDir(environment),
-    apiUrl,
-    assetHosts: [new URL(apiUrl).hostname, ...(rest.UPDATE_ASSET_HOSTS.length > 0 ? rest.UPDATE_ASSET_HOSTS : GITHUB_ASSET_HOSTS)],
+  return { ok: true, config: configFrom(parsed.data, environment), unknown: unknownNames(environment) };
+}
+
+function configFrom(values: Settings, environment: Environment) {
+  const anew = (name: SettingName) => (): string | null => readSetting(environment, name, []) ?? null;
+  const apiUrl = values.UPDATE_GH_API_URL.replace(/\/+$/, '');
+  return {
+    /** `owner/name` */
+    repository: `${values.GH_USER}/${values.GH_REPO}`,
+    repositoryName: values.GH_REPO,
+    pollIntervalMs: values.SLEEP,
+    firstCheckTimeoutMs: values.UPDATE_FIRST_CHECK_TIMEOUT,
+    logFormat: values.UPDATE_LOG_FORMAT,
+    isVerbose: values.VERBOSE !== '',
+    // Tokens and addresses that are secret are read anew at each call, since mounted secrets rotate.
     token: anew('UPDATE_GH_TOKEN'),
-    httpToken: anew('UPDATE_HTTP_TOKEN'),
-    webhookSecret: anew('UPDATE_WEBHOOK_SECRET'),
-    notifyUrl: anew('UPDATE_NOTIFY_URL'),
-    secrets: () => settingNames.flatMap((name) => secretParts(name, readSetting(environment, name, []))),
+    /** What must be shown to nobody. */
+    secrets: (): string[] => settingNames.flatMap((name) => secretParts(name, readSetting(environment, name, []))),
+    /** Without a trailing slash. */
+    apiUrl,
+    assetHosts: [new URL(apiUrl).hostname, ...(values.UPDATE_ASSET_HOSTS.length > 0 ? values.UPDATE_ASSET_HOSTS : GITHUB_ASSET_HOSTS)],
+    mayBePlain: (url: string): boolean => mayBePlain(url, values.UPDATE_INSECURE_HTTP),
+    proxy: { HTTPS_PROXY: values.HTTPS_PROXY, NO_PROXY: values.NO_PROXY },
+
+    strategy: values.UPDATE_STRATEGY,
+    versioning: values.UPDATE_VERSIONING,
+    range: values.UPDATE_RANGE,
+    allowsPrereleases: values.UPDATE_PRERELEASE,
+    tagPrefix: values.UPDATE_TAG_PREFIX,
+    tag: values.UPDATE_TAG ?? null,
+    assetGlob: values.UPDATE_ASSET ?? null,
+    denied: values.UPDATE_DENY,
+    minAgeMs: values.UPDATE_MIN_AGE,
+    window: windowOf(values),
+    needsApproval: values.UPDATE_APPROVAL,
+    allowsUrgent: values.UPDATE_URGENT,
+    trust: {
+      /** None: whatever is downloaded is run. */
+      conditions: values.UPDATE_VERIFY,
+      minisignKeys: values.UPDATE_MINISIGN_KEYS,
+      minisignBinding: values.UPDATE_MINISIGN_BINDING,
+      attestation: attestationOf(values),
+    },
+
+    probationMs: values.UPDATE_PROBATION,
+    rollback: values.UPDATE_ROLLBACK,
+    health: {
+      url: values.UPDATE_HEALTH_URL ?? null,
+      command: values.UPDATE_HEALTH_CMD ?? null,
+      startPeriodMs: values.UPDATE_HEALTH_START_PERIOD,
+      intervalMs: values.UPDATE_HEALTH_INTERVAL,
+      timeoutMs: values.UPDATE_HEALTH_TIMEOUT,
+      retries: values.UPDATE_HEALTH_RETRIES,
+    },
+    hooks: {
+      commands: {
+        preStop: values.UPDATE_PRE_STOP_CMD ?? null,
+        preStart: values.UPDATE_PRE_START_CMD ?? null,
+        postUpdate: values.UPDATE_POST_UPDATE_CMD ?? null,
+      },
+      timeoutMs: values.UPDATE_HOOK_TIMEOUT,
+    },
+    busy: { file: values.UPDATE_BUSY_FILE, maxAgeMs: values.UPDATE_BUSY_MAX_AGE },
+
+    supervisor: values.UPDATE_SUPERVISOR,
+    app: { command: values.UPDATE_APP_COMMAND ?? null, workdir: values.UPDATE_APP_WORKDIR ?? null },
+    stop: { signalName: values.UPDATE_STOP_SIGNAL, waitMs: values.SVWAIT },
+    linked: { names: values.UPDATE_LINKED, directory: values.UPDATE_LINKED_DIR },
+
+    updateDir: values.UPDATE_DIR ?? standardUpdateDir(environment),
+    bakedDir: values.UPDATE_BAKED_DIR,
+    keptTrees: values.UPDATE_KEEP,
+    maxAssetBytes: values.UPDATE_MAX_ASSET_BYTES,
+    maxUnpackedBytes: values.UPDATE_MAX_UNPACKED_BYTES,
+    maxEntries: values.UPDATE_MAX_ENTRIES,
+
+    http: {
+      address: values.UPDATE_HTTP_ADDR ?? null,
+      hosts: values.UPDATE_HTTP_HOSTS,
+      token: anew('UPDATE_HTTP_TOKEN'),
+      readingNeedsToken: values.UPDATE_HTTP_READ === 'token',
+      webhookSecret: anew('UPDATE_WEBHOOK_SECRET'),
+    },
+    notify: {
+      url: anew('UPDATE_NOTIFY_URL'),
+      command: values.UPDATE_NOTIFY_CMD ?? null,
+      failingAfterMs: values.UPDATE_NOTIFY_FAILING_AFTER,
+    },
   };
-  return { ok: true, config, unknown: unknownNames(environment) };
+}
+
+/** With its time zone: that of TZ, else the system's. */
+function windowOf({ UPDATE_WINDOW, TZ }: Settings) {
+  if (UPDATE_WINDOW === undefined) return null;
+  const { text, spans } = UPDATE_WINDOW;
+  return { text, timeZone: zoneOf(TZ) ?? Intl.DateTimeFormat().resolvedOptions().timeZone, spans };
+}
+
+function attestationOf(values: Settings) {
+  const { UPDATE_ATTESTATION_IDENTITY: identity, UPDATE_ATTESTATION_ISSUER: issuer, UPDATE_ATTESTATION_INSTANCE: instance } = values;
+  return identity === undefined ? null : { identity, issuer, instance, rootFile: values.UPDATE_ATTESTATION_ROOT ?? null };
 }
 
 /** Of the names that every program shares, the one in small letters wins, as for curl. */
@@ -197,7 +271,7 @@ function missing(name: SettingName, condition: string): string {
 }
 
 /** A zone by its name in the tz database; a leading colon is POSIX's. Null for anything else, and for none. */
-export function zoneOf(text: string | undefined): string | null {
+function zoneOf(text: string | undefined): string | null {
   const name = text?.replace(/^:/, '') ?? '';
   try {
     return name === '' ? null : new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone;
@@ -207,7 +281,7 @@ export function zoneOf(text: string | undefined): string | null {
 }
 
 /** Loopback can't be listened in on from outside; everything else needs the operator's word. */
-export function mayBePlain(url: string, insecure: boolean | string | undefined): boolean {
+function mayBePlain(url: string, insecure: boolean | string | undefined): boolean {
   const { hostname } = new URL(url);
   const loopback = hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname);
   return loopback || insecure === true || (typeof insecure === 'string' && /^(?:1|on|true|yes)$/i.test(insecure));

@@ -27,11 +27,11 @@ function problems(environment: Record<string, string | undefined>): string[] {
 describe('the configuration', () => {
   it('needs nothing but a repository', () => {
     const config = parsed();
-    assert.equal(config.SLEEP, 300_000);
-    assert.equal(config.SVWAIT, 7000);
-    assert.equal(config.UPDATE_STRATEGY, 'kill-then-download');
+    assert.equal(config.pollIntervalMs, 300_000);
+    assert.equal(config.stop.waitMs, 7000);
+    assert.equal(config.strategy, 'kill-then-download');
     assert.equal(config.apiUrl, 'https://api.github.com');
-    assert.equal(config.UPDATE_MAX_ASSET_BYTES, 1024 ** 3);
+    assert.equal(config.maxAssetBytes, 1024 ** 3);
     assert.equal(config.token(), null);
   });
 
@@ -61,7 +61,7 @@ describe('the configuration', () => {
   });
 
   it('takes an empty variable as an unset one', () => {
-    assert.equal(parsed({ SLEEP: '', UPDATE_TAG: '', VERBOSE: '' }).UPDATE_TAG, undefined);
+    assert.equal(parsed({ SLEEP: '', UPDATE_TAG: '', VERBOSE: '' }).tag, null);
   });
 
   it('says every problem at once, each with its variable and an example', () => {
@@ -147,14 +147,13 @@ describe('the configuration', () => {
       UPDATE_MAX_ASSET_BYTES: '500MiB',
     });
     assert.deepEqual(
-      [config.SLEEP, config.apiUrl, config.UPDATE_PROBATION, config.UPDATE_MAX_ASSET_BYTES],
+      [config.pollIntervalMs, config.apiUrl, config.probationMs, config.maxAssetBytes],
       [5000, 'http://127.0.0.1:8080', 120_000, 500 * 1024 ** 2],
     );
   });
 
   it('accepts logins of managed users, and names with dots', () => {
-    const { GH_USER, GH_REPO } = parsed({ GH_USER: 'ada_acme', GH_REPO: 'app.github.io_v2' });
-    assert.deepEqual([GH_USER, GH_REPO], ['ada_acme', 'app.github.io_v2']);
+    assert.equal(parsed({ GH_USER: 'ada_acme', GH_REPO: 'app.github.io_v2' }).repository, 'ada_acme/app.github.io_v2');
   });
 
   it('takes off the line break behind a token', () => {
@@ -162,10 +161,10 @@ describe('the configuration', () => {
   });
 
   it('reads the proxy as curl does: host:port, and small letters first', () => {
-    assert.equal(parsed({ HTTPS_PROXY: 'proxy.example.com:3128' }).HTTPS_PROXY, 'http://proxy.example.com:3128');
-    assert.equal(parsed({ https_proxy: 'proxy:3128', HTTPS_PROXY: 'http://other:1' }).HTTPS_PROXY, 'http://proxy:3128');
+    assert.equal(parsed({ HTTPS_PROXY: 'proxy.example.com:3128' }).proxy.HTTPS_PROXY, 'http://proxy.example.com:3128');
+    assert.equal(parsed({ https_proxy: 'proxy:3128', HTTPS_PROXY: 'http://other:1' }).proxy.HTTPS_PROXY, 'http://proxy:3128');
     assert.equal(
-      parsed({ no_proxy: 'localhost example.com, *.corp .lan 10.0.0.1', NO_PROXY: 'x' }).NO_PROXY,
+      parsed({ no_proxy: 'localhost example.com, *.corp .lan 10.0.0.1', NO_PROXY: 'x' }).proxy.NO_PROXY,
       'localhost,.localhost,example.com,.example.com,*.corp,.lan,10.0.0.1',
     );
     const config = parsed({ https_proxy: 'ada:p%40ss-word@proxy:3128' });
