@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import path from 'node:path';
-import type { Config, Environment } from '../config/config.ts';
+import type { Config } from '../config/config.ts';
+import type { Environment } from '../config/environment.ts';
 import { MAX_ROOT_BYTES } from '../config/settings.ts';
 import { type BusyOptions, busySince } from '../effects/busy.ts';
 import { nextPollAt, type PollNote, pollNoteSchema } from '../effects/check.ts';
@@ -28,7 +29,6 @@ import { Fault } from '../support/fault.ts';
 import { globMatcher } from '../support/glob.ts';
 import type { Log } from '../support/log.ts';
 import { redactJson, withoutSecrets } from '../support/redact.ts';
-import { parseMinisignKey } from '../trust/minisign.ts';
 import { appEnvironment, withoutSteering } from './environment.ts';
 import { hostPlatform } from './host.ts';
 
@@ -79,7 +79,7 @@ function canonical(directory: string): string {
 /** Stands for everything that a download is checked against: conditions, keys, identity, trust root. */
 function rulesOf({ conditions, minisignKeys, minisignBinding, attestation }: Config['trust']): string {
   // Without binding a tree may be of any version that was ever signed: it counts only while that is asked for.
-  const keys = conditions.includes('minisign') ? [...[...minisignKeys].sort(), `binding:${minisignBinding}`] : [];
+  const keys = conditions.includes('minisign') ? [...minisignKeys.map(({ text }) => text).sort(), `binding:${minisignBinding}`] : [];
   const identity = conditions.includes('attestation') && attestation !== null ? identityOf(attestation) : [];
   return createHash('sha256')
     .update(JSON.stringify([conditions, keys, identity]))
@@ -258,7 +258,6 @@ function busyOptions(config: Config): BusyOptions {
 export function trustOf({ trust }: Config): TrustOptions {
   return {
     ...trust,
-    minisignKeys: trust.minisignKeys.flatMap((text) => parseMinisignKey(text) ?? []),
     attestation: trust.attestation === null ? null : { ...trust.attestation, trustedRoot: () => trustedRoot(trust.attestation?.rootFile ?? null) },
   };
 }

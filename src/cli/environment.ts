@@ -5,7 +5,7 @@
  */
 import { lstatSync, readlinkSync, realpathSync } from 'node:fs';
 import path from 'node:path';
-import type { Environment } from '../config/config.ts';
+import type { Environment } from '../config/environment.ts';
 import { appUser } from '../effects/supervisor/container.ts';
 import { HOOK_MARKER, MARKER } from '../effects/supervisor/process-table.ts';
 import { grants, parentsOf, type User } from './rights.ts';

@@ -1,7 +1,7 @@
 /** What is less safe than it could be, by the operator's own settings: said at every start, and in `status` as long as it is so. */
 import { readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import path from 'node:path';
-import type { Environment } from '../config/config.ts';
+import type { Environment } from '../config/environment.ts';
 import { metaOf, type SettingName, settingNames } from '../config/settings.ts';
 import { appUser } from '../effects/supervisor/container.ts';
 import { foreignOwner, isOpen, userId } from '../support/own.ts';

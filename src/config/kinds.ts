@@ -1,6 +1,7 @@
 /** The kinds of value a setting can have: each parses a string and says what is wrong with it. */
 import * as z from 'zod';
 import { globMatcher } from '../support/glob.ts';
+import { parseMinisignKey } from '../support/minisign-key.ts';
 import { parseWindow } from './window.ts';
 
 const UNITS: Record<string, number> = { '': 1, s: 1, m: 60, h: 3600, d: 86_400 };
@@ -93,10 +94,7 @@ const CONDITIONS = ['digest', 'minisign', 'attestation'] as const;
 /** Conditions by their names, or `none` alone, which is the empty list. */
 export function conditions() {
   return z.string().transform((text, context) => {
-    const names = text
-      .toLowerCase()
-      .split(/[\s,]+/)
-      .filter(Boolean);
+    const names = wordsOf(text.toLowerCase());
     if (names.length === 1 && names[0] === 'none') return [];
     const known = CONDITIONS.filter((name) => names.includes(name));
     const others = names.filter((name) => !CONDITIONS.some((condition) => condition === name));
@@ -107,7 +105,23 @@ export function conditions() {
 
 /** Words between blanks or commas. */
 export function words() {
-  return z.string().transform((text) => text.split(/[\s,]+/).filter(Boolean));
+  return z.string().transform(wordsOf);
+}
+
+function wordsOf(text: string): string[] {
+  return text.split(/[\s,]+/).filter(Boolean);
+}
+
+/** Keys between blanks or commas. A wrong one is told by itself: the text may hold several. */
+export function minisignKeys() {
+  const message = 'is not a minisign public key (the 56 characters after the comment in minisign.pub)';
+  return z.string().transform((text, context) =>
+    wordsOf(text).flatMap((word) => {
+      const key = parseMinisignKey(word);
+      if (key === null) context.addIssue({ code: 'custom', message, params: { word } });
+      return key ?? [];
+    }),
+  );
 }
 
 /** A proxy's address, also as `host:port` or `user:password@host:port`, which is plain http to the proxy. */
@@ -123,7 +137,7 @@ export function proxyAddress() {
 /** Hosts between commas or blanks; a name stands for its subdomains too, as for curl. Node takes neither blanks nor that. */
 export function noProxyHosts() {
   return z.string().transform((text) => {
-    const names = text.split(/[\s,]+/).filter(Boolean);
+    const names = wordsOf(text);
     return names.flatMap((name) => (/^[a-z][a-z0-9.-]*$/i.test(name) ? [name, `.${name}`] : [name])).join(',');
   });
 }

@@ -11,6 +11,7 @@ import {
   listenAddress,
   login,
   matching,
+  minisignKeys,
   noProxyHosts,
   oneOf,
   onOff,
@@ -131,7 +132,7 @@ export const settings = z.object({
     meaning: 'conditions that must all hold before anything is unpacked: `digest`, `minisign`, `attestation`; or `none` alone (docs/security.md)',
     example: 'digest,minisign',
   }),
-  UPDATE_MINISIGN_KEYS: setting(words().default([]), {
+  UPDATE_MINISIGN_KEYS: setting(minisignKeys().default([]), {
     standard: 'none',
     meaning: 'minisign public keys, one of which a release must be signed with; several while one replaces another',
     example: 'RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3',

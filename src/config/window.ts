@@ -56,3 +56,13 @@ function parseDay(name: string): number | null {
   const index = DAYS.findIndex((day) => day === name.toLowerCase() || day.slice(0, 3) === name.toLowerCase());
   return index < 0 ? null : index + 1;
 }
+
+/** A zone by its name in the tz database; a leading colon is POSIX's. Null for anything else, and for none. */
+export function zoneOf(text: string | undefined): string | null {
+  const name = text?.replace(/^:/, '') ?? '';
+  try {
+    return name === '' ? null : new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone;
+  } catch {
+    return null;
+  }
+}

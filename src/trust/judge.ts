@@ -4,9 +4,10 @@
  */
 import type { Release, VerifyCondition } from '../machines/model.ts';
 import { Fault } from '../support/fault.ts';
+import type { MinisignKey } from '../support/minisign-key.ts';
 import type { AttestationRules, Subject } from './attestation.ts';
 import { isNameOfComment, isVersionOfComment, isVersionOfName, readsAsAnotherVersion } from './binding.ts';
-import { assertBound, type MinisignKey, type Signed, verifyMinisign } from './minisign.ts';
+import { assertBound, type Signed, verifyMinisign } from './minisign.ts';
 import { sumsFor } from './sums.ts';
 
 export type Rules = {

@@ -1,31 +1,18 @@
 /**
  * minisign signatures. Pure: Ed25519 (RFC 8032) over BLAKE2b-512, both by `node:crypto`. The format is that of
- * https://jedisct1.github.io/minisign/ "Signature format" and "Public key format".
+ * https://jedisct1.github.io/minisign/ "Signature format".
  */
-import { createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { verify } from 'node:crypto';
 import { Fault } from '../support/fault.ts';
+import { decodeExactly, KEY_ID_BYTES, keyIdOf, type MinisignKey } from '../support/minisign-key.ts';
 import { fieldsOf } from './binding.ts';
 
-export type MinisignKey = { id: string; key: KeyObject };
 /** What was signed, by its name and its BLAKE2b-512. */
 export type Signed = { name: string; blake2b512: Buffer };
 
 /** A signature file is four lines; a trusted comment may be long. */
 const MOST_SIGNATURE_LENGTH = 16 * 1024;
-const ID_BYTES = 8;
 const SIGNATURE_BYTES = 64;
-/** RFC 8410: what comes before the 32 bytes of an Ed25519 key. */
-const ED25519_SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
-/** Standard base64 and nothing else: Node's own decoder passes over what it does not know. */
-const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
-
-/** A public key as `minisign -G` prints it: 56 characters, beginning with `RW`. Null for anything else. */
-export function parseMinisignKey(text: string): MinisignKey | null {
-  const bytes = decode(text.trim(), 2 + ID_BYTES + 32);
-  if (bytes === null || bytes.toString('latin1', 0, 2) !== 'Ed') return null;
-  const raw = bytes.subarray(2 + ID_BYTES);
-  return { id: idOf(bytes), key: createPublicKey({ key: Buffer.concat([ED25519_SPKI_PREFIX, raw]), format: 'der', type: 'spki' }) };
-}
 
 /** Which key signed, and what the trusted comment says. Throws `Fault` `SIGNATURE_INVALID`. */
 export function verifyMinisign(text: string, signed: Signed, keys: readonly MinisignKey[]): { keyId: string; trustedComment: string } {
@@ -61,27 +48,18 @@ type Parsed = { algorithm: string; keyId: string; signature: Buffer; trustedComm
 function parseSignature(text: string, name: string): Parsed {
   const lines = text.length > MOST_SIGNATURE_LENGTH ? [] : text.replace(/\r?\n$/, '').split(/\r?\n/);
   const [untrusted, first, trusted, second, ...rest] = lines;
-  const bytes = decode(first, 2 + ID_BYTES + SIGNATURE_BYTES);
-  const globalSignature = decode(second, SIGNATURE_BYTES);
+  const bytes = decodeExactly(first, 2 + KEY_ID_BYTES + SIGNATURE_BYTES);
+  const globalSignature = decodeExactly(second, SIGNATURE_BYTES);
   const comment = /^trusted comment: (.*)$/.exec(trusted ?? '')?.[1];
   if (!untrusted?.startsWith('untrusted comment: ') || bytes === null || globalSignature === null || comment === undefined || rest.length > 0)
     throw invalid(name, 'is no minisign signature');
-  return { algorithm: bytes.toString('latin1', 0, 2), keyId: idOf(bytes), signature: bytes.subarray(2 + ID_BYTES), trustedComment: comment, globalSignature };
-}
-
-function decode(text: string | undefined, length: number): Buffer | null {
-  if (text === undefined || !BASE64.test(text)) return null;
-  const bytes = Buffer.from(text, 'base64');
-  // One encoding for one signature.
-  return bytes.length === length && bytes.toString('base64') === text ? bytes : null;
-}
-
-/** As minisign prints it. */
-function idOf(bytes: Buffer): string {
-  return Buffer.from(bytes.subarray(2, 2 + ID_BYTES))
-    .reverse()
-    .toString('hex')
-    .toUpperCase();
+  return {
+    algorithm: bytes.toString('latin1', 0, 2),
+    keyId: keyIdOf(bytes),
+    signature: bytes.subarray(2 + KEY_ID_BYTES),
+    trustedComment: comment,
+    globalSignature,
+  };
 }
 
 function invalid(name: string, what: string): Fault {

@@ -99,6 +99,12 @@ describe('the configuration', () => {
     ['an unknown strategy', { UPDATE_STRATEGY: 'fast' }, /kill-then-download, download-then-kill/],
     ['both health checks', { UPDATE_HEALTH_URL: 'http://127.0.0.1/', UPDATE_HEALTH_CMD: 'true' }, /Keep one/],
     ['a linked name that leaves the tree', { UPDATE_LINKED: 'world ../etc' }, /^UPDATE_LINKED: \.\.\/etc would leave the tree/],
+    [
+      'what is no minisign key, and names the one of several that is wrong',
+      { UPDATE_MINISIGN_KEYS: `RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3 RWQf6`, UPDATE_VERIFY: 'minisign' },
+      /^UPDATE_MINISIGN_KEYS: "RWQf6" is not a minisign public key \(the 56 characters after the comment in minisign\.pub\)$/,
+    ],
+    ['56 characters that only look like a key', { UPDATE_MINISIGN_KEYS: `RW${'A'.repeat(54)}` }, /^UPDATE_MINISIGN_KEYS: "RWA+" is not a minisign public key/],
     ['a relative directory', { UPDATE_DIR: 'data' }, /is not an absolute path/],
     ['bytes in words', { UPDATE_MAX_ASSET_BYTES: 'lots' }, /is not a number of bytes/],
     ['a time zone that is none', { TZ: 'Mars/Olympus', UPDATE_WINDOW: '02:00-05:00' }, /is not a time zone/],

@@ -1,6 +1,6 @@
 /** Signs as minisign does (prehashed), with any trusted comment: for attacks that need many signatures. Its own vectors are in test/trust/minisign. */
 import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
-import { type MinisignKey, parseMinisignKey } from '../../src/trust/minisign.ts';
+import { type MinisignKey, parseMinisignKey } from '../../src/support/minisign-key.ts';
 
 export class FakeMinisign {
   readonly #keys = generateKeyPairSync('ed25519');

@@ -4,7 +4,8 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { assertBound, parseMinisignKey, verifyMinisign } from '../../src/trust/minisign.ts';
+import { parseMinisignKey } from '../../src/support/minisign-key.ts';
+import { assertBound, verifyMinisign } from '../../src/trust/minisign.ts';
 
 const DIRECTORY = path.join(import.meta.dirname, 'minisign');
 const NAME = 'app_2.0.0_linux_amd64.tar.gz';
