@@ -59,7 +59,7 @@ function configFrom(values: Settings, environment: Environment, updateDir: strin
     pollIntervalMs: values.SLEEP,
     firstCheckTimeoutMs: values.UPDATE_FIRST_CHECK_TIMEOUT,
     logFormat: values.UPDATE_LOG_FORMAT,
-    isVerbose: values.VERBOSE !== '',
+    isVerbose: values.VERBOSE !== undefined,
     // Tokens and addresses that are secret are read anew at each call, since mounted secrets rotate.
     token: anew('UPDATE_GH_TOKEN'),
     /** What must be shown to nobody. */

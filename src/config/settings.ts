@@ -27,8 +27,8 @@ export type SettingMeta = {
   meaning: string;
   /** Shown in error messages and in the documentation. */
   example: string;
-  /** Shown in the documentation; the value itself is in the schema. */
-  standard: string;
+  /** Said in the documentation where the schema's own default does not tell it: it depends on the place, or has a meaning. */
+  standard?: string;
   /** May also be given as NAME_FILE, and is never shown. */
   secret?: true;
   /** An address that lets whoever knows it in: all of it is secret, not only a password. */
@@ -41,8 +41,8 @@ function setting<S extends z.ZodType>(schema: S, meta: SettingMeta): S {
   return schema.meta(meta);
 }
 
-function secret(meaning: string, standard: string, example: string) {
-  return setting(z.string().min(1).optional(), { meaning, standard, example, secret: true });
+function secret(meta: Omit<SettingMeta, 'secret'>) {
+  return setting(z.string().min(1).optional(), { ...meta, secret: true });
 }
 
 function isUrl(text: string): boolean {
@@ -63,35 +63,31 @@ function isReadable(file: string): boolean {
 
 export const settings = z.object({
   GH_USER: setting(login(), {
-    standard: 'required',
     meaning: 'owner of the repository to follow',
     example: 'acme',
   }),
   GH_REPO: setting(repositoryName(), {
-    standard: 'required',
     meaning: 'the repository to follow',
     example: 'app',
   }),
-  SLEEP: setting(seconds({ least: 5, most: 30 * 86_400 }).default(300_000), {
-    standard: '300',
+  SLEEP: setting(seconds({ least: 5, most: 30 * 86_400 }).prefault('300'), {
     meaning: 'seconds between checks; below 60 is refused without a token, below 5 always',
     example: '300',
   }),
-  SVWAIT: setting(seconds({ most: 3600 }).default(7000), { standard: '7', meaning: 'seconds to wait for a service to stop or start', example: '7' }),
-  VERBOSE: setting(z.string().default(''), { standard: 'unset', meaning: 'any non-empty value: debug log', example: '1' }),
+  SVWAIT: setting(seconds({ most: 3600 }).prefault('7'), { meaning: 'seconds to wait for a service to stop or start', example: '7' }),
+  VERBOSE: setting(z.string().optional(), { standard: 'unset', meaning: 'any non-empty value: debug log', example: '1' }),
   UPDATE_GH_TOKEN: setting(token().optional(), {
     standard: 'unset',
     meaning: 'token for private repositories and higher limits (fine-grained, Contents: read)',
     example: 'github_pat_11ABCDEFG0abcdefghijkl',
     secret: true,
   }),
-  UPDATE_GH_API_URL: setting(checked(isUrl, 'is not an http(s) address').default('https://api.github.com'), {
-    standard: 'https://api.github.com',
+  UPDATE_GH_API_URL: setting(checked(isUrl, 'is not an http(s) address').prefault('https://api.github.com'), {
     meaning: 'address of the API, for GitHub Enterprise; plain http only to loopback, or with `UPDATE_INSECURE_HTTP=1`',
     example: 'https://github.example.com/api/v3',
   }),
-  UPDATE_INSECURE_HTTP: setting(onOff().default(false), { standard: 'off', meaning: 'allow plain http to hosts other than loopback', example: '1' }),
-  UPDATE_ASSET_HOSTS: setting(words().default([]), {
+  UPDATE_INSECURE_HTTP: setting(onOff().prefault('off'), { meaning: 'allow plain http to hosts other than loopback', example: '1' }),
+  UPDATE_ASSET_HOSTS: setting(words().prefault(''), {
     standard: "GitHub's",
     meaning: "hosts that downloads may be redirected to, beside the API's own",
     example: 'github.com *.githubusercontent.com',
@@ -101,24 +97,21 @@ export const settings = z.object({
     meaning: "glob for the asset's name; must match exactly one",
     example: 'app_*_linux_amd64.tar.gz',
   }),
-  UPDATE_STRATEGY: setting(oneOf('kill-then-download', 'download-then-kill').default('kill-then-download'), {
+  UPDATE_STRATEGY: setting(oneOf('kill-then-download', 'download-then-kill').prefault('kill-then-download'), {
     standard: 'kill-then-download (the image: download-then-kill)',
     meaning: 'the order of an update',
     example: 'download-then-kill',
   }),
-  UPDATE_RANGE: setting(checked((text) => semver.validRange(text) !== null, 'is not a semver range').default('*'), {
-    standard: '*',
+  UPDATE_RANGE: setting(checked((text) => semver.validRange(text) !== null, 'is not a semver range').prefault('*'), {
     meaning: 'semver range that a version must be in',
     example: '^2.1',
   }),
-  UPDATE_PRERELEASE: setting(onOff().default(false), { standard: 'off', meaning: 'whether prereleases count', example: 'on' }),
-  UPDATE_TAG_PREFIX: setting(z.string().max(200).default(''), {
-    standard: 'none',
+  UPDATE_PRERELEASE: setting(onOff().prefault('off'), { meaning: 'whether prereleases count', example: 'on' }),
+  UPDATE_TAG_PREFIX: setting(z.string().max(200).prefault(''), {
     meaning: 'only tags that begin so: what stands before the version (docs/releases.md)',
     example: 'app-a/',
   }),
-  UPDATE_VERSIONING: setting(oneOf('semver', 'loose').default('semver'), {
-    standard: 'semver',
+  UPDATE_VERSIONING: setting(oneOf('semver', 'loose').prefault('semver'), {
     meaning: '`loose` reads `2024.01.05`, `v1.2`, `1.2.3.4`, `3.7b`, `4.7.2-stable` as versions (docs/releases.md)',
     example: 'loose',
   }),
@@ -127,33 +120,27 @@ export const settings = z.object({
     meaning: 'exactly this tag: a pin, a downgrade, or a moving tag followed by digest',
     example: 'v1.4.2',
   }),
-  UPDATE_VERIFY: setting(conditions().default(['digest']), {
-    standard: 'digest',
+  UPDATE_VERIFY: setting(conditions().prefault('digest'), {
     meaning: 'conditions that must all hold before anything is unpacked: `digest`, `minisign`, `attestation`; or `none` alone (docs/security.md)',
     example: 'digest,minisign',
   }),
-  UPDATE_MINISIGN_KEYS: setting(minisignKeys().default([]), {
-    standard: 'none',
+  UPDATE_MINISIGN_KEYS: setting(minisignKeys().prefault(''), {
     meaning: 'minisign public keys, one of which a release must be signed with; several while one replaces another',
     example: 'RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3',
   }),
-  UPDATE_MINISIGN_BINDING: setting(oneOf('version', 'none').default('version'), {
-    standard: 'version',
+  UPDATE_MINISIGN_BINDING: setting(oneOf('version', 'none').prefault('version'), {
     meaning: '`version`: a signature must say which version it is for, by its trusted comment or a file name (docs/security.md); `none`: it need not',
     example: 'version',
   }),
   UPDATE_ATTESTATION_IDENTITY: setting(checked((text) => /^https:\/\/\S+@\S+$/.test(text), 'is not a workflow and a ref').optional(), {
-    standard: 'none',
     meaning: "the workflow that must have built a release, exactly; a `*` stands for the release's tag and nothing else",
     example: 'https://github.com/acme/app/.github/workflows/release.yml@refs/tags/*',
   }),
-  UPDATE_ATTESTATION_ISSUER: setting(checked(isUrl, 'is not an http(s) address').default('https://token.actions.githubusercontent.com'), {
-    standard: 'https://token.actions.githubusercontent.com',
+  UPDATE_ATTESTATION_ISSUER: setting(checked(isUrl, 'is not an http(s) address').prefault('https://token.actions.githubusercontent.com'), {
     meaning: "who vouches for the workflow's identity; another one with an Enterprise server",
     example: 'https://token.actions.githubusercontent.com',
   }),
-  UPDATE_ATTESTATION_INSTANCE: setting(oneOf('public-good', 'github').default('public-good'), {
-    standard: 'public-good',
+  UPDATE_ATTESTATION_INSTANCE: setting(oneOf('public-good', 'github').prefault('public-good'), {
     meaning: "the Sigstore instance that attests: `public-good` for public repositories, `github` (GitHub's own) for private ones",
     example: 'github',
   }),
@@ -163,68 +150,55 @@ export const settings = z.object({
     example: '/etc/self-update/trusted_root.json',
   }),
   UPDATE_HEALTH_URL: setting(checked(isUrl, 'is not an http(s) address').optional(), {
-    standard: 'none',
     meaning: 'a version on probation must answer 2xx here',
     example: 'http://127.0.0.1:8080/healthz',
   }),
   UPDATE_HEALTH_CMD: setting(z.string().optional(), {
-    standard: 'none',
     meaning: 'a version on probation is healthy when this shell command exits 0',
     example: 'nc -w 3 127.0.0.1 25565 -e true',
   }),
-  UPDATE_HEALTH_START_PERIOD: setting(seconds({ most: 86_400 }).default(0), {
-    standard: '0',
+  UPDATE_HEALTH_START_PERIOD: setting(seconds({ most: 86_400 }).prefault('0'), {
     meaning: "seconds after the start in which a failed check does not count, as Docker's HEALTHCHECK",
     example: '60',
   }),
-  UPDATE_HEALTH_INTERVAL: setting(seconds({ least: 0.1, most: 86_400 }).default(30_000), {
-    standard: '30',
+  UPDATE_HEALTH_INTERVAL: setting(seconds({ least: 0.1, most: 86_400 }).prefault('30'), {
     meaning: 'seconds between two checks',
     example: '5',
   }),
-  UPDATE_HEALTH_TIMEOUT: setting(seconds({ least: 0.1, most: 86_400 }).default(30_000), {
-    standard: '30',
+  UPDATE_HEALTH_TIMEOUT: setting(seconds({ least: 0.1, most: 86_400 }).prefault('30'), {
     meaning: 'seconds after which a check has failed',
     example: '3',
   }),
-  UPDATE_HEALTH_RETRIES: setting(integer(1, 1000).default(3), { standard: '3', meaning: 'failed checks in a row that make a version unhealthy', example: '3' }),
-  UPDATE_PROBATION: setting(seconds({ most: 86_400 }).default(10_000), {
-    standard: '10',
+  UPDATE_HEALTH_RETRIES: setting(integer(1, 1000).prefault('3'), { meaning: 'failed checks in a row that make a version unhealthy', example: '3' }),
+  UPDATE_PROBATION: setting(seconds({ most: 86_400 }).prefault('10'), {
     meaning: 'seconds on probation after the start period',
     example: '60',
   }),
-  UPDATE_ROLLBACK: setting(oneOf('auto', 'manual').default('auto'), {
-    standard: 'auto',
+  UPDATE_ROLLBACK: setting(oneOf('auto', 'manual').prefault('auto'), {
     meaning: '`manual`: a version that fails its probation only raises the alarm',
     example: 'manual',
   }),
   UPDATE_PRE_STOP_CMD: setting(z.string().optional(), {
-    standard: 'none',
     meaning: 'shell command run while the app is still up, before it is stopped for an update; status 75 = not now, other non-zero = not at all this time',
     example: '/opt/hooks/drain.sh',
   }),
   UPDATE_PRE_START_CMD: setting(z.string().optional(), {
-    standard: 'none',
     meaning: 'shell command run with the app down, before another version is started; where it fails the old version is started',
     example: '/opt/hooks/migrate.sh',
   }),
   UPDATE_POST_UPDATE_CMD: setting(z.string().optional(), {
-    standard: 'none',
     meaning: 'shell command run once the new version is healthy, or the old one is back',
     example: '/opt/hooks/announce.sh',
   }),
-  UPDATE_HOOK_TIMEOUT: setting(seconds({ least: 1, most: 86_400 }).default(300_000), {
-    standard: '300',
+  UPDATE_HOOK_TIMEOUT: setting(seconds({ least: 1, most: 86_400 }).prefault('300'), {
     meaning: 'seconds after which a hook has failed and is ended',
     example: '60',
   }),
-  UPDATE_BUSY_FILE: setting(checked((text) => text.startsWith('/'), 'is not an absolute path').default('/run/self-update/busy'), {
-    standard: '/run/self-update/busy',
+  UPDATE_BUSY_FILE: setting(checked((text) => text.startsWith('/'), 'is not an absolute path').prefault('/run/self-update/busy'), {
     meaning: 'while this file is there, or somebody holds a lock on it, a running app is not interrupted',
     example: '/run/self-update/busy',
   }),
-  UPDATE_BUSY_MAX_AGE: setting(seconds().default(86_400_000), {
-    standard: '86400',
+  UPDATE_BUSY_MAX_AGE: setting(seconds().prefault('86400'), {
     meaning: 'seconds after which a busy file that nobody touched counts as forgotten; 0: never',
     example: '3600',
   }),
@@ -233,23 +207,19 @@ export const settings = z.object({
     meaning: 'when a running app may be interrupted: days and times, several, by the clock of `TZ`',
     example: 'Mon-Fri 02:00-05:00; Sat,Sun 23:30-07:00',
   }),
-  UPDATE_MIN_AGE: setting(seconds().default(0), {
-    standard: '0',
+  UPDATE_MIN_AGE: setting(seconds().prefault('0'), {
     meaning: 'seconds that a release must have been out; one whose time is not known never has',
     example: '3d',
   }),
-  UPDATE_APPROVAL: setting(onOff().default(false), {
-    standard: 'off',
+  UPDATE_APPROVAL: setting(onOff().prefault('off'), {
     meaning: 'each version is downloaded and verified, then waits for `approve` before it interrupts a running app',
     example: 'on',
   }),
-  UPDATE_URGENT: setting(onOff().default(false), {
-    standard: 'off',
+  UPDATE_URGENT: setting(onOff().prefault('off'), {
     meaning: 'a release that calls itself urgent goes past window and minimum age',
     example: 'on',
   }),
-  UPDATE_DENY: setting(words().default([]), {
-    standard: 'none',
+  UPDATE_DENY: setting(words().prefault(''), {
     meaning: 'versions that are never run, as by `deny`; for when the volume may be lost',
     example: '1.4.0 1.4.1',
   }),
@@ -275,26 +245,23 @@ export const settings = z.object({
       .string()
       .transform((text) => text.toUpperCase().replace(/^SIG/, ''))
       .pipe(oneOf(...SIGNALS))
-      .default('TERM'),
-    { standard: 'TERM', meaning: 'signal that asks the app to stop', example: 'INT' },
+      .prefault('TERM'),
+    { meaning: 'signal that asks the app to stop', example: 'INT' },
   ),
-  UPDATE_LINKED: setting(words().default([]), {
-    standard: 'none',
+  UPDATE_LINKED: setting(words().prefault(''), {
     meaning: "files and directories of the app's data, linked into every tree",
     example: 'world logs server.properties',
   }),
-  UPDATE_LINKED_DIR: setting(z.string().default('/data/app'), { standard: '/data/app', meaning: 'where they are kept', example: '/data/app' }),
-  UPDATE_ON_APP_EXIT: setting(oneOf('restart', 'exit').default('restart'), {
-    standard: 'restart',
+  UPDATE_LINKED_DIR: setting(z.string().prefault('/data/app'), { meaning: 'where they are kept', example: '/data/app' }),
+  UPDATE_ON_APP_EXIT: setting(oneOf('restart', 'exit').prefault('restart'), {
     meaning: "`exit`: the container ends with the app's status",
     example: 'exit',
   }),
-  UPDATE_KEEP: setting(integer(2, 1000).default(2), { standard: '2', meaning: 'trees kept', example: '3' }),
-  UPDATE_MAX_ASSET_BYTES: setting(bytes().default(1024 ** 3), { standard: '1 GiB', meaning: 'largest asset that is downloaded', example: '500M' }),
-  UPDATE_MAX_UNPACKED_BYTES: setting(bytes().default(4 * 1024 ** 3), { standard: '4 GiB', meaning: 'largest tree that is unpacked', example: '2GiB' }),
-  UPDATE_MAX_ENTRIES: setting(integer(1, 10_000_000).default(100_000), { standard: '100000', meaning: 'most files in a tree', example: '200000' }),
-  UPDATE_FIRST_CHECK_TIMEOUT: setting(seconds({ most: 3600 }).default(30_000), {
-    standard: '30',
+  UPDATE_KEEP: setting(integer(2, 1000).prefault('2'), { meaning: 'trees kept', example: '3' }),
+  UPDATE_MAX_ASSET_BYTES: setting(bytes().prefault('1 GiB'), { meaning: 'largest asset that is downloaded', example: '500M' }),
+  UPDATE_MAX_UNPACKED_BYTES: setting(bytes().prefault('4 GiB'), { meaning: 'largest tree that is unpacked', example: '2GiB' }),
+  UPDATE_MAX_ENTRIES: setting(integer(1, 10_000_000).prefault('100000'), { meaning: 'most files in a tree', example: '200000' }),
+  UPDATE_FIRST_CHECK_TIMEOUT: setting(seconds({ most: 3600 }).prefault('30'), {
     meaning: 'seconds from boot after which a version that has not yet run here starts without waiting for GitHub. One that was healthy here waits 5 at most',
     example: '10',
   }),
@@ -303,13 +270,11 @@ export const settings = z.object({
     meaning: 'our place: trees, journal, downloads',
     example: '/data/self-update',
   }),
-  UPDATE_BAKED_DIR: setting(z.string().default('/usr/share/self-update/baked'), {
-    standard: '/usr/share/self-update/baked',
+  UPDATE_BAKED_DIR: setting(z.string().prefault('/usr/share/self-update/baked'), {
     meaning: 'where the version that came with the image is, as `<version>/`',
     example: '/opt/app/baked',
   }),
-  UPDATE_SUPERVISOR: setting(oneOf('auto', 'embedded', 'runit').default('auto'), {
-    standard: 'auto',
+  UPDATE_SUPERVISOR: setting(oneOf('auto', 'embedded', 'runit').prefault('auto'), {
     meaning: '`runit` in the container, `embedded` elsewhere',
     example: 'embedded',
   }),
@@ -318,40 +283,39 @@ export const settings = z.object({
     meaning: 'address for dashboard, status, metrics and actions (docs/sight.md); `:9090` is every interface',
     example: '127.0.0.1:9090',
   }),
-  UPDATE_HTTP_TOKEN: secret(
-    'token for actions over HTTP, and for reading where `UPDATE_HTTP_READ` is `token`; without it there are no actions',
-    'none',
-    'a long random string',
-  ),
-  UPDATE_HTTP_READ: setting(oneOf('open', 'token').default('open'), {
-    standard: 'open',
+  UPDATE_HTTP_TOKEN: secret({
+    meaning: 'token for actions over HTTP, and for reading where `UPDATE_HTTP_READ` is `token`; without it there are no actions',
+    example: 'a long random string',
+  }),
+  UPDATE_HTTP_READ: setting(oneOf('open', 'token').prefault('open'), {
     meaning: '`open`: whoever reaches the address may read, but the app not the journal; `token`: reading needs `UPDATE_HTTP_TOKEN`',
     example: 'token',
   }),
-  UPDATE_HTTP_HOSTS: setting(words().default([]), {
+  UPDATE_HTTP_HOSTS: setting(words().prefault(''), {
     standard: 'addresses, `localhost` and names without a dot',
     meaning: 'further names under which it may be asked; others are refused, as a guard against DNS rebinding',
     example: 'updates.example.com',
   }),
-  UPDATE_WEBHOOK_SECRET: secret("secret of GitHub's webhook, which is then taken at `/hooks/github`", 'off', 'a long random string'),
+  UPDATE_WEBHOOK_SECRET: secret({
+    standard: 'off',
+    meaning: "secret of GitHub's webhook, which is then taken at `/hooks/github`",
+    example: 'a long random string',
+  }),
   UPDATE_NOTIFY_URL: setting(checked(isUrl, 'is not an http(s) address').optional(), {
-    standard: 'none',
     meaning: 'address that is told of what matters, as JSON (docs/notifications.md)',
     example: 'https://hooks.example.com/services/T000',
     secret: true,
     secretAddress: true,
   }),
   UPDATE_NOTIFY_CMD: setting(z.string().optional(), {
-    standard: 'none',
     meaning: 'shell command that is told the same on its standard input',
     example: '/opt/notify.sh',
   }),
-  UPDATE_NOTIFY_FAILING_AFTER: setting(seconds().default(6 * 3_600_000), {
-    standard: '21600',
+  UPDATE_NOTIFY_FAILING_AFTER: setting(seconds().prefault('21600'), {
     meaning: 'seconds without a successful check after which that is told; 0: never',
     example: '1h',
   }),
-  UPDATE_LOG_FORMAT: setting(oneOf('text', 'json').default('text'), { standard: 'text', meaning: 'format of the log', example: 'json' }),
+  UPDATE_LOG_FORMAT: setting(oneOf('text', 'json').prefault('text'), { meaning: 'format of the log', example: 'json' }),
   HTTPS_PROXY: setting(proxyAddress().optional(), {
     standard: 'unset',
     meaning: 'proxy for https, also as `host:port`; `https_proxy` in small letters wins, as for curl',
@@ -374,8 +338,17 @@ export type Settings = z.infer<typeof settings>;
 export type SettingName = keyof Settings & string;
 
 export function metaOf(name: SettingName): SettingMeta {
-  // optional() and default() wrap the schema that carries the words; meta() was called on the outermost one.
+  // optional() and prefault() wrap the schema that carries the words; meta() was called on the outermost one.
   return settings.shape[name].meta() as SettingMeta;
+}
+
+/** A setting's default, as a user would write it: defaults are parsed like what is given. */
+export function defaultOf(name: SettingName): string {
+  const schema: z.ZodType = settings.shape[name];
+  const { standard } = metaOf(name);
+  if (standard !== undefined) return standard;
+  if (schema instanceof z.ZodPrefault) return String(schema.def.defaultValue) || 'none';
+  return schema instanceof z.ZodOptional ? 'none' : 'required';
 }
 
 export const settingNames = Object.keys(settings.shape) as SettingName[];

@@ -1,12 +1,12 @@
 /** The table of settings for the documentation, made from the schema. */
-import { metaOf, settingNames } from './settings.ts';
+import { defaultOf, metaOf, settingNames } from './settings.ts';
 
 export function settingsTable(): string {
   const rows = settingNames.map((name) => {
-    const { standard, meaning, example, secret } = metaOf(name);
+    const { meaning, example, secret } = metaOf(name);
     const notes = [secret && name.startsWith('UPDATE_') ? `also as \`${name}_FILE\`` : ''].filter(Boolean);
     const words = [meaning, ...notes].join('; ').replaceAll('|', '\\|');
-    return `| \`${name}\` | ${standard} | ${words} | \`${example}\` |`;
+    return `| \`${name}\` | ${defaultOf(name)} | ${words} | \`${example}\` |`;
   });
   return ['| variable | default | meaning | example |', '|---|---|---|---|', ...rows].join('\n');
 }
