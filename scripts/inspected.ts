@@ -1,7 +1,7 @@
 /** The command line with the XState inspector attached: for development only, never part of the product. */
 import { createWebSocketInspector } from '@statelyai/inspect';
 import { createInspectorServer } from '@statelyai/inspect/server';
-import { placesOf } from '../src/cli/compose.ts';
+import { placesOf } from '../src/cli/policy.ts';
 import { parseConfig } from '../src/config/config.ts';
 import { stateDir } from '../src/effects/trees.ts';
 import { Journal } from '../src/journal/journal.ts';

@@ -3,7 +3,7 @@
  * "Startup Snapshot"). The image's builder makes it, with the very Node that wakes it.
  */
 import { startupSnapshot } from 'node:v8';
-import { policyOf } from './cli/compose.ts';
+import { policyOf } from './cli/policy.ts';
 import { parseConfig } from './config/config.ts';
 import { start } from './main.ts';
 import { begin, deserializeState, serializeState } from './runtime/fold.ts';

@@ -1,12 +1,8 @@
 /** The composition root: the one place where configuration, effects, journal and runtime meet. */
-import { createHash } from 'node:crypto';
-import { realpathSync } from 'node:fs';
-import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import type { Environment } from '../config/environment.ts';
-import { MAX_ROOT_BYTES } from '../config/settings.ts';
 import { type BusyOptions, busySince } from '../effects/busy.ts';
-import { nextPollAt, type PollNote, pollNoteSchema } from '../effects/check.ts';
+import { nextPollAt } from '../effects/check.ts';
 import { STALL_WINDOW_MS } from '../effects/download.ts';
 import { type AppOptions, appCommand } from '../effects/entry-point.ts';
 import { type AnswerCache, GitHub } from '../effects/github/client.ts';
@@ -17,30 +13,24 @@ import { EmbeddedSupervisor } from '../effects/supervisor/embedded.ts';
 import { RunitSupervisor } from '../effects/supervisor/runit.ts';
 import type { Supervisor } from '../effects/supervisor/supervisor.ts';
 import { highestKept, inboxDir, isTreeThere, type Places, readWorld } from '../effects/trees.ts';
-import type { TrustOptions } from '../effects/verify.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import type { Policy } from '../machines/model.ts';
-import type { ImageInfo } from '../report/status.ts';
 import type { State } from '../runtime/fold.ts';
 import { Runtime } from '../runtime/runtime.ts';
-import { MAX_NOTE_BYTES, readBounded } from '../support/bounded.ts';
 import { Fault } from '../support/fault.ts';
 import { globMatcher } from '../support/glob.ts';
 import type { Log } from '../support/log.ts';
-import { redactJson, withoutSecrets } from '../support/redact.ts';
 import { appEnvironment, withoutSteering } from './environment.ts';
-import { hostPlatform } from './host.ts';
+import { programVersion } from './image.ts';
+import { noteStore } from './notes.ts';
+import { trustOf } from './rules.ts';
 
 /** How often a busy app is looked at: by a resident updater, and by one that is started for it. The container's loop sees for itself when the file goes. */
 const BUSY_LOOK_MS = 1000;
 const BUSY_LOOK_ONCE_MS = 60_000;
-/** Tries at one release before it is given up. */
-const MAX_ATTEMPTS = 5;
 /** Baked with the image's tag, and rewritten where that is possible. */
 const IMAGE_VERSION_FILE = '/version';
-/** Put in by scripts/build.ts; the sources read package.json. */
-declare const BUNDLED_VERSION: string | undefined;
 
 export type Parts = { config: Config; places: Places; policy: Policy; log: Log; environment: Environment };
 
@@ -55,108 +45,10 @@ export type RunOptions = {
   onPolled: () => void;
 };
 
-export function placesOf(config: Config): Places {
-  return {
-    root: canonical(config.updateDir),
-    bakedDir: config.bakedDir,
-    repository: config.repository,
-    versioning: config.versioning,
-    tagPrefix: config.tagPrefix,
-    rules: rulesOf(config.trust),
-  };
-}
-
-/** One directory has one name, however it was written: with `//`, or through a link. What is not there yet has no links in it. */
-function canonical(directory: string): string {
-  try {
-    return realpathSync(directory);
-  } catch {
-    const parent = path.dirname(path.resolve(directory));
-    return parent === path.resolve(directory) ? parent : path.join(canonical(parent), path.basename(directory));
-  }
-}
-
-/** Stands for everything that a download is checked against: conditions, keys, identity, trust root. */
-function rulesOf({ conditions, minisignKeys, minisignBinding, attestation }: Config['trust']): string {
-  // Without binding a tree may be of any version that was ever signed: it counts only while that is asked for.
-  const keys = conditions.includes('minisign') ? [...minisignKeys.map(({ text }) => text).sort(), `binding:${minisignBinding}`] : [];
-  const identity = conditions.includes('attestation') && attestation !== null ? identityOf(attestation) : [];
-  return createHash('sha256')
-    .update(JSON.stringify([conditions, keys, identity]))
-    .digest('hex')
-    .slice(0, 32);
-}
-
-function identityOf({ identity, issuer, instance, rootFile }: NonNullable<Config['trust']['attestation']>): unknown[] {
-  return [identity, issuer, instance, rootFile === null ? null : readRoot(rootFile)];
-}
-
-function readRoot(file: string): string {
-  return readBounded(file, MAX_ROOT_BYTES).toString('utf8');
-}
-
-export function policyOf(config: Config): Policy {
-  const { conditions } = config.trust;
-  const { preStop, preStart, postUpdate } = config.hooks.commands;
-  return {
-    repository: config.repository,
-    strategy: config.strategy,
-    versioning: config.versioning,
-    range: config.range,
-    prerelease: config.allowsPrereleases,
-    tagPrefix: config.tagPrefix,
-    tag: config.tag,
-    assetGlob: config.assetGlob,
-    platform: hostPlatform(),
-    requireDigest: conditions.includes('digest'),
-    rollback: config.rollback,
-    maxAttempts: MAX_ATTEMPTS,
-    retryBaseMs: config.pollIntervalMs,
-    probationMs: config.probationMs,
-    window: config.window,
-    minAgeMs: config.minAgeMs,
-    approval: config.needsApproval,
-    urgentAllowed: config.allowsUrgent,
-    urgentNeedsProof: conditions.some((condition) => condition !== 'digest'),
-    denied: config.denied.map((version) => version.replace(/^v(?=\d)/, '')),
-    requireMinisign: conditions.includes('minisign'),
-    hooks: { preStop: preStop !== null, preStart: preStart !== null, postUpdate: postUpdate !== null },
-  };
-}
-
 /** What hooks, checks and notification commands are given. They run as our user, which in the container may not be the app's. */
 export function commandEnvironment({ config, environment }: Pick<Parts, 'config' | 'environment'>): Record<string, string> {
   const given = appEnvironment(environment);
   return usesRunit(config) && appUser() !== null ? withoutSteering(given) : given;
-}
-
-/** A walk through all pages, and whatever else is asked; each is 3 MiB at most. */
-const KEPT_ANSWERS = { maxCount: 64, maxBytes: 32 * 1024 * 1024 };
-
-/** The poll note and the cached answers, in the journal's file but not among its facts. */
-export function noteStore(journal: Journal, writable: boolean, secrets: () => readonly string[]): { note: EffectDependencies['note']; cache: AnswerCache } {
-  const write = (name: string, value: unknown): void => {
-    if (writable) journal.writeNote(name, JSON.stringify(redactJson(value, secrets())));
-  };
-  return {
-    note: { read: () => readPollNote(journal), write: (note) => write('poll', note) },
-    cache: {
-      read: (key) => JSON.parse(journal.readNote(`answer:${key}`) ?? 'null'),
-      // Blacked out, it would come back as another answer under the same ETag.
-      write: (key, entry) => {
-        const text = JSON.stringify(entry);
-        if (!writable || withoutSecrets(text, secrets()) !== text) return;
-        journal.writeNote(`answer:${key}`, text);
-        // Of addresses that are asked no more, and of a server that names ever new ones.
-        journal.pruneNotes('answer:', KEPT_ANSWERS);
-      },
-    },
-  };
-}
-
-export function readPollNote(journal: Journal): PollNote {
-  const parsed = pollNoteSchema.safeParse(JSON.parse(journal.readNote('poll') ?? '{}'));
-  return parsed.success ? parsed.data : pollNoteSchema.parse({});
 }
 
 export function createGitHub({ config, places, log }: Parts, cache: AnswerCache): { http: Http; github: GitHub } {
@@ -255,17 +147,6 @@ function busyOptions(config: Config): BusyOptions {
   return { ...config.busy, owner: usesRunit(config) ? appUser() : null };
 }
 
-export function trustOf({ trust }: Config): TrustOptions {
-  return {
-    ...trust,
-    attestation: trust.attestation === null ? null : { ...trust.attestation, trustedRoot: () => trustedRoot(trust.attestation?.rootFile ?? null) },
-  };
-}
-
-async function trustedRoot(file: string | null): Promise<unknown> {
-  return file === null ? (await import('../trust/roots.ts')).PUBLIC_GOOD_ROOT : JSON.parse(readRoot(file));
-}
-
 /** `auto` is the container's runit where its init is at work. A second app in one container asks for `embedded`. */
 export function usesRunit({ supervisor }: Config): boolean {
   return supervisor === 'runit' || (supervisor === 'auto' && isInContainer());
@@ -289,20 +170,4 @@ async function adoptApp(supervisor: Supervisor, app: AppOptions, log: Log): Prom
     log.warn(`the app runs from ${tree}, and can't be restarted from there: ${(error as Error).message}`);
   }
   return true;
-}
-
-/** What the image says about itself; nothing elsewhere. */
-export function imageInfo(): ImageInfo {
-  try {
-    const { version, created } = JSON.parse(readBounded('/usr/share/self-update/image.json', MAX_NOTE_BYTES).toString('utf8')) as Partial<ImageInfo>;
-    return { version: version ?? null, created: created ?? null };
-  } catch {
-    return { version: null, created: null };
-  }
-}
-
-export function programVersion(): string {
-  if (typeof BUNDLED_VERSION === 'string') return BUNDLED_VERSION;
-  const file = path.join(import.meta.dirname, '..', '..', 'package.json');
-  return (JSON.parse(readBounded(file, MAX_NOTE_BYTES).toString('utf8')) as { version: string }).version;
 }

@@ -17,7 +17,9 @@ import { Fault } from '../support/fault.ts';
 import { redactJson } from '../support/redact.ts';
 import { visible, visibleJson } from '../support/visible.ts';
 import { type Arguments, EXIT } from './arguments.ts';
-import { imageInfo, type Parts, readPollNote, usesRunit } from './compose.ts';
+import { type Parts, usesRunit } from './compose.ts';
+import { imageInfo } from './image.ts';
+import { readPollNote } from './notes.ts';
 import { folded, table } from './table.ts';
 import { standingWarnings } from './warnings.ts';
 

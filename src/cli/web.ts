@@ -10,7 +10,9 @@ import type { Runtime } from '../runtime/runtime.ts';
 import { redactJson, unmistakable } from '../support/redact.ts';
 import type { Web } from '../web/server.ts';
 import type { Sight } from '../web/sight.ts';
-import { createSupervisor, type Parts, programVersion, readPollNote, usesRunit } from './compose.ts';
+import { createSupervisor, type Parts, usesRunit } from './compose.ts';
+import { programVersion } from './image.ts';
+import { readPollNote } from './notes.ts';
 import { statusFrom } from './read.ts';
 
 const NOTE = 'webhooks';

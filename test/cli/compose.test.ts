@@ -4,8 +4,11 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { assetPatternOf, createSupervisor, noteStore, placesOf, policyOf, readPollNote, trustOf } from '../../src/cli/compose.ts';
+import { assetPatternOf, createSupervisor } from '../../src/cli/compose.ts';
 import { appEnvironment } from '../../src/cli/environment.ts';
+import { noteStore, readPollNote } from '../../src/cli/notes.ts';
+import { placesOf, policyOf } from '../../src/cli/policy.ts';
+import { trustOf } from '../../src/cli/rules.ts';
 import { EmbeddedSupervisor } from '../../src/effects/supervisor/embedded.ts';
 import { Journal } from '../../src/journal/journal.ts';
 import { FakeMinisign } from '../support/minisign.ts';

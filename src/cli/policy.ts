@@ -1,0 +1,61 @@
+/** What follows from the configuration alone: the places on disk, and the policy of the machine. */
+import { realpathSync } from 'node:fs';
+import path from 'node:path';
+import type { Config } from '../config/config.ts';
+import type { Places } from '../effects/trees.ts';
+import type { Policy } from '../machines/model.ts';
+import { hostPlatform } from './host.ts';
+import { rulesOf } from './rules.ts';
+
+/** Tries at one release before it is given up. */
+const MAX_ATTEMPTS = 5;
+
+export function placesOf(config: Config): Places {
+  return {
+    root: canonical(config.updateDir),
+    bakedDir: config.bakedDir,
+    repository: config.repository,
+    versioning: config.versioning,
+    tagPrefix: config.tagPrefix,
+    rules: rulesOf(config.trust),
+  };
+}
+
+/** One directory has one name, however it was written: with `//`, or through a link. What is not there yet has no links in it. */
+function canonical(directory: string): string {
+  try {
+    return realpathSync(directory);
+  } catch {
+    const parent = path.dirname(path.resolve(directory));
+    return parent === path.resolve(directory) ? parent : path.join(canonical(parent), path.basename(directory));
+  }
+}
+
+export function policyOf(config: Config): Policy {
+  const { conditions } = config.trust;
+  const { preStop, preStart, postUpdate } = config.hooks.commands;
+  return {
+    repository: config.repository,
+    strategy: config.strategy,
+    versioning: config.versioning,
+    range: config.range,
+    prerelease: config.allowsPrereleases,
+    tagPrefix: config.tagPrefix,
+    tag: config.tag,
+    assetGlob: config.assetGlob,
+    platform: hostPlatform(),
+    requireDigest: conditions.includes('digest'),
+    rollback: config.rollback,
+    maxAttempts: MAX_ATTEMPTS,
+    retryBaseMs: config.pollIntervalMs,
+    probationMs: config.probationMs,
+    window: config.window,
+    minAgeMs: config.minAgeMs,
+    approval: config.needsApproval,
+    urgentAllowed: config.allowsUrgent,
+    urgentNeedsProof: conditions.some((condition) => condition !== 'digest'),
+    denied: config.denied.map((version) => version.replace(/^v(?=\d)/, '')),
+    requireMinisign: conditions.includes('minisign'),
+    hooks: { preStop: preStop !== null, preStart: preStart !== null, postUpdate: postUpdate !== null },
+  };
+}
