@@ -6,6 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import {
+  appEnvironment,
   cleanEnvironment,
   givenEnvironment,
   HARMLESS_NAMES,
@@ -146,5 +147,15 @@ describe('the shell that starts the updater', { skip: missing('busybox') }, () =
     const { environment } = given(variables);
     for (const [name, value] of Object.entries(variables)) assert.equal(environment[name], value);
     assert.notEqual(environment['PATH'], '/evil');
+  });
+});
+
+describe('what the app is given', () => {
+  it("is the whole environment but the updater's variables", () => {
+    assert.deepEqual(appEnvironment({ PORT: '80', GH_USER: 'acme', UPDATE_GH_TOKEN: 'secret', EMPTY: '', UNSET: undefined }), {
+      PORT: '80',
+      GH_USER: 'acme',
+      EMPTY: '',
+    });
   });
 });
