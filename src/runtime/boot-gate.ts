@@ -3,7 +3,7 @@ import { isPreStartDue } from '../machines/change.ts';
 import type { Context } from '../machines/context.ts';
 import type { World } from '../machines/model.ts';
 import { fallback } from '../machines/rules.ts';
-import type { RuntimeOptions } from './runtime.ts';
+import type { RuntimeOptions } from './options.ts';
 
 /** Linking and starting take no longer, or something is wrong. */
 const STEP_TIMEOUT_MS = 10_000;

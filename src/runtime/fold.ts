@@ -6,6 +6,7 @@ import { createActor, initialTransition, type Snapshot, transition } from 'xstat
 import type { JournalRecord } from '../journal/record.ts';
 import type { EffectRequest } from '../machines/effects.ts';
 import type { FactType, StampedFact } from '../machines/facts.ts';
+import { remainingMs } from '../machines/pacing.ts';
 import { type UpdaterSnapshot, updaterMachine } from '../machines/updater.ts';
 
 export type OutstandingEffect = { id: string; sinceSeq: number; request: EffectRequest };
@@ -67,6 +68,18 @@ function interpret(state: State, actions: readonly ExecutableAction[], record: J
     }
   }
   return { snapshot: state.snapshot, effects, timers };
+}
+
+/** Clocks are corrected by seconds all the time. */
+const CLOCK_SLACK_MS = 60_000;
+
+/** A clock that was set back since a timer was set says nothing about what is left of it: it is due. */
+export function untilDueMs({ dueAt, delayMs }: Timer, now: number): number {
+  return now < dueAt - delayMs - CLOCK_SLACK_MS ? 0 : remainingMs(dueAt, now, delayMs);
+}
+
+export function withoutTimer(state: State, timer: string): State {
+  return { ...state, timers: new Map([...state.timers].filter(([id]) => id !== timer)) };
 }
 
 /** Bumped whenever the machine's context or states change shape: an older checkpoint is then passed over, and all facts are folded. */

@@ -1,10 +1,11 @@
 /** The operators' inbox: one file a command, placed by rename, taken in as a fact, then removed. */
 import { randomUUID } from 'node:crypto';
-import { chownSync, type Dir, existsSync, opendirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { chownSync, type Dir, existsSync, type FSWatcher, opendirSync, renameSync, statSync, watch, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import * as z from 'zod';
 import { type Fact, operatorFactTypes, parseFact } from '../machines/facts.ts';
 import { Fault, isErrno } from '../support/fault.ts';
+import type { Log } from '../support/log.ts';
 import { readOwn, setAside, setForeignAside, userId } from '../support/own.ts';
 import { makePrivate } from '../support/private.ts';
 
@@ -42,6 +43,52 @@ export function commandFile(directory: string, id: string): string {
 
 export function isPending(directory: string, id: string): boolean {
   return existsSync(commandFile(directory, id));
+}
+
+/** The inbox as its updater sees it. */
+export class Inbox {
+  readonly #directory: string;
+  readonly #log: Log;
+  /** Commands that were taken, and whose files could not be removed. */
+  readonly #stuck = new Set<string>();
+
+  constructor(directory: string, log: Log) {
+    this.#directory = directory;
+    this.#log = log;
+  }
+
+  /** Oldest first. What is no command is removed. */
+  pending(): Command[] {
+    const reject = (file: string, reason: string) => {
+      this.#log.warn(`${file} is not a valid command (${reason}); it is removed [COMMAND_REFUSED]`);
+      this.remove(file);
+    };
+    return pendingCommands(this.#directory, (file) => this.#stuck.has(file), reject);
+  }
+
+  /** A file that can't be removed must not be taken in for ever. */
+  remove(file: string): void {
+    try {
+      remove(file);
+    } catch (error) {
+      this.#stuck.add(file);
+      this.#log.warn(`${file} can't be removed, and is ignored from now on: ${(error as Error).message} [COMMAND_REFUSED]`);
+    }
+  }
+
+  /** Null where it can't be watched. */
+  watch(onChange: () => void): FSWatcher | null {
+    const { warn } = this.#log;
+    try {
+      prepareInbox(this.#directory, warn);
+      const watcher = watch(this.#directory, onChange);
+      watcher.on('error', (error) => warn(`the inbox is no longer watched, so commands wait for the next check: ${error.message}`));
+      return watcher;
+    } catch (error) {
+      warn(`the inbox can't be watched, so commands wait for the next check: ${(error as Error).message}`);
+      return null;
+    }
+  }
 }
 
 /** What is in the inbox, oldest first. Files that say nothing sensible are handed to `reject`. `isDone`: what is not looked at again. */

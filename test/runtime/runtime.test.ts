@@ -7,7 +7,8 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { Journal } from '../../src/journal/journal.ts';
 import type { EffectName, Effects } from '../../src/machines/effects.ts';
 import { submit } from '../../src/runtime/inbox.ts';
-import { Runtime, type RuntimeOptions } from '../../src/runtime/runtime.ts';
+import type { RuntimeOptions } from '../../src/runtime/options.ts';
+import { Runtime } from '../../src/runtime/runtime.ts';
 import { facts, policy, tree, world } from '../support/machine.ts';
 
 const NEVER = new Promise<never>(() => {});

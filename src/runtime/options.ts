@@ -1,0 +1,38 @@
+/** What the runtime is given by the composition root. */
+import type { Journal } from '../journal/journal.ts';
+import type { JournalRecord } from '../journal/record.ts';
+import type { Effects } from '../machines/effects.ts';
+import type { Policy, World } from '../machines/model.ts';
+import type { Log } from '../support/log.ts';
+import type { State } from './fold.ts';
+
+export type RuntimeOptions = {
+  journal: Journal;
+  effects: Effects;
+  policy: Policy;
+  inboxDir: string;
+  pollIntervalMs: number;
+  /** From the start of the runtime until the app is started whatever happens. */
+  firstCheckTimeoutMs: number;
+  /** When the next poll is due, wall clock; null for now. */
+  nextPollAt: () => number | null;
+  observeWorld: () => Promise<World>;
+  /** The highest version among the trees on disk; asked when a journal begins. */
+  observeFloor: () => Promise<string | null>;
+  /** Whether the app runs. */
+  observeApp: () => Promise<boolean>;
+  /** How long ago the app ended by itself, ms, each time since its last start. */
+  exitAgesMs: () => number[];
+  /** Whether the files of a version are still there. */
+  isTreeThere: (path: string) => boolean;
+  /** Whether the app's busy lock is there; looked at that often while an update waits for it. */
+  isBusy: () => boolean;
+  busyLookMs: number;
+  now: () => number;
+  random: () => number;
+  log: Log;
+  /** Told of every change, for progress, notifications, the inspector. */
+  onRecord: (record: JournalRecord, state: State) => void;
+  /** What no fact may contain. */
+  secrets: () => readonly string[];
+};
