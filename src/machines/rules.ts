@@ -1,5 +1,6 @@
 /** The questions the machine asks before it moves. Pure predicates over (context, fact). */
 import type { Context } from './context.ts';
+import type { EffectInputs } from './effects.ts';
 import type { StampedFact } from './facts.ts';
 import { MOST_INTERRUPTIONS } from './failure.ts';
 import { fingerprint, type InstalledVersion, type Release } from './model.ts';
@@ -85,6 +86,12 @@ export function fallback(context: Context): InstalledVersion | null {
   const order = bakedIsNewer(context) ? [baked, current, lastGood, previous] : [current, lastGood, previous, baked];
   const complete = order.filter((version) => version !== null).filter((version) => !failedPaths.includes(version.path));
   return complete.find((version) => !isDenied(context, version.version, version.fingerprint)) ?? complete[0] ?? null;
+}
+
+/** What is asked of GitHub now: for the operator's version, else for one that is newer than what runs. */
+export function checkInput(context: Context): EffectInputs['check'] {
+  const { policy, request, replacedBy } = context;
+  return { policy, request, running: fallback(context)?.version ?? null, fresh: replacedBy !== null };
 }
 
 /** What a version that does not prove itself gives way to: never one that is denied, or two bad ones would take turns. */

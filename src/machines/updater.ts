@@ -15,7 +15,7 @@ import { bringingUp } from './bringing-up.ts';
 import { hookInput } from './change.ts';
 import { initialContext } from './context.ts';
 import { incoming } from './incoming.ts';
-import { fallback } from './rules.ts';
+import { checkInput } from './rules.ts';
 import { steady } from './steady.ts';
 import { updaterSetup } from './vocabulary.ts';
 
@@ -47,12 +47,7 @@ export const updaterMachine = updaterSetup.createMachine({
       invoke: {
         id: 'check',
         src: 'check',
-        input: ({ context }) => ({
-          policy: context.policy,
-          request: context.request,
-          running: fallback(context)?.version ?? null,
-          fresh: context.replacedBy !== null,
-        }),
+        input: ({ context }) => checkInput(context),
       },
       on: {
         releaseFound: [

@@ -7,6 +7,7 @@ import type { JournalRecord } from '../journal/record.ts';
 import type { EffectRequest } from '../machines/effects.ts';
 import type { FactType, StampedFact } from '../machines/facts.ts';
 import { remainingMs } from '../machines/pacing.ts';
+import { checkInput } from '../machines/rules.ts';
 import { type UpdaterSnapshot, updaterMachine } from '../machines/updater.ts';
 
 export type OutstandingEffect = { id: string; sinceSeq: number; request: EffectRequest };
@@ -29,8 +30,26 @@ export function begin(record: JournalRecord): State {
 export function evolve(state: State, record: JournalRecord): State {
   const event = { ...record.fact, at: record.at } as StampedFact;
   const [snapshot, actions] = transition(updaterMachine, state.snapshot, event);
-  if (snapshot === state.snapshot && record.effect === null) return state;
+  if (snapshot === state.snapshot && !resolves(state, record)) return state;
   return interpret({ ...state, snapshot }, actions, record);
+}
+
+function resolves({ effects }: State, { effect }: JournalRecord): boolean {
+  return effect !== null && effects.has(effect);
+}
+
+/** The id of a poll, which only looks: none is begun or ended by a fact, so one that finds nothing leaves no trace. */
+const POLL = 'poll';
+
+/** What is to run: what facts have begun and not ended, and in a resting state, once it is due, the poll. */
+export function outstanding({ snapshot, effects }: State, isPollDue: boolean): ReadonlyMap<string, OutstandingEffect> {
+  if (!isPollDue || !snapshot.hasTag('resting')) return effects;
+  const poll: OutstandingEffect = { id: POLL, sinceSeq: 0, request: { name: 'check', input: checkInput(snapshot.context) } };
+  return new Map([...effects, [POLL, poll]]);
+}
+
+export function isPoll({ id }: OutstandingEffect): boolean {
+  return id === POLL;
 }
 
 export function replay(records: Iterable<JournalRecord>, from: State | null = null): State | null {

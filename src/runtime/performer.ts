@@ -1,7 +1,4 @@
-/**
- * Starts and aborts effects until those that run are those that are outstanding. What becomes of one is a fact, also where it fails;
- * what becomes of one that was aborted belongs to no one.
- */
+/** Starts and aborts effects until those that run are those that are outstanding. What becomes of one is a fact, also where it fails. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type EffectName, type EffectRequest, failureFacts } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
@@ -17,16 +14,22 @@ type Running = { effect: OutstandingEffect; abort: AbortController; done: Promis
 
 type Options = Pick<RuntimeOptions, 'effects' | 'log' | 'random'>;
 
+export type Listener = {
+  begun(effect: OutstandingEffect): void;
+  /** Null: it was aborted, and what it may still find belongs to no one. */
+  ended(effect: OutstandingEffect, outcome: Fact | null): void;
+};
+
 export class Performer {
   readonly #options: Options;
-  readonly #onOutcome: (fact: Fact, effect: OutstandingEffect) => void;
+  readonly #listener: Listener;
   readonly #running = new Map<string, Running>();
   /** Aborted, and not ended yet. */
   readonly #ending = new Set<Promise<void>>();
 
-  constructor(options: Options, onOutcome: (fact: Fact, effect: OutstandingEffect) => void) {
+  constructor(options: Options, listener: Listener) {
     this.#options = options;
-    this.#onOutcome = onOutcome;
+    this.#listener = listener;
   }
 
   get isBusy(): boolean {
@@ -48,35 +51,36 @@ export class Performer {
     if (this.#ending.size > 0) await Promise.race([Promise.all(this.#ending), sleep(ABORT_PATIENCE_MS, undefined, { ref: false })]);
   }
 
-  /** An effect's failure is a fact like any other. */
-  async outcome({ name, input }: EffectRequest, signal: AbortSignal): Promise<Fact> {
-    try {
-      const perform = this.#options.effects[name] as (input: unknown, signal: AbortSignal) => Promise<Fact>;
-      return await perform(input, signal);
-    } catch (error) {
-      return this.#failure(name, error, signal);
-    }
-  }
-
   #abort({ effect, abort, done }: Running): void {
     this.#running.delete(effect.id);
     this.#ending.add(done);
     void done.then(() => this.#ending.delete(done));
     abort.abort();
+    this.#listener.ended(effect, null);
   }
 
   async #perform(effect: OutstandingEffect): Promise<void> {
     const abort = new AbortController();
     const ended = Promise.withResolvers<void>();
     this.#running.set(effect.id, { effect, abort, done: ended.promise });
+    this.#listener.begun(effect);
     await this.abortedHaveEnded();
     if (abort.signal.aborted) return ended.resolve();
-    const fact = await this.outcome(effect.request, abort.signal);
+    const fact = await this.#outcome(effect.request, abort.signal);
     ended.resolve();
-    // Aborted, and perhaps another one took its place.
-    if (this.#running.get(effect.id)?.effect !== effect) return;
+    if (abort.signal.aborted) return;
     this.#running.delete(effect.id);
-    this.#onOutcome(fact, effect);
+    this.#listener.ended(effect, fact);
+  }
+
+  /** An effect's failure is a fact like any other. */
+  async #outcome({ name, input }: EffectRequest, signal: AbortSignal): Promise<Fact> {
+    try {
+      const perform = this.#options.effects[name] as (input: unknown, signal: AbortSignal) => Promise<Fact>;
+      return await perform(input, signal);
+    } catch (error) {
+      return this.#failure(name, error, signal);
+    }
   }
 
   #failure(name: EffectName, error: unknown, { aborted }: AbortSignal): Fact {

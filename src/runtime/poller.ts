@@ -1,5 +1,4 @@
 /** When a poll is due. What polling learnt says so, an operator may ask for one now, and none follows on another without a pause. */
-import type { Fact } from '../machines/facts.ts';
 import { remainingMs } from '../machines/pacing.ts';
 import type { RuntimeOptions } from './options.ts';
 
@@ -10,8 +9,9 @@ type Options = Pick<RuntimeOptions, 'nextPollAt' | 'now' | 'pollIntervalMs'>;
 
 export class Poller {
   readonly #options: Options;
-  #poll: AbortController | null = null;
   #isAsked = false;
+  /** Whether the one that runs was asked for; null while none runs. */
+  #wasAsked: boolean | null = null;
   /** When the last poll of this runtime ended, by a clock that can't be set; it may have failed to note that. */
   #polledAt: number | null = null;
 
@@ -28,10 +28,6 @@ export class Poller {
     return this.#isAsked;
   }
 
-  get isBusy(): boolean {
-    return this.#poll !== null;
-  }
-
   untilDueMs(): number {
     const { nextPollAt, now, pollIntervalMs } = this.#options;
     const next = nextPollAt();
@@ -41,19 +37,24 @@ export class Poller {
     return this.#polledAt === null ? noted : Math.max(noted, this.#polledAt + pauseMs - performance.now());
   }
 
-  /** Polls, if one is due. `onFound` is told the outcome, also of one that was stopped. */
-  pollIfDue(perform: (signal: AbortSignal) => Promise<Fact>, onFound: (fact: Fact) => void): void {
-    if (this.#poll !== null || this.untilDueMs() > 0) return;
-    this.#isAsked = false;
-    this.#poll = new AbortController();
-    void perform(this.#poll.signal).then((fact) => {
-      this.#poll = null;
-      this.#polledAt = performance.now();
-      onFound(fact);
-    });
+  get isRunning(): boolean {
+    return this.#wasAsked !== null;
   }
 
-  stop(): void {
-    this.#poll?.abort();
+  /** One that runs is due until it ends. */
+  get isDue(): boolean {
+    return this.isRunning || this.untilDueMs() <= 0;
+  }
+
+  begun(): void {
+    this.#wasAsked = this.#isAsked;
+    this.#isAsked = false;
+  }
+
+  /** One that was aborted counts too, or many would follow on each other; but whoever asked for it still waits for an answer. */
+  ended(isAborted: boolean): void {
+    if (isAborted && this.#wasAsked) this.#isAsked = true;
+    this.#wasAsked = null;
+    this.#polledAt = performance.now();
   }
 }

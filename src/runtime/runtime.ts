@@ -6,12 +6,12 @@
 import type { JournalRecord } from '../journal/record.ts';
 import type { Fact, FactType } from '../machines/facts.ts';
 import type { World } from '../machines/model.ts';
-import { cutShortTooOften, fallback } from '../machines/rules.ts';
+import { cutShortTooOften } from '../machines/rules.ts';
 import { type Fault, toFault } from '../support/fault.ts';
 import { redactJson } from '../support/redact.ts';
 import { BootGate } from './boot-gate.ts';
 import { Checkpoints } from './checkpoints.ts';
-import { begin, evolve, type OutstandingEffect, type State, untilDueMs, withoutTimer } from './fold.ts';
+import { begin, evolve, isPoll, type OutstandingEffect, outstanding, type State, untilDueMs, withoutTimer } from './fold.ts';
 import { Inbox } from './inbox.ts';
 import { crashLoop, interruptedProbation, interruptedWork } from './observed.ts';
 import type { RuntimeOptions } from './options.ts';
@@ -46,8 +46,8 @@ export class Runtime {
   private constructor(options: RuntimeOptions, state: State, checkpointSeq: number) {
     this.#options = options;
     this.#state = state;
-    this.#performer = new Performer(options, (fact, effect) => this.#record(fact, effect));
     this.#poller = new Poller(options);
+    this.#performer = new Performer(options, { begun: (effect) => this.#begun(effect), ended: (effect, outcome) => this.#ended(effect, outcome) });
     this.#checkpoints = new Checkpoints(options, checkpointSeq);
     this.#inbox = new Inbox(options.inboxDir, options.log);
   }
@@ -139,7 +139,6 @@ export class Runtime {
   stop(): void {
     this.#stopping = true;
     clearTimeout(this.#wakeTimer);
-    this.#poller.stop();
     this.#performer.abortAll();
   }
 
@@ -164,7 +163,7 @@ export class Runtime {
   nextWakeAt(): number {
     const now = this.#options.now();
     const waits = [...this.#state.timers.values()].map((timer) => (this.waitsForBusyApp ? this.#options.busyLookMs : untilDueMs(timer, now)));
-    if (this.#isResting()) waits.push(this.#poller.untilDueMs());
+    if (this.#isResting() && !this.#poller.isRunning) waits.push(this.#poller.untilDueMs());
     // No sooner than that: a poll's jitter makes it later than the interval, and waking twice for it costs twice.
     return now + (waits.length > 0 ? Math.min(...waits) : this.#options.pollIntervalMs);
   }
@@ -201,15 +200,14 @@ export class Runtime {
     return true;
   }
 
-  /** Brings what runs in line with what is outstanding, then polls or rests. */
+  /** Brings what runs in line with what is outstanding, then rests. */
   #advance(): void {
     if (this.#stopping) return;
     try {
       this.#fireTimers();
       this.#takeCommands();
       this.#noticeCrashLoop();
-      this.#performer.follow(this.#state.effects);
-      if (this.#isResting()) this.#poll();
+      this.#performer.follow(outstanding(this.#state, this.#poller.isDue));
     } catch (error) {
       this.#faulted(error);
       return;
@@ -217,9 +215,17 @@ export class Runtime {
     this.#rest();
   }
 
-  #record(fact: Fact, effect: OutstandingEffect): void {
+  #begun(effect: OutstandingEffect): void {
+    if (isPoll(effect)) this.#poller.begun();
+  }
+
+  #ended(effect: OutstandingEffect, outcome: Fact | null): void {
+    if (isPoll(effect)) this.#poller.ended(outcome === null);
+    if (outcome === null) return;
+    // In the journal, unless it says something new, there is nothing of it.
+    if (isPoll(effect) && outcome.type === 'checkFailed') this.#options.log.warn(`check failed: ${outcome.message} [${outcome.code}]`);
     try {
-      this.dispatch(fact, { effect: effect.id });
+      this.dispatch(outcome, { effect: effect.id });
     } catch (error) {
       this.#faulted(error);
       return;
@@ -262,32 +268,10 @@ export class Runtime {
     return this.#state.snapshot.hasTag('resting');
   }
 
-  /** A poll is the machine's `check`, made from a resting state: what it finds is a fact only if it changes something. */
-  #poll(): void {
-    const { context } = this.#state.snapshot;
-    const input = { policy: context.policy, request: null, running: fallback(context)?.version ?? null, fresh: false };
-    this.#poller.pollIfDue(
-      (signal) => this.#performer.outcome({ name: 'check', input }, signal),
-      (fact) => this.#polled(fact),
-    );
-  }
-
-  #polled(fact: Fact): void {
-    if (this.#stopping) return;
-    if (fact.type === 'checkFailed') this.#options.log.warn(`check failed: ${fact.message} [${fact.code}]`);
-    try {
-      if (this.#isResting()) this.dispatch(fact);
-    } catch (error) {
-      this.#faulted(error);
-      return;
-    }
-    this.#advance();
-  }
-
   /** Sleeps until the next thing is due; a `once` run ends here when nothing is left to do. */
   #rest(): void {
     clearTimeout(this.#wakeTimer);
-    const busy = this.#performer.isBusy || this.#poller.isBusy;
+    const busy = this.#performer.isBusy;
     if (!busy) this.#checkpoints.atRest(this.#state);
     if (!busy && this.#settled === null) {
       this.#fault = null;

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, it } from 'node:test';
+import { afterEach, beforeEach, describe, it, type TestContext } from 'node:test';
 import { Journal } from '../../src/journal/journal.ts';
 import type { EffectName, Effects } from '../../src/machines/effects.ts';
+import type { Fact } from '../../src/machines/facts.ts';
 import { submit } from '../../src/runtime/inbox.ts';
 import type { RuntimeOptions } from '../../src/runtime/options.ts';
 import { Runtime } from '../../src/runtime/runtime.ts';
@@ -182,6 +183,117 @@ describe('nothing is done again and again without a pause', () => {
     await runtime.start();
     assert.equal(existsSync(command), false);
     assert.equal(runtime.fault, null);
+    runtime.stop();
+  });
+});
+
+describe('a poll is an effect like any other', () => {
+  const checks = () => begun.filter((name) => name === 'check').length;
+  const nothing: Fact = { type: 'nothingNewer' };
+  /** Time that passes when the test says so. */
+  const clockOf = (t: TestContext) => {
+    let elapsedMs = 0;
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    t.mock.method(performance, 'now', () => elapsedMs);
+    const pass = async (ms: number) => {
+      for (let i = 0; i < ms; i++) {
+        elapsedMs++;
+        t.mock.timers.tick(1);
+        await turn();
+      }
+    };
+    return { now: () => 1_700_000_000_000 + elapsedMs, pass };
+  };
+
+  it('that leaves no trace in the journal where it finds nothing', async () => {
+    const [polled, restedAt] = [beginning('check'), Promise.withResolvers<number>()];
+    const runtime = await updater({
+      check: async () => {
+        restedAt.resolve(journal.lastSeq());
+        return nothing;
+      },
+      removeOldVersions: () => NEVER,
+    });
+    await runtime.start();
+    await polled;
+    const seq = await restedAt.promise;
+    await turn();
+    assert.equal(journal.lastSeq(), seq);
+    runtime.stop();
+  });
+
+  it('and is named by the fact that it finds', async () => {
+    const runtime = await updater({});
+    const downloading = beginning('download');
+    await runtime.start();
+    await downloading;
+    assert.deepEqual(
+      journal.read().flatMap(({ fact, effect }) => (fact.type === 'releaseFound' ? [effect] : [])),
+      ['poll'],
+    );
+    assert.ok(!runtime.state.effects.has('poll'));
+    runtime.stop();
+  });
+
+  it('is aborted once the updater does something else, and made again at rest for who asked for it', async (t) => {
+    const { now, pass } = clockOf(t);
+    const aborted = Promise.withResolvers<void>();
+    let isAnswering = false;
+    const runtime = await updater(
+      {
+        check: (_, signal) => {
+          if (isAnswering) return Promise.resolve(nothing);
+          return new Promise((_resolve, reject) =>
+            signal.addEventListener('abort', () => {
+              aborted.resolve();
+              reject(signal.reason as Error);
+            }),
+          );
+        },
+        stop: async () => facts.stopped(),
+        observeProbation: async () => facts.healthy('1.0.0'),
+      },
+      { now, nextPollAt: () => now() + 3_600_000 },
+    );
+    const polling = beginning('check');
+    await runtime.start({ poll: true });
+    await polling;
+    assert.equal(checks(), 1);
+    isAnswering = true;
+    const restarted = beginning('start');
+    submit(path.join(root, 'inbox'), { type: 'restartRequested' });
+    runtime.wake();
+    await aborted.promise;
+    await restarted;
+    const again = beginning('check');
+    await pass(1100);
+    await again;
+    assert.equal(checks(), 2);
+    assert.ok(!journal.read().some(({ fact }) => fact.type === 'checkFailed'));
+    runtime.stop();
+  });
+
+  it('does not keep the updater busy while it waits for an answer', async (t) => {
+    const { now, pass } = clockOf(t);
+    const before = await updater({ download: async () => facts.failed('downloadFailed', 'NETWORK_FAILED') }, { now });
+    const downloading = beginning('download');
+    await before.start();
+    await downloading;
+    await turn();
+    assert.ok(before.state.snapshot.matches({ steady: { waiting: 'forRetry' } }));
+    before.stop();
+    let looks = 0;
+    const exitAgesMs = () => {
+      looks++;
+      return [];
+    };
+    const runtime = await updater({ check: () => NEVER }, { now, exitAgesMs });
+    const polling = beginning('check');
+    await runtime.start();
+    await polling;
+    looks = 0;
+    await pass(100);
+    assert.ok(looks < 3, `looked ${looks} times`);
     runtime.stop();
   });
 });
