@@ -13,14 +13,13 @@ import { MARKER, readMark } from '../effects/supervisor/process-table.ts';
 import { exists, highestKept, inboxDir, readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
 import { acquireLock, isLocked, type Lock } from '../journal/lock.ts';
-import { type Context, initialContext } from '../machines/context.ts';
+import { adoptPolicy, type Context, initialContext } from '../machines/context.ts';
 import type { OperatorFact } from '../machines/facts.ts';
-import { fingerprint, type Release } from '../machines/model.ts';
+import type { Release } from '../machines/model.ts';
 import { isLimitInForce } from '../machines/pacing.ts';
-import { fallback, isBelowFloor, isDenied, isNews, isReplaced, isWanted } from '../machines/rules.ts';
 import { shownName } from '../machines/shown.ts';
 import { replacementOf } from '../machines/unwanted.ts';
-import { compareVersions } from '../machines/version.ts';
+import { type Choice, checkInput, choiceOn, isNews } from '../machines/wanted.ts';
 import { eventLine } from '../report/event.ts';
 import { waitingFor } from '../report/waiting.ts';
 import { describeFact } from '../report/words.ts';
@@ -52,9 +51,8 @@ export async function checkOnly(args: Arguments, parts: Parts, signal: AbortSign
   try {
     const { github } = createGitHub(parts, cache);
     const known = readState(parts).state?.snapshot.context ?? initialContext({ policy, world: await readWorld(places), floor: await highestKept(places) });
-    const context = { ...known, policy, current: known.current ?? known.baked };
-    const running = fallback(context)?.version ?? null;
-    const fact = await check({ policy, request: null, running, fresh: false }, signal, {
+    const context = { ...known, ...adoptPolicy(known, policy) };
+    const fact = await check({ ...checkInput(context), request: null }, signal, {
       github,
       places,
       note,
@@ -63,12 +61,13 @@ export async function checkOnly(args: Arguments, parts: Parts, signal: AbortSign
       random: Math.random,
       assetPattern: assetPatternOf(config),
     });
-    const current = context.current?.version ?? null;
+    const current = (context.current ?? context.baked)?.version ?? null;
     if ('code' in fact && (!('tag' in fact) || fact.version === undefined || isNews(context, fact.version, fact.tag))) throw new Fault(fact.code, fact.message);
     const release = fact.type === 'releaseFound' ? fact.release : null;
-    const available = release !== null && isWanted({ ...context, request: null, retryAt: null, candidate: null }, release, Date.now());
+    const choice = release === null ? null : choiceOn(context, release);
+    const available = choice === 'follow';
     if (available) wake(parts);
-    const text = available ? `${current ?? 'nothing'} → ${release.version} (${release.tag}): ${release.asset.name}` : withoutUpdate(context, release);
+    const text = release === null || choice === null ? `up to date: ${current ?? 'nothing is installed'}` : describeChoice(choice, release, current, context);
     const answer = { updateAvailable: available, version: current, latest: release?.version ?? null, latestTag: release?.tag ?? null };
     process.stdout.write(args.json ? `${JSON.stringify(redactJson(answer, config.secrets()))}\n` : `${visible(redact(text, config.secrets()))}\n`);
     return available ? EXIT.updateAvailable : EXIT.done;
@@ -78,26 +77,31 @@ export async function checkOnly(args: Arguments, parts: Parts, signal: AbortSign
 }
 
 /** "Up to date" is said only where it is true: a newer release may be denied, or wait for the operator's word. */
-function withoutUpdate(context: Context, release: Release | null): string {
-  const current = context.current?.version ?? 'nothing is installed';
-  if (release === null) return `up to date: ${current}`;
-  if (isReplaced({ ...context, replacedBy: null }, release)) return `up to date: ${current}. ${replacementOf(context.current, release).message}`;
-  const passed = isNews(context, release.version, release.tag) ? reasonAgainst(context, release) : reasonOfFloor(context, release);
-  return passed === null ? `up to date: ${current}, latest ${release.version}` : `not up to date: ${current}. ${release.version} is there, and ${passed}`;
-}
-
-function reasonAgainst(context: Context, release: Release): string | null {
-  if (isDenied(context, release.version, fingerprint(release))) return `is denied (\`self-update retry ${release.version}\` allows it)`;
-  if (context.hold !== null) return `${context.hold.version} is held (\`self-update release\` ends that)`;
-  return context.paused ? 'updates are paused (`self-update resume` ends that)' : null;
-}
-
-/** Newer than what runs, and yet older than what was trusted here. */
-function reasonOfFloor(context: Context, { version, tag }: Release): string | null {
-  const { current, highestHealthy, policy } = context;
-  if (policy.tag !== null || current === null || compareVersions(version, current.version, policy.versioning) <= 0 || !isBelowFloor(context, version))
-    return null;
-  return `is below ${highestHealthy}, which was healthy here (\`self-update deny ${highestHealthy}\` gives that up, \`self-update install ${tag}\` installs it)`;
+function describeChoice(choice: Choice, release: Release, running: string | null, context: Context): string {
+  const { version, tag, asset } = release;
+  const { hold, highestHealthy } = context;
+  const current = running ?? 'nothing is installed';
+  const passedOver = (reason: string) => `not up to date: ${current}. ${version} is there, and ${reason}`;
+  switch (choice) {
+    case 'follow':
+      return `${running ?? 'nothing'} → ${version} (${tag}): ${asset.name}`;
+    case 'notNewer':
+      return `up to date: ${current}, latest ${version}`;
+    case 'replaced':
+      return `up to date: ${current}. ${replacementOf(context.current, release).message}`;
+    case 'denied':
+      return passedOver(`is denied (\`self-update retry ${version}\` allows it)`);
+    case 'held':
+      return passedOver(`${hold?.version} is held (\`self-update release\` ends that)`);
+    case 'paused':
+      return passedOver('updates are paused (`self-update resume` ends that)');
+    case 'belowFloor':
+      return passedOver(
+        `is below ${highestHealthy}, which was healthy here (\`self-update deny ${highestHealthy}\` gives that up, \`self-update install ${tag}\` installs it)`,
+      );
+    default:
+      return choice satisfies never;
+  }
 }
 
 /** Tells a running updater to look now; where none runs, nobody needs to know. */

@@ -1,78 +1,13 @@
 /** The questions the machine asks before it moves. Pure predicates over (context, fact). */
 import type { Context } from './context.ts';
-import type { EffectInputs } from './effects.ts';
-import type { StampedFact } from './facts.ts';
 import { MOST_INTERRUPTIONS } from './failure.ts';
-import { fingerprint, type InstalledVersion, type Release } from './model.ts';
-import { compareVersions, satisfies } from './version.ts';
-
-/** Whether a version is one that may replace what runs: newer, and not below the highest that was ever healthy. */
-export function isNews(context: Context, version: string, tag: string): boolean {
-  const { policy } = context;
-  const current = fallback(context);
-  if (current === null || current.repository !== policy.repository) return true;
-  if (policy.tag !== null) return tag !== current.tag;
-  return compareVersions(version, current.version, policy.versioning) > 0 && !isBelowFloor(context, version);
-}
-
-/** Rollback attack: an older release that is made "latest" again is never installed by itself. */
-export function isBelowFloor(context: Context, version: string): boolean {
-  const floor = floorOf(context);
-  return floor !== null && compareVersions(version, floor, context.policy.versioning) < 0;
-}
-
-/**
- * The highest version that was ever healthy. Fast-forward attack: one 999.0.0 would shut out all that come after it, so the operator's word
- * against it (`deny`, UPDATE_DENY, UPDATE_RANGE) takes it away. A denial of our own does not: an app can bring that about.
- */
-function floorOf({ denied, highestHealthy, policy }: Context): string | null {
-  if (highestHealthy === null || policy.denied.includes(highestHealthy) || !satisfies(highestHealthy, policy.range, policy.versioning)) return null;
-  // By its code: our own denial of an image's version has no fingerprint either.
-  return denied.some(({ version, code }) => version === highestHealthy && code === 'DENIED_BY_OPERATOR') ? null : highestHealthy;
-}
+import type { InstalledVersion } from './model.ts';
+import { compareVersions } from './version.ts';
 
 /** Denied in the journal, or by the environment: a lost volume loses only the former. */
 export function isDenied({ denied, policy }: Pick<Context, 'denied' | 'policy'>, version: string, print: string | null): boolean {
   if (policy.denied.includes(version)) return true;
   return denied.some((denial) => denial.version === version && (denial.fingerprint === null || denial.fingerprint === print));
-}
-
-/** Whether a found release is to be fetched now. The operator's own request is never questioned, but by his environment. */
-export function isWanted(context: Context, release: Release, at: number): boolean {
-  if (context.request !== null) return !context.policy.denied.includes(release.version);
-  if (context.paused || context.hold !== null || context.candidate?.byOperator) return false;
-  if (isDenied(context, release.version, fingerprint(release))) return false;
-  const { candidate, current, policy, retryAt } = context;
-  const isCandidate = candidate !== null && fingerprint(candidate.release) === fingerprint(release);
-  // A boot asks anew: what it waited for may be long over, or have been noted while the clock was wrong.
-  const isAskedAnew = candidate?.deferral != null && context.app !== 'up';
-  if (isCandidate && retryAt !== null && at < retryAt && !isAskedAnew) return false;
-  // It is asked about when its time comes; a boot is such a time.
-  if (isCandidate && candidate.deferral !== null && context.app === 'up') return false;
-  const moved = policy.tag !== null && current !== null && current.fingerprint !== null && current.fingerprint !== fingerprint(release);
-  return moved || isNews(context, release.version, release.tag);
-}
-
-/**
- * Whether the version that runs has other bytes now, under its very tag or under one that compares as equal (other build metadata), and
- * that was not told yet. A moving tag is followed instead.
- */
-export function isReplaced({ current, policy, hold, replacedBy }: Context, release: Release): boolean {
-  if (policy.tag !== null || hold !== null || current === null || current.fingerprint === null || current.repository !== release.repository) return false;
-  const isSame = current.tag === release.tag || compareVersions(release.version, current.version, policy.versioning) === 0;
-  return isSame && current.fingerprint !== fingerprint(release) && replacedBy !== fingerprint(release);
-}
-
-/** Whether a found release is the one at hand with other addresses: uploaded anew, it is fetched from where it is now. */
-export function isCandidateElsewhere({ candidate }: Context, release: Release): boolean {
-  if (candidate === null || fingerprint(candidate.release) !== fingerprint(release)) return false;
-  return JSON.stringify(candidate.release) !== JSON.stringify(release);
-}
-
-/** Whether the operator asked for the very version that runs: it is held as it is, without a restart. */
-export function runsAlready({ app, current, request }: Context, release: Release): boolean {
-  if (request === null || app !== 'up' || current === null || current.repository !== release.repository) return false;
-  return release.origin === 'baked' ? current.path === release.asset.url : current.fingerprint === fingerprint(release);
 }
 
 /** The client's order stops a running app before the download; a failure after the stop ends that for this release. */
@@ -86,12 +21,6 @@ export function fallback(context: Context): InstalledVersion | null {
   const order = bakedIsNewer(context) ? [baked, current, lastGood, previous] : [current, lastGood, previous, baked];
   const complete = order.filter((version) => version !== null).filter((version) => !failedPaths.includes(version.path));
   return complete.find((version) => !isDenied(context, version.version, version.fingerprint)) ?? complete[0] ?? null;
-}
-
-/** What is asked of GitHub now: for the operator's version, else for one that is newer than what runs. */
-export function checkInput(context: Context): EffectInputs['check'] {
-  const { policy, request, replacedBy } = context;
-  return { policy, request, running: fallback(context)?.version ?? null, fresh: replacedBy !== null };
 }
 
 /** What a version that does not prove itself gives way to: never one that is denied, or two bad ones would take turns. */
@@ -174,17 +103,4 @@ export function sortTrees(context: Context): { keep: string[]; reject: string[] 
 /** Whether what was just started has yet to prove itself. */
 export function isUnproven({ current, lastGood, verdict }: Context): boolean {
   return current !== null && (current.path !== lastGood?.path || verdict !== null);
-}
-
-/**
- * A refusal or a wait is a fact once, not at every poll. Endless facts: what it says may be another text each time, which a server
- * chooses; the newest is shown by what polling noted.
- */
-export function saysSomethingNew(context: Context, fact: StampedFact): boolean {
-  const { awaiting, refused, lastError } = context;
-  if (fact.type === 'appCrashLooped') return lastError?.code !== fact.code || (context.current?.version ?? null) !== fact.version;
-  if (fact.type !== 'assetsAwaited' && fact.type !== 'releaseRefused') return false;
-  const known = fact.type === 'assetsAwaited' ? awaiting : refused;
-  const isKnown = known?.tag === fact.tag && known.code === fact.code;
-  return (fact.version === undefined || isNews(context, fact.version, fact.tag)) && !isKnown;
 }

@@ -4,7 +4,7 @@ import type { Context } from './context.ts';
 import { isWithdrawn } from './deferral.ts';
 import type { FactOf } from './facts.ts';
 import { fingerprint, type InstalledVersion, type Release } from './model.ts';
-import { isReplaced } from './rules.ts';
+import { isReplaced } from './wanted.ts';
 
 type Stamped<F> = F & { at: number };
 

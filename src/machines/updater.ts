@@ -15,9 +15,9 @@ import { bringingUp } from './bringing-up.ts';
 import { hookInput } from './change.ts';
 import { initialContext } from './context.ts';
 import { incoming } from './incoming.ts';
-import { checkInput } from './rules.ts';
 import { steady } from './steady.ts';
 import { updaterSetup } from './vocabulary.ts';
+import { checkInput } from './wanted.ts';
 
 export const updaterMachine = updaterSetup.createMachine({
   id: 'updater',

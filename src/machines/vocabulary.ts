@@ -12,20 +12,9 @@ import { deny, giveUpInterrupted, isTroubleOfMachine, recordFailure, recordInter
 import type { Policy, Release, World } from './model.ts';
 import { failsAlike, pauseOutage, recordEarlyExit, recordNothingStarts, recordUnlinked, recordUnproven, withdrawDenial } from './outage.ts';
 import { hasConditions, isWordGiven } from './permission.ts';
-import {
-  fallback,
-  givesWay,
-  isCandidateElsewhere,
-  isInterruptedTooOften,
-  isReplaced,
-  isUnproven,
-  isWanted,
-  mayRollBack,
-  runsAlready,
-  saysSomethingNew,
-  stopsFirst,
-} from './rules.ts';
+import { fallback, givesWay, isInterruptedTooOften, isUnproven, mayRollBack, stopsFirst } from './rules.ts';
 import { recordRefusal, recordReplacement, recordUnwanted, recordWait } from './unwanted.ts';
+import { isCandidateElsewhere, isReplaced, isWanted, runsAlready, saysSomethingNew } from './wanted.ts';
 
 /** No release is allowed by the rules any more. A latest tag that can't be read says nothing about others. */
 function isNoneAllowed(event: StampedFact): boolean {

@@ -7,8 +7,8 @@ import type { JournalRecord } from '../journal/record.ts';
 import type { EffectRequest } from '../machines/effects.ts';
 import type { FactType, StampedFact } from '../machines/facts.ts';
 import { remainingMs } from '../machines/pacing.ts';
-import { checkInput } from '../machines/rules.ts';
 import { type UpdaterSnapshot, updaterMachine } from '../machines/updater.ts';
+import { checkInput } from '../machines/wanted.ts';
 
 export type OutstandingEffect = { id: string; sinceSeq: number; request: EffectRequest };
 /** `dueAt` is wall clock; `delayMs` caps the wait when the clock has jumped. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseFact } from '../../src/machines/facts.ts';
-import { saysSomethingNew } from '../../src/machines/rules.ts';
+import { saysSomethingNew } from '../../src/machines/wanted.ts';
 import { baked, facts, release, Story, tree, world } from '../support/machine.ts';
 
 const refusal = (code: string, message = 'reason') => ({ type: 'releaseRefused', tag: 'release-5.1.4', code, message }) as const;

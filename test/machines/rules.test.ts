@@ -3,21 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Context, initialContext } from '../../src/machines/context.ts';
 import { fingerprint, type Policy } from '../../src/machines/model.ts';
-import {
-  CRASH_LOOP_EXITS,
-  fallback,
-  isCandidateElsewhere,
-  isCrashLoop,
-  isDenied,
-  isNews,
-  isReplaced,
-  isUnproven,
-  isWanted,
-  mayRollBack,
-  runsAlready,
-  sortTrees,
-  stopsFirst,
-} from '../../src/machines/rules.ts';
+import { CRASH_LOOP_EXITS, fallback, isCrashLoop, isDenied, isUnproven, mayRollBack, sortTrees, stopsFirst } from '../../src/machines/rules.ts';
+import { isCandidateElsewhere, isNews, isReplaced, isWanted, runsAlready } from '../../src/machines/wanted.ts';
 import { baked, policy, release, tree, world } from '../support/machine.ts';
 
 /** 1.1.0 runs and is trusted; the image brought 1.0.0. */

@@ -1,0 +1,55 @@
+/** What is to be done about a release: one answer, for the machine and for `check`. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type Context, initialContext } from '../../src/machines/context.ts';
+import type { Policy } from '../../src/machines/model.ts';
+import { checkInput, choiceOn, isWanted } from '../../src/machines/wanted.ts';
+import { digestOf, policy, release, tree, world } from '../support/machine.ts';
+
+/** 1.1.0 runs and is trusted. */
+function context(overrides: Partial<Context> = {}, rules: Partial<Policy> = {}): Context {
+  const current = tree('1.1.0');
+  return { ...initialContext({ policy: { ...policy, ...rules }, world: world({ current, lastGood: current }), floor: null }), app: 'up', ...overrides };
+}
+
+const denied = [{ version: '2.0.0', fingerprint: null, code: 'UNHEALTHY', reason: 'why', at: 1 }];
+const hold = { version: '1.1.0', tag: 'v1.1.0', since: 1 };
+const otherBytes = { asset: { ...release('1.1.0').asset, digest: digestOf('other') } };
+const moving = { ...tree('1.1.0'), tag: 'stable' };
+
+const cases: [string, Context, ReturnType<typeof release>, ReturnType<typeof choiceOn>][] = [
+  ['newer', context(), release('2.0.0'), 'follow'],
+  ['the same', context(), release('1.1.0'), 'notNewer'],
+  ['older', context(), release('1.0.0'), 'notNewer'],
+  ['older than what was healthy', context({ highestHealthy: '3.0.0' }), release('2.0.0'), 'belowFloor'],
+  ['older than that and than what runs', context({ highestHealthy: '3.0.0' }), release('1.0.0'), 'notNewer'],
+  ['replaced under its tag', context(), release('1.1.0', otherBytes), 'replaced'],
+  ['replaced, and that was told', context({ replacedBy: digestOf('other') }), release('1.1.0', otherBytes), 'replaced'],
+  ['denied', context({ denied }), release('2.0.0'), 'denied'],
+  ['denied, while another one is held', context({ denied, hold }), release('2.0.0'), 'denied'],
+  ['newer, while another one is held', context({ hold, paused: true }), release('2.0.0'), 'held'],
+  ['newer, while updates are paused', context({ paused: true }), release('2.0.0'), 'paused'],
+  ['older, while updates are paused', context({ paused: true }), release('1.0.0'), 'notNewer'],
+  ['a pinned tag that moved', context({ current: moving }, { tag: 'stable' }), release('1.1.0', { tag: 'stable', ...otherBytes }), 'follow'],
+  [
+    'a pinned tag that moved while updates are paused',
+    context({ current: moving, paused: true }, { tag: 'stable' }),
+    release('9.9.9', { tag: 'stable', ...otherBytes }),
+    'paused',
+  ],
+];
+
+describe('a release that is', () => {
+  for (const [what, known, found, expected] of cases)
+    it(`${what}: ${expected}`, () => {
+      assert.equal(choiceOn(known, found), expected);
+      // What is told of it is what is done.
+      assert.equal(isWanted(known, found, 1), expected === 'follow');
+    });
+});
+
+it('what GitHub is asked names the version that one has to be newer than', () => {
+  assert.deepEqual(checkInput(context()), { policy, request: null, running: '1.1.0', fresh: false });
+  const none = context({ current: null, lastGood: null, baked: null, replacedBy: 'x' });
+  assert.deepEqual(checkInput(none), { policy, request: null, running: null, fresh: true });
+});
