@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { appCommand } from '../effects/entry-point.ts';
 import type { Supervisor } from '../effects/supervisor/supervisor.ts';
-import { readWorld } from '../effects/trees.ts';
+import { whatToRun } from '../effects/trees.ts';
 import { toFault } from '../support/fault.ts';
 import type { Arguments } from './arguments.ts';
 import { appOptionsOf, createSupervisor, type Parts } from './compose.ts';
@@ -44,8 +44,7 @@ export async function beginOrServe<T>(args: Arguments, parts: Parts, stop: Abort
 async function startWhatIsThere(supervisor: Supervisor, { appArgs }: Arguments, parts: Parts): Promise<void> {
   try {
     if ((await supervisor.observe()) !== null) return;
-    const { current, lastGood, baked } = await readWorld(parts.places);
-    const version = current ?? lastGood ?? baked;
+    const version = await whatToRun(parts.places);
     if (version !== null) await supervisor.start(version.path, await appCommand(version.path, appOptionsOf(parts, appArgs)));
   } catch (error) {
     parts.log.warn(`the app could not be started: ${(error as Error).message}`);

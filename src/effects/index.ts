@@ -14,7 +14,7 @@ import { type HookDependencies, runHook } from './hook.ts';
 import { prepareSwitch } from './prepare.ts';
 import { observeProbation, type ProbationDependencies } from './probation.ts';
 import { assertComplete, switchCurrent } from './switch.ts';
-import { readWorld } from './trees.ts';
+import { whatToRun } from './trees.ts';
 import { type VerifyDependencies, verify } from './verify.ts';
 
 export type EffectDependencies = CheckDependencies &
@@ -49,21 +49,14 @@ export function createEffects(deps: EffectDependencies): Effects {
       return { type: 'appStopped', killed, durationMs: Math.round(performance.now() - startedAt) };
     },
     start: async ({ target }) => {
-      const version = target ?? (await whatToRun(deps));
+      const version = target ?? (await whatToRun(places));
+      if (version === null) throw new Fault('NOTHING_TO_RUN', 'there is no version to run yet: neither installed nor part of the image');
       assertComplete(version, places);
       const { adopted } = await supervisor.start(version.path, await appCommand(version.path, deps.app));
       for (const file of [path.join(places.root, 'version'), ...deps.versionFiles]) await tellVersion(file, version);
       return { type: 'appStarted', version: version.version, adopted };
     },
   };
-}
-
-/** `current`, else `last-good`, else baked. */
-async function whatToRun({ places }: EffectDependencies): Promise<InstalledVersion> {
-  const { current, lastGood, baked } = await readWorld(places);
-  const version = current ?? lastGood ?? baked;
-  if (version === null) throw new Fault('NOTHING_TO_RUN', 'there is no version to run yet: neither installed nor part of the image');
-  return version;
 }
 
 /** For people and scripts that look; nothing depends on it, so it may fail. */

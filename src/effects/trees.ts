@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fingerprint, type InstalledVersion, type Release, type Versioning, type World } from '../machines/model.ts';
+import { runOrder } from '../machines/rules.ts';
 import { compareVersions, versionFromTag } from '../machines/version.ts';
 import { MAX_NOTE_BYTES, readBounded } from '../support/bounded.ts';
 import { foreignOwner } from '../support/own.ts';
@@ -123,6 +124,11 @@ async function readLinked(places: Places, link: string, baked: InstalledVersion 
 export async function readWorld(places: Places): Promise<World> {
   const baked = await readBaked(places);
   return { baked, current: await readLinked(places, currentLink(places), baked), lastGood: await readLinked(places, lastGoodLink(places), baked) };
+}
+
+/** What is to be run where only the disk is asked; null where there is nothing. */
+export async function whatToRun(places: Places): Promise<InstalledVersion | null> {
+  return runOrder(await readWorld(places))[0] ?? null;
 }
 
 /** How a link names a tree: relative inside our place, so that the volume may be mounted elsewhere. */

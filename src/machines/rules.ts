@@ -1,7 +1,7 @@
 /** The questions the machine asks before it moves. Pure predicates over (context, fact). */
 import type { Context } from './context.ts';
 import { MOST_INTERRUPTIONS } from './failure.ts';
-import type { InstalledVersion } from './model.ts';
+import type { InstalledVersion, World } from './model.ts';
 import { compareVersions } from './version.ts';
 
 /** Denied in the journal, or by the environment: a lost volume loses only the former. */
@@ -15,11 +15,19 @@ export function stopsFirst({ policy, app, candidate }: Context): boolean {
   return policy.strategy === 'kill-then-download' && app === 'up' && candidate !== null && !candidate.downloadFirst;
 }
 
-/** What to run when nothing newer is to be had: see DESIGN "What `app/run` execs". */
+/**
+ * What is to be run, the best first: what is linked, what was good, what was linked before, what the image brings. The one order, also
+ * where only the disk is known (`whatToRun` in src/effects/trees.ts). docker/service/app/run has it in shell, and a test holds the two together.
+ */
+export function runOrder({ current, lastGood, previous = null, baked }: World & { previous?: InstalledVersion | null }): InstalledVersion[] {
+  return [current, lastGood, previous, baked].filter((version) => version !== null);
+}
+
+/** What to run when nothing newer is to be had: by that order, what failed or is denied last. */
 export function fallback(context: Context): InstalledVersion | null {
-  const { baked, current, lastGood, previous, failedPaths } = context;
-  const order = bakedIsNewer(context) ? [baked, current, lastGood, previous] : [current, lastGood, previous, baked];
-  const complete = order.filter((version) => version !== null).filter((version) => !failedPaths.includes(version.path));
+  const { baked, failedPaths } = context;
+  const order = baked !== null && bakedIsNewer(context) ? [baked, ...runOrder(context)] : runOrder(context);
+  const complete = order.filter((version) => !failedPaths.includes(version.path));
   return complete.find((version) => !isDenied(context, version.version, version.fingerprint)) ?? complete[0] ?? null;
 }
 
