@@ -2,9 +2,9 @@
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { pollNoteSchema } from '../../src/effects/check.ts';
 import { Journal } from '../../src/journal/journal.ts';
 import type { JournalRecord } from '../../src/journal/record.ts';
+import { pollNoteSchema } from '../../src/machines/poll-note.ts';
 import { begin, evolve, type State, serializeState } from '../../src/runtime/fold.ts';
 import { restore } from '../../src/runtime/restore.ts';
 import { appArchive } from '../../test/support/app.ts';

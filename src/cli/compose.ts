@@ -2,7 +2,6 @@
 import type { Config } from '../config/config.ts';
 import type { Environment } from '../config/environment.ts';
 import { type BusyOptions, busySince } from '../effects/busy.ts';
-import { nextPollAt } from '../effects/check.ts';
 import { STALL_WINDOW_MS } from '../effects/download.ts';
 import { type AppOptions, appCommand } from '../effects/entry-point.ts';
 import { type AnswerCache, GitHub } from '../effects/github/client.ts';
@@ -16,6 +15,7 @@ import { highestKept, inboxDir, isTreeThere, type Places, readWorld } from '../e
 import type { Journal } from '../journal/journal.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import type { Policy } from '../machines/model.ts';
+import { nextPollAt } from '../machines/poll-note.ts';
 import type { State } from '../runtime/fold.ts';
 import { Runtime } from '../runtime/runtime.ts';
 import { Fault } from '../support/fault.ts';

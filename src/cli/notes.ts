@@ -1,8 +1,8 @@
 /** What is kept in the journal's file, and is no fact: the poll note, and GitHub's answers. */
-import { type PollNote, pollNoteSchema } from '../effects/check.ts';
 import type { AnswerCache } from '../effects/github/client.ts';
 import type { EffectDependencies } from '../effects/index.ts';
 import type { Journal } from '../journal/journal.ts';
+import { type PollNote, pollNoteSchema } from '../machines/poll-note.ts';
 import { redactJson, withoutSecrets } from '../support/redact.ts';
 
 /** A walk through all pages, and whatever else is asked; each is 3 MiB at most. */

@@ -6,7 +6,7 @@
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config/config.ts';
-import { check, isLimitOf } from '../effects/check.ts';
+import { check } from '../effects/check.ts';
 import { identityOf } from '../effects/github/client.ts';
 import { wakeLoop } from '../effects/supervisor/container.ts';
 import { MARKER, readMark } from '../effects/supervisor/process-table.ts';
@@ -17,6 +17,7 @@ import { adoptPolicy, type Context, initialContext } from '../machines/context.t
 import type { OperatorFact } from '../machines/facts.ts';
 import type { Release } from '../machines/model.ts';
 import { isLimitInForce } from '../machines/pacing.ts';
+import { isLimitOf } from '../machines/poll-note.ts';
 import { shownName } from '../machines/shown.ts';
 import { replacementOf } from '../machines/unwanted.ts';
 import { type Choice, checkInput, choiceOn, isNews } from '../machines/wanted.ts';

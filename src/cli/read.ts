@@ -1,12 +1,12 @@
 /** Commands that only read: they work beside a running updater and without one, and change nothing. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters, styleText } from 'node:util';
-import { type PollNote, pollNoteSchema } from '../effects/check.ts';
 import { partFile, sizeOf } from '../effects/download.ts';
 import { readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
 import { isLocked } from '../journal/lock.ts';
 import type { JournalRecord } from '../journal/record.ts';
+import { type PollNote, pollNoteSchema } from '../machines/poll-note.ts';
 import { eventLine, replaySummary } from '../report/event.ts';
 import { historyOf, type Update } from '../report/history.ts';
 import { type Status, statusOf } from '../report/status.ts';

@@ -48,6 +48,9 @@ export function pollPauseMs(intervalMs: number, jitter: number): number {
   return Math.round(intervalMs * (1 + jitter / 10));
 }
 
+/** Requests that GitHub takes an hour without a token, for each address. */
+export const ANONYMOUS_LIMIT = 60;
+
 /** What is left of a limit of requests until `resetAt`, wall clock in ms. */
 export type Quota = { limit: number; remaining: number; resetAt: number };
 

@@ -2,8 +2,9 @@
  * Notifications: what matters is put into the outbox beside the facts, told from there, and tried again when that fails, also
  * by the next updater. Nothing of it waits for an answer while there is something to do for the app.
  */
-import type { PollNote } from '../effects/check.ts';
+
 import type { JournalRecord } from '../journal/record.ts';
+import type { PollNote } from '../machines/poll-note.ts';
 import { evolve, replay, type State } from '../runtime/fold.ts';
 import type { Log } from '../support/log.ts';
 import { redactJson } from '../support/redact.ts';

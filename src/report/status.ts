@@ -1,8 +1,8 @@
 /** What `status` says, derived from the state and what polling learnt. Pure. */
 import * as z from 'zod';
-import type { PollNote } from '../effects/check.ts';
 import type { Context } from '../machines/context.ts';
 import { type Problem, type VerifyCondition, verifyConditionSchema } from '../machines/model.ts';
+import type { PollNote } from '../machines/poll-note.ts';
 import { shownState } from '../machines/shown.ts';
 import type { State } from '../runtime/fold.ts';
 import { waitingFor, waitingForSchema } from './waiting.ts';

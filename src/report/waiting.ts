@@ -1,9 +1,9 @@
 /** "Why not now", in one line: what waits, for what, since when, and when the next chance is. Pure. */
 import * as z from 'zod';
-import type { PollNote } from '../effects/check.ts';
 import type { Candidate, Context } from '../machines/context.ts';
 import type { Inhibitor, Policy } from '../machines/model.ts';
 import { isLimitInForce } from '../machines/pacing.ts';
+import type { PollNote } from '../machines/poll-note.ts';
 import { isDenied } from '../machines/rules.ts';
 import { compareVersions } from '../machines/version.ts';
 import type { State } from '../runtime/fold.ts';

@@ -3,8 +3,8 @@
  */
 import { Counter, Gauge, Histogram, type Metric, Registry } from 'prom-client';
 import * as z from 'zod';
-import type { PollNote } from '../effects/check.ts';
 import type { Context } from '../machines/context.ts';
+import type { PollNote } from '../machines/poll-note.ts';
 import { shownStates } from '../machines/shown.ts';
 import { compareVersions } from '../machines/version.ts';
 import type { Update } from '../report/history.ts';

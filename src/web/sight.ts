@@ -1,6 +1,7 @@
 /** What the server shows, and the little it may do: given by the composition root once there is an updater. */
-import type { PollNote } from '../effects/check.ts';
+
 import type { OperatorFact } from '../machines/facts.ts';
+import type { PollNote } from '../machines/poll-note.ts';
 import type { Status } from '../report/status.ts';
 import type { ReadFacts, Timeline } from '../report/timeline.ts';
 import type { State } from '../runtime/fold.ts';

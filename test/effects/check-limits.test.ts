@@ -1,9 +1,10 @@
 /** A 403 is a limit only if it says so; each other kind is told as what it is, and pauses nothing. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { check, nextPollAt, type PollNote, pollNoteSchema } from '../../src/effects/check.ts';
+import { check } from '../../src/effects/check.ts';
 import { GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
+import { nextPollAt, type PollNote, pollNoteSchema } from '../../src/machines/poll-note.ts';
 import { StandIn } from '../support/github/server.ts';
 import { policy } from '../support/machine.ts';
 

@@ -1,10 +1,11 @@
 /** Reaching the newest release in long lists, with few requests; and telling where there is none to follow. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { type CheckDependencies, check, type PollNote, pollNoteSchema } from '../../src/effects/check.ts';
+import { type CheckDependencies, check } from '../../src/effects/check.ts';
 import { type CachedAnswer, GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
 import type { Policy } from '../../src/machines/model.ts';
+import { type PollNote, pollNoteSchema } from '../../src/machines/poll-note.ts';
 import { StandIn, type StandInRelease } from '../support/github/server.ts';
 import { policy } from '../support/machine.ts';
 

@@ -1,10 +1,11 @@
 /** What a poller does to GitHub, and what it learns: against the stand-in, over real HTTP. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { type CheckDependencies, check, nextPollAt, type PollNote, pollNoteSchema } from '../../src/effects/check.ts';
+import { type CheckDependencies, check } from '../../src/effects/check.ts';
 import { GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
 import type { Policy } from '../../src/machines/model.ts';
+import { nextPollAt, type PollNote, pollNoteSchema } from '../../src/machines/poll-note.ts';
 import { StandIn } from '../support/github/server.ts';
 import { policy } from '../support/machine.ts';
 
@@ -97,17 +98,6 @@ describe('a check', () => {
     assert.equal(note.nextCheckAt, nowMs + 63_000);
     assert.equal(note.lastSuccessAt, nowMs);
     assert.equal(note.latest?.version, '1.0.0');
-  });
-
-  it('is due at once by a shorter interval, and never before a limit has passed', async () => {
-    github.publish('v1.0.0', { [NAME]: BYTES });
-    await look();
-    assert.equal(nextPollAt(note, 60_000, nowMs), nowMs + 63_000);
-    assert.equal(nextPollAt(note, 10_000, nowMs), nowMs + 11_000);
-    assert.equal(nextPollAt(note, 3_600_000, nowMs), nowMs + 63_000);
-    assert.equal(nextPollAt({ ...note, limitedUntilAt: nowMs + 60_000 }, 10_000, nowMs), nowMs + 63_000);
-    assert.equal(nextPollAt(pollNoteSchema.parse({}), 10_000, nowMs), null);
-    assert.equal(nextPollAt(note, 60_000, nowMs - 1_000_000), nowMs - 1_000_000, 'the clock was set back');
   });
 
   for (const [title, status, headers, waitMs] of [

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type PollNote, pollNoteSchema } from '../../src/effects/check.ts';
 import type { JournalRecord } from '../../src/journal/record.ts';
 import type { Fact } from '../../src/machines/facts.ts';
+import { type PollNote, pollNoteSchema } from '../../src/machines/poll-note.ts';
 import type { Notice } from '../../src/notify/notice.ts';
 import { Notifier, type NotifierOptions } from '../../src/notify/notifier.ts';
 import type { Channel } from '../../src/notify/outbox.ts';

@@ -1,7 +1,8 @@
 /** Pollers that share GitHub's quota: hours pass on a clock of their own, the requests are real. */
-import { type CheckDependencies, check, nextPollAt, type PollNote, pollNoteSchema } from '../../src/effects/check.ts';
+import { type CheckDependencies, check } from '../../src/effects/check.ts';
 import { GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
+import { nextPollAt, type PollNote, pollNoteSchema } from '../../src/machines/poll-note.ts';
 import { randomFrom } from './chaos/cases.ts';
 import { StandIn } from './github/server.ts';
 import { policy } from './machine.ts';

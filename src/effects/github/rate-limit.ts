@@ -2,11 +2,8 @@
  * GitHub's limits, read from an answer. Pure.
  * See "Rate limits for the REST API", https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
  */
-import { LONGEST_LIMIT_PAUSE_MS, type Quota, SHORTEST_LIMIT_PAUSE_MS } from '../../machines/pacing.ts';
+import { ANONYMOUS_LIMIT, LONGEST_LIMIT_PAUSE_MS, type Quota, SHORTEST_LIMIT_PAUSE_MS } from '../../machines/pacing.ts';
 import { messageOf } from './refusal.ts';
-
-/** Requests an hour without a token, for each address. */
-export const ANONYMOUS_LIMIT = 60;
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
