@@ -43,9 +43,14 @@ const POLL = 'poll';
 
 /** What is to run: what facts have begun and not ended, and in a resting state, once it is due, the poll. */
 export function outstanding({ snapshot, effects }: State, isPollDue: boolean): ReadonlyMap<string, OutstandingEffect> {
-  if (!isPollDue || !snapshot.hasTag('resting')) return effects;
+  if (!isPollDue || !isResting({ snapshot })) return effects;
   const poll: OutstandingEffect = { id: POLL, sinceSeq: 0, request: { name: 'check', input: checkInput(snapshot.context) } };
   return new Map([...effects, [POLL, poll]]);
+}
+
+/** Where the updater waits for time, an operator or GitHub: it polls from there. */
+export function isResting({ snapshot }: Pick<State, 'snapshot'>): boolean {
+  return snapshot.hasTag('resting');
 }
 
 export function isPoll({ id }: OutstandingEffect): boolean {

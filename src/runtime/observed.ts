@@ -1,22 +1,39 @@
-/** Facts that no effect and no operator tells: the runtime sees them, in what an earlier updater left and in how the app fares. Pure. */
+/** Facts that no effect and no operator tells: the runtime sees them, in what an earlier updater left and in how the app fares. */
 import type { EffectName } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
-import { isCrashLoop } from '../machines/rules.ts';
-import type { OutstandingEffect, State } from './fold.ts';
+import { cutShortTooOften, isCrashLoop } from '../machines/rules.ts';
+import type { State } from './fold.ts';
 import type { RuntimeOptions } from './options.ts';
 
 /** An updater that dies in these may die in them for ever. */
 const WORK_ON_A_RELEASE = new Set<EffectName>(['download', 'verify', 'extract', 'runHook', 'prepareSwitch']);
 
-/** What the journal says is outstanding, the updater before this one was at when it was ended. */
-export function interruptedWork({ effects }: State): Fact | null {
-  const work = [...effects.values()].find(({ request }) => WORK_ON_A_RELEASE.has(request.name));
-  return work === undefined ? null : { type: 'workInterrupted', effect: work.request.name };
+/** Takes facts, and has the state that follows from them. */
+type Queue = { readonly state: State; dispatch(fact: Fact, meta?: { effect?: string }): boolean };
+type Observations = Pick<RuntimeOptions, 'policy' | 'observeWorld' | 'observeApp' | 'random'>;
+
+/** The world and the configuration at a start. Tells whether the app is up. */
+export async function tellWhatIsSeen(queue: Queue, { policy, observeWorld, observeApp, random }: Observations): Promise<boolean> {
+  const [world, appIsUp] = [await observeWorld(), await observeApp()];
+  if (JSON.stringify(policy) !== JSON.stringify(queue.state.snapshot.context.policy)) queue.dispatch({ type: 'configurationChanged', policy });
+  tellCutShort(queue, appIsUp, random);
+  queue.dispatch({ type: appIsUp ? 'appFoundUp' : 'appFoundDown', world });
+  return appIsUp;
 }
 
-/** The probation that the updater before this one was judging when it was ended. */
-export function interruptedProbation({ effects }: State): OutstandingEffect | null {
-  return [...effects.values()].find(({ request }) => request.name === 'observeProbation') ?? null;
+/** What the journal says is outstanding, the updater before this one was at when it was ended. */
+export function tellInterruption(queue: Queue): void {
+  const work = [...queue.state.effects.values()].find(({ request }) => WORK_ON_A_RELEASE.has(request.name));
+  if (work !== undefined) queue.dispatch({ type: 'workInterrupted', effect: work.request.name });
+}
+
+/** Likewise of a version on probation: one that gets its judge killed has failed. What was counted says so, before anything else is done. */
+function tellCutShort(queue: Queue, appUp: boolean, random: () => number): void {
+  const judging = [...queue.state.effects.values()].find(({ request }) => request.name === 'observeProbation');
+  if (judging === undefined) return;
+  queue.dispatch({ type: 'workInterrupted', effect: judging.request.name, appUp });
+  const failure = cutShortTooOften(queue.state.snapshot.context);
+  if (failure !== null) queue.dispatch({ type: 'probationFailed', ...failure, jitter: random() }, { effect: judging.id });
 }
 
 /** The app ends again and again, or its files are gone. */

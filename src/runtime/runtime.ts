@@ -6,27 +6,24 @@
 import type { JournalRecord } from '../journal/record.ts';
 import type { Fact, FactType } from '../machines/facts.ts';
 import type { World } from '../machines/model.ts';
-import { cutShortTooOften } from '../machines/rules.ts';
-import { type Fault, toFault } from '../support/fault.ts';
+import type { Fault } from '../support/fault.ts';
 import { redactJson } from '../support/redact.ts';
 import { BootGate } from './boot-gate.ts';
 import { Checkpoints } from './checkpoints.ts';
-import { begin, evolve, isPoll, type OutstandingEffect, outstanding, type State, untilDueMs, withoutTimer } from './fold.ts';
+import { Faults, RETRY_AFTER_FAULT_MS } from './faults.ts';
+import { begin, evolve, isPoll, isResting, type OutstandingEffect, outstanding, type State, untilDueMs, withoutTimer } from './fold.ts';
 import { Inbox } from './inbox.ts';
-import { crashLoop, interruptedProbation, interruptedWork } from './observed.ts';
+import { crashLoop, tellInterruption, tellWhatIsSeen } from './observed.ts';
 import type { RuntimeOptions } from './options.ts';
 import { Performer } from './performer.ts';
 import { Poller } from './poller.ts';
 import { restore } from './restore.ts';
+import { nextWakeAt, waitsForBusyApp } from './schedule.ts';
 
 /** These lie between stop and start: recovery sees them on the disk, so their sync waits for the next durable fact. */
 const SEEN_ON_DISK = new Set<FactType>(['appStopped', 'switched']);
 /** After these the operator expects that GitHub is asked. */
 const ASKS_FOR_POLL = new Set<FactType>(['updateRequested', 'resumed', 'holdReleased', 'versionRetried']);
-/** After the journal could not be written, or something unexpected happened: when to look again. */
-const RETRY_AFTER_FAULT_MS = 10_000;
-/** Each fault in a row doubles that, up to this. */
-const LONGEST_FAULT_PAUSE_MS = 60_000;
 /** setTimeout takes 32 bits. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
@@ -40,8 +37,7 @@ export class Runtime {
   #stopping = false;
   #settled: (() => void) | null = null;
   #wakeTimer: NodeJS.Timeout | undefined;
-  #fault: Fault | null = null;
-  #faultsInARow = 0;
+  readonly #faults = new Faults();
 
   private constructor(options: RuntimeOptions, state: State, checkpointSeq: number) {
     this.#options = options;
@@ -70,17 +66,13 @@ export class Runtime {
 
   /** The fault that stopped a `once` run, or that a resident one has not got over yet. */
   get fault(): Fault | null {
-    return this.#fault;
+    return this.#faults.current;
   }
 
   /** Looks at the world and at the configuration, and takes up what is outstanding. `poll`: also if none is due. */
   async start({ poll = false }: { poll?: boolean } = {}): Promise<void> {
     if (poll) this.#poller.ask();
-    const { policy, observeWorld, observeApp } = this.#options;
-    const [world, appIsUp] = [await observeWorld(), await observeApp()];
-    if (JSON.stringify(policy) !== JSON.stringify(this.#state.snapshot.context.policy)) this.dispatch({ type: 'configurationChanged', policy });
-    this.#noteCutShort(appIsUp);
-    this.dispatch({ type: appIsUp ? 'appFoundUp' : 'appFoundDown', world });
+    const appIsUp = await tellWhatIsSeen(this, this.#options);
     if (!appIsUp) {
       const gate = new BootGate(
         this.#options,
@@ -90,8 +82,7 @@ export class Runtime {
       await gate.linkFallback();
       gate.arm();
     }
-    const interrupted = interruptedWork(this.#state);
-    if (interrupted !== null) this.dispatch(interrupted);
+    tellInterruption(this);
     if (poll) this.#askNow();
     this.#advance();
   }
@@ -99,15 +90,6 @@ export class Runtime {
   #appCameUp(world: World): void {
     this.dispatch({ type: 'appFoundUp', world });
     this.#advance();
-  }
-
-  /** A version that gets its judge killed has failed. What was counted says so, before anything else is done. */
-  #noteCutShort(appUp: boolean): void {
-    const judging = interruptedProbation(this.#state);
-    if (judging === null) return;
-    this.dispatch({ type: 'workInterrupted', effect: judging.request.name, appUp });
-    const failure = cutShortTooOften(this.#state.snapshot.context);
-    if (failure !== null) this.dispatch({ type: 'probationFailed', ...failure, jitter: this.#options.random() }, { effect: judging.id });
   }
 
   /** Runs until `signal` aborts. */
@@ -124,10 +106,10 @@ export class Runtime {
     return this.nextWakeAt();
   }
 
-  async #work(signal: AbortSignal, begin: (resolve: () => void) => void): Promise<void> {
+  async #work(signal: AbortSignal, onBegun: (resolve: () => void) => void): Promise<void> {
     const watcher = this.#inbox.watch(() => this.#advance());
     await new Promise<void>((resolve) => {
-      begin(resolve);
+      onBegun(resolve);
       if (signal.aborted) return resolve();
       signal.addEventListener('abort', () => resolve(), { once: true });
     });
@@ -161,18 +143,12 @@ export class Runtime {
 
   /** The next moment at which there is something to do, wall clock. */
   nextWakeAt(): number {
-    const now = this.#options.now();
-    const waits = [...this.#state.timers.values()].map((timer) => (this.waitsForBusyApp ? this.#options.busyLookMs : untilDueMs(timer, now)));
-    if (this.#isResting() && !this.#poller.isRunning) waits.push(this.#poller.untilDueMs());
-    // No sooner than that: a poll's jitter makes it later than the interval, and waking twice for it costs twice.
-    return now + (waits.length > 0 ? Math.min(...waits) : this.#options.pollIntervalMs);
+    return nextWakeAt(this.#state, this.#poller, this.#options);
   }
 
   /** Whether an update waits for an app that still is busy. */
   get waitsForBusyApp(): boolean {
-    const { snapshot } = this.#state;
-    const inhibitors = snapshot.context.candidate?.deferral?.inhibitors ?? [];
-    return snapshot.matches({ steady: 'waiting' }) && inhibitors.some(({ reason }) => reason === 'busy') && this.#options.isBusy();
+    return waitsForBusyApp(this.#state, this.#options);
   }
 
   /** Resolves when what `stop` aborted has ended. */
@@ -254,7 +230,7 @@ export class Runtime {
       const taken = known || (command.fact !== null && this.dispatch(command.fact, { command: command.id }));
       const pokes = command.fact === null || ASKS_FOR_POLL.has(command.fact.type);
       if (pokes) this.#poller.ask();
-      if (taken || pokes || this.#isResting()) this.#inbox.remove(command.file);
+      if (taken || pokes || isResting(this.#state)) this.#inbox.remove(command.file);
     }
   }
 
@@ -264,19 +240,12 @@ export class Runtime {
     if (seen !== null) this.dispatch(seen);
   }
 
-  #isResting(): boolean {
-    return this.#state.snapshot.hasTag('resting');
-  }
-
   /** Sleeps until the next thing is due; a `once` run ends here when nothing is left to do. */
   #rest(): void {
     clearTimeout(this.#wakeTimer);
     const busy = this.#performer.isBusy;
     if (!busy) this.#checkpoints.atRest(this.#state);
-    if (!busy && this.#settled === null) {
-      this.#fault = null;
-      this.#faultsInARow = 0;
-    }
+    if (!busy && this.#settled === null) this.#faults.over();
     // A check that somebody asked for, and that only keeps its distance to the one before, is still to be made.
     if (!busy && !this.#poller.isAsked && this.#settled !== null) {
       this.#settled();
@@ -290,11 +259,7 @@ export class Runtime {
   /** The journal could not be written, most likely: nothing more is done, but a stopped app is started, whatever is current. */
   #faulted(error: unknown): void {
     const { log, effects } = this.#options;
-    const fault = toFault(error, 'JOURNAL_FAILED');
-    // A full disk is told once, not every few seconds.
-    if (fault.message !== this.#fault?.message) log.warn(`updates are suspended: ${fault.message} [${fault.code}]`);
-    this.#fault = fault;
-    const pauseMs = Math.min(RETRY_AFTER_FAULT_MS * 2 ** this.#faultsInARow++, LONGEST_FAULT_PAUSE_MS);
+    const pauseMs = this.#faults.record(error, log);
     clearTimeout(this.#wakeTimer);
     this.#performer.abortAll();
     void this.#performer
