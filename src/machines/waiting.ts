@@ -33,7 +33,11 @@ export const waiting = updaterSetup.createStateConfig({
     ],
     assetsAwaited: { guard: 'saysSomethingNew', target: '.forWhat', actions: 'recordWait' },
     releaseRefused: { guard: 'saysSomethingNew', target: '#updater.steady', actions: 'recordRefusal' },
-    configurationChanged: { target: '.forWhat', actions: 'adoptPolicy' },
+    configurationChanged: [
+      // It may leave nothing to wait for.
+      { guard: 'appIsUp', target: '#updater.steady', actions: 'adoptPolicy' },
+      { target: '.forWhat', actions: 'adoptPolicy' },
+    ],
     versionDenied: { target: '#updater.steady', actions: 'deny' },
     appFoundUp: { guard: not('appIsUp'), target: '#updater.steady', actions: 'seeUp' },
   },

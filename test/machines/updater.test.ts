@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Candidate } from '../../src/machines/context.ts';
+import { shownState } from '../../src/machines/shown.ts';
 import { baked, facts, release, running, Story, tree, updatedTo, world } from '../support/machine.ts';
 
 describe('at boot', () => {
@@ -195,6 +196,37 @@ describe("the operator's word", () => {
     assert.equal(story.name, 'running');
     assert.equal(story.context.candidate as unknown, null);
     assert.equal(story.context.highestHealthy, null);
+  });
+
+  const awaited = { type: 'assetsAwaited', tag: 'v2.0.0', version: '2.0.0', code: 'ASSET_MISSING', message: 'still uploading' } as const;
+  const waits: [string, string, () => Story][] = [
+    ['forRetry', 'a failed download', () => running({ policy: { strategy: 'download-then-kill' } }).when(facts.found('2.0.0')).when(facts.failed('downloadFailed'))],
+    ['forAssets', 'assets', () => running().when(awaited)],
+    ['forPermission', 'its moment', () => running().when(facts.found('2.0.0')).when(facts.busy()).when(facts.installed('2.0.0')).when(facts.busy())],
+  ];
+  for (const [phase, what, begin] of waits)
+    it(`another repository leaves nothing to wait for where the app runs and ${what} was waited for`, () => {
+      const story = begin();
+      assert.deepEqual(shownState(story.state.snapshot), { state: 'waiting', phase });
+      story.when({ type: 'configurationChanged', policy: { ...story.context.policy, repository: 'acme/other' } });
+      assert.deepEqual([shownState(story.state.snapshot).state, story.timers], ['running', []]);
+    });
+
+  it('a new rule that the release at hand does not meet leaves nothing to wait for, and one that says nothing of it changes nothing', () => {
+    const story = running({ policy: { strategy: 'download-then-kill' } }).when(facts.found('2.0.0')).when(facts.failed('downloadFailed'));
+    const { timers } = story;
+    story.when({ type: 'configurationChanged', policy: { ...story.context.policy, minAgeMs: 5 } });
+    assert.deepEqual([shownState(story.state.snapshot), story.timers], [{ state: 'waiting', phase: 'forRetry' }, timers]);
+    story.when({ type: 'configurationChanged', policy: { ...story.context.policy, range: '<2' } });
+    assert.deepEqual([story.name, story.timers], ['running', []]);
+  });
+
+  it('another repository is looked at after the same pause where nothing runs', () => {
+    const story = new Story({ world: world({ baked: null }) }).when(facts.foundDown(world({ baked: null }))).when({ type: 'nothingNewer' });
+    const { timers } = story;
+    assert.deepEqual([shownState(story.state.snapshot), timers.length], [{ state: 'waiting', phase: 'forVersion' }, 1]);
+    story.when({ type: 'configurationChanged', policy: { ...story.context.policy, repository: 'acme/other' } });
+    assert.deepEqual([shownState(story.state.snapshot), story.timers], [{ state: 'waiting', phase: 'forVersion' }, timers]);
   });
 });
 
