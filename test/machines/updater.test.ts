@@ -200,7 +200,14 @@ describe("the operator's word", () => {
 
   const awaited = { type: 'assetsAwaited', tag: 'v2.0.0', version: '2.0.0', code: 'ASSET_MISSING', message: 'still uploading' } as const;
   const waits: [string, string, () => Story][] = [
-    ['forRetry', 'a failed download', () => running({ policy: { strategy: 'download-then-kill' } }).when(facts.found('2.0.0')).when(facts.failed('downloadFailed'))],
+    [
+      'forRetry',
+      'a failed download',
+      () =>
+        running({ policy: { strategy: 'download-then-kill' } })
+          .when(facts.found('2.0.0'))
+          .when(facts.failed('downloadFailed')),
+    ],
     ['forAssets', 'assets', () => running().when(awaited)],
     ['forPermission', 'its moment', () => running().when(facts.found('2.0.0')).when(facts.busy()).when(facts.installed('2.0.0')).when(facts.busy())],
   ];
@@ -213,7 +220,9 @@ describe("the operator's word", () => {
     });
 
   it('a new rule that the release at hand does not meet leaves nothing to wait for, and one that says nothing of it changes nothing', () => {
-    const story = running({ policy: { strategy: 'download-then-kill' } }).when(facts.found('2.0.0')).when(facts.failed('downloadFailed'));
+    const story = running({ policy: { strategy: 'download-then-kill' } })
+      .when(facts.found('2.0.0'))
+      .when(facts.failed('downloadFailed'));
     const { timers } = story;
     story.when({ type: 'configurationChanged', policy: { ...story.context.policy, minAgeMs: 5 } });
     assert.deepEqual([shownState(story.state.snapshot), story.timers], [{ state: 'waiting', phase: 'forRetry' }, timers]);
