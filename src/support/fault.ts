@@ -17,6 +17,10 @@ export class Fault extends Error {
 const BY_ERRNO: Record<string, { code: string; remedy: string }> = {
   ENOSPC: { code: 'NO_SPACE', remedy: 'the disk is full; free some space' },
   EDQUOT: { code: 'NO_SPACE', remedy: 'the disk quota is used up; raise it or free some space' },
+  EFBIG: {
+    code: 'NO_SPACE',
+    remedy: 'no file may be that large here; raise the limit (ulimit -f), or mount a file system that holds larger files (FAT ends at 4 GiB)',
+  },
   EROFS: { code: 'READ_ONLY', remedy: 'the file system is read-only; mount a writable volume at UPDATE_DIR' },
   EIO: { code: 'DISK_ERROR', remedy: 'the disk reports errors; check the volume' },
   EACCES: { code: 'PERMISSION_DENIED', remedy: 'the user has no right to it; check owner and mode of UPDATE_DIR' },

@@ -25,7 +25,6 @@ function faultOfArchive(error: unknown): Fault | null {
   const isNaming = NAMING.has((error as NodeJS.ErrnoException).syscall ?? '');
   if (isErrno(error, 'EEXIST', 'EISDIR', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG')) return refused("some of its entries are in each other's way");
   if (isErrno(error, 'EMLINK')) return refused('it has more hard links to one file, or directories in one, than the file system of UPDATE_DIR holds');
-  if (isErrno(error, 'EFBIG')) return refused('one of its files is larger than the file system of UPDATE_DIR allows');
   // vfat, exFAT and SMB know fewer names than tar does.
   if (isNaming && isErrno(error, 'EILSEQ', 'EINVAL')) return refused('one of its names is none that the file system of UPDATE_DIR can hold');
   return null;
