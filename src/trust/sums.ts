@@ -25,12 +25,18 @@ export function sumsFor(text: string, name: string, sumsName = `${name}.sha256`)
     .filter((line) => line !== '' && !line.startsWith('#'));
   const lines = all.filter((line) => line.length <= LONGEST_LINE);
   const listed = lines.flatMap((line) => readLine(line) ?? []);
+  // Words of another's name: `my app` says nothing about `app`.
+  const isAlone = listed.some((entry) => entry.name === name);
+  const about = all.filter((line) => !isOfAnother(line, name, isAlone));
   const nameless = listed.filter((entry) => entry.name === '');
   // Mix-and-match: the forms are united, so that a sum in one form can't be passed over for another.
-  const found = [...listed.filter((entry) => entry.name === name).map(({ sum }) => sum), ...lines.flatMap((line) => sumBeside(line, name))];
+  const found = [
+    ...listed.filter((entry) => entry.name === name).map(({ sum }) => sum),
+    ...about.flatMap((line) => (line.length > LONGEST_LINE ? [] : sumBeside(line, name))),
+  ];
   const isOwn = isOwnSums(sumsName, name) && (found.length > 0 || nameless.length === listed.length);
   const sums = [...new Set([...found, ...(isOwn ? nameless.map(({ sum }) => sum) : [])])];
-  return sums.length === 0 ? [] : [...new Set([...sums, ...all.flatMap((line) => contradiction(line, name, sums))])];
+  return sums.length === 0 ? [] : [...new Set([...sums, ...about.flatMap((line) => contradiction(line, name, sums))])];
 }
 
 type Listed = { sum: string; name: string };
@@ -72,6 +78,26 @@ function sumsBeside(line: string, name: string): string[] {
   if (rest === line || OTHER_ALGORITHM.test(rest.replaceAll(WHOLE_SUM, ' '))) return [];
   const sums = rest.match(WHOLE_SUM) ?? [];
   return [...new Set(sums.map((sum) => sum.toLowerCase()))];
+}
+
+/** What sha256sum, shasum and openssl write: the name is all that stands there, spaces and all. */
+const EXACT_GNU = /^\\?[0-9a-f]{64} [ *](?=\S)(?!\d+\s)(.*)$/i;
+const EXACT_BSD = /^SHA(?:2-)?-?256 ?\((.+)\) ?= ?[0-9a-f]{64}$/i;
+const WORD = /[\p{L}\p{N}]/u;
+
+/**
+ * Whether a line is another file's, whose name has this one as a word. `isAlone`: this one has a line with nothing but its name; without that,
+ * what follows upon the name may be a word about it.
+ */
+function isOfAnother(line: string, name: string, isAlone: boolean): boolean {
+  if (line.length > LONGEST_LINE) return false;
+  const ofBsd = EXACT_BSD.exec(line)?.[1];
+  const listed = (ofBsd ?? EXACT_GNU.exec(line)?.[1])?.replace(/^.*[/\\]/, '');
+  const at = listed?.indexOf(name) ?? -1;
+  if (listed === undefined || at < 0) return false;
+  // Columns are no name.
+  if (ofBsd === undefined && /\||\s{2}|\t/.test(listed)) return false;
+  return WORD.test(listed.slice(0, at)) || ((isAlone || ofBsd !== undefined) && WORD.test(listed.slice(at + name.length)));
 }
 
 /** One line; the name is empty where it gives none (`-` and OpenSSL's `stdin` are standard input). Null for what is no sum of this kind. */

@@ -81,6 +81,19 @@ describe('a line of a file of sums', () => {
     assert.deepEqual(sumsFor(`${SUM}  ${NAME}\n${OTHER}\n`, NAME, `${NAME}.sha256`), [SUM, OTHER]);
   });
 
+  it('of a name with spaces says nothing about a file that is named like a word of it', () => {
+    for (const name of ['my app', 'app 2', 'app (copy)', 'the old app', './dist/my app', 'my "app"', 'app: notes.txt'])
+      for (const line of [`${OTHER}  ${name}`, `${OTHER} *${name}`, `SHA256 (${name}) = ${OTHER}`, `SHA2-256(${name})= ${OTHER}`])
+        for (const text of [`${SUM}  app\n${line}\n`, `${line}\nSHA256 (app) = ${SUM}\n`]) assert.deepEqual(sumsFor(text, 'app', SHARED), [SUM], text);
+    for (const line of [`${OTHER}  my app`, `SHA256 (app 2) = ${OTHER}`]) assert.deepEqual(sumsFor(line, 'app', SHARED), [], `it is not listed: ${line}`);
+  });
+
+  it('is the file’s where what stands beside its name is no part of a name', () => {
+    for (const line of [`${OTHER}     1234 app`, `${OTHER}  1234 app`, `${OTHER}  | app | 12 MB |`, `${OTHER}  "app"`, `${OTHER}  linux  app`])
+      assert.deepEqual(sumsFor(`${SUM}  app\n${line}\n`, 'app', SHARED), [SUM, OTHER], line);
+    assert.deepEqual(sumsFor(`${SUM}  app  the server\n`, 'app', SHARED), [SUM], 'a word about it, where no line has its name alone');
+  });
+
   it('that contradicts none is one, however often and in whatever form it stands there', () => {
     assert.deepEqual(sumsFor(forms.map(([, line]) => line).join('\n'), NAME, SHARED), [SUM]);
   });
