@@ -10,6 +10,7 @@ import { check } from '../effects/check.ts';
 import { identityOf } from '../effects/github/client.ts';
 import { wakeLoop } from '../effects/supervisor/container.ts';
 import { MARKER, readMark } from '../effects/supervisor/process-table.ts';
+import type { Supervisor } from '../effects/supervisor/supervisor.ts';
 import { exists, highestKept, inboxDir, readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
 import { acquireLock, isLocked, type Lock } from '../journal/lock.ts';
@@ -25,6 +26,7 @@ import { type Choice, checkInput, choiceOn, isNews } from '../machines/wanted.ts
 import { eventLine } from '../report/event.ts';
 import { waitingFor } from '../report/waiting.ts';
 import { describeFact } from '../report/words.ts';
+import type { State } from '../runtime/fold.ts';
 import { commandFile, isPending, remove, submit } from '../runtime/inbox.ts';
 import { Fault } from '../support/fault.ts';
 import { redact, redactJson } from '../support/redact.ts';
@@ -202,7 +204,7 @@ async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, give
     if (signal.aborted && !runtime.state.snapshot.hasTag('resting'))
       throw new Fault(
         'COMMAND_INTERRUPTED',
-        `interrupted while ${shownName(runtime.state.snapshot)}, and the app may be down: \`self-update update\` goes on from there`,
+        `interrupted while ${shownName(runtime.state.snapshot)}, and ${await describeApp(supervisor, runtime.state)}: \`self-update update\` goes on from there`,
       );
   } finally {
     progress.end();
@@ -210,6 +212,14 @@ async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, give
     lock.release();
   }
   return outcome(fact, args, parts, startedAt);
+}
+
+/** As it is now, and not as it may be. */
+async function describeApp(supervisor: Supervisor, { snapshot }: State): Promise<string> {
+  const isAlive = await supervisor.isAlive().catch(() => null);
+  if (isAlive === null) return 'it could not be seen whether the app runs';
+  if (!isAlive) return 'the app is down';
+  return snapshot.matches('stopping') || snapshot.matches('rollingBack') ? 'the app was told to stop, and still runs' : 'the app runs';
 }
 
 /**

@@ -1,5 +1,6 @@
 /** An app that asks for its own update, or from whose shell an updater is started: it bears the app's mark, and is none of the app. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
@@ -87,20 +88,42 @@ describe('an updater that bears the mark of the app', { concurrency: 2 }, () => 
   });
 });
 
-describe('an update that is interrupted in the middle of a stop', () => {
-  it('is not said to be done', async () => {
-    await using product = await Product.create({ baked: null, env: { SVWAIT: '600' } });
-    const stays = (version: string) => ({ app: { content: `#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done # ${version}\n`, mode: 0o755 } });
-    product.github.publish('v1.0.0', { 'app_1.0.0_linux_x64.tar.gz': await archive(stays('1.0.0')) });
+describe('an update that is interrupted', () => {
+  const stays = (version: string) => ({ app: { content: `#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done # ${version}\n`, mode: 0o755 } });
+  const ends = (version: string) => ({ app: { content: `#!/bin/sh\nexec sleep 1000 # ${version}\n`, mode: 0o755 } });
+
+  /** 1.0.0 runs, and an update to 1.1.0 gets SIGINT at `moment`. */
+  async function interrupt(product: Product, moment: () => Promise<unknown>, make = ends) {
+    product.github.publish('v1.0.0', { 'app_1.0.0_linux_x64.tar.gz': await archive(make('1.0.0')) });
     await product.command(['run', '--once']);
-    product.github.publish('v1.1.0', { 'app_1.1.0_linux_x64.tar.gz': await archive(stays('1.1.0')) });
+    product.github.publish('v1.1.0', { 'app_1.1.0_linux_x64.tar.gz': await archive({ ...make('1.1.0'), padding: { content: randomBytes(100_000) } }) });
     const { execa } = await import('execa');
     const update = execa(process.execPath, [product.entry, 'update'], { env: product.env, extendEnv: false, reject: false });
-    await product.fact('switchStarted', ({ to }) => to === '1.1.0');
+    await moment();
     update.kill('SIGINT');
     const { exitCode, stdout, stderr } = await update;
     assert.equal(exitCode, 1, `${stdout}${stderr}`);
-    assert.match(stderr, /\[COMMAND_INTERRUPTED\]/);
     assert.doesNotMatch(stdout, /done/);
+    return stderr;
+  }
+
+  it('in the middle of a stop is not said to be done, and the app to be there still', async () => {
+    await using product = await Product.create({ baked: null, env: { SVWAIT: '600' } });
+    const said = await interrupt(product, () => product.fact('switchStarted', ({ to }) => to === '1.1.0'), stays);
+    assert.match(said, /the app was told to stop, and still runs: .*\[COMMAND_INTERRUPTED\]/);
   });
+
+  for (const [strategy, state] of [
+    ['download-then-kill', 'the app runs'],
+    ['kill-then-download', 'the app is down'],
+  ] as const)
+    it(`while it downloads says that ${state} where that is so: ${strategy}`, async () => {
+      await using product = await Product.create({ baked: null, env: { UPDATE_STRATEGY: strategy } });
+      const begun = async () => {
+        product.github.misbehave = { stallAfterBytes: 1000 };
+        await product.github.nextRequest(/storage/);
+      };
+      const said = await interrupt(product, begun);
+      assert.match(said, new RegExp(`interrupted while downloading, and ${state}: .*\\[COMMAND_INTERRUPTED\\]`));
+    });
 });
