@@ -1,5 +1,6 @@
 /** The journal as an updater opens it: checked, set aside when it is damaged, and missed when it is gone. */
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { finishReplacing } from '../effects/claim.ts';
 import { placeProblem } from '../effects/supervisor/container.ts';
 import { type Places, readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
@@ -50,6 +51,7 @@ function ownerOf(directory: string): number | null {
 
 /** The journal for writing. A damaged one is set aside, loudly: what it knew is rebuilt from the disk, and the app runs. */
 export async function openJournal(places: Places, log: Log): Promise<Journal> {
+  finishReplacing(places);
   try {
     return await openChecked(places, log);
   } catch (error) {

@@ -45,8 +45,6 @@ export async function extract({ release, path: archive, sha256 }: EffectInputs['
     path: target,
   };
   await claimDirectories(places, deps.warn);
-  // Planted by another user: neither its manifest nor its files are of any account.
-  setForeignAside(target, places.root, deps.warn);
   const known = (await keptTree(places, target)) && (await readManifest(target));
   // The name holds 48 bits of the digest; the manifest holds all of it.
   if (known !== null && known.version.digest !== sha256) throw refused(`another archive lies at ${name} already, by chance or by design`);
@@ -63,6 +61,8 @@ export async function extract({ release, path: archive, sha256 }: EffectInputs['
       await removeTree(work).catch(() => {});
       throw error;
     });
+    // Planted by another user: neither its manifest nor its files are of any account. Not before: an app may run from it.
+    setForeignAside(target, places.root, deps.warn);
     // Left by a crash between rename and sync, or by hand: without a manifest it counts as nothing.
     await removeTree(target);
     await renameDurably(tree, target);

@@ -4,10 +4,10 @@ import path from 'node:path';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
 import { isErrno } from '../support/fault.ts';
-import { foreignOwner } from '../support/own.ts';
+import { foreignOwner, userId } from '../support/own.ts';
 import { removeTree, syncDirectory } from './durable.ts';
 import { MANIFEST_NAME } from './manifest.ts';
-import { type Places, readWorld, releasesDir, temporaryDir } from './trees.ts';
+import { currentLink, lastGoodLink, linkedPath, type Places, readWorld, releasesDir, temporaryDir } from './trees.ts';
 
 export async function removeOldVersions(
   { keep, reject }: EffectInputs['removeOldVersions'],
@@ -17,14 +17,17 @@ export async function removeOldVersions(
 ): Promise<Fact> {
   const world = await readWorld(places);
   // The links are looked at again here: what they name stays, whatever memory says.
-  const needed = new Set([world.current?.path, world.lastGood?.path]);
+  const named = [currentLink(places), lastGoodLink(places)].map((link) => linkedPath(places, link));
+  const needed = new Set([world.current?.path, world.lastGood?.path, ...named]);
   const preferred = new Set(keep);
-  const found = await Promise.all((await list(releasesDir(places))).map(async (file) => ({ file, changedAt: (await lstat(file)).mtimeMs })));
+  const found = await Promise.all((await list(releasesDir(places))).map((file) => describe(file)));
   // Another user's stays: its owner could lead a removal elsewhere.
-  const removable = found.filter(({ file }) => !needed.has(file) && foreignOwner(file, places.root) === null);
-  const rejected = removable.filter(({ file }) => reject.includes(file));
+  const removable = found.filter(({ file, isOwnLink }) => !needed.has(file) && (isOwnLink || foreignOwner(file, places.root) === null));
+  // A link by which a running app kept its files is of no more use: see claim.ts.
+  const isRejected = ({ file, isOwnLink }: Found): boolean => isOwnLink || reject.includes(file);
+  const rejected = removable.filter(isRejected);
   const optional = removable
-    .filter(({ file }) => !reject.includes(file))
+    .filter((one) => !isRejected(one))
     .sort((a, b) => Number(preferred.has(b.file)) - Number(preferred.has(a.file)) || b.changedAt - a.changedAt)
     .slice(Math.max(0, keptTrees - found.filter(({ file }) => needed.has(file)).length));
   const removed = [...rejected, ...optional];
@@ -35,6 +38,13 @@ export async function removeOldVersions(
   signal.throwIfAborted();
   await clearTemporary(places, null, signal);
   return { type: 'oldVersionsRemoved', names: removed.map(({ file }) => path.basename(file)) };
+}
+
+type Found = { file: string; changedAt: number; isOwnLink: boolean };
+
+async function describe(file: string): Promise<Found> {
+  const stats = await lstat(file);
+  return { file, changedAt: stats.mtimeMs, isOwnLink: stats.isSymbolicLink() && stats.uid === userId() };
 }
 
 /** Its manifest first, durably: wherever this is killed, half of a tree doesn't count as a version that could be switched to. */

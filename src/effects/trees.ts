@@ -2,7 +2,7 @@
  * The trees on disk, and the links that name them. A tree is complete when its manifest is there: the manifest is
  * written last, and the tree gets its name in `releases/` by one rename after everything in it was synced.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, lstatSync, readlinkSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fingerprint, type InstalledVersion, type Release, type Versioning, type World } from '../machines/model.ts';
@@ -44,8 +44,18 @@ export function isTreeThere(directory: string, places: Places): boolean {
 
 /** Planted tree: what another user left in `releases/`, or a whole `releases/` of his, is none, whatever its manifest says. */
 function isOurs(places: Places, directory: string): boolean {
+  // A link leads out of our place: see claim.ts.
+  if (isLink(directory)) return false;
   const files = [releasesDir(places), directory, path.join(directory, MANIFEST_NAME)];
   return files.every((file) => foreignOwner(file, places.root) === null);
+}
+
+function isLink(file: string): boolean {
+  try {
+    return lstatSync(file).isSymbolicLink();
+  } catch {
+    return false;
+  }
 }
 
 export type KeptTree = { version: InstalledVersion; release: Release; verifiedUnder: string };
@@ -108,6 +118,15 @@ export async function readBaked(places: Places): Promise<InstalledVersion | null
   if (!newest) return null;
   const tag = newest.tag === newest.version ? `${places.tagPrefix}v${newest.version}` : newest.tag;
   return { repository: places.repository, version: newest.version, tag, digest: null, fingerprint: null, path: path.join(places.bakedDir, newest.tag) };
+}
+
+/** The path that a link of ours names, whether something is there or not. */
+export function linkedPath(places: Places, link: string): string | null {
+  try {
+    return path.resolve(places.root, readlinkSync(link));
+  } catch {
+    return null;
+  }
 }
 
 /** What a link names: a complete tree, the baked one, or null. */

@@ -1,7 +1,7 @@
 /** UPDATE_DIR is the updater's own, and something in it is another user's: left from when the place was open to all. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { sendSignal } from '../../src/effects/supervisor/process-table.ts';
@@ -111,6 +111,39 @@ describe("another user's directory in UPDATE_DIR", { skip: needsRoot || missing(
     assert.equal(await answer(product), '1.1.0');
     assert.equal(statSync(path.dirname(tree)).uid, 0);
   });
+
+  for (const moment of ['is replaced', 'was replaced by half, where the updater was killed between two renames'] as const)
+    it(`that the app runs from ${moment}: the running tree keeps its path, and the next version comes`, async () => {
+      await using product = await Product.create({ baked: null, env: { UPDATE_STRATEGY: 'download-then-kill' } });
+      const tree = await installed(product);
+      const before = product.apps();
+      await product.killUpdater();
+      const releases = path.dirname(tree);
+      give(releases);
+      if (moment !== 'is replaced') {
+        mkdirSync(`${releases}.next`);
+        symlinkSync(`../releases.odd-1/${path.basename(tree)}`, path.join(`${releases}.next`, path.basename(tree)));
+        renameSync(releases, `${releases}.odd-1`);
+      }
+      await using prober = new Prober(product.port).start();
+      product.log.length = 0;
+      product.github.misbehave = { stallAfterBytes: 1000 };
+      await publish(product, '1.1.0');
+      product.start();
+      await product.github.nextRequest(/storage/);
+      assert.equal(statSync(releases).uid, 0);
+      assert.ok(readFileSync(path.join(tree, 'app')).length > 0, 'what the app opens only now is there');
+      assert.deepEqual(product.apps(), before);
+      product.github.misbehave = {};
+      await product.killUpdater();
+      assert.deepEqual(product.apps(), before);
+      await prober.answers('1.0.0');
+      product.start();
+      await product.fact('versionBecameHealthy', ({ version }) => version === '1.1.0');
+      assert.equal(await answer(product), '1.1.0');
+      await product.fact('oldVersionsRemoved', ({ names }) => names.includes(path.basename(tree)));
+      assert.ok(!existsSync(tree), 'the link goes when nothing runs by it');
+    });
 
   it('named state or inbox is moved aside, and the updater goes on', async () => {
     await using product = await Product.create();
