@@ -12,11 +12,11 @@ export async function claimDirectories(places: Places, warn: (message: string) =
   await ensureDirectory(places.root);
   finishReplacing(places);
   await replaceForeignReleases(places, warn);
+  setForeignAside(temporaryDir(places), places.root, warn);
   for (const [directory, mode] of [
     [releasesDir(places), 0o755],
     [temporaryDir(places), 0o700],
   ] as const) {
-    if (directory === temporaryDir(places)) setForeignAside(directory, places.root, warn);
     await ensureDirectory(directory, mode);
     const stats = await lstat(directory);
     // An operator's link to another volume: a link has all rights, and what it leads to may be others' too (/tmp).
