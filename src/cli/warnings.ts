@@ -19,6 +19,8 @@ export function standingWarnings({ config, environment }: Pick<Parts, 'config' |
   if (!usesRunit(config)) warnings.push(...sharedDirectoryWarnings(config.updateDir, config.bakedDir));
   if (config.secrets().some(isTooShortToRedact))
     warnings.push('a password or token has fewer than 4 characters, and is not blacked out in logs: choose a longer one');
+  for (const name of config.publicSecrets())
+    warnings.push(`${name}: its password or token stands in GH_USER or GH_REPO, which are public, and is not blacked out in logs: choose another one`);
   return warnings;
 }
 

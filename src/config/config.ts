@@ -1,5 +1,6 @@
 /** The environment, parsed once. Everything that is wrong with it is said at once, each with a remedy. */
 import path from 'node:path';
+import { withoutSecrets } from '../support/redact.ts';
 import { complaint } from './complaint.ts';
 import { contradictions, mayBePlain, placeProblems } from './contradictions.ts';
 import { type Environment, given, readSetting, unknownNames } from './environment.ts';
@@ -51,6 +52,10 @@ export function parseConfig(environment: Environment, separated = false): Config
 
 function configFrom(values: Settings, environment: Environment, updateDir: string, timeZone: string | null) {
   const anew = (name: SettingName) => (): string | null => readSetting(environment, name, []) ?? null;
+  const secretsOf = (name: SettingName): string[] => secretParts(name, readSetting(environment, name, []));
+  // GitHub makes no difference between small letters and capitals.
+  const publicNames = [values.GH_USER, values.GH_REPO].map((name) => name.toLowerCase());
+  const isPublic = (secret: string): boolean => publicNames.some((name) => withoutSecrets(name, [secret.toLowerCase()]) !== name);
   const apiUrl = values.UPDATE_GH_API_URL.replace(/\/+$/, '');
   return {
     /** `owner/name` */
@@ -63,7 +68,9 @@ function configFrom(values: Settings, environment: Environment, updateDir: strin
     // Tokens and addresses that are secret are read anew at each call, since mounted secrets rotate.
     token: anew('UPDATE_GH_TOKEN'),
     /** What must be shown to nobody. */
-    secrets: (): string[] => settingNames.flatMap((name) => secretParts(name, readSetting(environment, name, []))),
+    secrets: (): string[] => settingNames.flatMap(secretsOf).filter((secret) => !isPublic(secret)),
+    /** Settings with a secret that stands in the name of the repository or its owner: it is among no secrets, or that name could not be read. */
+    publicSecrets: (): SettingName[] => settingNames.filter((name) => secretsOf(name).some(isPublic)),
     /** Without a trailing slash. */
     apiUrl,
     assetHosts: [new URL(apiUrl).hostname, ...(values.UPDATE_ASSET_HOSTS.length > 0 ? values.UPDATE_ASSET_HOSTS : GITHUB_ASSET_HOSTS)],

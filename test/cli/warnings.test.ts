@@ -5,10 +5,18 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writ
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { secretFileWarnings, sharedDirectoryWarnings } from '../../src/cli/warnings.ts';
+import { secretFileWarnings, sharedDirectoryWarnings, standingWarnings } from '../../src/cli/warnings.ts';
+import { partsOf } from '../support/output.ts';
 
 const APP = { uid: 4321, gid: 4322 };
 const asRoot = { skip: process.getuid?.() !== 0 && 'needs root' };
+
+it('a password that is the name of the repository or its owner is warned of, and another one is not', () => {
+  const warned = (password: string) =>
+    standingWarnings(partsOf('/nowhere', { UPDATE_GH_API_URL: `https://ops:${password}@ghe.example/api/v3`, GH_USER: 'megacorp' }));
+  assert.match(warned('megacorp').join('\n'), /^UPDATE_GH_API_URL: .*GH_USER or GH_REPO.*not blacked out.*choose another one$/m);
+  assert.doesNotMatch(warned('hunter2x').join('\n'), /blacked out/);
+});
 
 describe("a secret's file that the app's user can read is warned of", () => {
   let directory: string;

@@ -6,6 +6,7 @@ import { after, describe, it } from 'node:test';
 import { type Config, parseConfig } from '../../src/config/config.ts';
 import { settingNames } from '../../src/config/settings.ts';
 import { settingsTable } from '../../src/config/table.ts';
+import { redact } from '../../src/support/redact.ts';
 import { mkfifo } from '../support/others.ts';
 
 const directory = mkdtempSync(path.join(os.tmpdir(), 'config-'));
@@ -211,6 +212,26 @@ describe('the configuration', () => {
     const proxy = parsed({ HTTPS_PROXY: 'ops:hunt%2Fer2@proxy:3128' }).secrets();
     for (const part of ['hunt/er2', 'hunt%2Fer2', 'ops:hunt/er2']) assert.ok(proxy.includes(part), `a proxy as host:port: ${part}`);
     assert.deepEqual(parsed({ HTTPS_PROXY: 'proxy:3128' }).secrets(), []);
+  });
+
+  it('takes no secret for one that is a public name, or a part of one, and says where it is', () => {
+    for (const [password, environment] of [
+      ['megacorp', { GH_USER: 'megacorp' }],
+      ['megacorp', { GH_USER: 'MegaCorp' }],
+      ['frontend', { GH_REPO: 'frontend' }],
+      ['frontend', { GH_REPO: 'our-frontend2' }],
+    ] as const) {
+      const config = parsed({ HTTPS_PROXY: `http://ops:${password}@proxy:3128`, UPDATE_GH_TOKEN: 'ghp_0123456789abcdef', ...environment });
+      const secrets = config.secrets();
+      const { GH_USER, GH_REPO } = config;
+      assert.equal(redact(`${GH_USER}/${GH_REPO} is followed`, secrets), `${GH_USER}/${GH_REPO} is followed`);
+      assert.ok(secrets.includes('ghp_0123456789abcdef'));
+      assert.equal(redact(`ops:${password} via http://ops:${password}@proxy`, secrets), '[secret] via http://[secret]@proxy');
+      assert.deepEqual(config.publicSecrets(), ['HTTPS_PROXY']);
+    }
+    const apart = parsed({ HTTPS_PROXY: 'http://ops:corp1@proxy:3128', GH_USER: 'megacorp1' });
+    assert.ok(apart.secrets().includes('corp1'), 'what would not be blacked out within a word stays a secret');
+    assert.deepEqual(apart.publicSecrets(), []);
   });
 
   it("says no address's password in a complaint, also where it is no address", () => {
