@@ -29,6 +29,8 @@ export type AppCommand = {
   /** Its standard input. */
   input?: string;
   timeoutMs: number;
+  /** How long it may do nothing. */
+  silentMs?: number;
 };
 
 const MAX_ANSWER_BYTES = 4096;
@@ -47,7 +49,15 @@ export function asUser(user: User | null, file: string, args: readonly string[])
 }
 
 /** Its exit status, null when it was ended, and the beginning of what it said. That may be the app's words. Rejects if nothing can be started. */
-export function runAsApp({ file, args, user, descriptors = [], input = '', timeoutMs }: AppCommand): Promise<{ status: number | null; said: string }> {
+export function runAsApp({
+  file,
+  args,
+  user,
+  descriptors = [],
+  input = '',
+  timeoutMs,
+  silentMs = SILENT_MS,
+}: AppCommand): Promise<{ status: number | null; said: string }> {
   return new Promise((resolve, reject) => {
     const [program, ...rest] = asUser(user, file, args);
     const child = spawn(program, rest, {
@@ -72,7 +82,7 @@ export function runAsApp({ file, args, user, descriptors = [], input = '', timeo
         child.unref();
       });
     };
-    const progress = new Progress(timeoutMs);
+    const progress = new Progress(timeoutMs, silentMs);
     const watch = setInterval(() => {
       if (child.pid === undefined || progress.goesOn(child.pid)) return;
       clearInterval(watch);
@@ -95,13 +105,15 @@ export function runAsApp({ file, args, user, descriptors = [], input = '', timeo
 /** The app may pretend progress, so there is a last limit as well. */
 class Progress {
   readonly #deadline: number;
+  readonly #silentMs: number;
   #lookedAt = performance.now();
   #activeAt = performance.now();
   #stoppedMs = 0;
   #ticks = '';
 
-  constructor(timeoutMs: number) {
+  constructor(timeoutMs: number, silentMs: number) {
     this.#deadline = performance.now() + timeoutMs;
+    this.#silentMs = silentMs;
   }
 
   goesOn(group: number): boolean {
@@ -112,6 +124,6 @@ class Progress {
     if (isBusy || ticks !== this.#ticks) this.#activeAt = now;
     this.#lookedAt = now;
     this.#ticks = ticks;
-    return now < this.#deadline && this.#stoppedMs < STOPPED_MS && now - this.#activeAt < SILENT_MS;
+    return now < this.#deadline && this.#stoppedMs < STOPPED_MS && now - this.#activeAt < this.#silentMs;
   }
 }

@@ -12,7 +12,8 @@ import { testUser } from '../support/app-user.ts';
 const user = process.getuid?.() === 0 ? testUser(1234) : null;
 /** Far beyond the time of a test: none of them ends by that. */
 const HOUR_MS = 3_600_000;
-const shell = (script: string, timeoutMs = HOUR_MS) => runAsApp({ file: '/bin/sh', args: ['-c', script], user, timeoutMs });
+const shell = (script: string, timeoutMs = HOUR_MS, silentMs?: number) =>
+  runAsApp({ file: '/bin/sh', args: ['-c', script], user, timeoutMs, ...(silentMs === undefined ? {} : { silentMs }) });
 
 describe('a process of ours that runs as the app’s user', { skip: process.platform !== 'linux' && 'reads /proc', concurrency: true }, () => {
   it('is that user, and gets nothing of our environment; its status and what it said are told', async () => {
@@ -43,10 +44,16 @@ describe('a process of ours that runs as the app’s user', { skip: process.plat
     assert.equal(status, null);
   });
 
+  it('is ended when it does nothing, long before its time is up', { timeout: 60_000 }, async () => {
+    const { status, said } = await shell('echo $$; sleep 1000', HOUR_MS, 500);
+    assert.equal(status, null);
+    assert.match(said, /^\d+\n$/);
+  });
+
   it('goes on while it works, and while it waits for a child that works', async () => {
-    // Longer than it may be stopped.
+    // Longer than it may be stopped, or do nothing.
     const work = 'end=$(($(date +%s) + 7)); while [ "$(date +%s)" -lt "$end" ]; do :; done';
-    assert.equal((await shell(work)).status, 0);
+    assert.equal((await shell(work, HOUR_MS, 5000)).status, 0);
     assert.equal((await shell(`sh -c '${work}'; exit 4`)).status, 4);
   });
 

@@ -38,6 +38,18 @@ afterEach(() => rmSync(root, { recursive: true }));
 const link = (name: string) => ensureLinked(tree, { names: [name], directory, owner: null });
 
 describe('a linked name', () => {
+  it('is looked for by the app’s user for two seconds at most, and then made all the same: the look may hang', { timeout: 60_000 }, async () => {
+    const id = process.getuid?.() ?? 0;
+    // As where the app stops it, or its data lies on a volume that hangs.
+    const become = path.join(root, 'become');
+    writeFileSync(become, `#!/bin/sh\ncase $1 in /bin/sh) echo looked >> ${root}/looks; exec sleep 1000 ;; esac\nexec "$@"\n`, { mode: 0o755 });
+    const owner = { uid: id, gid: process.getgid?.() ?? 0, become: [become], privateDir: '/nowhere' };
+    await ensureLinked(tree, { names: ['world'], directory, owner });
+    assert.equal(readFileSync(path.join(root, 'looks'), 'utf8'), 'looked\n');
+    assert.ok(lstatSync(path.join(directory, 'world')).isDirectory());
+    assert.equal(readlinkSync(path.join(tree, 'world')), path.join(directory, 'world'));
+  });
+
   it('is a link into the data directory, which is made', async () => {
     await link('world/region');
     assert.equal(readlinkSync(path.join(tree, 'world', 'region')), path.join(directory, 'world', 'region'));

@@ -1,12 +1,14 @@
 /** The embedded supervisor never lets a second copy of the app run, whatever the app does to the signs by which it is found. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EmbeddedSupervisor } from '../../../src/effects/supervisor/embedded.ts';
 import { markedProcesses, processInfo, sendSignal } from '../../../src/effects/supervisor/process-table.ts';
+import { needsRoot, OTHER } from '../../support/others.ts';
 import { missing } from '../../support/tools.ts';
 
 const STOP = { signalName: 'TERM', waitMs: 5000 };
@@ -155,5 +157,42 @@ describe('a directory with letters of other alphabets', { skip: missing('perl') 
     );
     rmSync(record());
     assert.equal(await supervisor().observe(), '/trees/ü');
+  });
+});
+
+describe('an app that is there after SIGKILL', { skip: needsRoot || missing('setpriv') }, () => {
+  it('is not said to be stopped, and nothing is started beside it', { timeout: 60_000 }, async () => {
+    // What no signal of the updater's reaches is what hangs in the kernel, or became another user (setuid).
+    const become = path.join(root, 'become');
+    copyFileSync(execFileSync('sh', ['-c', 'command -v setpriv'], { encoding: 'utf8' }).trim(), become);
+    chmodSync(become, 0o4755);
+    chmodSync(root, 0o777);
+    execFileSync('chown', ['-R', '1234:1234', directory]);
+    const module = new URL('../../../src/effects/supervisor/embedded.ts', import.meta.url).href;
+    const script = `import { EmbeddedSupervisor } from '${module}';
+      const stop = { signalName: 'TERM', waitMs: 100 };
+      const environment = { PATH: process.env.PATH };
+      const one = new EmbeddedSupervisor({ directory: '${directory}', environment, output: 'file', stop, log: () => {} });
+      const reuid = ['--reuid=${OTHER.uid}', '--regid=${OTHER.gid}', '--clear-groups', 'sh', '-c', 'echo $$ > ${root}/pid; exec sleep 1000'];
+      await one.start('/trees/1', { file: '${become}', args: reuid, cwd: '/' });
+      const { existsSync } = await import('node:fs');
+      while (!existsSync('${root}/pid')) await new Promise((resolve) => setTimeout(resolve, 10));
+      const refused = async (act) => act().then(() => 'done', ({ code, message }) => code + ': ' + message);
+      console.log(await refused(() => one.stop(stop)));
+      console.log(await refused(() => one.start('/trees/2', { file: '/bin/touch', args: ['${directory}/second'], cwd: '/' })));
+      console.log(await one.isAlive());
+      process.exit();`;
+    const child = ['--reuid=1234', '--regid=1234', '--clear-groups', process.execPath, '--input-type=module', '--eval', script];
+    const said = execFileSync('setpriv', child, { encoding: 'utf8', cwd: '/' }).trim().split('\n');
+    const pid = Number(readFileSync(path.join(root, 'pid'), 'utf8'));
+    try {
+      const [stopped = '', started = '', isAlive] = said;
+      for (const refused of [stopped, started]) assert.match(refused, new RegExp(`^APP_NOT_STOPPED: the app \\(pid ${pid}\\) is still there after SIGKILL`));
+      assert.equal(isAlive, 'true');
+      assert.equal(processInfo(pid)?.isZombie, false);
+      assert.ok(!existsSync(path.join(directory, 'second')));
+    } finally {
+      sendSignal(pid, 'SIGKILL');
+    }
   });
 });
