@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { withoutSecrets } from '../support/redact.ts';
 import { complaint } from './complaint.ts';
-import { contradictions, mayBePlain, placeProblems } from './contradictions.ts';
+import { bakedProblems, contradictions, mayBePlain, placeProblems } from './contradictions.ts';
 import { type Environment, given, readSetting, unknownNames } from './environment.ts';
 import { secretParts } from './secrets.ts';
 import { type SettingName, type Settings, settingNames, settings } from './settings.ts';
@@ -44,7 +44,8 @@ export function parseConfig(environment: Environment, separated = false): Config
   const timeZone = texts.UPDATE_WINDOW === undefined ? null : zoneOf(values.TZ);
   problems.push(...contradictions({ texts, values, hasToken, timeZone }));
   const updateDir = texts.UPDATE_DIR ?? standardUpdateDir(environment);
-  if (separated) problems.push(...placeProblems(updateDir, values.UPDATE_LINKED_DIR ?? ''));
+  const linkedDir = values.UPDATE_LINKED_DIR ?? '';
+  if (separated) problems.push(...placeProblems(updateDir, linkedDir), ...bakedProblems(texts.UPDATE_BAKED_DIR, linkedDir));
   if (problems.length > 0) return { ok: false, problems };
   // No problem: each of them is there.
   return { ok: true, config: configFrom(values as Settings, environment, updateDir, timeZone), unknown: unknownNames(environment) };

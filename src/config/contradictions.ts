@@ -70,9 +70,18 @@ function missing(name: SettingName, condition: string): string {
  * docker/lib.sh has the same check (look_apart), since there the directory would be given away.
  */
 export function placeProblems(updateDir: string, linkedDir: string): string[] {
-  const holds = (outer: string, inner: string): boolean => !/^\.\.(?:\/|$)/.test(path.relative(outer, inner));
   if (!holds(updateDir, linkedDir) && !holds(linkedDir, updateDir)) return [];
   return [
     `UPDATE_LINKED_DIR: ${JSON.stringify(linkedDir)} and UPDATE_DIR (${updateDir}) are not apart, and the app could exchange what the updater keeps. Set directories of which neither holds the other, such as UPDATE_LINKED_DIR=/data/app and UPDATE_DIR=/data/self-update`,
+  ];
+}
+
+const holds = (outer: string, inner: string): boolean => !/^\.\.(?:\/|$)/.test(path.relative(outer, inner));
+
+/** Denial of updates: what lies there counts as complete, and the app could place a version there that nothing is newer than. */
+export function bakedProblems(bakedDir: string | undefined, linkedDir: string): string[] {
+  if (bakedDir === undefined || !holds(linkedDir, bakedDir)) return [];
+  return [
+    `UPDATE_BAKED_DIR: ${JSON.stringify(bakedDir)} is the app's, since it lies in UPDATE_LINKED_DIR (${linkedDir}): it could place a version there. Set a directory outside of it. Example: UPDATE_BAKED_DIR=${metaOf('UPDATE_BAKED_DIR').example}`,
   ];
 }

@@ -56,6 +56,21 @@ describe('the configuration', () => {
       assert.ok(parseConfig(environment).ok);
     });
 
+  it("refuses versions of the image in the app's data, where the app has a user of its own: it could say that it is a newer one", () => {
+    for (const [baked, linked] of [
+      ['/data/app/baked', ''],
+      ['/data/app/', ''],
+      ['/srv/x/../app', '/srv/app'],
+    ] as const) {
+      const environment = { ...MINIMAL, UPDATE_DIR: '/data/self-update', UPDATE_BAKED_DIR: baked, UPDATE_LINKED_DIR: linked };
+      const result = parseConfig(environment, true);
+      assert.match(result.ok ? '' : result.problems.join(), /^UPDATE_BAKED_DIR: .* is the app's.* Example: UPDATE_BAKED_DIR=\/opt\/app\/baked$/, baked);
+      assert.ok(parseConfig(environment).ok);
+    }
+    for (const baked of ['', '/opt/app/baked', '/data/baked', '/data/app-baked'])
+      assert.ok(parseConfig({ ...MINIMAL, UPDATE_DIR: '/data/self-update', UPDATE_BAKED_DIR: baked }, true).ok, baked);
+  });
+
   it("takes the app's data beside the updater's directory, also where a name begins with the other's", () => {
     for (const linkedDir of ['/data/app', '/data/self-update-data', '/data/..data', '/srv'])
       assert.ok(parseConfig({ ...MINIMAL, UPDATE_DIR: '/data/self-update', UPDATE_LINKED_DIR: linkedDir }, true).ok, linkedDir);
@@ -223,8 +238,7 @@ describe('the configuration', () => {
     ] as const) {
       const config = parsed({ HTTPS_PROXY: `http://ops:${password}@proxy:3128`, UPDATE_GH_TOKEN: 'ghp_0123456789abcdef', ...environment });
       const secrets = config.secrets();
-      const { GH_USER, GH_REPO } = config;
-      assert.equal(redact(`${GH_USER}/${GH_REPO} is followed`, secrets), `${GH_USER}/${GH_REPO} is followed`);
+      assert.equal(redact(`${config.repository} is followed`, secrets), `${config.repository} is followed`);
       assert.ok(secrets.includes('ghp_0123456789abcdef'));
       assert.equal(redact(`ops:${password} via http://ops:${password}@proxy`, secrets), '[secret] via http://[secret]@proxy');
       assert.deepEqual(config.publicSecrets(), ['HTTPS_PROXY']);
