@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, it } from 'node:test';
@@ -11,6 +11,7 @@ import { appArchive } from '../support/app.ts';
 import { traced } from '../support/chaos/strace.ts';
 import { Prober } from '../support/prober.ts';
 import { Product } from '../support/product.ts';
+import { missing } from '../support/tools.ts';
 
 const isRoot = process.getuid?.() === 0;
 const hasStrace = execaSync('strace', ['--version'], { reject: false }).exitCode === 0;
@@ -116,5 +117,32 @@ describe('a volume', { concurrency: 2 }, () => {
         execaSync('umount', ['--lazy', tmp]);
       }
     }
+  });
+});
+
+describe('a volume with a default access list (acl(5))', { skip: missing('setfacl') }, () => {
+  /** An update under such a list; what others than the updater may write in UPDATE_DIR, and the mode of what tells the version. */
+  async function under(acl: string) {
+    await using product = await Product.create();
+    mkdirSync(product.dir);
+    execaSync('setfacl', ['-d', '-m', acl, product.dir]);
+    await product.command(['run', '--once']);
+    await publish(product, '0.0.2');
+    await product.command(['run', '--once', '--now']);
+    const { version } = await product.status();
+    assert.equal(version, '0.0.2');
+    const files = readdirSync(product.dir, { recursive: true }).map(String);
+    const modeOf = (name: string) => lstatSync(path.join(product.dir, name));
+    const open = files.filter((name) => !modeOf(name).isSymbolicLink() && (modeOf(name).mode & 0o022) !== 0);
+    assert.equal(readFileSync(path.join(product.dir, 'version'), 'utf8'), 'v0.0.2\n');
+    return { open, version: (modeOf('version').mode & 0o7777).toString(8) };
+  }
+
+  it('that lets everybody write gives nobody a right on what is ours: `version` has 644', async () => {
+    assert.deepEqual(await under('u::rwx,u:1234:rwx,g::rwx,o::rwx,m::rwx'), { open: [], version: '644' });
+  });
+
+  it('that gives others nothing is obeyed: `version` has 640', async () => {
+    assert.deepEqual(await under('u::rwx,g::r-x,o::---'), { open: [], version: '640' });
   });
 });
