@@ -24,6 +24,7 @@ export const MUTANTS: readonly Mutant[] = [
   removed('src/effects/durable.ts', '  if (path.dirname(from) !== path.dirname(to)) await syncDirectory(path.dirname(from));\n', POWER_CUT),
   removed('src/effects/durable.ts', '    await syncDirectory(path.dirname(link));\n', POWER_CUT),
   removed('src/effects/extract.ts', '  await syncTree(work);\n', POWER_CUT),
+  removed('src/effects/claim.ts', '  await syncDirectory(places.root);\n', ['test/effects/claim.test.ts']),
   removed('src/effects/garbage.ts', '    await syncDirectory(tree);\n', POWER_CUT, '', 10),
   removed('src/effects/linked-data.ts', '  await syncAll(path.dirname(to));\n', POWER_CUT, '', 10),
   removed('src/effects/seal.ts', '    await handle.sync();\n', POWER_CUT),

@@ -55,7 +55,6 @@ async function replaceForeignReleases(places: Places, warn: (message: string) =>
   for (const tree of new Set(named))
     if (path.dirname(tree) === directory && existsSync(tree))
       symlinkSync(`../${path.basename(aside)}/${path.basename(tree)}`, path.join(next, path.basename(tree)));
-  await syncDirectory(next);
   // Nothing comes between: whoever opens a file of the running tree just now finds it, but for these microseconds.
   renameSync(directory, aside);
   try {
