@@ -72,7 +72,7 @@ export const CLAIMS: readonly Claim[] = [
   { text: /^kill -?\d$/, how: 'not a command', why: 'names what is survived' },
   { text: /^docker (?:run|stop|top|exec|inspect|logs)$/, how: 'not a command', why: 'names a command of Docker' },
   { text: 'cosign sign-blob', how: 'not a command', why: 'names a command of others' },
-  { text: /^(?:ulimit -n|--ulimit nofile)$/, how: 'not a command', why: 'names a limit' },
+  { text: /^(?:ulimit -[nf]|--ulimit nofile)$/, how: 'not a command', why: 'names a limit' },
   {
     text: /^(?:tar -J|xz -9|tar -S --format=pax|wget -T|docker attach|docker run -i)$/,
     how: 'not a command',
