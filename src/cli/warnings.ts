@@ -1,5 +1,5 @@
 /** What is less safe than it could be, by the operator's own settings: said at every start, and in `status` as long as it is so. */
-import { readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { lstatSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Environment } from '../config/environment.ts';
 import { metaOf, type SettingName, settingNames } from '../config/settings.ts';
@@ -44,6 +44,8 @@ function foreignTrees(updateDir: string): string[] {
     const tree = path.join(releases, name);
     const owner = foreignOwner(tree, updateDir);
     if (owner === null) return [];
+    // The path that a running app keeps: see src/effects/claim.ts.
+    if (lstatSync(tree, { throwIfNoEntry: false })?.isSymbolicLink()) return [`user ${owner} can change what runs from ${tree}, until another version runs`];
     return [
       `${tree} belongs to user ${owner}, and is not run: remove it, or make it this user's if you know that its files are right (chown -Rh ${userId()} ${tree})`,
     ];

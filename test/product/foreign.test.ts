@@ -134,6 +134,12 @@ describe("another user's directory in UPDATE_DIR", { skip: needsRoot || missing(
       assert.equal(statSync(releases).uid, 0);
       assert.ok(readFileSync(path.join(tree, 'app')).length > 0, 'what the app opens only now is there');
       assert.deepEqual(product.apps(), before);
+      const { warnings } = await product.status();
+      assert.deepEqual(
+        warnings,
+        [`user ${OTHER.uid} can change what runs from ${tree}, until another version runs`],
+        'advice that would not help, or harm, is none',
+      );
       product.github.misbehave = {};
       await product.killUpdater();
       assert.deepEqual(product.apps(), before);
