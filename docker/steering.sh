@@ -25,6 +25,11 @@ steers_program() {
   esac
 }
 
+# The C library opens the file that TZ names, and the app may have put a FIFO there: only a zone by its name stays (docker/self-update).
+drop_zone() {
+  case ${TZ-} in :* | /* | *..* | *[!A-Za-z0-9_+/-]*) unset TZ ;; esac
+}
+
 # Takes away the variables of which the function $1 says so.
 drop_variables() {
   while IFS= read -r -d '' steering; do

@@ -50,16 +50,26 @@ describe('an environment', () => {
     assert.deepEqual(names.filter((name) => !name.startsWith('SELF_UPDATE_KEPT_')).sort(), ['NODE_EXTRA_CA_CERTS', 'PATH', 'UPDATE_DIR']);
   });
 
+  const zoneOfCheck = (zone: string): string => {
+    assert.match(readFileSync(path.join(DOCKER, 'healthcheck'), 'utf8'), /app\.user.*drop_variables steers_program && drop_zone/);
+    const script = '. "$1"; drop_zone; [ -n "$TZ" ] || TZ=none; printf %s "$TZ"';
+    return spawnSync('/bin/sh', ['-c', script, 'sh', path.join(DOCKER, 'steering.sh')], { env: { TZ: zone }, encoding: 'utf8' }).stdout;
+  };
+
   for (const zone of [':/data/app/fifo', '/data/app/fifo', '../../data/app/fifo', ':UTC'])
     it(`keeps from root the time zone ${zone}, a file that the app may have put there, and hands it on to the app`, () => {
       const clean = cleanEnvironment({ ...given, TZ: zone });
       assert.equal(clean['TZ'], undefined);
       assert.equal(givenEnvironment(clean)['TZ'], zone);
       assert.equal(withoutSteering({ TZ: zone })['TZ'], undefined);
+      assert.equal(zoneOfCheck(zone), 'none', 'nor does the health check of the image have it');
     });
 
   for (const zone of ['Europe/Berlin', 'Etc/GMT+3', 'America/Port-au-Prince'])
-    it(`keeps the time zone ${zone}`, () => assert.equal(cleanEnvironment({ TZ: zone })['TZ'], zone));
+    it(`keeps the time zone ${zone}`, () => {
+      assert.equal(cleanEnvironment({ TZ: zone })['TZ'], zone);
+      assert.equal(zoneOfCheck(zone), zone);
+    });
 
   it('comes through a clean start whole, with values of several lines and names that no shell can use', () => {
     assert.deepEqual(givenEnvironment(cleanEnvironment(given)), given);
