@@ -25,9 +25,13 @@ steers_program() {
   esac
 }
 
-# The C library opens the file that TZ names, and the app may have put a FIFO there: only a zone by its name stays (docker/self-update).
+# The C library opens the file that TZ names, and the app may have put a FIFO there: only a zone by its name reaches root (docker/self-update).
+names_zone_file() {
+  case $1 in TZ=:* | TZ=/* | TZ=*..* | TZ=*[!A-Za-z0-9_+/-]*) ;; *) return 1 ;; esac
+}
+
 drop_zone() {
-  case ${TZ-} in :* | /* | *..* | *[!A-Za-z0-9_+/-]*) unset TZ ;; esac
+  ! names_zone_file "TZ=${TZ-}" || unset TZ
 }
 
 # Takes away the variables of which the function $1 says so.
