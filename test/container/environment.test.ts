@@ -210,3 +210,32 @@ describe("a PATH that begins with the app's directory", () => {
     assert.equal((await container.exec(['/bin/cat', '/data/app/ran'])).stdout, '');
   });
 });
+
+describe('TZ that names a FIFO of the app’s', { concurrency: 2 }, () => {
+  for (const [profile, TZ] of [
+    ['root', '/data/app/zone'],
+    ['root with four capabilities', ':../../../data/app/zone'],
+  ] as const)
+    it(`holds no program of root's: ${TZ} (${profile})`, { timeout: 120_000 }, async () => {
+      const env = { TZ, SLEEP: '3600', UPDATE_POST_UPDATE_CMD: 'date > /data/hook', UPDATE_HEALTH_CMD: 'date', UPDATE_NOTIFY_CMD: 'date > /data/notice' };
+      await using container = await Container.run({ env, run: PROFILES[profile] });
+      await container.fact('versionBecameHealthy');
+      assert.equal((await container.exec(['mkfifo', '/data/app/zone'], ['--user', '1000:1000'])).exitCode, 0);
+      assert.notEqual((await container.exec(['timeout', '2', 'date'])).exitCode, 0, 'it would hold one that has it (negative control)');
+      await container.publish('0.0.2');
+      const { exitCode, stderr } = await container.command('update');
+      assert.equal(exitCode, 0, stderr);
+      await container.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
+      await container.until(
+        'the hook and the notice had their time',
+        async () => (await container.exec(['test', '-s', '/data/hook', '-a', '-s', '/data/notice'])).exitCode === 0,
+      );
+      assert.equal((await container.command('status')).exitCode, 0);
+      assert.equal((await container.exec(['/usr/lib/self-update/healthcheck'])).exitCode, 0);
+      // Once more where it is there from the first instruction on.
+      await container.stop();
+      await container.start();
+      await container.answers('0.0.2');
+      assert.equal((await container.command('check')).exitCode, 0);
+    });
+});
