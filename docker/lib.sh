@@ -72,11 +72,14 @@ signal_group() {
 
 # Runs a command that looks into processes of the app. Only their own user may; so that user does, with nothing of our environment, and
 # what it could make us believe then hurts nobody else. It could stop the command too, so that has its time; or have it start something, so
-# that has a session of its own (chpst -P), by which app-processes knows whose it is.
+# that has a session of its own (chpst -P), by which app-processes knows whose it is. And it could trace it, and never look at its end, which
+# keeps even a dead one from who waits for it: so a shell of root's waits, which has its time too.
 as_app() {
   user=
   [ ! -s "$ours/app.user" ] || read -r user < "$ours/app.user"
-  timeout -s KILL 2 "$lib/bin/env" -i "PATH=$PATH" ${user:+"$lib/bin/chpst" -P -u ":$user"} "$@"
+  if [ -z "$user" ]; then set -- timeout -s KILL 2 "$lib/bin/env" -i "PATH=$PATH" "$@"
+  else set -- timeout -s KILL 2 "$lib/bin/dash" -c '"$@"; exit "$?"' sh timeout -s KILL 2 "$lib/bin/env" -i "PATH=$PATH" "$lib/bin/chpst" -P -u ":$user" "$@"; fi
+  "$@"
 }
 
 # Sends a signal to processes of the app, wherever they went, and prints their pids; '' only prints them.

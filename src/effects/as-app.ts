@@ -6,9 +6,12 @@
  * Freeze: an app that sends SIGSTOP to all of its user, again and again, stops our fork between the change of user and exec, and Node (spawn
  * with `uid`) waits for that exec for ever, before any timer. So Node never changes the user: it starts a program that is still root's, and
  * that becomes the app's user. test/effects/as-app.test.ts holds all of src to that.
+ *
+ * Kept corpse: an app that traces it (ptrace) and never looks at its end keeps even what KILL ended from its parent, who waits for ever. So
+ * that parent is a shell of root's, which nobody but root can trace: we wait for the shell, and the shell can be ended.
  */
 import { spawn } from 'node:child_process';
-import { activityOf, sendSignal } from './supervisor/process-table.ts';
+import { activityOf, groupMembers, sendSignal } from './supervisor/process-table.ts';
 
 export type User = {
   uid: number;
@@ -42,10 +45,12 @@ const SILENT_MS = 300_000;
 /** For the kernel, after KILL: what hangs in it is left to it. */
 const KILL_WAIT_MS = 2000;
 
-/** The command line that runs a command as the app's user. */
+/** For a shell that stays, whatever it is: the last command of a script may take its place. */
+const RUN_AND_STAY = '"$@"; exit "$?"';
+
+/** The command line that runs a command as the app's user, whose parent is root's. Its group holds both. */
 export function asUser(user: User | null, file: string, args: readonly string[]): [string, ...string[]] {
-  const [program = file, ...rest] = [...(user?.become ?? []), file, ...args];
-  return [program, ...rest];
+  return user === null ? [file, ...args] : ['/bin/sh', '-c', RUN_AND_STAY, 'sh', ...user.become, file, ...args];
 }
 
 /** Its exit status, null when it was ended, and the beginning of what it said. That may be the app's words. Rejects if nothing can be started. */
@@ -82,7 +87,7 @@ export function runAsApp({
         child.unref();
       });
     };
-    const progress = new Progress(timeoutMs, silentMs);
+    const progress = new Progress(timeoutMs, silentMs, user !== null);
     const watch = setInterval(() => {
       if (child.pid === undefined || progress.goesOn(child.pid)) return;
       clearInterval(watch);
@@ -111,7 +116,10 @@ class Progress {
   #stoppedMs = 0;
   #ticks = '';
 
-  constructor(timeoutMs: number, silentMs: number) {
+  readonly #isBelowShell: boolean;
+
+  constructor(timeoutMs: number, silentMs: number, isBelowShell: boolean) {
+    this.#isBelowShell = isBelowShell;
     this.#deadline = performance.now() + timeoutMs;
     this.#silentMs = silentMs;
   }
@@ -119,8 +127,10 @@ class Progress {
   goesOn(group: number): boolean {
     const now = performance.now();
     const { isStopped, isBusy, ticks } = activityOf(group);
+    // Dead, and kept from the shell that waits for it: as good as stopped.
+    const isKept = this.#isBelowShell && groupMembers(group).length < 2;
     // At most twice the usual pause: we may have been stopped ourselves.
-    if (isStopped) this.#stoppedMs += Math.min(now - this.#lookedAt, 2 * LOOK_EVERY_MS);
+    if (isStopped || isKept) this.#stoppedMs += Math.min(now - this.#lookedAt, 2 * LOOK_EVERY_MS);
     if (isBusy || ticks !== this.#ticks) this.#activeAt = now;
     this.#lookedAt = now;
     this.#ticks = ticks;

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { MAX_NOTE_BYTES, MAX_PROC_BYTES, readBounded } from '../support/bounded.ts';
 import { isErrno } from '../support/fault.ts';
 import { asUser, type User } from './as-app.ts';
+import { sendSignal } from './supervisor/process-table.ts';
 
 export type BusyOptions = {
   file: string;
@@ -53,7 +54,9 @@ function lookAsApp(file: string, user: User): Found | null {
     answer = openAnswer(user.privateDir);
     // In a session of its own, as as-app.ts has it. Node has that here too, and its types leave it out.
     const alone = { detached: true, stdio: ['ignore', answer, 'ignore'] } satisfies object;
-    spawnSync(program, args, { ...alone, ...limits, env, cwd: '/' } as SpawnSyncOptions);
+    const { pid, error } = spawnSync(program, args, { ...alone, ...limits, env, cwd: '/' } as SpawnSyncOptions);
+    // Its time was up: its parent was ended (asUser), and not itself.
+    if (error !== undefined && pid > 0) sendSignal(-pid, 'SIGKILL');
     said = readBounded(`/proc/self/fd/${answer}`, MAX_NOTE_BYTES).toString('latin1').trim();
   } catch {
     // More than stat says, the app's words; or no room for an answer, which is the app's doing as well: no reason to wait for it.

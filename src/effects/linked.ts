@@ -6,7 +6,7 @@ import { closeSync, constants, openSync, type Stats } from 'node:fs';
 import { chmod, lstat, readdir, rmdir, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import * as z from 'zod';
-import { Fault, isErrno } from '../support/fault.ts';
+import { Fault, isErrno, toFault } from '../support/fault.ts';
 import { runAsApp, type User } from './as-app.ts';
 import { readLink } from './durable.ts';
 import { replaceByLink, resolveInTree } from './link-in-tree.ts';
@@ -146,13 +146,16 @@ const failureSchema = z.object({
   path: z.string().max(1000).optional(),
 });
 
-function failure(said: string, directory: string): Error {
+/**
+ * Denial of a fix: by a debugger the app could have it say what a release is denied for (ARCHIVE_REFUSED). So whatever it says counts as
+ * trouble of this machine, which it is.
+ */
+function failure(said: string, directory: string): Fault {
   const text = said.startsWith('{') ? said : '{}';
   const parsed = failureSchema.safeParse(parseJson(text));
   if (!parsed.success) return new Fault('DISK_ERROR', `the app's data in ${directory} could not be prepared: the process for that was ended, or took too long`);
-  const { code, message, ...rest } = parsed.data;
-  // Those of the system get their remedy where all of them do.
-  return /^E[A-Z0-9]+$/.test(code) ? Object.assign(new Error(message), { code, ...rest }) : new Fault(code, message);
+  const { code, message, syscall, path: file } = parsed.data;
+  return toFault(Object.assign(new Error(message), { code, syscall: syscall ?? 'open', path: file ?? directory }), 'DISK_ERROR');
 }
 
 function parseJson(text: string): unknown {

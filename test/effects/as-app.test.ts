@@ -10,6 +10,8 @@ import { groupMembers, processInfo } from '../../src/effects/supervisor/process-
 import { testUser } from '../support/app-user.ts';
 
 const user = process.getuid?.() === 0 ? testUser(1234) : null;
+/** Their numbers in the kernel, prctl(2) and ptrace(2). */
+const [PRCTL, PTRACE] = process.arch === 'arm64' ? [167, 117] : [157, 101];
 /** Far beyond the time of a test: none of them ends by that. */
 const HOUR_MS = 3_600_000;
 const shell = (script: string, timeoutMs = HOUR_MS, silentMs?: number) =>
@@ -24,11 +26,12 @@ describe('a process of ours that runs as the app’s user', { skip: process.plat
     assert.doesNotMatch(said, /SECRET_OF_OURS/);
   });
 
-  it('leads a session and a group of its own', async () => {
+  it('has a session and a group of its own, and as another user a parent there that is ours', async () => {
     const { said } = await shell('echo $$; cat /proc/$$/stat');
     const [pid, stat = ''] = said.split('\n');
-    const [, , group, session] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    assert.deepEqual([group, session], [pid, pid]);
+    const [, parent, group, session] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    assert.deepEqual([group, session], user === null ? [pid, pid] : [parent, parent]);
+    assert.notEqual(group, String(process.pid));
   });
 
   it('is ended when the app stops it (SIGSTOP), long before its time is up', async () => {
@@ -58,12 +61,29 @@ describe('a process of ours that runs as the app’s user', { skip: process.plat
   });
 
   it('leaves nobody of its group behind, whether it ended or was ended', async () => {
-    const left = await shell('sleep 1000 & echo $$');
-    const late = await shell('echo $$; sleep 1000', 1000);
+    const group = 'cut -d " " -f 5 /proc/$$/stat';
+    const left = await shell(`sleep 1000 & ${group}`);
+    const late = await shell(`${group}; sleep 1000`, 1000);
     assert.deepEqual([left.status, late.status], [0, null]);
     // The kernel ends them in its own time.
     for (const { said } of [left, late]) while (groupMembers(Number(said)).length > 0) await sleep(10);
     assert.equal(processInfo(Number(late.said))?.isZombie ?? true, true);
+  });
+
+  it('is waited for no longer when the app traces it, and never looks at its end (ptrace; as root)', {
+    skip: user === null && 'needs root',
+    timeout: 60_000,
+  }, async () => {
+    // Tells how it ends only when the other, in a session of its own, has seized it. PR_SET_PTRACER: where only parents may trace (Yama).
+    const perl = (end: string) => `use POSIX; syscall(${PRCTL}, 0x59616d61, -1, 0, 0, 0); pipe(R, W); my $p = $$;
+      if (fork == 0) { POSIX::setsid(); syscall(${PTRACE}, 0x4206, $p, 0, 0) == 0 or die "ptrace: $!"; syswrite W, "$$\n"; sleep 1000; exit }
+      close W; print scalar <R>; $| = 1; print ""; ${end};`;
+    for (const end of ['POSIX::_exit(0)', 'kill "KILL", $$', 'kill "STOP", $$']) {
+      const { status, said } = await runAsApp({ file: 'perl', args: ['-e', perl(end)], user, timeoutMs: HOUR_MS });
+      assert.match(said, /^\d+\n$/, end);
+      process.kill(Number(said), 'SIGKILL');
+      assert.equal(status, null, end);
+    }
   });
 
   it('is told as not to be started where there is no such program', async () => {

@@ -171,6 +171,22 @@ describe('a linked name', () => {
     assert.equal(readFileSync(path.join(directory, 'world', 'deep', 'level.dat'), 'utf8'), 'fresh');
   });
 
+  it('is trouble of this machine whatever the app has the process say that prepares it: the version is not denied for it', async () => {
+    bring('world/level.dat', 'fresh');
+    const answers = [
+      ['{"code":"ARCHIVE_REFUSED","message":"said by the app"}', 'DISK_ERROR'],
+      ['{"code":"LINKED_ESCAPES","message":"said by the app"}', 'DISK_ERROR'],
+      ['{"code":"ECONNRESET","message":"said by the app","syscall":"connect"}', 'DISK_ERROR'],
+      ['{"code":"ERR_FS_CP_EINVAL","message":"said by the app"}', 'DISK_ERROR'],
+      ['{"code":"EROFS","message":"said by the app","syscall":"mkdir","path":"/data/app/world"}', 'READ_ONLY'],
+    ] as const;
+    for (const [said, code] of answers) {
+      // In the place of the process that becomes the app's user.
+      const owner = { uid: 1234, gid: 1234, become: ['/bin/sh', '-c', `echo '${said}'; exit 1`, 'sh'], privateDir: root };
+      await assert.rejects(ensureLinked(tree, { names: ['world'], directory, owner }), { code, message: /^said by the app/ });
+    }
+  });
+
   const canMount = process.getuid?.() === 0 && execaSync('unshare', ['--mount', 'true'], { reject: false }).exitCode === 0;
   it('is told with a remedy where root can not make readable what the app is to copy (as root)', {
     skip: !canMount && 'needs root and mounts',
