@@ -3,7 +3,11 @@
  * one from its end.
  */
 import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { execa } from 'execa';
 import { Container, HARDENED, PROFILES } from '../support/docker/container.ts';
 import { docker } from '../support/docker/engine.ts';
 import { IMAGES } from '../support/docker/images.ts';
@@ -68,12 +72,19 @@ const address = () => new Promise((resolve) => http.get('http://127.0.0.1:9229/j
 `;
 /** A shell that lives on: each of its children is looked at by a process that is the app's user. */
 const CROWD = `#!/bin/sh\ntrap : TERM\n/opt/stopper &\nwhile :; do ${Array.from({ length: 60 }, () => 'sleep 999').join(' | ')}; done\n`;
+const TRACED_CROWD = CROWD.replace('/opt/stopper &', '/opt/tracer');
 const stopped = /stopped: /;
+const traced = /traced: /;
 const running = async (container: Container, what: RegExp) => (await container.processes()).filter(({ command }) => what.test(command));
 
 describe('an app that steers what runs as its user', { concurrency: 2 }, () => {
   before(async () => {
-    await derive(IMAGES.app, IMAGE, 'COPY opt /opt', { 'opt/stopper': STOPPER, 'opt/debugger': DEBUGGER, 'opt/crowd': CROWD });
+    const place = mkdtempSync(path.join(os.tmpdir(), 'tracer-'));
+    const tracer = path.join(place, 'tracer');
+    await execa('g++', ['-O2', '-Wall', '-static', '-o', tracer, path.join(import.meta.dirname, '../support/docker/tracer.cpp')]);
+    const scripts = { 'opt/stopper': STOPPER, 'opt/debugger': DEBUGGER, 'opt/crowd': CROWD, 'opt/traced-crowd': TRACED_CROWD };
+    await derive(IMAGES.app, IMAGE, 'COPY opt /opt', { ...scripts, 'opt/tracer': readFileSync(tracer) });
+    rmSync(place, { recursive: true });
   });
   after(async () => {
     await docker(['rmi', '--force', IMAGE], { reject: false });
@@ -148,5 +159,25 @@ describe('an app that steers what runs as its user', { concurrency: 2 }, () => {
     // Docker's own kill would give 137.
     assert.equal((await container.stop(15)).status, 143);
     assert.match(await container.logs(), /still running after [5-8] s, and is killed/);
+  });
+
+  for (const profile of ['root', 'root with four capabilities'] as const)
+    it(`traces every process of its user, and never looks at its end: docker stop ends in order, within SVWAIT and its kill (${profile})`, async () => {
+      const run = [...PROFILES[profile], ...HARDENED];
+      await using container = await Container.run({ image: IMAGE, run, env: { UPDATE_APP_COMMAND: '/opt/traced-crowd', SVWAIT: '5' } });
+      await container.until('it is armed', async () => /tracer armed/.test(await container.logs()));
+      assert.equal((await container.stop(15)).status, 143);
+      assert.match(await container.logs(), traced);
+    });
+
+  it('traces every process of its user, and closes the directory of its busy file: the newer version is installed (root with four capabilities)', async () => {
+    const command = `sh -c 'mkdir -p /data/app/closed; chmod 700 /data/app/closed; /opt/tracer; exec "$0/app"' "$PWD"`;
+    const env = { UPDATE_APP_COMMAND: command, UPDATE_BUSY_FILE: '/data/app/closed/busy', SVWAIT: '3' };
+    await using container = await Container.run({ image: IMAGE, run: [...PROFILES['root with four capabilities'], ...HARDENED], env });
+    await container.until('it is armed', async () => /tracer armed/.test(await container.logs()));
+    await container.publish('0.0.2');
+    assert.equal((await container.command('update')).exitCode, 0);
+    await container.answers('0.0.2');
+    assert.match(await container.logs(), traced);
   });
 });
