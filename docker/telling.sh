@@ -34,9 +34,12 @@ look() {
   done
 }
 
-# Whether $1 is a shell, by what it was started as: for a script, its interpreter.
+# Whether $1 is a shell, by what it was started as: for a script, its interpreter. A process may have all of its memory for its arguments
+# (prctl(2), PR_SET_MM), and this shell none for that: no path is longer than 4096 bytes.
 is_shell() {
-  program=$(tr '\0' '\n' 2> /dev/null < "/proc/$1/cmdline" | head -n 1)
+  program=$(tr '\0' '\n' 2> /dev/null < "/proc/$1/cmdline" | head -c 4096)
+  program=${program%%
+*}
   case ${program##*/} in sh | ash | bash | dash | ksh | mksh | zsh | busybox | -sh | -bash) return 0 ;; *) return 1 ;; esac
 }
 

@@ -50,7 +50,7 @@ const TRIED: Record<string, string> = {
   'grep -sHE': `[ "$(grep -sHE '^(State|PPid):' /none /proc/$$/status | wc -l)" = 2 ] && grep -sHE '^(State|PPid):' /proc/$$/status | grep -q "^/proc/$$/status:PPid:"`,
   'grep -vx -e': '[ "$(printf "update\\napp\\nmine\\n" | grep -vx -e update -e app)" = mine ]',
   'grep -zE': `[ "$(printf 'A=1\\0a.b=2\\0' | grep -zE '^[^=]*[^A-Z0-9_=][^=]*=' | tr '\\0' '\\n')" = a.b=2 ]`,
-  'head -n': '[ "$(printf "a\\nb\\n" | head -n 1)" = a ]',
+  'head -c': '[ "$(printf "a\\nb\\n" | head -c 1)" = a ]',
   kill: 'sleep 100 & kill $!',
   'kill -0': 'kill -0 $$ && ! kill -0 999999',
   'kill -ALRM': '(trap "exit 0" ALRM; kill -ALRM $(sh -c "echo \\$PPID"); exit 1)',

@@ -72,6 +72,8 @@ const address = () => new Promise((resolve) => http.get('http://127.0.0.1:9229/j
 `;
 /** A shell that lives on: each of its children is looked at by a process that is the app's user. */
 const CROWD = `#!/bin/sh\ntrap : TERM\n/opt/stopper &\nwhile :; do ${Array.from({ length: 60 }, () => 'sleep 999').join(' | ')}; done\n`;
+/** Without a library: the image has another one. */
+const PROGRAMS = ['tracer', 'long-arguments'];
 const TRACED_CROWD = CROWD.replace('/opt/stopper &', '/opt/tracer');
 const stopped = /stopped: /;
 const traced = /traced: /;
@@ -80,10 +82,11 @@ const running = async (container: Container, what: RegExp) => (await container.p
 describe('an app that steers what runs as its user', { concurrency: 2 }, () => {
   before(async () => {
     const place = mkdtempSync(path.join(os.tmpdir(), 'tracer-'));
-    const tracer = path.join(place, 'tracer');
-    await execa('g++', ['-O2', '-Wall', '-static', '-o', tracer, path.join(import.meta.dirname, '../support/docker/tracer.cpp')]);
+    for (const name of PROGRAMS)
+      await execa('g++', ['-O2', '-Wall', '-static', '-o', path.join(place, name), path.join(import.meta.dirname, `../support/docker/${name}.cpp`)]);
+    const programs = Object.fromEntries(PROGRAMS.map((name) => [`opt/${name}`, readFileSync(path.join(place, name))]));
     const scripts = { 'opt/stopper': STOPPER, 'opt/debugger': DEBUGGER, 'opt/crowd': CROWD, 'opt/traced-crowd': TRACED_CROWD };
-    await derive(IMAGES.app, IMAGE, 'COPY opt /opt', { ...scripts, 'opt/tracer': readFileSync(tracer) });
+    await derive(IMAGES.app, IMAGE, 'COPY opt /opt', { ...scripts, ...programs });
     rmSync(place, { recursive: true });
   });
   after(async () => {
@@ -179,5 +182,13 @@ describe('an app that steers what runs as its user', { concurrency: 2 }, () => {
     assert.equal((await container.command('update')).exitCode, 0);
     await container.answers('0.0.2');
     assert.match(await container.logs(), traced);
+  });
+
+  it('has a third of the memory as its arguments, and init none for that: docker stop ends in order', async () => {
+    const run = [...PROFILES['root with four capabilities'], ...HARDENED, '--memory', '256m', '--memory-swap', '256m'];
+    await using container = await Container.run({ image: IMAGE, run, env: { UPDATE_APP_COMMAND: '/opt/long-arguments 90' } });
+    await container.until('it is armed', async () => /^armed/m.test(await container.logs()));
+    assert.equal((await container.stop(15)).status, 143);
+    assert.equal(await container.inspect('.State.OOMKilled'), false);
   });
 });
