@@ -78,7 +78,7 @@ as_app() {
   user=
   [ ! -s "$ours/app.user" ] || read -r user < "$ours/app.user"
   if [ -z "$user" ]; then set -- timeout -s KILL 2 "$lib/bin/env" -i "PATH=$PATH" "$@"
-  else set -- timeout -s KILL 2 "$lib/bin/dash" -c '"$@"; exit "$?"' sh timeout -s KILL 2 "$lib/bin/env" -i "PATH=$PATH" "$lib/bin/chpst" -P -u ":$user" "$@"; fi
+  else set -- timeout -s KILL 2 "$lib/bin/env" -i "PATH=$PATH" "$lib/bin/dash" -c '"$@"; exit "$?"' sh timeout -s KILL 2 "$lib/bin/chpst" -P -u ":$user" "$@"; fi
   "$@"
 }
 

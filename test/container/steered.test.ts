@@ -173,17 +173,6 @@ describe('an app that steers what runs as its user', { concurrency: 2 }, () => {
       assert.match(await container.logs(), traced);
     });
 
-  it('traces every process of its user, and closes the directory of its busy file: the newer version is installed (root with four capabilities)', async () => {
-    const command = `sh -c 'mkdir -p /data/app/closed; chmod 700 /data/app/closed; /opt/tracer; exec "$0/app"' "$PWD"`;
-    const env = { UPDATE_APP_COMMAND: command, UPDATE_BUSY_FILE: '/data/app/closed/busy', SVWAIT: '3' };
-    await using container = await Container.run({ image: IMAGE, run: [...PROFILES['root with four capabilities'], ...HARDENED], env });
-    await container.until('it is armed', async () => /tracer armed/.test(await container.logs()));
-    await container.publish('0.0.2');
-    assert.equal((await container.command('update')).exitCode, 0);
-    await container.answers('0.0.2');
-    assert.match(await container.logs(), traced);
-  });
-
   it('has a third of the memory as its arguments, and init none for that: docker stop ends in order', async () => {
     const run = [...PROFILES['root with four capabilities'], ...HARDENED, '--memory', '256m', '--memory-swap', '256m'];
     await using container = await Container.run({ image: IMAGE, run, env: { UPDATE_APP_COMMAND: '/opt/long-arguments 90' } });
