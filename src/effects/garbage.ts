@@ -1,4 +1,9 @@
-/** `removeOldVersions`: trees beyond the number kept, and whatever a crash left in `tmp/`. Never current or last good. */
+/**
+ * `removeOldVersions`: trees beyond the number kept, and what a crash left in `tmp/`. Never current or last good, and nothing that is not by its
+ * name ours: UPDATE_DIR may be a directory that has `releases` and `tmp` of its own (a home, or as Capistrano and Rails have it), or a link
+ * of the operator's lead to another one (`/tmp`).
+ */
+import { existsSync } from 'node:fs';
 import { chmod, lstat, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { EffectInputs } from '../machines/effects.ts';
@@ -8,6 +13,13 @@ import { foreignOwner, userId } from '../support/own.ts';
 import { removeTree, syncDirectory } from './durable.ts';
 import { MANIFEST_NAME } from './manifest.ts';
 import { currentLink, lastGoodLink, linkedPath, type Places, readWorld, releasesDir, temporaryDir } from './trees.ts';
+
+/** What tries of a directory leave in it, after a crash. */
+const TRIES = String.raw`\.preflight|\.owner-\d+`;
+/** What download and extraction call their files, by digest or by the asset's number. */
+const TEMPORARY = new RegExp(String.raw`^(?:(?:[0-9a-f]{32}|asset_\d{1,26})\.part|tree-[0-9a-f]{12}|${TRIES})$`);
+/** As `treeName` has it; half of a tree has no manifest. */
+const INSTALLED = new RegExp(`^(?:.+-[0-9a-f]{12}|${TRIES})$`);
 
 export async function removeOldVersions(
   { keep, reject }: EffectInputs['removeOldVersions'],
@@ -20,7 +32,9 @@ export async function removeOldVersions(
   const named = [currentLink(places), lastGoodLink(places)].map((link) => linkedPath(places, link));
   const needed = new Set([world.current?.path, world.lastGood?.path, ...named]);
   const preferred = new Set(keep);
-  const found = await Promise.all((await list(releasesDir(places))).map((file) => describe(file)));
+  const isOurs = (file: string) => INSTALLED.test(path.basename(file)) || reject.includes(file) || existsSync(path.join(file, MANIFEST_NAME));
+  const trees = (await list(releasesDir(places))).filter(isOurs);
+  const found = await Promise.all(trees.map((file) => describe(file)));
   // Another user's stays: its owner could lead a removal elsewhere.
   const removable = found.filter(({ file, isOwnLink }) => !needed.has(file) && (isOwnLink || foreignOwner(file, places.root) === null));
   // A link by which a running app kept its files is of no more use: see claim.ts.
@@ -63,7 +77,7 @@ async function discardTree(tree: string, signal: AbortSignal): Promise<void> {
 export async function clearTemporary(places: Places, except: string | null = null, signal: AbortSignal | null = null): Promise<void> {
   for (const file of await list(temporaryDir(places))) {
     signal?.throwIfAborted();
-    if (file !== except) await removeTree(file, signal);
+    if (file !== except && TEMPORARY.test(path.basename(file))) await removeTree(file, signal);
   }
 }
 

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { partFile } from '../../src/effects/download.ts';
 import { clearTemporary, removeOldVersions } from '../../src/effects/garbage.ts';
 import { MANIFEST_NAME } from '../../src/effects/manifest.ts';
 import { keptTrees, type Places } from '../../src/effects/trees.ts';
@@ -91,7 +92,7 @@ describe('removing old versions', () => {
     const deep = path.join(tree, ...Array.from({ length: 128 }, () => 'd'));
     mkdirSync(deep, { recursive: true });
     for (let i = 0; i < 500; i++) writeFileSync(path.join(deep, `f${i}`), '');
-    symlinkSync('nothing', path.join(places.root, 'releases', 'stray'));
+    symlinkSync('nothing', path.join(places.root, 'releases', 'stray-0123456789ab'));
     execFileSync('chmod', ['-R', 'a-w', tree]);
     await removeOldVersions({ keep: [], reject: paths('2.0.0') }, AbortSignal.timeout(100_000), 1, places);
     assert.deepEqual(left(), ['1.0.0']);
@@ -117,12 +118,40 @@ describe('removing old versions', () => {
 describe('what earlier tries left in tmp', () => {
   it('goes, but for the part that is gone on with', async () => {
     const temporary = path.join(places.root, 'tmp');
-    mkdirSync(path.join(temporary, 'tree-1', 'bin'), { recursive: true, mode: 0o555 });
-    for (const name of ['old.part', 'new.part']) writeFileSync(path.join(temporary, name), '');
-    await clearTemporary(places, path.join(temporary, 'new.part'));
-    assert.deepEqual(readdirSync(temporary), ['new.part']);
+    mkdirSync(path.join(temporary, 'tree-0123456789ab', 'bin'), { recursive: true, mode: 0o555 });
+    const [ofDigest, ofNumber] = [digestOf('2.0.0'), null].map((digest) => {
+      const named = release('2.0.0');
+      return partFile(places, { ...named, asset: { ...named.asset, digest } });
+    });
+    for (const file of [ofDigest, ofNumber, path.join(temporary, '.preflight')]) writeFileSync(file ?? '', '');
+    await clearTemporary(places, ofNumber);
+    assert.deepEqual(readdirSync(temporary), [path.basename(ofNumber ?? '')]);
     await clearTemporary(places);
     assert.deepEqual(readdirSync(temporary), []);
     assert.ok(existsSync(temporary));
+  });
+});
+
+describe('UPDATE_DIR that is a directory of somebody’s work', () => {
+  it('keeps what is in its `tmp` and `releases`, and that does not count as a tree that is kept', async () => {
+    install('1.0.0', '1.1.0');
+    link('current', '1.1.0');
+    const work = ['tmp/session/x', 'tmp/thesis.odt', 'tmp/film.mkv.part', 'releases/20240105123456/app.rb', 'releases/v2/app'];
+    for (const name of work) {
+      mkdirSync(path.dirname(path.join(places.root, name)), { recursive: true });
+      writeFileSync(path.join(places.root, name), 'work');
+    }
+    await removeOldVersions({ keep: [], reject: [] }, AbortSignal.timeout(100_000), 2, places);
+    for (const name of work) assert.equal(readFileSync(path.join(places.root, name), 'utf8'), 'work');
+    assert.deepEqual(left(), ['1.0.0', '1.1.0', '20240105123456', 'v2']);
+  });
+
+  it('or whose `tmp` leads to a place that others use', async () => {
+    const shared = path.join(places.root, 'shared');
+    mkdirSync(shared);
+    writeFileSync(path.join(shared, 'thesis.odt'), 'work');
+    symlinkSync('shared', path.join(places.root, 'tmp'));
+    await clearTemporary(places);
+    assert.deepEqual(readdirSync(shared), ['thesis.odt']);
   });
 });
