@@ -1,5 +1,5 @@
 /** What is less safe than it could be, by the operator's own settings: said at every start, and in `status` as long as it is so. */
-import { lstatSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { lstatSync, readdirSync, readlinkSync, realpathSync, type Stats, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Environment } from '../config/environment.ts';
 import { metaOf, type SettingName, settingNames } from '../config/settings.ts';
@@ -29,9 +29,13 @@ export function sharedDirectoryWarnings(updateDir: string, bakedDir: string | nu
   const own = ['', 'state', 'inbox', 'releases', 'tmp'].map((name) => path.join(updateDir, name));
   const places = bakedDir === null || statOf(bakedDir) === null ? [updateDir] : [updateDir, bakedDir];
   // From / down, as the kernel goes: what is private itself can be exchanged as a whole in a directory where others may rename.
-  const above = new Set(places.flatMap(waysTo));
+  const ways = [...own, ...places.slice(1)].map(wayTo);
+  const ends = new Set(ways.map(({ end }) => end));
+  const above = new Set(ways.flatMap(({ directories }) => directories).filter((directory) => !ends.has(directory)));
+  const links = new Set(ways.flatMap((way) => way.links));
   return [
     ...[...above].flatMap((directory) => shared(directory, { isAbove: true })),
+    ...[...links].flatMap(foreignLink),
     ...[...own, ...places.slice(1)].flatMap((directory) => shared(directory, { isAbove: false })),
     ...foreignTrees(updateDir),
   ];
@@ -60,19 +64,48 @@ function namesIn(directory: string): string[] {
   }
 }
 
-/** Every directory above a place, of its name and of where links lead it, from / down. */
-function waysTo(place: string): string[] {
-  return [place, realOf(place)].flatMap((one) => parentsOf(path.resolve(one)).reverse());
+/** Beyond that many links the kernel gives up: path_resolution(7). */
+const MAX_LINKS = 40;
+
+/** Where the kernel comes to, every directory through which it goes, and every link that it follows: each of them decides where the way leads. */
+function wayTo(place: string): { end: string; directories: string[]; links: string[] } {
+  const [directories, links] = [['/'], [] as string[]];
+  const ahead = path.resolve(place).split('/');
+  let at = '/';
+  for (let part = ahead.shift(); part !== undefined; part = ahead.shift()) {
+    if (part === '..') at = path.dirname(at);
+    if (part === '' || part === '.' || part === '..') continue;
+    const next = path.join(at, part);
+    const target = linkAt(next);
+    if (target !== null && links.push(next) <= MAX_LINKS) {
+      if (target.startsWith('/')) at = '/';
+      ahead.unshift(...target.split('/'));
+    } else {
+      at = next;
+      // The place itself is judged by itself.
+      if (ahead.length > 0) directories.push(at);
+    }
+  }
+  return { end: at, directories, links };
 }
 
-/** What is not there yet will be made in the part of the way that is. */
-function realOf(place: string): string {
+/** Null where no link is. What is not there yet will be made in the part of the way that is. */
+function linkAt(file: string): string | null {
   try {
-    return realpathSync(place);
+    return readlinkSync(file);
   } catch {
-    const parent = path.dirname(place);
-    return parent === place ? place : path.join(realOf(parent), path.basename(place));
+    return null;
   }
+}
+
+/** Where others may make names, and rename their own (a sticky bit), a link of theirs leads today where it should, and tomorrow elsewhere. */
+function foreignLink(link: string): string[] {
+  const [stats, around] = [lstatSync(link, { throwIfNoEntry: false }), statOf(path.dirname(link))];
+  const isTheirs = stats !== undefined && stats.uid !== userId() && stats.uid !== 0;
+  if (!isTheirs || around === null || !isOpen(around)) return [];
+  return [
+    `${link}, above UPDATE_DIR, is a link of user ${stats.uid}, who can lead it to a directory of theirs: make it this user's (chown -h ${userId()} ${link}), or give UPDATE_DIR another place`,
+  ];
 }
 
 function shared(directory: string, { isAbove }: { isAbove: boolean }): string[] {

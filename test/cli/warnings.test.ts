@@ -1,7 +1,7 @@
 /** Which files of secrets the app can read: by owner and mode, on the whole way there. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, lchownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -122,6 +122,51 @@ describe('a directory of the updater that others may write', () => {
       rmSync(parent, { recursive: true });
       rmSync(link, { recursive: true });
     }
+  });
+
+  it('or by way of a link in a directory that is open, which another link leads through', () => {
+    const root = mkdtempSync(path.join(os.tmpdir(), 'chain-'));
+    try {
+      for (const name of ['way', 'open', 'safe/data']) mkdirSync(path.join(root, name), { recursive: true });
+      symlinkSync('../open/second', path.join(root, 'way', 'first'));
+      symlinkSync(path.join(root, 'safe'), path.join(root, 'open', 'second'));
+      const place = path.join(root, 'way', 'first', 'data');
+      assert.deepEqual(sharedDirectoryWarnings(place), []);
+      chmodSync(path.join(root, 'open'), 0o777);
+      assert.match(sharedDirectoryWarnings(place).join(), /open, above UPDATE_DIR, can be written by others \(mode 777\)/);
+      // Also where only what lies in it leads that way.
+      symlinkSync('../../open/second', path.join(root, 'safe', 'data', 'releases'));
+      assert.match(sharedDirectoryWarnings(path.join(root, 'safe', 'data')).join(), /open, above UPDATE_DIR, can be written/);
+    } finally {
+      rmSync(root, { recursive: true });
+    }
+  });
+
+  it("or by way of another user's link in a sticky directory, who can lead it elsewhere", asRoot, () => {
+    const root = mkdtempSync(path.join(os.tmpdir(), 'sticky-'));
+    try {
+      mkdirSync(path.join(root, 'safe', 'data'), { recursive: true });
+      mkdirSync(path.join(root, 'tmp'));
+      const link = path.join(root, 'tmp', 'theirs');
+      symlinkSync('../safe', link);
+      lchownSync(link, APP.uid, APP.gid);
+      const place = path.join(link, 'data');
+      assert.deepEqual(sharedDirectoryWarnings(place), [], 'where nobody but us may rename it, its owner does not matter');
+      chmodSync(path.join(root, 'tmp'), 0o1777);
+      const [warning = ''] = sharedDirectoryWarnings(place);
+      const [, remedy = ''] = /is a link of user 4321, .*\((chown -h 0 \S+)\)/.exec(warning) ?? [];
+      execFileSync('/bin/sh', ['-c', remedy]);
+      assert.deepEqual(sharedDirectoryWarnings(place), [], remedy);
+    } finally {
+      rmSync(root, { recursive: true });
+    }
+  });
+
+  it('and links in a circle are no way without an end', () => {
+    const root = mkdtempSync(path.join(os.tmpdir(), 'circle-'));
+    symlinkSync('circle', path.join(root, 'circle'));
+    assert.deepEqual(sharedDirectoryWarnings(path.join(root, 'circle', 'data')), []);
+    rmSync(root, { recursive: true });
   });
 
   it("or that lies below one of another user's, sticky or not", asRoot, () => {
