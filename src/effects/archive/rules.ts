@@ -54,6 +54,8 @@ export class Gate {
     // Devices, FIFOs and sockets are no part of an app, and opening one can hang or worse.
     if (entry.type === 'other') throw refused(`${name} is neither a file nor a directory nor a link`);
     checkName(entry.path, name);
+    // `foo/`, `foo/.`, `.`: a link or file of that name has no place to be made in, which the kernel says as if the disk were at fault.
+    if (entry.type !== 'directory' && /(?:^|\/)\.?$/.test(entry.path)) throw refused(`${name} is a directory's name, and no directory`);
     const key = normalise(entry.path);
     this.#checkUnique(entry, key, name);
     this.#checkParents(key, name);

@@ -172,6 +172,10 @@ const REFUSED: Record<string, Make> = {
   'a hard link to a symbolic link': withApp(symlink('s', 'app'), hardlink('l', 's')),
   'a hard link to a directory': withApp(directory('d/'), hardlink('l', 'd')),
   // What is no file.
+  'a link whose name ends in a slash': withApp(paxHeader(pax('path', 'x/')), symlink('x', 'app')),
+  'a link whose name ends in a dot': withApp(symlink('x/.', 'app')),
+  'a file whose name is a dot': withApp({ path: '.', body: 'x' }),
+  'a hard link whose name ends in a slash': withApp(paxHeader(pax('path', 'x/')), hardlink('x', 'app')),
   'a character device': withApp({ path: 'tty', type: 'CharacterDevice' }),
   'a block device': withApp({ path: 'sda', type: 'BlockDevice' }),
   'a FIFO': withApp({ path: 'pipe', type: 'FIFO' }),
