@@ -20,7 +20,7 @@ export type HttpOptions = {
   mayBePlain: (url: string) => boolean;
   token: () => string | null;
   proxyEnvironment: ProxyEnvironment;
-  /** From the call to the head of the answer, whoever is between. */
+  /** From the call to the head of the last answer, whoever is between, and however often it is redirected. */
   headWithinMs?: number;
 };
 
@@ -54,8 +54,10 @@ export class Http {
     { decompress, sameHost }: { decompress: boolean; sameHost: boolean },
   ): Promise<Answer> {
     let address = this.#allowed(url, null);
+    // Slow retrieval: one limit for all of them. Each redirect would begin another minute, while an app is down for the download.
+    const until = performance.now() + this.#headWithinMs;
     for (let redirects = 0; ; redirects++) {
-      const answer = await this.#once(address, headers, signal, decompress);
+      const answer = await this.#once(address, headers, signal, { decompress, until });
       const location = answer.headers.location;
       if (!REDIRECTS.has(answer.status) || location === undefined) return answer;
       answer.stream.destroy();
@@ -69,7 +71,16 @@ export class Http {
     }
   }
 
-  async #once(url: string, headers: Record<string, string>, signal: AbortSignal, decompress: boolean): Promise<Answer> {
+  get #headWithinMs(): number {
+    return this.options.headWithinMs ?? HEAD_WITHIN_MS;
+  }
+
+  async #once(
+    url: string,
+    headers: Record<string, string>,
+    signal: AbortSignal,
+    { decompress, until }: { decompress: boolean; until: number },
+  ): Promise<Answer> {
     const token = this.options.token();
     // A file may be rewritten at any time; sent as it is, Node would quote it in its error.
     if (token !== null && !isSendable(token)) throw malformedToken();
@@ -89,7 +100,7 @@ export class Http {
     const { default: got } = await loadGot();
     const stream = got.stream(url, options as never);
     try {
-      const response = await headOf(stream, url, this.options.headWithinMs ?? HEAD_WITHIN_MS);
+      const response = await headOf(stream, url, { until, withinMs: this.#headWithinMs });
       // From here on the reader of the stream sees its errors; this keeps one that comes before it reads from being fatal.
       stream.on('error', () => {});
       return { stream, status: response.statusCode, headers: response.headers, url };
@@ -119,15 +130,15 @@ export class Http {
   }
 }
 
-/** The limits for each phase begin with a socket. This one holds whatever is between: the app may be down meanwhile. */
-async function headOf(stream: Answer['stream'], url: string, withinMs: number): Promise<Response> {
+/** The limits for each phase begin with a socket. This one holds whatever is between: the app may be down meanwhile. `until`: as `performance.now()`. */
+async function headOf(stream: Answer['stream'], url: string, { until, withinMs }: { until: number; withinMs: number }): Promise<Response> {
   const { promise, resolve, reject } = Promise.withResolvers<Response>();
   stream.once('response', resolve);
   stream.once('error', reject);
   const late = setTimeout(() => {
     reject(lateFault(url, withinMs));
     stream.destroy();
-  }, withinMs);
+  }, until - performance.now());
   return promise.finally(() => clearTimeout(late));
 }
 

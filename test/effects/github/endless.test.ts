@@ -133,3 +133,35 @@ describe('a list of releases in eight pages of almost 3 MiB each', () => {
     assert.ok(Number(keptCharacters) < 1_000_000, `${keptCharacters} characters were kept`);
   });
 });
+
+describe('a redirect that leads to another slow one', () => {
+  it('does not begin the time for an answer anew: the app may be down meanwhile', async () => {
+    const headWithinMs = 1000;
+    const hops: number[] = [];
+    const server = createServer((_, response) => {
+      hops.push(Date.now());
+      // Each by itself has time enough; five of them have not.
+      setTimeout(() => response.writeHead(302, { location: `/${hops.length}` }).end(), headWithinMs / 2);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    const http = new Http({
+      userAgent: 'test',
+      apiUrl: url,
+      assetHosts: ['127.0.0.1'],
+      mayBePlain: () => true,
+      token: () => null,
+      proxyEnvironment: {},
+      headWithinMs,
+    });
+    try {
+      const asking = http.get(url, {}, AbortSignal.timeout(100_000), { decompress: false, sameHost: false });
+      await assert.rejects(asking, { code: 'NETWORK_FAILED', message: /did not end within 1 s/ });
+      assert.ok(hops.length <= 3, `${hops.length} were followed`);
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+});
