@@ -12,8 +12,9 @@ export function complaint(name: SettingName, text: string | undefined, issue: z.
   return `${name}:${shown} ${issue.message}${/\bSet [A-Z_]+=/.test(issue.message) ? '' : `. Example: ${name}=${example}`}`;
 }
 
-/** An address as it may be shown: without its password, also where it is no address by a slip. */
+/** A setting as it may be shown: an address without its password, also where it is no address, or not the setting's, by a slip. */
 export function quoted(name: SettingName, text: string): string {
-  if (!text.includes('@') || !/(?:_URL|_ISSUER|_PROXY)$/.test(name)) return JSON.stringify(text);
+  if (!text.includes('@')) return JSON.stringify(text);
+  if (!/(?:_URL|_ISSUER|_PROXY)$/.test(name)) return JSON.stringify(text.replace(/[^\s/@"']*:[^\s/@]*@/g, '[secret]@'));
   return JSON.stringify(text.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/i, '$1[secret]@'));
 }

@@ -25,6 +25,13 @@ export function readSetting(environment: Environment, name: SettingName, problem
     if (value === '') problems.push(`${name}_FILE: ${file} is empty. Write the secret into it`);
     return value;
   } catch (error) {
+    // By a slip it is the secret itself, which would stand in the log.
+    if (!/^\.{0,2}\//.test(file)) {
+      problems.push(
+        `${name}_FILE: is no file that can be read, and not shown, since it may be the secret itself. Set ${name} to that, or ${name}_FILE=/the/file/it/is/in`,
+      );
+      return undefined;
+    }
     const reason = error instanceof Fault ? error.message : `${file} can't be read (${(error as NodeJS.ErrnoException).code})`;
     problems.push(`${name}_FILE: ${reason}. Mount the secret there, as a file that this user can read`);
     return undefined;

@@ -60,7 +60,7 @@ function describe({ reason, until }: Inhibitor, version: string, { window, minAg
     case 'approval':
       return `\`self-update approve ${version}\``;
     case 'minAge':
-      return until === null
+      return formatTime(until) === null
         ? 'its age, which is not known (`self-update update --force`)'
         : `its age to be ${formatDuration(minAgeMs)}, at ${formatTime(until)}`;
     case 'window':

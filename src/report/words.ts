@@ -118,7 +118,10 @@ export function formatDuration(ms: number): string {
   return rest === 0 ? `${whole} ${large}` : `${whole} ${large} ${rest} ${small}`;
 }
 
-/** RFC 3339, or null for what never happened. */
+/** RFC 3339 has years of four digits. */
+const MAX_TIME = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+/** RFC 3339, or null for what never happened, and for what never will: a server may say when a release was published, in 9999 as well. */
 export function formatTime(at: number | null | undefined): string | null {
-  return at === null || at === undefined || at === 0 ? null : new Date(at).toISOString();
+  return at === null || at === undefined || at === 0 || !(at <= MAX_TIME) ? null : new Date(at).toISOString();
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseArguments, UsageError } from '../../src/cli/arguments.ts';
 import { createLog } from '../../src/cli/log.ts';
-import { formatBytes, formatDuration } from '../../src/report/words.ts';
+import { formatBytes, formatDuration, formatTime } from '../../src/report/words.ts';
 import { redact } from '../../src/support/redact.ts';
 
 describe('the command line', () => {
@@ -50,5 +50,10 @@ describe('the log', () => {
   it('says sizes and times as people do', () => {
     assert.deepEqual([0, 999, 1_940_000, 52_000_000].map(formatBytes), ['0 B', '999 B', '1.94 MB', '52.0 MB']);
     assert.deepEqual([5, 1200, 200_000, 7_500_000, 273_600_000].map(formatDuration), ['5 ms', '1.2 s', '3 min 20 s', '2 h 5 min', '3 d 4 h']);
+  });
+
+  it('says times as RFC 3339 has them, and none where a server leads beyond its years', () => {
+    const last = Date.parse('9999-12-31T23:59:59.999Z');
+    assert.deepEqual([last, last + 1, Number.NaN, 1e300, 0, null].map(formatTime), ['9999-12-31T23:59:59.999Z', null, null, null, null, null]);
   });
 });

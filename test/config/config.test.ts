@@ -124,6 +124,16 @@ describe('the configuration', () => {
     ['a relative directory', { UPDATE_DIR: 'data' }, /is not an absolute path/],
     ['bytes in words', { UPDATE_MAX_ASSET_BYTES: 'lots' }, /is not a number of bytes/],
     ['a time zone that is none', { TZ: 'Mars/Olympus', UPDATE_WINDOW: '02:00-05:00' }, /is not a time zone/],
+    [
+      'a secret in the place of the name of its file',
+      { UPDATE_GH_TOKEN_FILE: 'ghp_canary0123456789' },
+      /^UPDATE_GH_TOKEN_FILE: is no file that can be read, and not shown, .*Set UPDATE_GH_TOKEN to that(?!.*canary)/,
+    ],
+    [
+      'an address with a password, in a setting that is none',
+      { UPDATE_HTTP_ADDR: 'user:canary0123456789@host:80' },
+      /^UPDATE_HTTP_ADDR: "\[secret\]@host:80" is not host:port(?!.*canary)/,
+    ],
     ['a secret file that is not there', { UPDATE_GH_TOKEN_FILE: '/nowhere/token' }, /^UPDATE_GH_TOKEN_FILE: \/nowhere\/token can't be read \(ENOENT\)/],
   ];
   for (const [title, environment, message] of wrong) {
