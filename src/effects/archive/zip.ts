@@ -63,8 +63,10 @@ async function unpackEntry(zip: yauzl.ZipFile, entry: yauzl.Entry, into: string,
   const described = describe(entry);
   if (described.type === 'link') {
     if (entry.uncompressedSize > MOST_LINK_BYTES) throw corrupt('a link is too long');
-    described.linkTarget = (await readAll(zip, entry)).toString('utf8');
+    described.linkTarget = (await readAll(checked((await openEntry(zip, entry)) as AsyncIterable<Buffer>, entry))).toString('utf8');
   }
+  // A link called `x/`, or a file: what it holds would be missing in silence.
+  if (described.type === 'directory' && entry.uncompressedSize > 0) throw corrupt(`${JSON.stringify(described.path.slice(0, 100))} is a directory with content`);
   gate.admit(described);
   checkReadable(entry);
   const target = path.join(into, described.path);
@@ -125,9 +127,9 @@ function openEntry(zip: yauzl.ZipFile, entry: yauzl.Entry): Promise<NodeJS.Reada
   return new Promise((resolve, reject) => zip.openReadStream(entry, (error, stream) => (error ? reject(error) : resolve(stream as NodeJS.ReadableStream))));
 }
 
-async function readAll(zip: yauzl.ZipFile, entry: yauzl.Entry): Promise<Buffer> {
+async function readAll(pieces: AsyncIterable<Buffer>): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  for await (const chunk of await openEntry(zip, entry)) chunks.push(chunk as Buffer);
+  for await (const chunk of pieces) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 
