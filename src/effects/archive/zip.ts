@@ -66,7 +66,8 @@ async function unpackEntry(zip: yauzl.ZipFile, entry: yauzl.Entry, into: string,
     described.linkTarget = (await readAll(checked((await openEntry(zip, entry)) as AsyncIterable<Buffer>, entry))).toString('utf8');
   }
   // A link called `x/`, or a file: what it holds would be missing in silence.
-  if (described.type === 'directory' && entry.uncompressedSize > 0) throw corrupt(`${JSON.stringify(described.path.slice(0, 100))} is a directory with content`);
+  if (described.type === 'directory' && entry.uncompressedSize > 0)
+    throw corrupt(`${JSON.stringify(described.path.slice(0, 100))} is a directory with content`);
   gate.admit(described);
   checkReadable(entry);
   const target = path.join(into, described.path);
