@@ -15,7 +15,7 @@ import { makePrivate } from '../support/private.ts';
 import { openForWriting } from './mode.ts';
 import { assertPlain } from './plain.ts';
 import type { JournalRecord } from './record.ts';
-import { checkPages, checkVersion, prepareSchema } from './schema.ts';
+import { checkPages, checkTables, checkVersion, prepareSchema } from './schema.ts';
 
 /** Hash of nothing, before the first fact. */
 const GENESIS = '0'.repeat(64);
@@ -87,7 +87,13 @@ export class Journal {
         db.close();
         return null;
       }
-      checkVersion(version);
+      try {
+        checkVersion(version);
+        checkTables(db);
+      } catch (error) {
+        db.close();
+        throw error;
+      }
       return new Journal(db, { readOnly: true, wal: true });
     });
   }

@@ -45,9 +45,16 @@ export function checkVersion(version: number): void {
     );
 }
 
-/** A flipped bit in a column's name or its constraint would come up at the first write to it: as an error of ours, not as damage. */
-function checkTables(db: DatabaseSync): void {
-  const found = new Map((db.prepare('SELECT name, sql FROM sqlite_schema').all() as { name: string; sql: string | null }[]).map((row) => [row.name, row.sql]));
+/**
+ * A flipped bit in a column's name or its constraint would come up at the first write to it: as an error of ours, not as damage. And a view in
+ * the place of a table, or a trigger, is a program of somebody's, and may have no end.
+ */
+export function checkTables(db: DatabaseSync): void {
+  type Described = { name: string; type: string; sql: string | null };
+  const all = db.prepare('SELECT name, type, sql FROM sqlite_schema').all() as Described[];
+  const program = all.find(({ type }) => type === 'view' || type === 'trigger');
+  if (program !== undefined) throw new Fault('JOURNAL_CORRUPT', `the journal has a ${program.type} in it, which is not ours: the file was edited`);
+  const found = new Map(all.map((row) => [row.name, row.sql]));
   for (const [name, sql] of Object.entries(TABLES))
     if (words(found.get(name) ?? '') !== words(sql))
       throw new Fault('JOURNAL_CORRUPT', `the journal's ${name} is described in other words: the file was damaged`);

@@ -160,6 +160,22 @@ describe('the journal', () => {
       assert.throws(() => Journal.open(directory), corrupt);
     });
 
+  it('that somebody gave a program (a view without an end, a trigger) is damaged, and who reads it does not hang', () => {
+    const endless = 'WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)';
+    const columns = "x AS seq, 0 AS at, 'nothingNewer' AS type, 1 AS version, '{}' AS body, NULL AS effect, NULL AS command, '' AS hash";
+    for (const program of [
+      `ALTER TABLE facts RENAME TO theirs; CREATE VIEW facts AS ${endless} SELECT ${columns} FROM n`,
+      `CREATE TRIGGER theirs AFTER INSERT ON facts BEGIN DELETE FROM notes; END`,
+      `DROP TABLE notes; CREATE TABLE notes (name TEXT)`,
+    ]) {
+      filled(3).close();
+      edit(program);
+      assert.throws(() => Journal.openForReading(directory), corrupt, program);
+      assert.throws(() => Journal.open(directory), corrupt, program);
+      rmSync(directory, { recursive: true });
+    }
+  });
+
   it('passes over a note and a checkpoint that were damaged', () => {
     const journal = filled(1);
     journal.writeNote('poll', '{"a":1}');
