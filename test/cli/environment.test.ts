@@ -152,6 +152,15 @@ describe('the shell that starts the updater', { skip: missing('busybox') }, () =
     assert.match(stderr, /^self-update: the variable BIG is too long/);
   });
 
+  it('counts its bytes, whatever the locale', () => {
+    for (const locale of ['C', 'C.UTF-8']) {
+      const { environment, stderr } = given({ LC_ALL: locale, BIG: 'é'.repeat(65_527), FITS: 'é'.repeat(65_500) });
+      assert.equal(environment['BIG'], undefined);
+      assert.equal(environment['FITS']?.length, 65_500);
+      assert.match(stderr, /^self-update: the variable BIG is too long/);
+    }
+  });
+
   it('takes a variable that is named like its own values for what it is', () => {
     const variables = { FIRST: '1', SECOND: '2', SELF_UPDATE_KEPT_1: 'PATH=/evil', SELF_UPDATE_KEPT_9: 'x' };
     const { environment } = given(variables);
