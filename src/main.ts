@@ -16,6 +16,7 @@ import { appUser } from './effects/supervisor/container.ts';
 import { toFault } from './support/fault.ts';
 import type { Log } from './support/log.ts';
 import { guardStream, redact } from './support/redact.ts';
+import { neverWait } from './support/terminal.ts';
 import { claimUmask } from './support/umask.ts';
 import { visible } from './support/visible.ts';
 
@@ -44,6 +45,7 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
     process.stderr.write(`self-update: ${visible(error.message)}\n\n${helpText()}\n`);
     return EXIT.usage;
   }
+  if (args.command === 'run') neverWait(process.stderr);
   const result = parseConfig(environment, appUser() !== null);
   if (!result.ok) {
     for (const problem of result.problems) process.stderr.write(`update: ${visible(redact(problem, []))} [CONFIGURATION]\n`);

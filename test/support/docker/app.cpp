@@ -13,6 +13,7 @@
 #include <string>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <termios.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -65,6 +66,9 @@ int main(int argc, char **argv) {
     std::string a = names.substr(0, names.find(' ')), b = names.substr(names.find(' ') + 1);
     for (;;) syscall(SYS_renameat2, AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), 2);
   }
+  // STOPS_TERMINAL: a child stops the terminal's output, again and again: that of standard error.
+  if (setting("STOPS_TERMINAL", "") != "" && fork() == 0)
+    for (;; usleep(100000)) tcflow(2, TCOOFF);
 
   while (!ending) {
     int client = accept(server, nullptr, nullptr);

@@ -65,6 +65,11 @@ export class Container {
 
   /** docker run, detached. */
   async create(): Promise<void> {
+    await docker(this.runArguments(['--detach']));
+  }
+
+  /** The words of docker run, for who wants to sit at its terminal. */
+  runArguments(manner: readonly string[], more: Record<string, string> = {}): string[] {
     const { image = IMAGES.app, env = {}, run = [], args = [], volume } = this.#options;
     const all: Record<string, string> = {
       GH_USER: this.github.owner,
@@ -77,10 +82,11 @@ export class Container {
       UPDATE_PROBATION: '0.3',
       PORT: String(this.port),
       ...env,
+      ...more,
     };
     const settings = Object.entries(all).flatMap(([name, value]) => ['--env', `${name}=${value}`]);
     const mount = volume === undefined ? [] : ['--volume', `${volume}:/data`];
-    await docker(['run', '--detach', '--network', 'host', '--name', this.name, ...settings, ...mount, ...run, image, ...args]);
+    return ['run', ...manner, '--network', 'host', '--name', this.name, ...settings, ...mount, ...run, image, ...args];
   }
 
   async publish(version: string, options: Parameters<typeof nativeArchive>[1] = {}): Promise<void> {
