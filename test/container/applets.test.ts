@@ -94,7 +94,7 @@ const TRIED: Record<string, string> = {
   sync: 'sync',
   'tail -n': '[ "$(printf "a\\nb\\nc\\n" | tail -n 2 | tail -n +2)" = c ]',
   'tar -C': 'mkdir /tmp/x && tar -C /tmp/l -cf /tmp/t.tar . && tar -C /tmp/x -xf /tmp/t.tar && [ -L /tmp/x/t ]',
-  'timeout -s': 'timeout -s KILL 0.3 sleep 10; [ $? = 137 ]',
+  'timeout -s': 'timeout -s KILL 1 sleep 10; [ $? = 137 ]',
   timeout: 'timeout 2 true; timeout 1 sleep 10; [ $? -gt 128 ]',
   'touch -d': 'touch -d @0 /tmp/t && [ "$(stat -c %Y /tmp/t)" = 0 ]',
   tr: `[ "$(echo term | tr '[:lower:]' '[:upper:]')" = TERM ] && printf 'a\\nb\\0' | tr '\\n\\0' '\\001\\n' | grep -q b`,
