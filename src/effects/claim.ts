@@ -3,7 +3,7 @@ import { existsSync, lstatSync, mkdirSync, renameSync, symlinkSync } from 'node:
 import { chmod, lstat } from 'node:fs/promises';
 import path from 'node:path';
 import { isErrno } from '../support/fault.ts';
-import { foreignOwner, isOpen, setForeignAside } from '../support/own.ts';
+import { foreignOwner, isOpen, setAside, setForeignAside } from '../support/own.ts';
 import { ensureDirectory, removeTree, syncDirectory } from './durable.ts';
 import { currentLink, lastGoodLink, linkedPath, type Places, releasesDir, temporaryDir } from './trees.ts';
 
@@ -13,6 +13,9 @@ export async function claimDirectories(places: Places, warn: (message: string) =
   finishReplacing(places);
   await replaceForeignReleases(places, warn);
   setForeignAside(temporaryDir(places), places.root, warn);
+  // No link takes the place of a directory: the app would be stopped for each try, and none would succeed.
+  for (const link of [currentLink(places), lastGoodLink(places)])
+    if (lstatSync(link, { throwIfNoEntry: false })?.isDirectory()) warn(`${link} was a directory, and no link: it was moved to ${setAside(link)} [NOT_A_FILE]`);
   for (const [directory, mode] of [
     [releasesDir(places), 0o755],
     [temporaryDir(places), 0o700],

@@ -144,3 +144,23 @@ describe('the preflight', () => {
     assert.equal((await prepareSwitch(input(), at(volume.directory))).type, 'switchStarted');
   });
 });
+
+describe('a directory in the place of a link of the updater’s', () => {
+  it('is set aside before the app is stopped, whole, and told: no link could take its place, and each try would be an outage', async () => {
+    const root = mkdtempSync(path.join(os.tmpdir(), 'in-place-'));
+    try {
+      for (const name of ['current', 'last-good']) mkdirSync(path.join(root, name, 'work'), { recursive: true });
+      const told: string[] = [];
+      const fact = await prepareSwitch(input(), { ...at(root), warn: (message) => told.push(message) });
+      assert.equal(fact.type, 'switchStarted');
+      const aside = told.map((message) => /was a directory, and no link: it was moved to (\S+) \[NOT_A_FILE\]$/.exec(message)?.[1] ?? message);
+      assert.deepEqual(
+        aside.map((directory) => readdirSync(directory)),
+        [['work'], ['work']],
+      );
+      assert.ok(!existsSync(path.join(root, 'current')) && !existsSync(path.join(root, 'last-good')));
+    } finally {
+      rmSync(root, { recursive: true });
+    }
+  });
+});
