@@ -125,6 +125,7 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     pollIntervalMs: config.pollIntervalMs,
     firstCheckTimeoutMs: config.firstCheckTimeoutMs,
     nextPollAt: () => nextPollAt(note.read(), config.pollIntervalMs, Date.now(), github.identity),
+    pollTrouble: () => note.read().lastError,
     observeWorld: () => readWorld(places),
     observeFloor: () => highestKept(places),
     observeApp: () => adoptApp(supervisor, app, log),

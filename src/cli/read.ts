@@ -4,7 +4,6 @@ import { stripVTControlCharacters, styleText } from 'node:util';
 import { partFile, sizeOf } from '../effects/download.ts';
 import { readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
-import { isLocked } from '../journal/lock.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import { type PollNote, pollNoteSchema } from '../machines/poll-note.ts';
 import { eventLine, replaySummary } from '../report/event.ts';
@@ -17,9 +16,10 @@ import { Fault } from '../support/fault.ts';
 import { redactJson } from '../support/redact.ts';
 import { visible, visibleJson } from '../support/visible.ts';
 import { type Arguments, EXIT } from './arguments.ts';
-import { type Parts, usesRunit } from './compose.ts';
+import type { Parts } from './compose.ts';
 import { imageInfo } from './image.ts';
 import { readPollNote } from './notes.ts';
+import { isAtWork, presenceOf } from './presence.ts';
 import { folded, table } from './table.ts';
 import { standingWarnings } from './warnings.ts';
 
@@ -55,7 +55,7 @@ function readRecords(parts: Parts, after = 0): JournalRecord[] {
 }
 
 export function currentStatus(parts: Parts): Promise<Status> {
-  return statusFrom(parts, readState(parts), isLocked(stateDir(parts.places)));
+  return statusFrom(parts, readState(parts), isAtWork(parts));
 }
 
 /** What `status` says of a journal that was just read, or of one that is open here. */
@@ -79,7 +79,7 @@ export async function statusFrom(parts: Parts, { state, note, seq }: Reading, up
 }
 
 export async function showStatus(args: Arguments, parts: Parts, signal: AbortSignal): Promise<number> {
-  const sleeps = usesRunit(parts.config);
+  const sleeps = ['asleep', 'elsewhere'].includes(await presenceOf(parts));
   if (args.watch) return watchStatus(args, parts, sleeps, signal);
   const status = await currentStatus(parts);
   print(args.json ? JSON.stringify(status, null, 2) : statusText(status, sleeps, Date.now()));
@@ -109,7 +109,7 @@ function linesOnScreen(block: string, columns: number): number {
   return block.split('\n').reduce((count, line) => count + Math.max(1, Math.ceil(stripVTControlCharacters(line).length / columns)), 0);
 }
 
-/** `sleeps`: between two checks the container's updater is not in memory, and that is no trouble. */
+/** `sleeps`: between two checks a container's updater is not in memory, and that is no trouble. */
 function statusText(given: Status, sleeps: boolean, now: number): string {
   const status = visibleJson(given);
   const ago = (time: string | null) => (time === null ? 'never' : `${formatDuration(Math.max(0, now - Date.parse(time)))} ago`);

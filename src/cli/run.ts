@@ -1,5 +1,5 @@
 /** `run`: the updater itself, resident or once. */
-import { awaitFree, isLoopElsewhere } from '../effects/supervisor/container.ts';
+import { awaitFree } from '../effects/supervisor/container.ts';
 import type { Supervisor } from '../effects/supervisor/supervisor.ts';
 import { stateDir } from '../effects/trees.ts';
 import { acquireLock } from '../journal/lock.ts';
@@ -9,12 +9,12 @@ import { formatDuration, formatTime } from '../report/words.ts';
 import type { State } from '../runtime/fold.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { LineReader } from '../support/bounded.ts';
-import { Fault } from '../support/fault.ts';
 import type { Web } from '../web/server.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { createRuntime, type Parts, usesRunit } from './compose.ts';
 import { createNotifier, TELL_WITHIN_MS } from './notify.ts';
 import { openJournal } from './open-journal.ts';
+import { refuseBesideLoop } from './presence.ts';
 import { createProgress } from './progress.ts';
 import { beginOrServe } from './unrecorded.ts';
 import { sightFor, startWebIfAsked } from './web.ts';
@@ -114,15 +114,6 @@ async function begin(args: Arguments, parts: Parts, { onRecord, onProgress, web 
   await runtime.start({ poll: args.now });
   const kept = undo.move();
   return { runtime, supervisor, notifier, end: () => kept.dispose() };
-}
-
-/** A loop that sleeps between two runs holds the directory all the same. */
-export async function refuseBesideLoop({ places }: Parts): Promise<void> {
-  if (!(await isLoopElsewhere(stateDir(places)))) return;
-  throw new Fault(
-    'LOCKED',
-    `another updater follows ${places.root}, asleep or at work, and only one may. Stop it, or give this one an UPDATE_DIR of its own; \`self-update update\` in its container wakes it`,
-  );
 }
 
 /** On standard output, alone on it: whole seconds for a shell loop, or JSON. */

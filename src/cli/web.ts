@@ -5,7 +5,8 @@ import type { Supervisor } from '../effects/supervisor/supervisor.ts';
 import { inboxDir } from '../effects/trees.ts';
 import type { Journal } from '../journal/journal.ts';
 import { Timeline } from '../report/timeline.ts';
-import { submit } from '../runtime/inbox.ts';
+import { isPending, submit } from '../runtime/inbox.ts';
+import { readTaken } from '../runtime/outcomes.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { redactJson, unmistakable } from '../support/redact.ts';
 import type { Web } from '../web/server.ts';
@@ -62,6 +63,7 @@ export function sightFor(parts: Parts, journal: Journal, runtime: Runtime, super
       runtime.wake();
       return id;
     },
+    command: (id) => readTaken(journal, id) ?? (isPending(inboxDir(parts.places), id) ? 'waits' : null),
     deliveries: deliveriesOf(journal),
   };
 }

@@ -10,7 +10,7 @@ import { readOwn, setAside, setForeignAside, userId } from '../support/own.ts';
 import { makePrivate } from '../support/private.ts';
 
 /** A command that is no fact: it only asks for a check now. */
-const CHECK_NOW = 'checkNow';
+export const CHECK_NOW = 'checkNow';
 /** A command is a few words. */
 const MAX_COMMAND_BYTES = 64 * 1024;
 /** So many names are looked at in one go; the rest are seen once these are gone. */
@@ -35,6 +35,12 @@ export function submit(directory: string, command: Fact | { type: typeof CHECK_N
   if (userId() === 0 && uid !== 0) chownSync(temporary, uid, gid);
   renameSync(temporary, commandFile(directory, id));
   return id;
+}
+
+/** When a command was placed, wall clock; null where somebody else chose its name. */
+export function submittedAt(id: string): number | null {
+  const at = /^(\d{13})-/.exec(id)?.[1];
+  return at === undefined ? null : Number(at);
 }
 
 export function commandFile(directory: string, id: string): string {

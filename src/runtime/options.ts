@@ -5,6 +5,7 @@ import type { Effects } from '../machines/effects.ts';
 import type { Policy, World } from '../machines/model.ts';
 import type { Log } from '../support/log.ts';
 import type { State } from './fold.ts';
+import type { Trouble } from './outcomes.ts';
 
 export type RuntimeOptions = {
   journal: Journal;
@@ -16,6 +17,8 @@ export type RuntimeOptions = {
   firstCheckTimeoutMs: number;
   /** When the next poll is due, wall clock; null for now. */
   nextPollAt: () => number | null;
+  /** What polling met last; null when all was well. */
+  pollTrouble: () => Trouble | null;
   observeWorld: () => Promise<World>;
   /** The highest version among the trees on disk; asked when a journal begins. */
   observeFloor: () => Promise<string | null>;

@@ -15,6 +15,7 @@ import { begin, evolve, isPoll, isResting, type OutstandingEffect, outstanding, 
 import { Inbox } from './inbox.ts';
 import { crashLoop, tellInterruption, tellWhatIsSeen } from './observed.ts';
 import type { RuntimeOptions } from './options.ts';
+import { Outcomes } from './outcomes.ts';
 import { Performer } from './performer.ts';
 import { Poller } from './poller.ts';
 import { restore } from './restore.ts';
@@ -38,9 +39,11 @@ export class Runtime {
   #settled: (() => void) | null = null;
   #wakeTimer: NodeJS.Timeout | undefined;
   readonly #faults = new Faults();
+  readonly #outcomes: Outcomes;
 
   private constructor(options: RuntimeOptions, state: State, checkpointSeq: number) {
     this.#options = options;
+    this.#outcomes = new Outcomes(options);
     this.#state = state;
     this.#poller = new Poller(options);
     this.#performer = new Performer(options, { begun: (effect) => this.#begun(effect), ended: (effect, outcome) => this.#ended(effect, outcome) });
@@ -71,7 +74,7 @@ export class Runtime {
 
   /** Looks at the world and at the configuration, and takes up what is outstanding. `poll`: also if none is due. */
   async start({ poll = false }: { poll?: boolean } = {}): Promise<void> {
-    if (poll) this.#poller.ask();
+    if (poll || this.#outcomes.awaitCheck) this.#poller.ask();
     const appIsUp = await tellWhatIsSeen(this, this.#options);
     if (!appIsUp) {
       const gate = new BootGate(
@@ -230,7 +233,9 @@ export class Runtime {
       const taken = known || (command.fact !== null && this.dispatch(command.fact, { command: command.id }));
       const pokes = command.fact === null || ASKS_FOR_POLL.has(command.fact.type);
       if (pokes) this.#poller.ask();
-      if (taken || pokes || isResting(this.#state)) this.#inbox.remove(command.file);
+      if (!taken && !pokes && !isResting(this.#state)) continue;
+      this.#outcomes.take(command, this.#state.snapshot.context);
+      this.#inbox.remove(command.file);
     }
   }
 
@@ -244,6 +249,7 @@ export class Runtime {
   #rest(): void {
     clearTimeout(this.#wakeTimer);
     const busy = this.#performer.isBusy;
+    if (!this.#poller.isRunning && !this.#poller.isAsked && isResting(this.#state)) this.#outcomes.settle(this.#state.snapshot.context);
     if (!busy) this.#checkpoints.atRest(this.#state);
     if (!busy && this.#settled === null) this.#faults.over();
     // A check that somebody asked for, and that only keeps its distance to the one before, is still to be made.

@@ -23,7 +23,7 @@ const DESCRIPTION = '/api/openapi.json';
 const TURNS = { maxWaiting: 32, maxTurnMs: 10_000 };
 
 /** What tells of the journal. */
-const JOURNAL = ['/api/facts', '/api/events', '/api/history', '/api/replay'];
+const JOURNAL = ['/api/facts', '/api/events', '/api/history', '/api/replay', '/api/command'];
 
 export function createApp(context: WebContext): Hono {
   const app = new Hono();

@@ -10,7 +10,7 @@ import { visible, visibleJson } from '../support/visible.ts';
 import { sightOf, type WebContext } from './context.ts';
 import { type Api, json, queryOf, refusal } from './describe.ts';
 import { failure } from './failure.ts';
-import { eventsSchema, historySchema, probeSchema, replaySchema } from './schemas.ts';
+import { commandSchema, eventsSchema, historySchema, probeSchema, replaySchema } from './schemas.ts';
 
 const MOST_EVENTS = 500;
 
@@ -30,10 +30,18 @@ const factsQuery = z.object({
 });
 /** A page asks for it at every fact: years of updates are not told each time. */
 const historyQuery = z.object({ limit: z.coerce.number().int().min(1).max(100_000).default(200).describe('the newest so many') });
+/** As the inbox makes them: a name in a directory, and no path. */
+const commandQuery = z.object({
+  id: z
+    .string()
+    .regex(/^[\w-]{1,64}$/)
+    .describe('as the answer to the action names it'),
+});
 const replayQuery = z.object({ at: z.coerce.number().int().min(1).describe('number of the fact') });
 
 export function addReading(api: Api, context: WebContext): void {
   addProbes(api, context);
+  addCommand(api, context);
   api.add(
     {
       method: 'get',
@@ -94,6 +102,25 @@ export function addReading(api: Api, context: WebContext): void {
       const state = await timeline.at(at);
       if (state === null) return failure(c, 404, 'FACT_MISSING', `the journal has facts 1 to ${timeline.seq}, and no ${at}`);
       return c.json(visibleJson(replaySummary(at, state)));
+    },
+  );
+}
+
+function addCommand(api: Api, context: WebContext): void {
+  api.add(
+    {
+      method: 'get',
+      path: '/api/command',
+      summary: 'What became of a command',
+      query: commandQuery,
+      responses: { 200: json(commandSchema, 'as far as it is known'), 400: refusal('no id'), 404: refusal('no such command'), 503: starting },
+    },
+    (c) => {
+      const { id } = queryOf(c, commandQuery);
+      const found = sightOf(context).command(id);
+      if (found === null) return failure(c, 404, 'COMMAND_MISSING', `nothing is known of command ${id}: only the newest 64 are remembered`);
+      if (found === 'waits') return c.json({ id, progress: 'waiting', outcome: null });
+      return c.json(visibleJson({ id, progress: found.outcome === null ? 'taken' : 'settled', outcome: found.outcome }));
     },
   );
 }

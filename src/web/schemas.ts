@@ -1,5 +1,6 @@
 /** The shapes of the API; `/api/openapi.json` is made from them. */
 import * as z from 'zod';
+import { outcomeSchema } from '../runtime/outcomes.ts';
 
 const time = z.string().nullable().describe('RFC 3339, UTC; null for what is unknown');
 const version = z.string().nullable();
@@ -43,6 +44,11 @@ export const replaySchema = z.object({
   context: z.looseObject({}).describe('what the machine remembered then'),
 });
 
-export const acceptedSchema = z.object({ ok: z.literal(true), id: z.string().describe('of the command; what becomes of it is in the events') });
+export const acceptedSchema = z.object({ ok: z.literal(true), id: z.string().describe('of the command; /api/command tells what becomes of it') });
+export const commandSchema = z.object({
+  id: z.string(),
+  progress: z.enum(['waiting', 'taken', 'settled']).describe('in the inbox; the updater is at it; the updater rests after it'),
+  outcome: outcomeSchema.nullable().describe('null until it is settled'),
+});
 export const probeSchema = z.object({ ok: z.boolean(), reason: z.string().nullable() });
 export const webhookSchema = z.object({ ok: z.literal(true), outcome: z.enum(['checking', 'ignored', 'duplicate', 'limited']) });

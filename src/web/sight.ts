@@ -5,6 +5,7 @@ import type { PollNote } from '../machines/poll-note.ts';
 import type { Status } from '../report/status.ts';
 import type { ReadFacts, Timeline } from '../report/timeline.ts';
 import type { State } from '../runtime/fold.ts';
+import type { TakenCommand } from '../runtime/outcomes.ts';
 import type { Fault } from '../support/fault.ts';
 
 export type Sight = {
@@ -19,6 +20,8 @@ export type Sight = {
   fault: () => Fault | null;
   /** Places a command in the inbox; returns its id. */
   submit: (command: OperatorFact | { type: 'checkNow' }) => string;
+  /** What is noted of a command; `waits` while it is in the inbox, null where nothing is known of it. */
+  command: (id: string) => TakenCommand | 'waits' | null;
   /** Digests of webhooks that were taken already, across restarts. */
   deliveries: { has(digest: string): boolean; add(digest: string): void };
 };

@@ -9,6 +9,7 @@ import type { EffectName, Effects } from '../../src/machines/effects.ts';
 import type { Fact } from '../../src/machines/facts.ts';
 import { submit } from '../../src/runtime/inbox.ts';
 import type { RuntimeOptions } from '../../src/runtime/options.ts';
+import { readTaken } from '../../src/runtime/outcomes.ts';
 import { Runtime } from '../../src/runtime/runtime.ts';
 import { facts, policy, tree, world } from '../support/machine.ts';
 
@@ -64,6 +65,7 @@ async function updater(overrides: Partial<Effects>, options: Partial<RuntimeOpti
     pollIntervalMs: 3_600_000,
     firstCheckTimeoutMs: 30_000,
     nextPollAt: () => null,
+    pollTrouble: () => null,
     observeWorld: async () => seen,
     observeFloor: async () => null,
     observeApp: async () => true,
@@ -295,6 +297,40 @@ describe('a poll is an effect like any other', () => {
     await pass(100);
     assert.ok(looks < 3, `looked ${looks} times`);
     runtime.stop();
+  });
+});
+
+describe('what became of a command', () => {
+  const inbox = () => path.join(root, 'inbox');
+  const later = { nextPollAt: () => Date.now() + 3_600_000 };
+
+  it('is noted once the check that it asked for is made, and by the next updater where this one was killed in it', async () => {
+    const id = submit(inbox(), { type: 'updateRequested' });
+    const killed = await updater({ check: () => NEVER }, later);
+    const checking = beginning('check');
+    await killed.start();
+    await checking;
+    assert.equal(existsSync(path.join(inbox(), `${id}.json`)), false);
+    assert.deepEqual([readTaken(journal, id)?.type, readTaken(journal, id)?.outcome], ['updateRequested', null]);
+    killed.stop();
+
+    const next = await updater({ check: async () => ({ type: 'nothingNewer' }) }, later);
+    begun = [];
+    await next.start();
+    await next.settle(AbortSignal.timeout(60_000));
+    assert.ok(begun.includes('check'));
+    assert.equal(readTaken(journal, id)?.outcome?.ok, true);
+  });
+
+  it('is noted of one that asks for what is so already: it is no fact, and done', async () => {
+    const ids = [1, 2].map(() => submit(inbox(), { type: 'paused' }));
+    const runtime = await updater({ check: async () => ({ type: 'nothingNewer' }) }, later);
+    await runtime.start();
+    await runtime.settle(AbortSignal.timeout(60_000));
+    assert.deepEqual(
+      ids.map((id) => readTaken(journal, id)?.outcome?.ok),
+      [true, true],
+    );
   });
 });
 

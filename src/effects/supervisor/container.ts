@@ -57,23 +57,32 @@ export function awaitFree(file: string | null): void {
   else writeOwn(note, `${file}\n`, () => {});
 }
 
+/** The FIFO that this container's loop reads, and the program that tests the lock of any. */
+export const LOOP = { fifo: path.join(CONTAINER_DIR, 'wake'), chpst: CHPST };
+export type Loop = typeof LOOP;
+
+/** Whether this container has a loop that sleeps between two runs. It is not woken by being looked for. */
+export function isLoopHere({ fifo }: Loop = LOOP): boolean {
+  return writeToFifo(fifo, '');
+}
+
 /** Wakes the loop that sleeps between two runs. False when none is there. */
-export function wakeLoop(): boolean {
-  return writeToFifo(path.join(CONTAINER_DIR, 'wake'), 'command\n');
+export function wakeLoop({ fifo }: Loop = LOOP): boolean {
+  return writeToFifo(fifo, 'command\n');
 }
 
 /**
  * Whether another container's loop follows the same directory, be it asleep. The lock is flock(2)'s, which Node has no call
  * for; who was started by the holder has it among its own descriptors.
  */
-export async function isLoopElsewhere(stateDir: string): Promise<boolean> {
+export async function isLoopElsewhere(stateDir: string, { chpst }: Loop = LOOP): Promise<boolean> {
   const file = path.join(stateDir, 'loop.lock');
-  if (!existsSync(file) || !existsSync(CHPST)) return false;
+  if (!existsSync(file) || !existsSync(chpst)) return false;
   const lock = realpathSync(file);
   const isOurs = readdirSync('/proc/self/fd').some((fd) => linkOr(`/proc/self/fd/${fd}`, '') === lock);
   if (isOurs) return false;
   const { execa } = await loadExeca();
-  const { stderr } = await execa(CHPST, ['-L', lock, 'true'], {
+  const { stderr } = await execa(chpst, ['-L', lock, 'true'], {
     reject: false,
     stdin: 'ignore',
     env: { PATH: process.env['PATH'] ?? '' },

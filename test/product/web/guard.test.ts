@@ -78,6 +78,22 @@ describe('an action', () => {
     assert.equal((await post(JSON.stringify({ version: 'x'.repeat(20_000) }), { 'content-type': 'application/json' })).status, 413);
   });
 
+  it('is answered with an id, which tells what became of it', async () => {
+    const command = async (id: string) => {
+      const { status, text } = await served.ask(`/api/command?id=${id}`, { headers: { authorization } });
+      return { status, ...(JSON.parse(text) as { progress?: string; outcome?: { ok: boolean; version: string } | null }) };
+    };
+    const { id } = JSON.parse((await served.act('update')).text) as { id: string };
+    let answer = await command(id);
+    while (answer.progress !== 'settled') {
+      assert.ok(answer.status === 200 && answer.outcome === null, JSON.stringify(answer));
+      answer = await command(id);
+    }
+    assert.deepEqual([answer.outcome?.ok, answer.outcome?.version], [true, '0.0.1']);
+    assert.equal((await command('1-none')).status, 404);
+    assert.equal((await command('../state/lock')).status, 400);
+  });
+
   it('does what the command does: each of them', async () => {
     const { product } = served;
     assert.equal((await served.act('deny', { version: 'v9.9.9' })).status, 202);

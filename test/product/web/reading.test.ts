@@ -24,7 +24,7 @@ describe('what is told over HTTP', () => {
     const { paths } = await served.describe();
     assert.deepEqual(
       Object.keys(paths).filter((path) => !path.startsWith('/api/actions/')),
-      ['/healthz', '/readyz', '/api/status', '/api/history', '/api/facts', '/api/replay', '/api/events', '/metrics', '/hooks/github'],
+      ['/healthz', '/readyz', '/api/command', '/api/status', '/api/history', '/api/facts', '/api/replay', '/api/events', '/metrics', '/hooks/github'],
     );
     const commands = ['check', 'update', 'install', 'release', 'restart', 'pause', 'resume', 'approve', 'deny', 'retry'];
     for (const command of commands) assert.ok(paths[`/api/actions/${command}`], command);
