@@ -129,6 +129,16 @@ describe("the app's variables", { concurrency: 2 }, () => {
   });
 });
 
+describe('variables by names that a shell sets itself (IFS, OPTIND)', () => {
+  it('are given to the app, and crash nothing that looks for its processes', async () => {
+    await using container = await Container.run({ env: { IFS: 'd/', OPTIND: '7' } });
+    await container.answers('0.0.1');
+    assert.match((await container.ask('/environment')) ?? '', /^IFS=d\/$/m);
+    assert.equal((await container.stop()).status, 143);
+    assert.doesNotMatch(await container.logs(), /Segmentation fault|is killed/);
+  });
+});
+
 describe('a library that the app can change, named by LD_PRELOAD', { concurrency: 2 }, () => {
   let directory: string;
   before(async () => {
