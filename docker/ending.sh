@@ -53,7 +53,7 @@ stop_app() {
 }
 
 kill_app() {
-  say "the app was still running after $(((now - began) / 100)) s, and is killed"
+  say "the app was still running after $(((now - began) / 100)) s; killing it"
   # Not by runsv's "k": read after the app's death, it makes runsv forget the finish script.
   signal_group app KILL
   signal_strays KILL > /dev/null

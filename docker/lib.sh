@@ -174,7 +174,7 @@ END
   # (src/effects/durable.ts), so that a start need not walk through all of it. Files may be others' (docker cp into inbox).
   look_for_others -maxdepth 2 || return
   [ -n "$writable" ] || return 0
-  say "other users may write in $way (a group, by fsGroup, or everybody): it is made root's alone again"
+  say "other users may write in $way (a group, by fsGroup, or everybody): taking write access back"
   # What is reached by a name is made safe before what lies in it, and chmod -R does so too: a link put in its place would be followed. It would
   # also enter what is another's. The place itself comes last: a kill before that has all of it done again.
   find "$way" -mindepth 1 -maxdepth 1 -user 0 ! -type l -exec chmod go-w {} + 2> /dev/null

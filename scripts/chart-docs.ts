@@ -5,29 +5,29 @@ import { updaterMachine } from '../src/machines/updater.ts';
 import { allStates, allWays, mainPath, pathOf, type Way } from './chart.ts';
 
 export function statechartPage(): string {
-  return `# The machine
+  return `# Statechart
 
-Made from \`src/machines/updater.ts\` by \`npm run docs\`. A state is one thing that the updater does or waits for; facts lead from one to another.
-What is remembered beside the state is in \`src/machines/context.ts\`. \`self-update status\` names the innermost state, or the one around it where
+Made from \`src/machines/updater.ts\` by \`npm run docs\`. A state is one thing that the updater does or waits for; facts are the events between them.
+Further data (the machine's context) is in \`src/machines/context.ts\`. \`self-update status\` names the innermost state, or the one around it where
 that is what the updater does: \`waiting\`, with \`forRetry\` as its phase.
 
-## An update, when all goes well
+## The main path
 
-Both orders go through the same states. Thick: both. Thin: \`download-then-kill\`. Dotted: \`kill-then-download\`. Without hooks; with them \`draining\`
-comes before \`inspecting\`, \`migrating\` before \`switching\`, and \`announcing\` at the end. A version that proved itself is \`settled\` again.
+Both strategies use the same states. Thick: both. Thin: \`download-then-kill\`. Dotted: \`kill-then-download\`. With hooks, \`draining\`
+comes before \`inspecting\`, \`migrating\` before \`switching\`, and \`announcing\` at the end. A version that passed probation is \`settled\`.
 
 ${fenced(mainPicture())}
 
-## The whole
+## All states
 
-Without failures, which are in the table below. Rounded: a state that is left at once. An arrow from a box is there for all that is in it; one
+Without failures, which are in the table below. Rounded: a state that is left at once. An arrow from a box applies to all states in it; one
 without a fact is taken at once. \`steady\` is entered by \`deciding\`, \`incoming\` by \`ordering\`, \`waiting\` by \`forWhat\`.
 
 ${fenced(wholePicture())}
 
 ## When something fails
 
-Rows of one fact are tried from the top. What has no row stays where it is.
+Rows of one fact are tried from the top. If no row applies, the state does not change.
 
 ${table(allWays().filter(({ isFailure }) => isFailure))}
 

@@ -1,6 +1,6 @@
 /**
- * The whole product in front of your eyes, against a local server that speaks GitHub's API: an app at v0.0.1 is updated
- * to v0.0.2 while somebody keeps asking it, then a v0.0.3 fails to download and the app goes on. Leaves nothing behind.
+ * A 15-second demo against a local server that speaks GitHub's API: an app at v0.0.1 is updated
+ * to v0.0.2 while a client sends requests, then the download of v0.0.3 fails and the app keeps running. Leaves nothing behind.
  * With --inspect the XState inspector is attached.
  */
 import path from 'node:path';
@@ -41,7 +41,7 @@ async function main(): Promise<void> {
   const stop = () => void product.dispose().then(() => process.exit(130));
   process.once('SIGINT', stop).once('SIGTERM', stop);
 
-  heading('The image came with v0.0.1. An app that takes 0.4 s to stop; somebody asks it every 5 ms.');
+  heading('The image contains v0.0.1 of an app that takes 0.4 s to stop. A client sends a request every 5 ms.');
   github.publish('v0.0.1', { [ASSET('0.0.1')]: await appArchive({ version: '0.0.1', port, stopMs: STOP_MS }) });
   const prober = new Prober(port).start();
   const updater = product.start([], { onLine: (line) => say(line) });
@@ -55,9 +55,9 @@ async function main(): Promise<void> {
   await product.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
   await prober.answers('0.0.2');
   const downtimeMs = prober.longestGapMs();
-  say(styleText('green', `v0.0.2 answers. Nobody answered for ${downtimeMs} ms, of which the app itself took ${STOP_MS} ms to stop.`));
+  say(styleText('green', `v0.0.2 answers. Downtime: ${downtimeMs} ms, of which the app took ${STOP_MS} ms to stop.`));
 
-  heading('v0.0.3 is released, and the connection breaks in the middle of its download.');
+  heading('v0.0.3 is released, and the connection is cut during its download.');
   const brokenAt = performance.now();
   github.misbehave = { throttle: BYTES_A_SECOND, cutAfterBytes: 2_000_000 };
   github.publish('v0.0.3', { [ASSET('0.0.3')]: await appArchive({ version: '0.0.3', port, padBytes: 6_000_000 }) });
@@ -65,7 +65,12 @@ async function main(): Promise<void> {
   await product.fact('downloadFailed');
   const status = await product.status();
   const gapMs = prober.longestGapMs(brokenAt);
-  say(styleText('green', `The app goes on: v${prober.version} answers, longest pause ${gapMs} ms. Why not now: ${status.waitingFor?.message ?? 'unknown'}.`));
+  say(
+    styleText(
+      'green',
+      `The app keeps running: v${prober.version} answers, longest pause ${gapMs} ms. Why not now: ${status.waitingFor?.message ?? 'unknown'}.`,
+    ),
+  );
 
   updater.kill('SIGTERM');
   await updater;
@@ -74,9 +79,7 @@ async function main(): Promise<void> {
   heading('What the journal says:');
   const reasonAt = stdout.indexOf('reason') + MARGIN.length;
   for (const line of stdout.split('\n')) process.stdout.write(`${folded(`${MARGIN}${line}`, reasonAt, process.stdout.columns)}\n`);
-  heading(
-    `Done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s: v0.0.1 → v0.0.2, down for ${downtimeMs} ms; v0.0.3 waits for a better connection.`,
-  );
+  heading(`Done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s: v0.0.1 → v0.0.2, down for ${downtimeMs} ms; v0.0.3 will be retried.`);
   if (prober.versions.at(-1)?.version !== '0.0.2' || status.version !== '0.0.2' || product.apps().length > 0)
     throw new Error('the demonstration did not go as told above');
 }

@@ -1,13 +1,24 @@
-/** Writes the parts of the documentation that are made from the code: the settings, the statechart, the schema of `status`. */
-import { writeFileSync } from 'node:fs';
+/**
+ * Writes the parts of the documentation that are made from the code (the settings, the statechart, the schema of `status`), and
+ * the published image's name, which is `image` in package.json, into the files that name it.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import * as z from 'zod';
+import packageJson from '../package.json' with { type: 'json' };
 import { settingsTable } from '../src/config/table.ts';
 import { noticeSchema } from '../src/notify/notice.ts';
 import { statusSchema } from '../src/report/status.ts';
 import { statechartPage } from './chart-docs.ts';
 
-const DOCS = path.join(import.meta.dirname, '..', 'docs');
+const ROOT = path.join(import.meta.dirname, '..');
+
+/** What precedes the image's name, or its repository's. All other files use an image that was built locally. */
+const PUBLISHED: Record<string, RegExp> = {
+  'deploy.yaml': /(?<=^ +image: )\S+$/m,
+  'examples/deploy/kubernetes.yaml': /(?<=^ +image: )\S+$/m,
+  'docs/security.md': /(?<=^ +gh attestation verify .* --repo )\S+$/m,
+};
 
 const SETTINGS = `# Settings
 
@@ -27,6 +38,18 @@ This table is made from \`src/config/settings.ts\` by \`npm run docs\`.
 
 `;
 
+/** Files that name the published image, as they have to be, by their path. */
+export function published({ image, version } = packageJson): Record<string, string> {
+  const repository = image.replace(/^[^/]+\//, '');
+  return Object.fromEntries(
+    Object.entries(PUBLISHED).map(([file, pattern]) => {
+      const text = readFileSync(path.join(ROOT, file), 'utf8');
+      if (!pattern.test(text)) throw new Error(`${file} does not name the published image`);
+      return [file, text.replace(pattern, file.endsWith('.md') ? repository : `${image}:v${version}`)];
+    }),
+  );
+}
+
 /** Generated files by their path below docs/. */
 export function generated(): Record<string, string> {
   return {
@@ -37,4 +60,7 @@ export function generated(): Record<string, string> {
   };
 }
 
-if (import.meta.main) for (const [name, text] of Object.entries(generated())) writeFileSync(path.join(DOCS, name), text);
+if (import.meta.main) {
+  for (const [name, text] of Object.entries(generated())) writeFileSync(path.join(ROOT, 'docs', name), text);
+  for (const [file, text] of Object.entries(published())) writeFileSync(path.join(ROOT, file), text);
+}

@@ -61,8 +61,7 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
     secrets: config.secrets,
     write: (line) => process.stderr.write(`${line}\n`),
   });
-  if (args.command === 'run')
-    for (const name of result.unknown) log.warn(`${name} is not a setting of this program: a slip of the pen? docs/settings.md lists them all`);
+  if (args.command === 'run') for (const name of result.unknown) log.warn(`${name} is an unknown setting; a typo? docs/settings.md lists all settings`);
   if (args.command === 'run') for (const warning of standingWarnings({ config, environment })) log.warn(warning);
   if (args.command === 'run') warnOfHttp(config, log);
   try {
@@ -77,14 +76,14 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
 }
 
 /** Long enough that nobody guesses it over a network. */
-const LEAST_TOKEN_CHARACTERS = 16;
+const MIN_TOKEN_CHARACTERS = 16;
 
 function warnOfHttp({ http }: Config, log: Log): void {
   const secrets = { UPDATE_HTTP_TOKEN: http.token(), UPDATE_WEBHOOK_SECRET: http.webhookSecret() };
   for (const [name, value] of Object.entries(secrets)) {
     if (value === null) continue;
-    if (http.address === null) log.warn(`${name} is set, and nothing listens without UPDATE_HTTP_ADDR`);
-    else if (value.length < LEAST_TOKEN_CHARACTERS) log.warn(`${name} is shorter than ${LEAST_TOKEN_CHARACTERS} characters, and may be guessed`);
+    if (http.address === null) log.warn(`${name} is set, but has no effect without UPDATE_HTTP_ADDR`);
+    else if (value.length < MIN_TOKEN_CHARACTERS) log.warn(`${name} is shorter than ${MIN_TOKEN_CHARACTERS} characters, and can be guessed`);
   }
 }
 

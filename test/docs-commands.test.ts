@@ -94,6 +94,12 @@ describe('in a checkout, as documented,', () => {
     assert.ok(existsSync(path.join(ROOT, 'scripts', 'docs.ts')) && scripts['docs']?.endsWith('scripts/docs.ts'));
   });
 
+  it('one test file is run', async () => {
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('NODE_')));
+    const { stdout } = await execa('sh', ['-c', documented.one(/^node bin\/node\.js --test /)], { cwd: ROOT, env, extendEnv: false });
+    assert.match(stdout, /^ℹ pass [1-9]|^# pass [1-9]/m);
+  });
+
   it('it runs without a container: npm start, and the status beside it', async () => {
     const [settingsLine, start] = [documented.one(/^export GH_USER=/), documented.one('npm start')];
     await using product = await Product.create({ baked: null, env: { UPDATE_ASSET: 'app*.tar.gz', SLEEP: '3600' } });

@@ -3,7 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { generated } from '../scripts/docs.ts';
+import packageJson from '../package.json' with { type: 'json' };
+import { generated, published } from '../scripts/docs.ts';
 import { COMMANDS } from '../src/cli/arguments.ts';
 import { updaterMachine } from '../src/machines/updater.ts';
 
@@ -14,6 +15,18 @@ describe('the documentation', () => {
   for (const [name, text] of Object.entries(generated())) {
     it(`docs/${name} is what the code says (npm run docs)`, () => assert.equal(read(`docs/${name}`), text));
   }
+
+  it('names the published image as package.json does (npm run docs)', () => {
+    for (const [file, text] of Object.entries(published())) assert.equal(read(file), text, file);
+    const changed = published({ ...packageJson, image: 'registry.example/acme/updater', version: '9.9.9' });
+    assert.match(changed['deploy.yaml'] ?? '', /^ +image: registry\.example\/acme\/updater:v9\.9\.9$/m);
+    assert.match(changed['docs/security.md'] ?? '', / --repo acme\/updater$/m);
+    const places = ['README.md', 'deploy.yaml', 'Dockerfile', 'docs', 'examples', 'src', 'docker', 'test', 'scripts', 'package.json', '.github'];
+    const naming = execFileSync('grep', ['-rlF', '--exclude-dir=node_modules', packageJson.image, ...places], { cwd: ROOT, encoding: 'utf8' })
+      .trim()
+      .split('\n');
+    assert.deepEqual(naming.sort(), ['deploy.yaml', 'examples/deploy/kubernetes.yaml', 'package.json'], 'the name is set in package.json alone');
+  });
 
   it('describes every state', () => {
     for (const [key, node] of Object.entries(updaterMachine.states)) assert.ok(node.description, key);
@@ -40,9 +53,25 @@ describe('the documentation', () => {
 
   it('has no dead links to its own files', () => {
     const files = execFileSync('find', ['docs', '-name', '*.md'], { cwd: ROOT, encoding: 'utf8' }).trim().split('\n');
-    for (const file of ['README.md', 'CHANGELOG.md', ...files]) {
-      for (const [, target = ''] of read(file).matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)/g))
-        assert.ok(existsSync(path.join(ROOT, path.dirname(file), target)), `${file} → ${target}`);
+    for (const file of ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', ...files]) {
+      for (const [, target = '', anchor] of read(file).matchAll(/\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)/g)) {
+        const page = target === '' ? file : path.join(path.dirname(file), target);
+        assert.ok(existsSync(path.join(ROOT, page)), `${file} → ${target}`);
+        if (anchor !== undefined) assert.ok(anchorsOf(page).has(anchor), `${file} → ${target}#${anchor}`);
+      }
     }
   });
 });
+
+/** As GitHub makes them of headings. */
+function anchorsOf(page: string): Set<string> {
+  const headings = [...read(page).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => heading);
+  return new Set(
+    headings.map((heading) =>
+      heading
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N} _-]/gu, '')
+        .replaceAll(' ', '-'),
+    ),
+  );
+}

@@ -7,22 +7,22 @@ import { table } from './table.ts';
 export const EXIT = { done: 0, failed: 1, usage: 2, tryAgain: 75, configuration: 78, updateAvailable: 100 } as const;
 
 export const COMMANDS = {
-  run: 'keep the app up to date until it is stopped',
-  check: 'is there an update? exit 0: no, 100: yes',
+  run: 'keep the app up to date until stopped',
+  check: 'look for an update; exit status 0: none, 100: available',
   update: 'check and update now',
-  install: 'install this very version, also an older one, and hold it',
+  install: 'install exactly this version, older ones too, and hold it',
   release: 'end a hold',
-  restart: 'restart the app, no update',
-  pause: 'no updates until resume',
+  restart: 'restart the app, without an update',
+  pause: 'suspend updates until resume',
   resume: 'end a pause',
   approve: 'let a version interrupt the app (UPDATE_APPROVAL)',
   deny: 'never run a version',
-  retry: 'give a denied version another chance',
+  retry: 'allow a denied version again',
   status: 'what runs, what is new, why not now',
-  history: 'the updates so far',
+  history: 'list the updates so far',
   events: 'the journal, one fact a line',
   verify: 'compare the installed trees, or a release or file, with the rules',
-  replay: 'fold the journal again and check it',
+  replay: 'rebuild the state from the journal, and check its chain',
 } as const;
 export type CommandName = keyof typeof COMMANDS;
 
@@ -55,7 +55,7 @@ const OPTIONS: Partial<Record<CommandName, Record<string, string>>> = {
   update: { '--force': 'whatever says "not now"' },
   install: { '--force': 'also while the app is busy' },
   status: { '--watch': 'live' },
-  events: { '--follow': 'as it grows' },
+  events: { '--follow': 'keep printing new ones' },
   replay: { '--at N': 'as it was at fact N' },
 };
 

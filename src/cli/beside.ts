@@ -55,7 +55,7 @@ export async function besideUpdater(fact: OperatorFact, args: Arguments, parts: 
       break;
     }
     if (performance.now() > deadline && readState(parts).state?.snapshot.hasTag('resting'))
-      throw new Fault('NOT_TAKEN', 'the updater does not take commands: is it suspended? The command stays in the inbox');
+      throw new Fault('NOT_TAKEN', 'the updater does not take commands: is it stopped? The command stays in the inbox');
     await sleep(LOOK_EVERY_MS, undefined, { signal }).catch((aborted: unknown) => {
       // Withdrawn, as long as nobody has it.
       remove(commandFile(directory, id));
@@ -89,7 +89,7 @@ async function follow(given: Given, args: Arguments, parts: Parts, absence: Abse
     if (isGone) {
       // What a command left behind is told by the state; whether a check was made to its end is not.
       if (rests && (taken === null || !isUpdate)) return judged();
-      throw new Fault('UPDATER_GONE', 'the updater ended in the middle of it: start it again, and it goes on from there');
+      throw new Fault('UPDATER_GONE', 'the updater ended in the middle of it: start it again, and it resumes');
     }
     const isChecked = !isUpdate || note.lastCheckAt !== given.checkedAt || isLimited(note, parts);
     looksAtRest = rests && isChecked && records.length === 0 ? looksAtRest + 1 : 0;

@@ -56,7 +56,7 @@ function describeChoice(choice: Choice, release: Release, running: string | null
   const { version, tag, asset } = release;
   const { hold, highestHealthy } = context;
   const current = running ?? 'nothing is installed';
-  const passedOver = (reason: string) => `not up to date: ${current}. ${version} is there, and ${reason}`;
+  const passedOver = (reason: string) => `not up to date: ${current}. ${version} is available, but ${reason}`;
   switch (choice) {
     case 'follow':
       return `${running ?? 'nothing'} → ${version} (${tag}): ${asset.name}`;
@@ -72,7 +72,7 @@ function describeChoice(choice: Choice, release: Release, running: string | null
       return passedOver('updates are paused (`self-update resume` ends that)');
     case 'belowFloor':
       return passedOver(
-        `is below ${highestHealthy}, which was healthy here (\`self-update deny ${highestHealthy}\` gives that up, \`self-update install ${tag}\` installs it)`,
+        `is below ${highestHealthy}, which was healthy here (\`self-update deny ${highestHealthy}\` removes that limit, \`self-update install ${tag}\` installs it)`,
       );
     default:
       return choice satisfies never;

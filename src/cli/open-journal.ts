@@ -16,7 +16,7 @@ const CHECKED_AT_START = 2000;
 /** Throws `Fault` `DIRECTORY_UNSAFE` where the app could exchange what root reads and writes in UPDATE_DIR: init found that out. */
 export function assertPlaceIsSafe({ config }: Pick<Parts, 'config'>): void {
   const problem = usesRunit(config) ? placeProblem() : null;
-  if (problem !== null) throw new Fault('DIRECTORY_UNSAFE', `nothing is updated: ${problem}`);
+  if (problem !== null) throw new Fault('DIRECTORY_UNSAFE', `updates are suspended: ${problem}`);
 }
 
 /**

@@ -108,7 +108,7 @@ async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, give
   if (signal.aborted && !runtime.state.snapshot.hasTag('resting'))
     throw new Fault(
       'COMMAND_INTERRUPTED',
-      `interrupted while ${shownName(runtime.state.snapshot)}, and ${await describeApp(supervisor, runtime.state)}: \`self-update update\` goes on from there`,
+      `interrupted while ${shownName(runtime.state.snapshot)}, and ${await describeApp(supervisor, runtime.state)}: \`self-update update\` resumes`,
     );
   // The check that it asked for was not made to its end.
   if (signal.aborted && outcome === null)

@@ -50,7 +50,7 @@ export async function refuseBesideLoop({ places }: Pick<Where, 'places'>, loop: 
   if (!(await isLoopElsewhere(stateDir(places), loop))) return;
   throw new Fault(
     'LOCKED',
-    `another updater follows ${places.root}, asleep or at work, and only one may. Stop it, or give this one an UPDATE_DIR of its own; \`self-update update\` in its container wakes it`,
+    `another updater follows ${places.root}, asleep or running. Stop it, or give this one its own UPDATE_DIR; \`self-update update\` in its container wakes it`,
   );
 }
 

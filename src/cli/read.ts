@@ -132,7 +132,10 @@ function statusText(given: Status, sleeps: boolean, now: number): string {
     ['last check', `${ago(status.lastCheck)}, next ${ahead(status.nextCheck)}`],
     ['last error', status.lastError && styleText('red', `${status.lastError.message} [${status.lastError.code}], ${ago(status.lastError.at)}`)],
     ['image', status.imageVersion && `${status.imageVersion}, made ${ago(status.imageCreated)}${isOld(status.imageCreated, now) ? OLD_IMAGE : ''}`],
-    ['verifying', status.verify.length === 0 ? styleText('red', 'NOTHING (UPDATE_VERIFY=none): whatever is downloaded is run') : status.verify.join(', ')],
+    [
+      'verifying',
+      status.verify.length === 0 ? styleText('red', 'NOTHING (UPDATE_VERIFY=none): whatever is downloaded is installed') : status.verify.join(', '),
+    ],
     ...status.warnings.map((warning): [string, string] => ['warning', styleText('yellow', warning)]),
   ];
   return rows.flatMap(([name, text]) => (text === null ? [] : [folded(`${name.padEnd(NAME_WIDTH)}${text}`, NAME_WIDTH, columnsOfTerminal())])).join('\n');
@@ -153,7 +156,7 @@ function downloadText({ receivedBytes, totalBytes }: NonNullable<Status['downloa
 
 /** The app is kept up to date; Node, runit and the rest of the image are not. */
 const OLD_IMAGE_MS = 90 * 86_400_000;
-const OLD_IMAGE = '; old: pull a newer one and start the container anew, its volume keeps everything';
+const OLD_IMAGE = '; old: pull a newer one and recreate the container; its volume keeps everything';
 
 function isOld(created: string | null, now: number): boolean {
   return created !== null && now - Date.parse(created) > OLD_IMAGE_MS;
@@ -199,7 +202,7 @@ export async function showEvents(args: Arguments, parts: Parts, signal: AbortSig
 /** Folds from the first fact, checking the chain, and compares with what the checkpoint leads to. */
 export function showReplay(args: Arguments, parts: Parts): number {
   const journal = Journal.openForReading(stateDir(parts.places));
-  if (journal === null) throw new Fault('JOURNAL_MISSING', `there is no journal in ${stateDir(parts.places)} yet: nothing has run there`);
+  if (journal === null) throw new Fault('JOURNAL_MISSING', `there is no journal in ${stateDir(parts.places)} yet: no updater has run there`);
   try {
     // The checkpoint first: facts that a running updater appends meanwhile are in `all`, and in both ways of folding them.
     const checkpoint = journal.checkpoint();
@@ -214,7 +217,7 @@ export function showReplay(args: Arguments, parts: Parts): number {
       JSON.stringify(restoreFrom(checkpoint, (after) => all.filter(({ seq }) => seq > after)).state?.snapshot.context) !==
         JSON.stringify(state.snapshot.context)
     ) {
-      throw new Fault('CHECKPOINT_WRONG', 'the checkpoint leads to another state than the facts: it was written by another version; report this');
+      throw new Fault('CHECKPOINT_WRONG', 'the checkpoint differs from the state that the facts lead to: it was written by another version; report this');
     }
     const summary = replaySummary(records.length, state);
     print(

@@ -17,7 +17,7 @@ import { openJournal } from './open-journal.ts';
 import { refuseBesideLoop } from './presence.ts';
 import { createProgress } from './progress.ts';
 import { beginOrServe } from './unrecorded.ts';
-import { sightFor, startWebIfAsked } from './web.ts';
+import { startWebIfAsked, viewFor } from './web.ts';
 
 export type Observe = (record: JournalRecord, state: State) => void;
 
@@ -70,7 +70,7 @@ async function runOnce({ runtime, supervisor, notifier }: Updater, args: Argumen
 
 async function stayResident({ runtime, supervisor, notifier }: Updater, parts: Parts, stop: AbortSignal): Promise<number> {
   const { log, config } = parts;
-  if (usesRunit(config)) heedWords(runtime);
+  if (usesRunit(config)) readWakeCommands(runtime);
   await runtime.runUntil(stop);
   // Whoever ends us has little patience; what is not told now is told by the next one.
   await notifier?.end(0);
@@ -81,7 +81,7 @@ async function stayResident({ runtime, supervisor, notifier }: Updater, parts: P
 }
 
 /** The words by which the container wakes its loop come to a resident updater on standard input (docker/service/update/run). */
-function heedWords(runtime: Runtime): void {
+function readWakeCommands(runtime: Runtime): void {
   const words = new LineReader((word) => (word === 'check' ? runtime.checkNow() : runtime.wake()), Number.POSITIVE_INFINITY);
   process.stdin.on('data', (piece: Buffer) => words.push(piece));
 }
@@ -110,7 +110,7 @@ async function begin(args: Arguments, parts: Parts, { onRecord, onProgress, web 
   });
   undo.defer(() => runtime.stop());
   notifier?.begin(runtime.state);
-  web?.attach(sightFor(parts, journal, runtime, supervisor));
+  web?.attach(viewFor(parts, journal, runtime, supervisor));
   await runtime.start({ poll: args.now });
   const kept = undo.move();
   return { runtime, supervisor, notifier, end: () => kept.dispose() };

@@ -2,8 +2,8 @@
 import { stripVTControlCharacters } from 'node:util';
 
 /** With less room beside the other columns, a text goes on at the left. */
-const LEAST_ROOM = 24;
-const LEAST_INDENT = 4;
+const MIN_ROOM = 24;
+const MIN_INDENT = 4;
 
 /** `rows` under `head`, each column as wide as its widest cell. The last one is broken where the terminal has so many columns. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[], columns?: number): string {
@@ -14,8 +14,8 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 
 /** Breaks a line between words, so that no piece is wider than the terminal, and indents all pieces but the first. Without `columns` (a pipe) nothing is broken. */
 export function folded(text: string, indent: number, columns: number | undefined): string {
-  if (columns === undefined || columns < LEAST_ROOM || width(text) <= columns) return text;
-  const left = columns - indent < LEAST_ROOM ? LEAST_INDENT : indent;
+  if (columns === undefined || columns < MIN_ROOM || width(text) <= columns) return text;
+  const left = columns - indent < MIN_ROOM ? MIN_INDENT : indent;
   let length = 0;
   // Blanks before the indent belong to the columns.
   return text.replaceAll(/( *)([^ ]+)/g, (piece, blanks: string, word: string) => {

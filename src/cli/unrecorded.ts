@@ -28,7 +28,7 @@ export async function beginOrServe<T>(args: Arguments, parts: Parts, stop: Abort
         supervisor.detach();
         throw fault;
       }
-      parts.log.warn(`nothing is updated for now: ${fault.message} [${fault.code}]`);
+      parts.log.warn(`updates are suspended: ${fault.message} [${fault.code}]`);
       await sleep(RETRY_MS, undefined, { signal: stop }).catch(() => {});
       if (stop.aborted) {
         if (supervisor.endsWithUpdater) await supervisor.stop(parts.config.stop);

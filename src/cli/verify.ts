@@ -57,9 +57,9 @@ async function explainTag(tag: string, parts: Parts, signal: AbortSignal): Promi
   });
   try {
     if (fact.type !== 'releaseFound')
-      throw new Fault('code' in fact ? fact.code : 'NOT_FOUND', 'message' in fact ? fact.message : `there is no release ${tag}`);
+      throw new Fault('code' in fact ? fact.code : 'NOT_FOUND', 'message' in fact ? fact.message : `release ${tag} does not exist`);
     const { release } = fact;
-    if (release.origin !== 'github') throw new Fault('NOT_FOUND', `${tag} came with the image, and is as trusted as the image: it was not downloaded`);
+    if (release.origin !== 'github') throw new Fault('NOT_FOUND', `${tag} came with the image, and was not downloaded: it is as trusted as the image`);
     const got = await download({ release }, signal, {
       http,
       places: elsewhere,
@@ -113,7 +113,6 @@ async function showTrees(args: Arguments, parts: Parts): Promise<number> {
   if (args.json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
   else if (results.length === 0) process.stdout.write('nothing is installed yet\n');
   else
-    for (const { version, ok, problems } of visibleJson(results))
-      process.stdout.write(`${version}: ${ok ? 'as its manifest says' : problems.slice(0, 10).join('; ')}\n`);
+    for (const { version, ok, problems } of visibleJson(results)) process.stdout.write(`${version}: ${ok ? 'unchanged' : problems.slice(0, 10).join('; ')}\n`);
   return results.every(({ ok }) => ok) ? EXIT.done : EXIT.failed;
 }

@@ -12,7 +12,7 @@ import { grants, parentsOf, type User } from './rights.ts';
 export function standingWarnings({ config, environment }: Pick<Parts, 'config' | 'environment'>): string[] {
   const warnings: string[] = [];
   const { conditions, minisignBinding } = config.trust;
-  if (conditions.length === 0) warnings.push('UPDATE_VERIFY=none: whatever is downloaded is run, unverified');
+  if (conditions.length === 0) warnings.push('UPDATE_VERIFY=none: whatever is downloaded is installed, unverified');
   if (conditions.includes('minisign') && minisignBinding === 'none')
     warnings.push('UPDATE_MINISIGN_BINDING=none: signed bytes of any version are taken for the newest, old ones with known holes too');
   warnings.push(...secretFileWarnings(environment, usesRunit(config) ? appUser() : null));

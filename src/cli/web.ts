@@ -10,7 +10,7 @@ import { readTaken } from '../runtime/outcomes.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { redactJson, unmistakable } from '../support/redact.ts';
 import type { Web } from '../web/server.ts';
-import type { Sight } from '../web/sight.ts';
+import type { UpdaterView } from '../web/updater-view.ts';
 import { createSupervisor, type Parts, usesRunit } from './compose.ts';
 import { programVersion } from './image.ts';
 import { readPollNote } from './notes.ts';
@@ -18,7 +18,7 @@ import { statusFrom } from './read.ts';
 
 const NOTE = 'webhooks';
 /** GitHub sends a handful for a release. */
-const MOST_REMEMBERED = 500;
+const MAX_REMEMBERED = 500;
 
 export async function startWebIfAsked(parts: Parts): Promise<Web | null> {
   const { config, policy, log } = parts;
@@ -42,7 +42,7 @@ export async function startWebIfAsked(parts: Parts): Promise<Web | null> {
   });
 }
 
-export function sightFor(parts: Parts, journal: Journal, runtime: Runtime, supervisor: Supervisor): Sight {
+export function viewFor(parts: Parts, journal: Journal, runtime: Runtime, supervisor: Supervisor): UpdaterView {
   // A journal of an earlier version, or from before a secret was one, may still hold it.
   const read = (after: number, limit: number) => {
     const secrets = unmistakable(parts.config.secrets());
@@ -68,7 +68,7 @@ export function sightFor(parts: Parts, journal: Journal, runtime: Runtime, super
   };
 }
 
-function deliveriesOf(journal: Journal): Sight['deliveries'] {
+function deliveriesOf(journal: Journal): UpdaterView['deliveries'] {
   const read = (): string[] =>
     z
       .array(z.string())
@@ -76,6 +76,6 @@ function deliveriesOf(journal: Journal): Sight['deliveries'] {
       .parse(JSON.parse(journal.readNote(NOTE) ?? '[]'));
   return {
     has: (digest) => read().includes(digest),
-    add: (digest) => journal.writeNote(NOTE, JSON.stringify([...read(), digest].slice(-MOST_REMEMBERED))),
+    add: (digest) => journal.writeNote(NOTE, JSON.stringify([...read(), digest].slice(-MAX_REMEMBERED))),
   };
 }

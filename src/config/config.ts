@@ -91,7 +91,7 @@ function configFrom(values: Settings, environment: Environment, updateDir: strin
     needsApproval: values.UPDATE_APPROVAL,
     allowsUrgent: values.UPDATE_URGENT,
     trust: {
-      /** None: whatever is downloaded is run. */
+      /** None: whatever is downloaded is installed. */
       conditions: values.UPDATE_VERIFY,
       minisignKeys: values.UPDATE_MINISIGN_KEYS,
       minisignBinding: values.UPDATE_MINISIGN_BINDING,

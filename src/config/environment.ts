@@ -38,7 +38,7 @@ export function readSetting(environment: Environment, name: SettingName, problem
   }
 }
 
-/** Names that begin like ours and mean nothing: most likely a slip of the pen. */
+/** Unknown names with the prefix of the settings: probably typos. */
 export function unknownNames(environment: Environment): string[] {
   const known = new Set<string>(settingNames.flatMap((name) => (metaOf(name).secret ? [name, `${name}_FILE`] : [name])));
   return Object.keys(environment).filter((name) => name.startsWith('UPDATE_') && !known.has(name));

@@ -99,7 +99,7 @@ export const settings = z.object({
   }),
   UPDATE_STRATEGY: setting(oneOf('kill-then-download', 'download-then-kill').prefault('kill-then-download'), {
     standard: 'kill-then-download (the image: download-then-kill)',
-    meaning: 'the order of an update',
+    meaning: 'strategy of an update',
     example: 'download-then-kill',
   }),
   UPDATE_RANGE: setting(checked((text) => semver.validRange(text) !== null, 'is not a semver range').prefault('*'), {
@@ -108,7 +108,7 @@ export const settings = z.object({
   }),
   UPDATE_PRERELEASE: setting(onOff().prefault('off'), { meaning: 'whether prereleases count', example: 'on' }),
   UPDATE_TAG_PREFIX: setting(z.string().max(200).prefault(''), {
-    meaning: 'only tags that begin so: what stands before the version (docs/releases.md)',
+    meaning: 'only tags with this prefix, which is removed before the version is read (docs/releases.md)',
     example: 'app-a/',
   }),
   UPDATE_VERSIONING: setting(oneOf('semver', 'loose').prefault('semver'), {
@@ -137,7 +137,7 @@ export const settings = z.object({
     example: 'https://github.com/acme/app/.github/workflows/release.yml@refs/tags/*',
   }),
   UPDATE_ATTESTATION_ISSUER: setting(checked(isUrl, 'is not an http(s) address').prefault('https://token.actions.githubusercontent.com'), {
-    meaning: "who vouches for the workflow's identity; another one with an Enterprise server",
+    meaning: "OIDC issuer of the workflow's identity; a different one with an Enterprise server",
     example: 'https://token.actions.githubusercontent.com',
   }),
   UPDATE_ATTESTATION_INSTANCE: setting(oneOf('public-good', 'github').prefault('public-good'), {
@@ -175,7 +175,7 @@ export const settings = z.object({
     example: '60',
   }),
   UPDATE_ROLLBACK: setting(oneOf('auto', 'manual').prefault('auto'), {
-    meaning: '`manual`: a version that fails its probation only raises the alarm',
+    meaning: '`manual`: a version that fails probation is only reported',
     example: 'manual',
   }),
   UPDATE_PRE_STOP_CMD: setting(z.string().optional(), {
@@ -191,11 +191,11 @@ export const settings = z.object({
     example: '/opt/hooks/announce.sh',
   }),
   UPDATE_HOOK_TIMEOUT: setting(seconds({ least: 1, most: 86_400 }).prefault('300'), {
-    meaning: 'seconds after which a hook has failed and is ended',
+    meaning: 'seconds after which a hook has failed and is killed',
     example: '60',
   }),
   UPDATE_BUSY_FILE: setting(checked((text) => text.startsWith('/'), 'is not an absolute path').prefault('/run/self-update/busy'), {
-    meaning: 'while this file is there, or somebody holds a lock on it, a running app is not interrupted',
+    meaning: 'while this file exists, a running app is not interrupted (docs/update-policy.md)',
     example: '/run/self-update/busy',
   }),
   UPDATE_BUSY_MAX_AGE: setting(seconds().prefault('86400'), {
@@ -204,11 +204,11 @@ export const settings = z.object({
   }),
   UPDATE_WINDOW: setting(timeWindow().optional(), {
     standard: 'always',
-    meaning: 'when a running app may be interrupted: days and times, several, by the clock of `TZ`',
+    meaning: 'when a running app may be interrupted: days and local times in `TZ`, separated by semicolons',
     example: 'Mon-Fri 02:00-05:00; Sat,Sun 23:30-07:00',
   }),
   UPDATE_MIN_AGE: setting(seconds().prefault('0'), {
-    meaning: 'seconds that a release must have been out; one whose time is not known never has',
+    meaning: 'minimum age of a release in seconds; one without a known time is never old enough',
     example: '3d',
   }),
   UPDATE_APPROVAL: setting(onOff().prefault('off'), {
@@ -216,7 +216,7 @@ export const settings = z.object({
     example: 'on',
   }),
   UPDATE_URGENT: setting(onOff().prefault('off'), {
-    meaning: 'a release that calls itself urgent goes past window and minimum age',
+    meaning: 'a release marked as urgent overrides window and minimum age',
     example: 'on',
   }),
   UPDATE_DENY: setting(words().prefault(''), {
@@ -231,7 +231,7 @@ export const settings = z.object({
   }),
   UPDATE_APP_COMMAND: setting(z.string().optional(), {
     standard: "the tree's only executable, else the one named like the repository",
-    meaning: 'how the app is started, as the shell reads it, in the tree',
+    meaning: 'shell command that starts the app, in its tree',
     example: 'node server.js',
   }),
   UPDATE_APP_WORKDIR: setting(z.string().optional(), { standard: 'the tree', meaning: "the app's working directory", example: '/data/app' }),
@@ -260,14 +260,14 @@ export const settings = z.object({
   UPDATE_KEEP: setting(integer(2, 1000).prefault('2'), { meaning: 'trees kept', example: '3' }),
   UPDATE_MAX_ASSET_BYTES: setting(bytes().prefault('1 GiB'), { meaning: 'largest asset that is downloaded', example: '500M' }),
   UPDATE_MAX_UNPACKED_BYTES: setting(bytes().prefault('4 GiB'), { meaning: 'largest tree that is unpacked', example: '2GiB' }),
-  UPDATE_MAX_ENTRIES: setting(integer(1, 10_000_000).prefault('100000'), { meaning: 'most files in a tree', example: '200000' }),
+  UPDATE_MAX_ENTRIES: setting(integer(1, 10_000_000).prefault('100000'), { meaning: 'maximum number of files in a tree', example: '200000' }),
   UPDATE_FIRST_CHECK_TIMEOUT: setting(seconds({ most: 3600 }).prefault('30'), {
     meaning: 'seconds from boot after which a version that has not yet run here starts without waiting for GitHub. One that was healthy here waits 5 at most',
     example: '10',
   }),
   UPDATE_DIR: setting(checked((text) => text.startsWith('/'), 'is not an absolute path').optional(), {
     standard: '/data/self-update in the image, the XDG state directory elsewhere',
-    meaning: 'our place: trees, journal, downloads',
+    meaning: "the updater's directory: trees, journal, downloads",
     example: '/data/self-update',
   }),
   UPDATE_BAKED_DIR: setting(z.string().prefault('/usr/share/self-update/baked'), {
@@ -280,7 +280,7 @@ export const settings = z.object({
   }),
   UPDATE_HTTP_ADDR: setting(listenAddress().optional(), {
     standard: 'off',
-    meaning: 'address for dashboard, status, metrics and actions (docs/sight.md); `:9090` is every interface',
+    meaning: 'address for dashboard, status, metrics and actions (docs/observability.md); `:9090` is every interface',
     example: '127.0.0.1:9090',
   }),
   UPDATE_HTTP_TOKEN: secret({
@@ -288,31 +288,31 @@ export const settings = z.object({
     example: 'a long random string',
   }),
   UPDATE_HTTP_READ: setting(oneOf('open', 'token').prefault('open'), {
-    meaning: '`open`: whoever reaches the address may read, but the app not the journal; `token`: reading needs `UPDATE_HTTP_TOKEN`',
+    meaning: '`open`: everybody who reaches the address may read, but the app not the journal; `token`: reading needs `UPDATE_HTTP_TOKEN`',
     example: 'token',
   }),
   UPDATE_HTTP_HOSTS: setting(words().prefault(''), {
     standard: 'addresses, `localhost` and names without a dot',
-    meaning: 'further names under which it may be asked; others are refused, as a guard against DNS rebinding',
+    meaning: 'further host names of the server; others are refused, against DNS rebinding',
     example: 'updates.example.com',
   }),
   UPDATE_WEBHOOK_SECRET: secret({
     standard: 'off',
-    meaning: "secret of GitHub's webhook, which is then taken at `/hooks/github`",
+    meaning: "secret of GitHub's webhook, which is then accepted at `/hooks/github`",
     example: 'a long random string',
   }),
   UPDATE_NOTIFY_URL: setting(checked(isUrl, 'is not an http(s) address').optional(), {
-    meaning: 'address that is told of what matters, as JSON (docs/notifications.md)',
+    meaning: 'webhook URL for notifications, as JSON (docs/notifications.md)',
     example: 'https://hooks.example.com/services/T000',
     secret: true,
     secretAddress: true,
   }),
   UPDATE_NOTIFY_CMD: setting(z.string().optional(), {
-    meaning: 'shell command that is told the same on its standard input',
+    meaning: 'shell command that gets notifications on its standard input',
     example: '/opt/notify.sh',
   }),
   UPDATE_NOTIFY_FAILING_AFTER: setting(seconds().prefault('21600'), {
-    meaning: 'seconds without a successful check after which that is told; 0: never',
+    meaning: 'seconds without a successful check before a notification; 0: never',
     example: '1h',
   }),
   UPDATE_LOG_FORMAT: setting(oneOf('text', 'json').prefault('text'), { meaning: 'format of the log', example: 'json' }),

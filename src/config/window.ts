@@ -7,7 +7,7 @@ const DAYS = ['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday'
 const EVERY_DAY = [1, 2, 3, 4, 5, 6, 7];
 const MINUTES_A_DAY = 24 * 60;
 
-/** The spans, or what is wrong with the text. Spans are parted by semicolons or line ends; within one, days and times by blanks or commas. */
+/** The spans, or what is wrong with the text. Spans are separated by semicolons or line ends; within one, days and times by blanks or commas. */
 export function parseWindow(text: string): Span[] | string {
   const spans: Span[] = [];
   for (const part of text.split(/[;\n]+/)) {

@@ -1,5 +1,5 @@
 /**
- * Processes of ours that run as the app's user. The app can stop, end and steer them (signals, ptrace, a debugger), so they get nothing of
+ * Processes of the updater that run as the app's user. The app can stop, end and steer them (signals, ptrace, a debugger), so they get nothing of
  * our environment, and a session and group of their own: whatever the app has one of them start is known as the app's once that one has
  * ended (docker/app-processes). None is waited for while it is stopped, or does nothing; when it ends, all of its group does.
  *
@@ -38,7 +38,7 @@ export type AppCommand = {
 
 const MAX_ANSWER_BYTES = 4096;
 const LOOK_EVERY_MS = 250;
-/** All of the time that it may be stopped: nothing of ours stops it. */
+/** The total time for which it may be stopped: the updater never stops it. */
 const STOPPED_MS = 5000;
 /** With neither processor time nor a wait for a disk. The sync of a network volume may look like that. */
 const SILENT_MS = 300_000;

@@ -1,4 +1,4 @@
-/** Windows by the clock on the wall, through changes to and from daylight-saving time. */
+/** Update windows in local time, through changes to and from daylight-saving time. */
 import type { Temporal as TemporalTypes } from 'temporal-polyfill';
 import type { Conditions, Window } from '../machines/model.ts';
 

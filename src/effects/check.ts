@@ -4,7 +4,7 @@ import type { AssetPattern } from '../machines/asset.ts';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
 import type { InstalledVersion, Policy, Release } from '../machines/model.ts';
-import { isLimitInForce, LONGEST_LIMIT_PAUSE_MS, pollPauseMs, sharedPauseMs } from '../machines/pacing.ts';
+import { isLimitInForce, MAX_LIMIT_PAUSE_MS, pollPauseMs, sharedPauseMs } from '../machines/pacing.ts';
 import { isLimitOf, type PollNote } from '../machines/poll-note.ts';
 import { chooseRelease, chooseTagged, isLatestReadable, type PublishedRelease, type ReleaseChoice, rivalsOf, whereToLook } from '../machines/release.ts';
 import { versionFromTag } from '../machines/version.ts';
@@ -49,7 +49,7 @@ export async function check({ policy, request, running, fresh }: EffectInputs['c
     const dice = deps.random();
     const { quota } = deps.github;
     const sharedMs = quota === null ? 0 : sharedPauseMs(quota, before.quota, endedAt);
-    const sharedUntilAt = sharedMs > 0 ? endedAt + Math.min(pollPauseMs(sharedMs, dice), LONGEST_LIMIT_PAUSE_MS) : null;
+    const sharedUntilAt = sharedMs > 0 ? endedAt + Math.min(pollPauseMs(sharedMs, dice), MAX_LIMIT_PAUSE_MS) : null;
     return {
       ...before,
       quota: quota ?? before.quota,

@@ -67,5 +67,5 @@ async function replaceForeignReleases(places: Places, warn: (message: string) =>
     throw error;
   }
   await syncDirectory(places.root);
-  warn(`${directory} belongs to user ${owner}, who could exchange what we verified: it was moved to ${aside}, and a new one is made [NOT_OURS]`);
+  warn(`${directory} belongs to user ${owner}, who could exchange verified files: it was moved to ${aside}, and a new one is created [NOT_OURS]`);
 }

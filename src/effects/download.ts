@@ -17,14 +17,14 @@ import { checkSpace } from './space.ts';
 import { findKept, type Places, readBaked, temporaryDir } from './trees.ts';
 
 /** Slow retrieval: less than this in a window is a stall, however steady. */
-const LEAST_BYTES_A_WINDOW = 16 * 1024;
+const MIN_BYTES_A_WINDOW = 16 * 1024;
 export const STALL_WINDOW_MS = 20_000;
 /**
  * 128 kB a second, and ten minutes: an app that was stopped for it is down meanwhile. What is slower comes in several tries, each of which goes
  * on where the last one ended, and after the first of them the app runs.
  */
-const LEAST_DEADLINE_MS = 600_000;
-const LEAST_BYTES_A_MS = 128;
+const MIN_DEADLINE_MS = 600_000;
+const MIN_BYTES_A_MS = 128;
 
 export type DownloadDependencies = {
   http: Http;
@@ -113,14 +113,14 @@ async function fetchInto(file: string, release: Release, signal: AbortSignal, de
     answer.stream.destroy();
     throw new Fault(
       'LENGTH_MISMATCH',
-      `${hostOf(answer.url)} offers ${announced} bytes for ${asset.name}, and ${expected} are expected: the asset was replaced meanwhile, or something on the way answers in its place`,
+      `${hostOf(answer.url)} offers ${announced} bytes for ${asset.name}, and ${expected} are expected: the asset was replaced meanwhile, or a proxy answers in its place`,
     );
   }
   const part = new PartWriter(await open(file, resumed ? 'a' : 'w', 0o600));
   try {
     await receive(answer, part, { received: resumed ? offset : 0, release, signal, deps });
   } finally {
-    // Also what came before the connection broke: the next try goes on from there.
+    // Also what came before the connection broke: the next try resumes there.
     await part.close().finally(() => (part.mustBeDiscarded ? rm(file, { force: true }) : null));
   }
   return resumed ? null : part.sum();
@@ -138,18 +138,18 @@ async function receive(answer: Answer, part: PartWriter, { received, release, si
   const { asset } = release;
   const stall = new Fault(
     'DOWNLOAD_STALLED',
-    `${hostOf(answer.url)} sent less than ${LEAST_BYTES_A_WINDOW} bytes in ${deps.stallWindowMs / 1000} s: the connection is too slow or stands still`,
+    `${hostOf(answer.url)} sent less than ${MIN_BYTES_A_WINDOW} bytes in ${deps.stallWindowMs / 1000} s: the connection is too slow or stalled`,
   );
   // A steady trickle would take days: a total deadline, which grows with the size. What has come by then is resumed.
   const deadlineMs = deadlineOf(asset.sizeBytes);
   const slow = new Fault(
     'DOWNLOAD_SLOW',
-    `${hostOf(answer.url)} did not send ${asset.name} within ${Math.ceil(deadlineMs / 60_000)} minutes: the connection is too slow; the next try goes on from where it ended`,
+    `${hostOf(answer.url)} did not send ${asset.name} within ${Math.ceil(deadlineMs / 60_000)} minutes: the connection is too slow; the next try resumes where it ended`,
   );
   const late = setTimeout(() => answer.stream.destroy(slow), deadlineMs);
   let inWindow = 0;
   const watch = setInterval(() => {
-    if (inWindow < LEAST_BYTES_A_WINDOW) answer.stream.destroy(stall);
+    if (inWindow < MIN_BYTES_A_WINDOW) answer.stream.destroy(stall);
     inWindow = 0;
   }, deps.stallWindowMs);
   try {
@@ -179,11 +179,11 @@ async function receive(answer: Answer, part: PartWriter, { received, release, si
 
 /** How long one try may take at most, however steadily something comes. */
 export function deadlineOf(sizeBytes: number): number {
-  return LEAST_DEADLINE_MS + sizeBytes / LEAST_BYTES_A_MS;
+  return MIN_DEADLINE_MS + sizeBytes / MIN_BYTES_A_MS;
 }
 
 function cut(url: string, received: number, { name, sizeBytes }: Release['asset']): Fault {
-  return new Fault('DOWNLOAD_CUT', `${hostOf(url)} broke off after ${received} of ${sizeBytes} bytes of ${name}: the next try goes on from there`);
+  return new Fault('DOWNLOAD_CUT', `${hostOf(url)} closed the connection after ${received} of ${sizeBytes} bytes of ${name}: the next try resumes there`);
 }
 
 /** Errors of the disk carry a system call; those of the network are told apart by it. */

@@ -142,7 +142,7 @@ async function removeDirectory(directory: string, signal: AbortSignal | null): P
   // Nobody else's directory can be made writable, and need not be.
   if (process.getuid?.() === 0) await takeOver(directory);
   else await chmod(directory, 0o700).catch(() => {});
-  // Some file systems pass over names while others are removed. Whoever goes on adding some is not waited for: then it is not empty.
+  // Some file systems pass over names while others are removed. A process that keeps adding some is not waited for: then it is not empty.
   for (let round = 0; round < MAX_ROUNDS; round++) if ((await removeNames(directory, signal)) === 0) break;
   await rmdir(directory);
 }

@@ -11,10 +11,10 @@ import type { GitHub } from './github/client.ts';
 import { type Http, hostOf, lateFault, networkFault } from './github/http.ts';
 
 /** Sums of a thousand assets fit, and a bundle with its logs' proofs. */
-const MOST_BYTES = { sums: 256 * 1024, minisign: 16 * 1024, attestation: 1024 * 1024 };
+const MAX_BYTES = { sums: 256 * 1024, minisign: 16 * 1024, attestation: 1024 * 1024 };
 const READ_WITHIN_MS = 60_000;
 /** Lines of a `.jsonl`. */
-const MOST_BUNDLES = 30;
+const MAX_BUNDLES = 30;
 
 export type Wanted = { digest: boolean; minisign: boolean; attestation: boolean };
 
@@ -27,7 +27,7 @@ export async function gatherEvidence(
 ): Promise<Evidence> {
   const { asset, checksums, signatures, tag } = release;
   const read = (from: Asset, most: number) => deps.readLocal?.(from, most) ?? readCapped(from, tag, most, signal, deps.http);
-  const sums = checksums === null ? null : await read(checksums, MOST_BYTES.sums);
+  const sums = checksums === null ? null : await read(checksums, MAX_BYTES.sums);
   const evidence = {
     sizeBytes: file.sizeBytes,
     sha256: file.sha256,
@@ -42,9 +42,9 @@ export async function gatherEvidence(
   const minisigs: Evidence['minisigs'][number][] = [];
   const bundles: Evidence['bundles'][number][] = [];
   for (const { kind, over, asset: signature } of signatures) {
-    if (kind === 'minisign' && wanted.minisign) minisigs.push({ over, text: (await read(signature, MOST_BYTES.minisign)).toString('utf8') });
+    if (kind === 'minisign' && wanted.minisign) minisigs.push({ over, text: (await read(signature, MAX_BYTES.minisign)).toString('utf8') });
     if (kind === 'attestation' && wanted.attestation)
-      for (const json of parseBundles(await read(signature, MOST_BYTES.attestation))) bundles.push({ over, from: signature.name, json });
+      for (const json of parseBundles(await read(signature, MAX_BYTES.attestation))) bundles.push({ over, from: signature.name, json });
   }
   if (wanted.attestation) {
     const subjects = [
@@ -69,7 +69,7 @@ function parseBundles(bytes: Buffer): unknown[] {
   };
   const whole = parse(text);
   if (typeof whole !== 'string') return [whole];
-  return text.split('\n').slice(0, MOST_BUNDLES).map(parse);
+  return text.split('\n').slice(0, MAX_BUNDLES).map(parse);
 }
 
 export async function blake2b512(path: string): Promise<Buffer> {

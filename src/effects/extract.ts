@@ -47,7 +47,7 @@ export async function extract({ release, path: archive, sha256 }: EffectInputs['
   await claimDirectories(places, deps.warn);
   const known = (await keptTree(places, target)) && (await readManifest(target));
   // The name holds 48 bits of the digest; the manifest holds all of it.
-  if (known !== null && known.version.digest !== sha256) throw refused(`another archive lies at ${name} already, by chance or by design`);
+  if (known !== null && known.version.digest !== sha256) throw refused(`another archive is already at ${name}, by chance or on purpose`);
   if (known !== null) await describeAnew(target, known, { ...known, version: descriptionOf(version), release, verifiedUnder: places.rules ?? '' });
   if (known === null) {
     // Before minutes of unpacking, too.
@@ -100,7 +100,7 @@ async function build(
   if ((await readdir(work)).length === 0) throw refused('it is empty');
   const tree = await unwrap(work, app.command);
   // Also the name under which it is written first: a link there would be followed.
-  if ((await readdir(tree)).some((file) => file.startsWith(MANIFEST_NAME))) throw refused(`it brings a ${MANIFEST_NAME}, which is ours`);
+  if ((await readdir(tree)).some((file) => file.startsWith(MANIFEST_NAME))) throw refused(`it brings a ${MANIFEST_NAME}, which is reserved`);
   // Megabytes go to the disk while their sums are made; the sync after the last change then has little left to do.
   const [found] = await Promise.all([walk(tree, namesOf(linked), signal), syncTree(work)]);
   const entries = await withModes(tree, found);

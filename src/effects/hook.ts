@@ -1,4 +1,4 @@
-/** `runHook`: the operator's command, bounded in time, its output in the log, nothing of ours in its environment. */
+/** `runHook`: the operator's command, limited in time, its output logged, no setting of the updater in its environment. */
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
 import type { HookName } from '../machines/model.ts';
@@ -43,7 +43,7 @@ export async function runHook(input: EffectInputs['runHook'], signal: AbortSigna
     const status = await perform(command, input, signal, deps);
     if (status === NOT_NOW && hook === 'preStop')
       return { type: 'interruptionDeferred', code: 'HOOK_DEFERRED', message: 'the pre-stop hook said "not now" (status 75)', jitter: deps.random() };
-    if (status !== 0) throw failed(hook, status === null ? 'was killed' : `ended with status ${status}`);
+    if (status !== 0) throw failed(hook, status === null ? 'was killed' : `exited with status ${status}`);
     return succeeded();
   } finally {
     if (hook === 'preStart') keepAppDown(false);
@@ -66,7 +66,7 @@ async function perform(command: string, { hook, from, to, reason, tree }: Effect
     { command, name: hook, directory, environment, timeoutMs, onOutput: (chunk) => lines.push(chunk), input: null },
     signal,
   ).finally(() => lines.end());
-  if (outcome === 'late') throw failed(hook, `took longer than ${timeoutMs / 1000} s and was ended (UPDATE_HOOK_TIMEOUT)`);
+  if (outcome === 'late') throw failed(hook, `took longer than ${timeoutMs / 1000} s and was killed (UPDATE_HOOK_TIMEOUT)`);
   return outcome;
 }
 

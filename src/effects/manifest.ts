@@ -48,7 +48,7 @@ const PIECE_BYTES = 64 * 1024;
 const MAX_TAG_SHOWN = 100;
 const ENTRIES_A_PIECE = 500;
 
-/** The manifest of a complete tree; null if there is none or it says nothing sensible. */
+/** The manifest of a complete tree; null if there is none or it is invalid. */
 export async function readManifest(directory: string): Promise<Manifest | null> {
   try {
     const { head } = await headOf(textOf(directory));
@@ -71,7 +71,7 @@ function headFor({ schema, version, release, verifiedUnder }: Manifest): string 
   const reason = issue === undefined ? `it has ${head.length} characters` : `${issue.path.join('.')}: ${issue.message}`;
   throw new Fault(
     'ARCHIVE_REFUSED',
-    `the description of ${version.tag.slice(0, MAX_TAG_SHOWN)} is none that could be read back (${reason}): its names or addresses are too long, or the server is not GitHub. Nothing was installed`,
+    `the description of ${version.tag.slice(0, MAX_TAG_SHOWN)} could not be read back (${reason}): its names or addresses are too long, or the server is not GitHub. Nothing was installed`,
   );
 }
 
@@ -92,12 +92,12 @@ export async function* readEntries(directory: string): AsyncGenerator<TreeEntry>
       const parts = rest.split(BETWEEN).map((part, at) => (at === 0 ? part : `${ENTRY}${part}`));
       rest = parts.pop() ?? '';
       for (const part of parts) yield entryOf(`${part}}`);
-      if (rest.length > MAX_ENTRY_CHARACTERS + PIECE_BYTES) throw new Error('its manifest has an entry without an end');
+      if (rest.length > MAX_ENTRY_CHARACTERS + PIECE_BYTES) throw new Error('its manifest has an endless entry');
       const { done, value } = await pieces.next();
       if (done) break;
       rest += value;
     }
-    if (!rest.endsWith('}]}')) throw new Error('its manifest ends early');
+    if (!rest.endsWith('}]}')) throw new Error('its manifest is truncated');
     yield entryOf(rest.slice(0, -2));
   } finally {
     await pieces.return(undefined);
@@ -116,7 +116,7 @@ async function headOf(pieces: AsyncGenerator<string>, { goesOn = false } = {}): 
       const at = text.indexOf(ENTRIES);
       if (at >= 0) return { head: text.slice(0, at), rest: text.slice(at + ENTRIES.length) };
       const { done, value } = await pieces.next();
-      if (done || text.length > MAX_HEAD_CHARACTERS) throw new Error('it is no manifest');
+      if (done || text.length > MAX_HEAD_CHARACTERS) throw new Error('it is not a manifest');
       text += value;
     }
   } finally {
@@ -128,7 +128,7 @@ async function* textOf(directory: string): AsyncGenerator<string> {
   // The app may have write access, where all is one user: neither a link nor a FIFO in its place is gone into.
   const handle = await open(path.join(directory, MANIFEST_NAME), constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   try {
-    if (!(await handle.stat()).isFile()) throw new Error('its manifest is no file');
+    if (!(await handle.stat()).isFile()) throw new Error('its manifest is not a file');
     const piece = Buffer.alloc(PIECE_BYTES);
     const decoder = new StringDecoder('utf8');
     for (;;) {

@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /** Between two looks. */
-const MOST_GARBAGE_BYTES = 8 * 1024 * 1024;
+const MAX_GARBAGE_BYTES = 8 * 1024 * 1024;
 
 let collect: ((options: { type: 'minor' }) => void) | null = null;
 let garbageBytes = 0;
@@ -14,7 +14,7 @@ let garbageBytes = 0;
  */
 export function tellGarbage(bytes: number): void {
   garbageBytes += bytes;
-  if (garbageBytes < MOST_GARBAGE_BYTES) return;
+  if (garbageBytes < MAX_GARBAGE_BYTES) return;
   garbageBytes = 0;
   collect ??= exposed();
   collect({ type: 'minor' });

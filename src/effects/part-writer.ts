@@ -6,7 +6,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { finished } from 'node:stream/promises';
 
 /** What may wait for the disk before the network has to wait. */
-const MOST_WAITING_BYTES = 1024 * 1024;
+const MAX_WAITING_BYTES = 1024 * 1024;
 /** No power cut takes more of a download than this, and what passed meanwhile; and the sync at its end has little left to do. */
 const SYNC_EVERY_BYTES = 32 * 1024 * 1024;
 
@@ -22,7 +22,7 @@ export class PartWriter {
   /** Takes the handle over. */
   constructor(handle: FileHandle) {
     this.#handle = handle;
-    this.#stream = handle.createWriteStream({ highWaterMark: MOST_WAITING_BYTES });
+    this.#stream = handle.createWriteStream({ highWaterMark: MAX_WAITING_BYTES });
     this.#stream.on('error', (error) => {
       this.#error ??= error;
     });

@@ -4,7 +4,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 
 const PIECE_BYTES = 256 * 1024;
 
-/** The next piece is read while this one is looked at, and overwritten by the one after it: whoever wants to keep something of it copies it. */
+/** The next piece is read while this one is looked at, and overwritten by the one after it: copy what is to be kept. */
 export async function* piecesOf(file: string): AsyncGenerator<Buffer> {
   yield* piecesFrom(await open(file, 'r'));
 }

@@ -26,7 +26,7 @@ export async function prepareSwitch({ release, from, attempt, installed }: Effec
   const tree = release.origin === 'baked' ? await readBaked(places) : await findKept(places, release);
   // An outage for nothing: a tree may have waited long, and somebody have removed it.
   if (tree === null && installed)
-    throw new Fault('TREE_INCOMPLETE', `the tree of ${release.version} is gone: something removed files from UPDATE_DIR. It is fetched again`);
+    throw new Fault('TREE_INCOMPLETE', `the tree of ${release.version} is gone: something removed files from UPDATE_DIR. It is downloaded again`);
   if (tree === null) assertDescribable(release, places.rules ?? '');
   if (tree !== null) await checkEntryPoint(tree.path, app);
   // The tree is complete where the download comes first; else there has to be room for it before the app is stopped.

@@ -53,7 +53,7 @@ export async function observeProbation(
     }
   } catch (error) {
     if (again || !(error instanceof Fault) || !ENDED.has(error.code)) throw error;
-    return { type: 'appExitedEarly', version, code: error.code, message: `${error.message}. It is started once more before it is judged` };
+    return { type: 'appExitedEarly', version, code: error.code, message: `${error.message}. Restarting it once before it is judged` };
   } finally {
     ending.abort();
   }
@@ -85,12 +85,12 @@ function signalOf({ exitCode, signal }: Exit): string | null {
 
 /** Denial of a fix: another process, or the OOM killer, ends each new version. That says nothing about the version. */
 function killed(version: string, by: string): Fault {
-  const remedy = 'too little memory, or another process did it: see the memory limit, and the kernel log';
-  return new Fault('APP_KILLED', `version ${version} was killed by ${by} on probation, not by the updater: most likely ${remedy}`);
+  const remedy = 'out of memory, or another process did it: see the memory limit, and the kernel log';
+  return new Fault('APP_KILLED', `version ${version} was killed by ${by} during probation, not by the updater: probably ${remedy}`);
 }
 
 function exited(version: string, how: string): Fault {
-  return new Fault('APP_EXITED', `version ${version} ended by itself on probation (${how}): see its own output for the reason`);
+  return new Fault('APP_EXITED', `version ${version} exited during probation (${how}): see its own output for the reason`);
 }
 
 async function survives(leftMs: number, version: string, deps: ProbationDependencies, startedAt: number, signal: AbortSignal): Promise<void> {
@@ -124,7 +124,7 @@ async function checkHealth({ health, environment, places }: ProbationDependencie
       const line = { command, name: 'health', directory: places.root, environment, timeoutMs, onOutput: null, input: null };
       const outcome = await runCommandLine(line, signal);
       if (outcome === 'late') return `the command took longer than ${timeoutMs / 1000} s (UPDATE_HEALTH_TIMEOUT)`;
-      if (outcome !== 0) return outcome === null ? 'the command was killed' : `the command ended with status ${outcome}`;
+      if (outcome !== 0) return outcome === null ? 'the command was killed' : `the command exited with status ${outcome}`;
     }
     return null;
   } catch (error) {

@@ -1,4 +1,4 @@
-/** What a file's first bytes say about who can run it, and whether this machine can. */
+/** Which platform a file's first bytes are for, and whether this machine can run it. */
 import { closeSync, constants, existsSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
 import path from 'node:path';
 import { Fault } from '../support/fault.ts';

@@ -38,5 +38,5 @@ export async function assertSealed(file: string, sha256: string, sealed: Sealed)
     return;
   }
   await rm(file, { force: true });
-  throw new Fault('DOWNLOAD_LOST', `what was downloaded is ${found === null ? 'gone' : 'damaged'}: by a power cut, or a failing disk; it is fetched again`);
+  throw new Fault('DOWNLOAD_LOST', `the download is ${found === null ? 'gone' : 'damaged'}: a power cut or a failing disk; downloading it again`);
 }

@@ -5,7 +5,7 @@ import { Fault } from '../support/fault.ts';
 import type { Places } from './trees.ts';
 
 /** The archive and what comes out of it, which is as large at least; programs unpack to about three times as much. */
-const LEAST_FACTOR = 2;
+const MIN_FACTOR = 2;
 const USUAL_FACTOR = 4;
 
 /** Throws `Fault` `NO_SPACE`. With the app down already there would be no good time to find out: `generous` asks for what is usual. */
@@ -16,7 +16,7 @@ export async function checkSpace(
 ): Promise<void> {
   const { bavail, bsize } = await statfs(places.root);
   const free = bavail * bsize;
-  const needed = asset.sizeBytes * (generous ? USUAL_FACTOR : LEAST_FACTOR) - alreadyThere;
+  const needed = asset.sizeBytes * (generous ? USUAL_FACTOR : MIN_FACTOR) - alreadyThere;
   if (free < needed)
     throw new Fault(
       'NO_SPACE',

@@ -150,7 +150,7 @@ export async function whatToRun(places: Places): Promise<InstalledVersion | null
   return runOrder(await readWorld(places))[0] ?? null;
 }
 
-/** How a link names a tree: relative inside our place, so that the volume may be mounted elsewhere. */
+/** How a link names a tree: relative inside the updater's directory, so that the volume may be mounted elsewhere. */
 export function linkTarget(places: Places, version: InstalledVersion): string {
   return version.path.startsWith(`${places.root}/`) ? path.relative(places.root, version.path) : version.path;
 }

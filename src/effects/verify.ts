@@ -6,7 +6,7 @@ import type { Asset, Release, VerifyCondition } from '../machines/model.ts';
 import { Fault } from '../support/fault.ts';
 import type { MinisignKey } from '../support/minisign-key.ts';
 import type { AttestationRules } from '../trust/attestation.ts';
-import { type Evidence, judge, type MinisignBinding, type Rules, vouchesForUrgency } from '../trust/judge.ts';
+import { type Evidence, isUrgencyVerified, judge, type MinisignBinding, type Rules } from '../trust/judge.ts';
 import { gatherEvidence } from './evidence.ts';
 import type { GitHub } from './github/client.ts';
 import type { Http } from './github/http.ts';
@@ -44,7 +44,7 @@ export async function verify({ release, path, sha256, repositoryId }: EffectInpu
   try {
     const { evidence, rules } = await gather(release, { path, sha256 }, id, signal, deps);
     const checks = judge(release, evidence, rules);
-    return { type: 'verified', checks, repositoryId: id, urgent: vouchesForUrgency(release, evidence, rules) };
+    return { type: 'verified', checks, repositoryId: id, urgent: isUrgencyVerified(release, evidence, rules) };
   } catch (error) {
     // It may have come from the wire: unless GitHub's own digest says that these are the bytes, the next try starts from nothing.
     if (error instanceof Fault && ABOUT_THE_BYTES.has(error.code) && release.asset.digest !== sha256) await rm(path, { force: true });
@@ -92,7 +92,7 @@ async function knownRepository(repository: string, expected: number | null, sign
   if (expected !== null && id !== expected)
     throw new Fault(
       'REPOSITORY_REPLACED',
-      `${repository} is another repository than before (its id was ${expected} and is ${id ?? 'not told'}): the name may have been taken over. If it is yours, \`self-update install <tag>\` accepts it`,
+      `${repository} is a different repository than before (its id was ${expected} and is ${id ?? 'not told'}): the name may have been taken over. If it is yours, \`self-update install <tag>\` accepts it`,
     );
   return id;
 }

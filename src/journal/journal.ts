@@ -22,7 +22,7 @@ const GENESIS = '0'.repeat(64);
 /** A reader gives up on a lock after this; a writer too, since it is alone. */
 const BUSY_TIMEOUT_MS = 5000;
 /** A disk that damages one journal after the other must not fill up with them. */
-const MOST_DAMAGED_KEPT = 3;
+const MAX_DAMAGED_KEPT = 3;
 
 type Row = { seq: number; at: number; type: string; version: number; body: string; effect: string | null; command: string | null; hash: string };
 
@@ -71,7 +71,7 @@ export class Journal {
     if (existsSync(wal)) renameSync(wal, `${aside}-wal`);
     rmSync(`${Journal.path(directory)}-shm`, { force: true });
     const damaged = readdirSync(directory).filter((name) => /\.damaged-[^-]+-[^-]+-[^-]+$/.test(name));
-    for (const name of damaged.sort().slice(0, -MOST_DAMAGED_KEPT))
+    for (const name of damaged.sort().slice(0, -MAX_DAMAGED_KEPT))
       for (const suffix of ['', '-wal']) rmSync(path.join(directory, `${name}${suffix}`), { force: true });
     return aside;
   }
@@ -219,7 +219,7 @@ export class Journal {
 }
 
 function misfit(seq: number): Fault {
-  return new Fault('JOURNAL_CORRUPT', `fact ${seq} of the journal does not fit the one before it: the file was damaged or edited`);
+  return new Fault('JOURNAL_CORRUPT', `fact ${seq} of the journal does not match the one before it: the file was damaged or edited`);
 }
 
 /** The hash covers every column, so an edit, a loss and a swap of rows all show. */

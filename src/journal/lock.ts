@@ -31,10 +31,10 @@ export function acquireLock(directory: string, told: (message: string) => void =
     if (!canLock(directory))
       throw new Fault(
         'NO_LOCKS',
-        `the volume of ${directory} can't lock files (ENOLCK), so a second updater could not be kept away: NFS needs its lock service (nolock is no option); or use a local volume`,
+        `the volume of ${directory} can't lock files (ENOLCK), so a second updater could not be excluded: NFS needs its lock service (not nolock); or use a local volume`,
         { cause: error },
       );
-    throw new Fault('LOCKED', `another updater is at work in ${path.dirname(directory)}: only one may be. Stop it, or give this one an UPDATE_DIR of its own`, {
+    throw new Fault('LOCKED', `another updater runs in ${path.dirname(directory)}: stop it, or give this one its own UPDATE_DIR`, {
       cause: error,
     });
   }

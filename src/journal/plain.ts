@@ -11,7 +11,7 @@ export function assertPlain(database: string): void {
   for (const [file, kind] of oddOnes(database)) throw new Fault('NOT_A_FILE', `${file} is ${kind}, and not a regular file: move it away`);
 }
 
-/** Takes such things out of the way; `told` hears of each. No updater holds a lock on them. */
+/** Moves such things aside and reports each to `told`. No updater holds a lock on them. */
 export function setOddAside(database: string, told: (message: string) => void): void {
   for (const [file, kind] of oddOnes(database)) {
     const aside = setAside(file);

@@ -26,7 +26,7 @@ export function prepareSchema(db: DatabaseSync): void {
     return;
   }
   const tables = db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get();
-  if (version < 0 || tables !== undefined) throw new Fault('JOURNAL_CORRUPT', `the journal names no schema, but is not empty: the file was damaged`);
+  if (version < 0 || tables !== undefined) throw new Fault('JOURNAL_CORRUPT', `the journal has no schema version, but is not empty: the file was damaged`);
   db.exec(`
     BEGIN IMMEDIATE;
     ${Object.values(TABLES).join(';')};
@@ -57,7 +57,7 @@ export function checkTables(db: DatabaseSync): void {
   const found = new Map(all.map((row) => [row.name, row.sql]));
   for (const [name, sql] of Object.entries(TABLES))
     if (words(found.get(name) ?? '') !== words(sql))
-      throw new Fault('JOURNAL_CORRUPT', `the journal's ${name} is described in other words: the file was damaged`);
+      throw new Fault('JOURNAL_CORRUPT', `the journal's ${name} has a different definition: the file was damaged`);
 }
 
 /** SQLite keeps the statement as it was typed, line breaks and all. */

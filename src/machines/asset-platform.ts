@@ -121,11 +121,11 @@ const isBits = (word: string) => /^(?:64|32)bits?$/.test(word);
 const isPlatform = (word: string) => isSystem(word) || ARCHITECTURE_OF.has(word) || LIBC_OF.has(word) || isBits(word);
 
 /** Longer words are no platform's, and would take long to take apart: names come from anybody. */
-const LONGEST_WORD = 32;
+const MAX_WORD = 32;
 
 /** `linuxarm64` → linux, arm64; `ubuntu2204` → ubuntu, 2204; null where it isn't made of such words alone. */
 function parts(word: string): string[] | null {
-  if (word.length > LONGEST_WORD) return null;
+  if (word.length > MAX_WORD) return null;
   if (isPlatform(word)) return [word];
   const [, stem, number] = /^([a-z]{3,})(\d{1,6})$/.exec(word) ?? [];
   if (stem !== undefined && number !== undefined && (isSystem(stem) || LIBC_OF.has(stem)))

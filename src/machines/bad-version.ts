@@ -1,18 +1,18 @@
-/** A version that ran and did not prove itself, or is trusted no more. Pure functions of (context, fact). */
+/** A version that ran and did not pass probation, or is trusted no more. Pure functions of (context, fact). */
 import { noCandidate } from './candidate.ts';
 import type { Context } from './context.ts';
 import type { FactOf } from './facts.ts';
-import { deny, type Failure, isTroubleOfMachine, recordFailure } from './failure.ts';
+import { deny, type Failure, isHostFailure, recordFailure } from './failure.ts';
 import type { InstalledVersion } from './model.ts';
 
-/** The version that was started did not prove itself: it is denied, and not started again by itself. */
+/** The version that was started did not pass probation: it is denied, and not started again by itself. */
 export function recordBadVersion(context: Context, fact: Failure): Partial<Context> {
   const lastError = { code: fact.code, message: fact.message, at: fact.at };
   const bad = context.target ?? context.current;
   if (bad === null) return { lastError };
   const failedPaths = [...context.failedPaths.filter((path) => path !== bad.path), bad.path];
   // What says something about this machine says nothing about the version: it is tried again.
-  if (isTroubleOfMachine(fact.code)) return { ...recordFailure(context, fact), failedPaths, ...treeLost(context, fact.code, bad) };
+  if (isHostFailure(fact.code)) return { ...recordFailure(context, fact), failedPaths, ...treeLost(context, fact.code, bad) };
   const isCandidate = context.candidate !== null && bad.path === context.installed?.path;
   if (isCandidate && fact.code === 'APP_KILLED') return recordKilled(context, fact, failedPaths);
   const proven = bad.path === context.lastGood?.path || bad.path === context.baked?.path;

@@ -1,4 +1,4 @@
-/** What follows where the app is found down, in each state in which nothing is under way. */
+/** The transitions for an app that is found down while nothing is in progress. */
 
 /**
  * A boot checks before it starts anything, so that an old version does not run when a newer one can be had. But data that has to be

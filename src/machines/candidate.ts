@@ -4,7 +4,7 @@ import type { FactOf } from './facts.ts';
 import { fingerprint, type Policy, type Release } from './model.ts';
 import { isForceInForce } from './pacing.ts';
 
-/** The candidate that follows from a release: the one at hand if it is the same bytes, else a fresh one. */
+/** The candidate that follows from a release: the current one if it has the same bytes, else a new one. */
 export function candidateFor(context: Context, release: Release): Candidate {
   const same = context.candidate !== null && fingerprint(context.candidate.release) === fingerprint(release);
   const byOperator = context.request !== null;

@@ -6,7 +6,7 @@ import type { HookName, World } from './model.ts';
 import { fallback, isUnproven } from './rules.ts';
 import { compareVersions } from './version.ts';
 
-/** The app is about to be asked to go: hooks may act from here on, so all of them hear how it ends. */
+/** The app is about to be stopped: hooks may act from here on, so a post-update hook must follow. */
 export function beginChange({ candidate, prepared, current }: Context): Partial<Context> {
   if (candidate === null) return {};
   const from = prepared?.version ?? current?.version ?? null;
@@ -46,7 +46,7 @@ export function beginPreparation(context: Context): Partial<Context> {
   return { prepared: prepare(context.target), ...aimChange(context) };
 }
 
-/** Whether a change is over, well or badly, and the hooks have not heard. */
+/** Whether a change is over, with or without success, and no post-update hook ran yet. */
 export function isChangeOver(context: Context): boolean {
   const { change, app, current } = context;
   return change !== null && app === 'up' && !(isUnproven(context) && current?.version === change.to);

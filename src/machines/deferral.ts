@@ -39,12 +39,12 @@ export function retryNow({ candidate, retryAt }: Context, at: number): Partial<C
   return { retryAt: candidate === null ? retryAt : at };
 }
 
-/** The operator's word for a version; for the bytes at hand, if it is at hand. */
+/** An operator's approval of a version; of the candidate's bytes, if it is the candidate. */
 export function approve({ approved, candidate }: Context, version: string): Partial<Context> {
   const print = candidate?.release.version === version ? fingerprint(candidate.release) : null;
-  return { approved: [...approved.filter((approval) => approval.version !== version), { version, fingerprint: print }].slice(-MOST_APPROVALS) };
+  return { approved: [...approved.filter((approval) => approval.version !== version), { version, fingerprint: print }].slice(-MAX_APPROVALS) };
 }
-const MOST_APPROVALS = 100;
+const MAX_APPROVALS = 100;
 
 export function recordForce({ candidate }: Context, fact: FactOf<'updateRequested'> & { at: number }): Partial<Context> {
   if (fact.force !== true) return {};

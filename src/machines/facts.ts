@@ -67,7 +67,7 @@ const schemas = {
 
   // Trusting it.
   versionBecameHealthy: z.object({ version: z.string() }),
-  /** It ended by itself on probation, and is started once more before it is judged. */
+  /** It exited during probation, and is started once more before it is judged. */
   appExitedEarly: z.object({ version: z.string(), ...problem }),
   probationFailed: z.object(failure),
   appCrashLooped: z.object({ version: z.string().nullable(), exits: z.number().int(), ...failure }),

@@ -31,12 +31,12 @@ const LOCAL = new Set([
   'PRE_STOP_HOOK_FAILED',
 ]);
 /** A release in whose course the updater is killed again and again (no memory, most likely) is given up like any other. */
-export const MOST_INTERRUPTIONS = 10;
+export const MAX_INTERRUPTIONS = 10;
 
 export type Failure = Extract<StampedFact, { jitter: number }>;
 
 /** Whether a failure says something about this machine, and nothing about the release. */
-export function isTroubleOfMachine(code: string): boolean {
+export function isHostFailure(code: string): boolean {
   return LOCAL.has(code);
 }
 
@@ -46,7 +46,7 @@ export function recordFailure(context: Context, fact: Failure): Partial<Context>
   const { candidate, policy } = context;
   const undone = { lastError, download: null, installed: null };
   if (candidate === null) return undone;
-  const lastTry = !isTroubleOfMachine(fact.code) && candidate.attempt >= policy.maxAttempts;
+  const lastTry = !isHostFailure(fact.code) && candidate.attempt >= policy.maxAttempts;
   if (PERMANENT.has(fact.code) || lastTry) {
     const message = lastTry
       ? `${fact.message} (given up after ${candidate.attempt} tries; \`self-update retry ${candidate.release.version}\` tries again)`
@@ -57,7 +57,7 @@ export function recordFailure(context: Context, fact: Failure): Partial<Context>
   // While nothing runs the outage paces the tries, and those in quick succession are no reason to give the release up.
   const isOutage = isNothingThere(context);
   const isQuick = isOutage && nextOutage(context.outage, fact.at, policy.retryBaseMs, fact.jitter).until - fact.at < policy.retryBaseMs;
-  const attempt = isTroubleOfMachine(fact.code) || isQuick ? candidate.attempt : candidate.attempt + 1;
+  const attempt = isHostFailure(fact.code) || isQuick ? candidate.attempt : candidate.attempt + 1;
   return {
     ...undone,
     candidate: { ...candidate, attempt, deferral: null, setbacks: candidate.setbacks + 1, downloadFirst: candidate.downloadFirst || stoppedFirst },
@@ -73,7 +73,7 @@ export function recordWorkInterrupted({ candidate }: Context): Partial<Context> 
 /** It was ended too often for that to be an accident. */
 export function giveUpInterrupted(context: Context, { effect, at }: FactOf<'workInterrupted'> & { at: number }): Partial<Context> {
   const version = context.candidate?.release.version;
-  const message = `the updater was killed ${MOST_INTERRUPTIONS} times while it was busy with ${version} (${effect}): too little memory, most likely. Give the container more, then \`self-update retry ${version}\``;
+  const message = `the updater was killed ${MAX_INTERRUPTIONS} times while it was busy with ${version} (${effect}): probably out of memory. Give the container more, then \`self-update retry ${version}\``;
   const problem = { code: 'INTERRUPTED', message, at };
   return { lastError: problem, download: null, installed: null, ...giveUp(context, problem) };
 }
@@ -100,10 +100,10 @@ function giveUp(context: Context, problem: Problem): Partial<Context> {
 }
 
 /** The list stays short: the newest word about a version replaces older ones, and the oldest versions fall out. */
-const MOST_DENIALS = 100;
+const MAX_DENIALS = 100;
 export function deny(denied: readonly Denial[], denial: Denial): Denial[] {
   const others = denied.filter((other) => other.version !== denial.version || (denial.fingerprint !== null && other.fingerprint !== denial.fingerprint));
   // The operator's word is not pushed out by a hundred releases that fail.
-  const dropped = others.length < MOST_DENIALS ? null : (others.find(({ code }) => code !== 'DENIED_BY_OPERATOR') ?? others[0]);
+  const dropped = others.length < MAX_DENIALS ? null : (others.find(({ code }) => code !== 'DENIED_BY_OPERATOR') ?? others[0]);
   return [...others.filter((other) => other !== dropped), denial];
 }

@@ -1,10 +1,10 @@
-/** A release is on its way in, and the app is left alone: it is fetched, and everything that can be asked or checked before the stop is. */
+/** A release is being installed, and the app keeps running: it is downloaded, and everything that can be checked before the stop is checked. */
 import { and, not } from 'xstate';
 import { hookInput } from './change.ts';
 import { downloadAtHand, releaseAtHand, updaterSetup } from './vocabulary.ts';
 
 const fetching = updaterSetup.createStateConfig({
-  description: 'Brings the release onto the disk. A running app runs on.',
+  description: 'Downloads, verifies and unpacks the release. A running app keeps running.',
   meta: { isGroup: true },
   initial: 'downloading',
   on: {
@@ -21,16 +21,16 @@ const fetching = updaterSetup.createStateConfig({
   },
   states: {
     downloading: {
-      description: 'Fetches the asset into a part file, resuming where an earlier try ended. A tree still on disk is not fetched again.',
+      description: 'Downloads the asset into a part file, resuming where an earlier try ended. A tree that is still on disk is not downloaded again.',
       invoke: { id: 'download', src: 'download', input: ({ context }) => ({ release: releaseAtHand(context) }) },
       on: { downloaded: { target: 'verifying', actions: 'adoptDownload' } },
     },
     verifying: {
-      description: 'Checks the downloaded bytes against what the release promises, before anything looks inside.',
+      description: 'Verifies the downloaded bytes by the trust rules, before anything unpacks them.',
       invoke: {
         id: 'verify',
         src: 'verify',
-        // Who names a version by hand vouches for whose it is.
+        // An operator who names a version accepts its repository.
         input: ({ context }) => ({ ...downloadAtHand(context), repositoryId: context.candidate?.byOperator ? null : context.repositoryId }),
       },
       on: { verified: { target: 'extracting', actions: 'recordVerified' } },
@@ -78,7 +78,7 @@ const preparing = updaterSetup.createStateConfig({
       },
     },
     inspecting: {
-      description: 'Checks disk, supervisor and entry point. Leaving it for `stopping` is the one durable step before the stop.',
+      description: 'Checks disk, supervisor and entry point. Leaving it for `stopping` is the last durable step before the stop.',
       invoke: {
         id: 'prepareSwitch',
         src: 'prepareSwitch',
@@ -97,10 +97,10 @@ const failed = { target: 'steady', actions: 'recordFailure' } as const;
 
 /**
  * The operator's word can end it: a denial of this very version, or another configuration. Meanwhile the gate may open: an old version
- * is started when the first check takes too long. And whoever kills the updater (no memory, most likely) must not do so for ever.
+ * is started when the first check takes too long. And a release that gets the updater killed (probably out of memory) must not do so for ever.
  */
 export const incoming = updaterSetup.createStateConfig({
-  description: 'A release is on its way in. Whatever ends that, the app is as it was.',
+  description: 'A release is being installed. If that fails, the app is as it was.',
   meta: { isGroup: true },
   initial: 'ordering',
   on: {
@@ -116,7 +116,7 @@ export const incoming = updaterSetup.createStateConfig({
   },
   states: {
     ordering: {
-      description: 'What comes first: with `kill-then-download`, or once the tree is there, the question. Else the download.',
+      description: 'Decides what comes first: `preparing` with `kill-then-download` or when the tree is there, otherwise the download.',
       always: [{ guard: 'asksFirst', target: 'preparing' }, { target: 'fetching' }],
     },
     fetching,

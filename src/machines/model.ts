@@ -69,7 +69,7 @@ export const strategySchema = z.enum(['kill-then-download', 'download-then-kill'
 export const versioningSchema = z.enum(['semver', 'loose']);
 export type Versioning = z.infer<typeof versioningSchema>;
 
-/** When a running app may be interrupted, by the clock on the wall. Minutes count from midnight; an end at or before its start is on the next day. */
+/** When a running app may be interrupted, in local time. Minutes count from midnight; an end at or before its start is on the next day. */
 export const windowSchema = z.object({
   /** As the operator wrote it. */
   text: z.string(),

@@ -71,7 +71,7 @@ export function withdrawDenial(context: Context, fact: Failure): Partial<Context
   if (verdict === null) return {};
   const { candidate, installed } = verdict;
   const print = fingerprint(candidate.release);
-  const message = `${candidate.release.version} and ${current?.version} both ended early, so the release is not to blame: most likely a port is still in use. Both are tried again (${fact.message})`;
+  const message = `${candidate.release.version} and ${current?.version} both ended early, so the release is probably not the cause: a port may still be in use. Both are tried again (${fact.message})`;
   const known = [baked, current, lastGood, previous].flatMap((version) => (version === null ? [] : [version.path]));
   return {
     ...problem({ ...fact, message }),

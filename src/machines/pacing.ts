@@ -1,22 +1,22 @@
 /** When to try again. Pure: the time and the dice come in as arguments. */
 
 /** No pause between tries at a release is longer than this. */
-export const LONGEST_BACKOFF_MS = 60 * 60 * 1000;
+export const MAX_BACKOFF_MS = 60 * 60 * 1000;
 /** GitHub asks for at least a minute after a limit that names no time. */
-export const SHORTEST_LIMIT_PAUSE_MS = 60 * 1000;
+export const MIN_LIMIT_PAUSE_MS = 60 * 1000;
 /** Longer announcements are a wrong clock somewhere; a limit window is one hour. */
-export const LONGEST_LIMIT_PAUSE_MS = 2 * 60 * 60 * 1000;
+export const MAX_LIMIT_PAUSE_MS = 2 * 60 * 60 * 1000;
 
 /** Exponential, ±25 %: `attempt` 1 waits about `baseMs`. */
 export function backoffMs(attempt: number, baseMs: number, jitter: number): number {
-  const pause = Math.min(baseMs * 2 ** Math.min(attempt - 1, 30), LONGEST_BACKOFF_MS);
+  const pause = Math.min(baseMs * 2 ** Math.min(attempt - 1, 30), MAX_BACKOFF_MS);
   return Math.round(pause * (0.75 + jitter / 2));
 }
 
 /** While nothing runs, the first pause is this short: every second is an outage. */
 const FIRST_OUTAGE_PAUSE_MS = 4_000;
 /** While nothing runs, no pause is longer, unless polls are rarer than that. */
-const LONGEST_OUTAGE_PAUSE_MS = 5 * 60 * 1000;
+const MAX_OUTAGE_PAUSE_MS = 5 * 60 * 1000;
 /** A pause that ended this long ago says nothing about the next one. What was healthy for a moment only does not count. */
 const OUTAGE_FORGOTTEN_MS = 10 * 60 * 1000;
 
@@ -27,13 +27,13 @@ export type Outage = { pauses: number; until: number };
 export function nextOutage(before: Outage | null, at: number, pollIntervalMs: number, jitter: number): Outage {
   const isOver = before === null || Math.abs(at - before.until) > OUTAGE_FORGOTTEN_MS;
   const pauses = isOver ? 1 : before.pauses + 1;
-  const pauseMs = Math.min(backoffMs(pauses, FIRST_OUTAGE_PAUSE_MS, jitter), Math.max(pollIntervalMs, LONGEST_OUTAGE_PAUSE_MS));
+  const pauseMs = Math.min(backoffMs(pauses, FIRST_OUTAGE_PAUSE_MS, jitter), Math.max(pollIntervalMs, MAX_OUTAGE_PAUSE_MS));
   return { pauses, until: at + pauseMs };
 }
 
 /** Whether a limit holds now. One that ends later than any can be was noted while the clock was wrong, and holds no longer. */
 export function isLimitInForce(limitedUntilAt: number | null, nowMs: number): limitedUntilAt is number {
-  return limitedUntilAt !== null && limitedUntilAt > nowMs && limitedUntilAt - nowMs <= LONGEST_LIMIT_PAUSE_MS;
+  return limitedUntilAt !== null && limitedUntilAt > nowMs && limitedUntilAt - nowMs <= MAX_LIMIT_PAUSE_MS;
 }
 
 /** An operator's `--force` counts for what is found within this time, and for as long as that then takes. */
@@ -63,7 +63,7 @@ const SAME_WINDOW_MS = 60_000;
  */
 export function sharedPauseMs({ limit, remaining, resetAt }: Quota, before: Quota | null, nowMs: number): number {
   if (remaining > limit / 2) return 0;
-  const leftMs = Math.min(Math.max(resetAt - nowMs, 0), LONGEST_LIMIT_PAUSE_MS);
+  const leftMs = Math.min(Math.max(resetAt - nowMs, 0), MAX_LIMIT_PAUSE_MS);
   const isSameWindow = before !== null && Math.abs(before.resetAt - resetAt) < SAME_WINDOW_MS;
   const spent = isSameWindow ? Math.max(before.remaining - remaining, 1) : 1;
   return Math.round(Math.min(leftMs, (leftMs * spent) / Math.max(remaining, 1)));

@@ -1,4 +1,4 @@
-/** Whether a running app may be interrupted for the release at hand, and if not, why. Pure; the time is in the fact. */
+/** Whether a running app may be interrupted for the candidate, and if not, why. Pure; the time is in the fact. */
 import { isOldEnough, oldEnoughAt } from './age.ts';
 import type { Context } from './context.ts';
 import { type Approval, type Conditions, fingerprint, type Inhibitor } from './model.ts';
@@ -45,8 +45,8 @@ function needsApproval({ candidate, policy, approved }: Context): boolean {
   return !approved.some(isApproval);
 }
 
-/** Whether what was waited for was the operator's word alone, and he has given it, be it while something else was going on. */
-export function isWordGiven(context: Context): boolean {
+/** True once every operator decision that blocked the candidate has been made. */
+export function isUnblockedByOperator(context: Context): boolean {
   const { candidate, retryAt, paused, hold } = context;
   const words = candidate?.deferral?.inhibitors.filter(({ reason }) => reason === 'paused' || reason === 'held' || reason === 'approval') ?? [];
   if (words.length === 0 || retryAt !== null) return false;

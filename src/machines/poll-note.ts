@@ -28,7 +28,7 @@ export const pollNoteSchema = z.object({
       rules: z.string(),
       latest: z.string().nullable(),
       at: z.number(),
-      /** The tag of the release to follow in its place; null where there is none. */
+      /** The tag of the release to follow in its place; null if there is none. */
       instead: z.string().nullable(),
       /** Why none is followed. */
       refusal: z.object({ tag: z.string().nullable(), code: z.string(), message: z.string() }).nullable(),

@@ -79,14 +79,14 @@ export function isLatestReadable(latest: PublishedRelease, { versioning, tagPref
 export function rivalsOf(latest: PublishedRelease, published: readonly PublishedRelease[], policy: Policy): PublishedRelease[] {
   const version = versionUnder(latest, policy);
   if (version === null) return [...published];
-  const isByYear = (text: string) => Number.parseInt(text, 10) >= LEAST_YEAR;
+  const isByYear = (text: string) => Number.parseInt(text, 10) >= MIN_YEAR;
   return published.filter((release) => {
     const other = versionUnder(release, policy);
     return other !== null && isByYear(other) === isByYear(version) && compareVersions(other, version, policy.versioning) > 0;
   });
 }
 /** A first number from here on is a year, or a date. */
-const LEAST_YEAR = 1900;
+const MIN_YEAR = 1900;
 
 type Allowed = { release: PublishedRelease; version: string };
 
@@ -136,7 +136,7 @@ function nothingAllowed(published: readonly PublishedRelease[], policy: Policy, 
   const { tag } = release;
   const isUnreadable = versionFromTag(tag, policy.versioning, policy.tagPrefix) === null;
   const reason = isUnreadable ? unreadable(tag, policy) : excluded(release, policy);
-  const remedy = needs === null ? `No setting reads it as a version; UPDATE_TAG=${tag} follows this very tag` : `${needs.join(' and ')} would follow it`;
+  const remedy = needs === null ? `No setting reads it as a version; UPDATE_TAG=${tag} follows exactly this tag` : `${needs.join(' and ')} would follow it`;
   const isPrereleaseOnly = needs?.length === 1 && needs[0]?.startsWith('UPDATE_PRERELEASE');
   const code = !isComplete ? 'LIST_TOO_LONG' : isUnreadable && seen.length === 1 ? 'TAG_UNREADABLE' : isPrereleaseOnly ? 'PRERELEASE_ONLY' : 'NONE_ALLOWED';
   return { kind: 'none', tag, code, message: `${subject(policy, seen.length, isComplete)}: ${reason}. ${remedy}` };
@@ -195,7 +195,7 @@ function withAsset(release: PublishedRelease, version: string, policy: Policy, p
       };
     }
     case 'several': {
-      const message = `release ${release.tag} has several assets for ${choice.wanted}: ${list(choice.names)}. Set UPDATE_ASSET to a pattern that fits exactly one`;
+      const message = `release ${release.tag} has several assets for ${choice.wanted}: ${list(choice.names)}. Set UPDATE_ASSET to a pattern that matches exactly one`;
       return { kind: 'refused', ...named, code: 'ASSET_AMBIGUOUS', message };
     }
     case 'none': {

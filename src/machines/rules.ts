@@ -1,6 +1,6 @@
 /** The questions the machine asks before it moves. Pure predicates over (context, fact). */
 import type { Context } from './context.ts';
-import { MOST_INTERRUPTIONS } from './failure.ts';
+import { MAX_INTERRUPTIONS } from './failure.ts';
 import type { InstalledVersion, World } from './model.ts';
 import { compareVersions } from './version.ts';
 
@@ -54,11 +54,11 @@ export function givesWay(context: Context, code: string): boolean {
   return context.hold === null && mayRollBack(context);
 }
 
-/** So many ends within so long, that nobody asked for, are a crash loop, whenever it begins. */
+/** Five unexpected exits in five minutes are a crash loop, at any time after the start. */
 export const CRASH_LOOP_EXITS = 5;
 const CRASH_LOOP_WINDOW_MS = 5 * 60 * 1000;
 
-/** `exitAgesMs`: how long ago the app ended by itself, each time since the updater last started it. */
+/** `exitAgesMs`: how long ago the app exited unexpectedly, each time since the updater last started it. */
 export function isCrashLoop(exitAgesMs: readonly number[]): boolean {
   return exitAgesMs.filter((age) => age <= CRASH_LOOP_WINDOW_MS).length >= CRASH_LOOP_EXITS;
 }
@@ -72,7 +72,7 @@ function bakedIsNewer(context: Context): boolean {
 }
 
 export function isInterruptedTooOften({ candidate }: Context): boolean {
-  return candidate !== null && candidate.interruptions >= MOST_INTERRUPTIONS;
+  return candidate !== null && candidate.interruptions >= MAX_INTERRUPTIONS;
 }
 
 /** A version under which the updater alone dies so often, before it is judged, has failed: the app was up, so it was no power cut. */
@@ -89,12 +89,12 @@ export function cutShortTooOften({ current, cutShort }: Context): { code: string
   if (kills >= MAX_KILLS_ON_PROBATION)
     return {
       code: 'UPDATER_KILLED',
-      message: `the updater was killed ${kills} times while version ${version} was on probation: too little memory, most likely. ${remedy}`,
+      message: `the updater was killed ${kills} times while version ${version} was on probation: probably out of memory. ${remedy}`,
     };
   if (ends >= MAX_ENDS_ON_PROBATION)
     return {
       code: 'UPDATER_KILLED',
-      message: `everything ended ${ends} times in a row while version ${version} was on probation: it takes the container down, most likely by its memory. ${remedy}`,
+      message: `everything ended ${ends} times in a row while version ${version} was on probation: it probably takes the container down by its memory use. ${remedy}`,
     };
   return null;
 }

@@ -11,7 +11,7 @@ export const running = updaterSetup.createStateConfig({
       always: [{ guard: 'isUnproven', target: 'probation' }, { target: 'settled' }],
     },
     probation: {
-      description: 'Started, not yet trusted: it has to stay up, and to answer where a health check is set.',
+      description: 'Started, not yet trusted: it has to stay up, and to pass the health check if one is set.',
       invoke: {
         id: 'observeProbation',
         src: 'observeProbation',
@@ -29,7 +29,7 @@ export const running = updaterSetup.createStateConfig({
         appExitedEarly: { target: 'probation', reenter: true, actions: 'recordEarlyExit' },
         probationFailed: [
           { guard: 'failsAlike', target: '#updater.rollingBack', actions: 'withdrawDenial' },
-          { guard: 'isTroubleOfMachine', target: '#updater.steady.waiting', actions: 'recordUnproven' },
+          { guard: 'isHostFailure', target: '#updater.steady.waiting', actions: 'recordUnproven' },
           { guard: 'mayRollBack', target: '#updater.rollingBack', actions: ['targetCurrent', 'recordBadVersion'] },
           { guard: 'isDeferred', target: '#updater.steady.waiting', actions: 'recordProblem' },
           { target: 'settled', actions: 'recordProblem' },
@@ -50,8 +50,8 @@ export const running = updaterSetup.createStateConfig({
           { guard: 'isWanted', target: '#updater.incoming', actions: 'adoptRelease' },
           { guard: 'isReplaced', actions: 'recordReplacement' },
         ],
-        assetsAwaited: { guard: 'saysSomethingNew', target: '#updater.steady.waiting', actions: 'recordWait' },
-        releaseRefused: { guard: 'saysSomethingNew', actions: 'recordRefusal' },
+        assetsAwaited: { guard: 'isNewsworthy', target: '#updater.steady.waiting', actions: 'recordWait' },
+        releaseRefused: { guard: 'isNewsworthy', actions: 'recordRefusal' },
       },
     },
   },

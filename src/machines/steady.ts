@@ -1,4 +1,4 @@
-/** Where the machine comes to rest: the app runs, or what would help is waited for. */
+/** Where the machine rests: the app runs, or the updater waits for what could start it. */
 import { and, not } from 'xstate';
 import { boot } from './boot.ts';
 import { running } from './running.ts';
@@ -6,7 +6,7 @@ import { updaterSetup } from './vocabulary.ts';
 import { waiting } from './waiting.ts';
 
 export const steady = updaterSetup.createStateConfig({
-  description: 'Nothing is being changed. The app runs, or what would help is waited for.',
+  description: 'Nothing is being changed. The app runs, or the updater waits for what could start it.',
   meta: { isGroup: true },
   initial: 'deciding',
   on: {
@@ -15,7 +15,7 @@ export const steady = updaterSetup.createStateConfig({
     appFoundDown: [...boot],
     appCrashLooped: [
       { guard: 'givesWay', target: 'rollingBack', actions: 'recordCrashLoop' },
-      { guard: 'saysSomethingNew', actions: 'recordProblem' },
+      { guard: 'isNewsworthy', actions: 'recordProblem' },
     ],
   },
   states: {
@@ -27,7 +27,7 @@ export const steady = updaterSetup.createStateConfig({
         { guard: 'isChangeOver', target: 'deciding', actions: 'endChange' },
         // What was started has to prove itself before anything takes its place.
         { guard: and(['isDeferred', 'appIsUp', 'isUnproven']), target: 'running.probation' },
-        { guard: and(['isWordGiven', 'treeIsThere']), target: '#updater.incoming.preparing' },
+        { guard: and(['isUnblockedByOperator', 'treeIsThere']), target: '#updater.incoming.preparing' },
         // Nothing is there that could run: it is looked for again within seconds, not at the next poll.
         { guard: not('appIsUp'), target: 'waiting', actions: 'pauseOutage' },
         { guard: 'mustWait', target: 'waiting' },

@@ -30,9 +30,12 @@ export function recordReplacement({ current }: Context, { release, at }: FactOf<
 }
 
 export function replacementOf(current: InstalledVersion | null, { tag, version, asset }: Release): { code: string; message: string } {
-  const remedy = `What runs stays; \`self-update install ${tag}\` takes the new one`;
+  const remedy = `The running version stays; \`self-update install ${tag}\` takes the new one`;
   if (current === null || current.tag === tag)
-    return { code: 'ASSET_REPLACED', message: `${asset.name} of ${tag} is not the one that was installed: it was replaced under the same tag. ${remedy}` };
+    return {
+      code: 'ASSET_REPLACED',
+      message: `${asset.name} of ${tag} differs from the one that was installed: it was replaced under the same tag. ${remedy}`,
+    };
   const message = `${tag} is version ${version} as ${current.tag} is, which runs: build metadata and spelling are not compared, so it is not newer. ${remedy}`;
   return { code: 'VERSION_EQUAL', message };
 }

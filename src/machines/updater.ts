@@ -36,7 +36,7 @@ export const updaterMachine = updaterSetup.createMachine({
   },
   states: {
     idle: {
-      description: 'Before the first check: what runs is not known yet.',
+      description: 'Before the first check: it is not known yet what runs.',
       on: {
         appFoundDown: [...boot],
         appFoundUp: { target: 'steady', actions: 'seeUp' },
@@ -76,7 +76,7 @@ export const updaterMachine = updaterSetup.createMachine({
       },
       states: {
         forUpdate: {
-          description: 'Another version takes its place, or is fetched now. Without one, what was stopped is started again.',
+          description: 'Another version replaces it, or is downloaded now. Otherwise the stopped version is started again.',
           on: {
             appStopped: [
               { guard: 'candidateIsInstalled', target: '#updater.bringingUp', actions: 'targetCandidate' },
@@ -99,7 +99,7 @@ export const updaterMachine = updaterSetup.createMachine({
       },
     },
     rollingBack: {
-      description: 'Stops a version that did not prove itself; the last good one follows.',
+      description: 'Stops a version that did not pass probation; the last good one follows.',
       invoke: { id: 'stop', src: 'stop', input: () => ({}) },
       exit: 'noteAppDown',
       on: {

@@ -8,13 +8,13 @@ import { holdOf, prepare, recordHealthy, recordStart, recordSwitch, seenOnDisk }
 import { approve, isInhibited, isWithdrawn, recordDeferral, recordForce, recordHookDeferral, retryNow } from './deferral.ts';
 import type { EffectInputs, EffectName } from './effects.ts';
 import type { StampedFact } from './facts.ts';
-import { deny, giveUpInterrupted, isTroubleOfMachine, recordFailure, recordInterruption, recordWorkInterrupted } from './failure.ts';
+import { deny, giveUpInterrupted, isHostFailure, recordFailure, recordInterruption, recordWorkInterrupted } from './failure.ts';
 import type { Policy, Release, World } from './model.ts';
 import { failsAlike, pauseOutage, recordEarlyExit, recordNothingStarts, recordUnlinked, recordUnproven, withdrawDenial } from './outage.ts';
-import { hasConditions, isWordGiven } from './permission.ts';
+import { hasConditions, isUnblockedByOperator } from './permission.ts';
 import { fallback, givesWay, isInterruptedTooOften, isUnproven, mayRollBack, stopsFirst } from './rules.ts';
 import { recordRefusal, recordReplacement, recordUnwanted, recordWait } from './unwanted.ts';
-import { isCandidateElsewhere, isReplaced, isWanted, runsAlready, saysSomethingNew } from './wanted.ts';
+import { isCandidateElsewhere, isNewsworthy, isReplaced, isWanted, runsAlready } from './wanted.ts';
 
 /** No release is allowed by the rules any more. A latest tag that can't be read says nothing about others. */
 function isNoneAllowed(event: StampedFact): boolean {
@@ -66,13 +66,13 @@ export const updaterSetup = setup({
     asksFirst: ({ context }) => context.installed !== null || stopsFirst(context),
     runsAlready: ({ context, event }) => event.type === 'releaseFound' && runsAlready(context, event.release),
     isCandidateElsewhere: ({ context, event }) => event.type === 'releaseFound' && isCandidateElsewhere(context, event.release),
-    saysSomethingNew: ({ context, event }) => saysSomethingNew(context, event),
+    isNewsworthy: ({ context, event }) => isNewsworthy(context, event),
     hasCandidate: ({ context }) => context.candidate !== null,
     hasConditions: ({ context }) => hasConditions(context),
     isInhibited: ({ context, event }) => event.type === 'conditionsObserved' && isInhibited(context, event),
     isDeferred: ({ context }) => context.candidate?.deferral != null,
     isGone: ({ context, event }) => event.type === 'checkFailed' && event.code === 'NOT_FOUND' && isWithdrawn(context, null),
-    isWordGiven: ({ context }) => isWordGiven(context),
+    isUnblockedByOperator: ({ context }) => isUnblockedByOperator(context),
     isRefusedNow: ({ context, event }) =>
       context.candidate?.deferral != null &&
       (('version' in event && context.candidate.release.version === event.version) || (isNoneAllowed(event) && isWithdrawn(context, null))),
@@ -100,7 +100,7 @@ export const updaterSetup = setup({
     hasOtherVersion: ({ context }) => context.target !== null && fallback({ ...context, failedPaths: [...context.failedPaths, context.target.path] }) !== null,
     mayRollBack: ({ context }) => mayRollBack(context),
     givesWay: ({ context, event }) => 'code' in event && givesWay(context, event.code),
-    isTroubleOfMachine: ({ event }) => 'code' in event && isTroubleOfMachine(event.code),
+    isHostFailure: ({ event }) => 'code' in event && isHostFailure(event.code),
     isTreeMissing: ({ event }) => 'code' in event && event.code === 'TREE_MISSING',
     failsAlike: ({ context, event }) => 'code' in event && failsAlike(context, event.code),
     isInterruptedTooOften: ({ context }) => isInterruptedTooOften(context),
@@ -140,7 +140,7 @@ export const updaterSetup = setup({
     askForHeld: assign(({ context: { hold } }) => ({ request: hold && { tag: hold.tag, file: null } })),
     recordProblem: assign(({ event }) => ('code' in event ? { lastError: { code: event.code, message: event.message, at: event.at } } : {})),
     recordWait: assign(({ event }) => (assertEvent(event, 'assetsAwaited'), recordWait(event))),
-    recordNewWait: assign(({ context, event }) => (assertEvent(event, 'assetsAwaited'), saysSomethingNew(context, event) ? recordWait(event) : {})),
+    recordNewWait: assign(({ context, event }) => (assertEvent(event, 'assetsAwaited'), isNewsworthy(context, event) ? recordWait(event) : {})),
     recordRefusal: assign(({ event }) => (assertEvent(event, 'releaseRefused'), recordRefusal(event))),
     recordUnwanted: assign(({ context, event }) => recordUnwanted(context, event.type === 'releaseFound' ? event : null)),
     recordSwitch: assign(({ context, event }) => (assertEvent(event, 'switched'), recordSwitch(context, event))),

@@ -3,7 +3,7 @@ import { and, cancel, not } from 'xstate';
 import { updaterSetup } from './vocabulary.ts';
 
 export const waiting = updaterSetup.createStateConfig({
-  description: 'Waits: each state in it says for what. The time of the next try is kept for all of them.',
+  description: 'Waits; each state in it says for what. They share the time of the next try.',
   tags: 'resting',
   initial: 'forWhat',
   entry: 'scheduleRetry',
@@ -31,8 +31,8 @@ export const waiting = updaterSetup.createStateConfig({
       { guard: and(['awaitsAssets', 'appIsUp']), target: '#updater.steady', actions: 'forgetWait' },
       { guard: 'isWithdrawn', target: '#updater.steady', actions: 'dropCandidate' },
     ],
-    assetsAwaited: { guard: 'saysSomethingNew', target: '.forWhat', actions: 'recordWait' },
-    releaseRefused: { guard: 'saysSomethingNew', target: '#updater.steady', actions: 'recordRefusal' },
+    assetsAwaited: { guard: 'isNewsworthy', target: '.forWhat', actions: 'recordWait' },
+    releaseRefused: { guard: 'isNewsworthy', target: '#updater.steady', actions: 'recordRefusal' },
     configurationChanged: [
       // It may leave nothing to wait for.
       { guard: 'appIsUp', target: '#updater.steady', actions: 'adoptPolicy' },
@@ -43,7 +43,7 @@ export const waiting = updaterSetup.createStateConfig({
   },
   states: {
     forWhat: {
-      description: 'Decides what is waited for: of several things the first.',
+      description: 'Decides what is waited for: the first of several things.',
       always: [
         { guard: 'isDeferred', target: 'forPermission' },
         { guard: 'awaitsAssets', target: 'forAssets' },
@@ -52,7 +52,7 @@ export const waiting = updaterSetup.createStateConfig({
       ],
     },
     forPermission: {
-      description: 'The release waits for its moment: something said "not now". A word of the operator, or the time, ends that.',
+      description: 'The release must not interrupt the app yet: something said "not now". The operator or time ends that.',
       on: {
         versionApproved: { target: '#updater.steady', actions: ['approve', 'retryNow'] },
         resumed: { target: '#updater.steady', actions: ['resume', 'retryNow'] },
@@ -73,6 +73,6 @@ export const waiting = updaterSetup.createStateConfig({
     },
     forAssets: { description: "The newest release's assets are still being uploaded. Each poll looks again." },
     forRetry: { description: 'The app runs, and what failed is tried again after a pause.' },
-    forVersion: { description: 'No version runs, and none could be started. After a pause everything has another chance.' },
+    forVersion: { description: 'No version runs, and none could be started. After a pause all are tried again.' },
   },
 });

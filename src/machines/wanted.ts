@@ -87,7 +87,7 @@ function isReplacement({ current, policy, hold }: Context, release: Release): bo
   return isSame && current.fingerprint !== fingerprint(release);
 }
 
-/** Whether a found release is the one at hand with other addresses: uploaded anew, it is fetched from where it is now. */
+/** Whether a found release is the candidate with other addresses: it was uploaded again, and is downloaded from there. */
 export function isCandidateElsewhere({ candidate }: Context, release: Release): boolean {
   if (candidate === null || fingerprint(candidate.release) !== fingerprint(release)) return false;
   return JSON.stringify(candidate.release) !== JSON.stringify(release);
@@ -103,7 +103,7 @@ export function runsAlready({ app, current, request }: Context, release: Release
  * A refusal or a wait is a fact once, not at every poll. Endless facts: what it says may be another text each time, which a server
  * chooses; the newest is shown by what polling noted.
  */
-export function saysSomethingNew(context: Context, fact: StampedFact): boolean {
+export function isNewsworthy(context: Context, fact: StampedFact): boolean {
   const { awaiting, refused, lastError } = context;
   if (fact.type === 'appCrashLooped') return lastError?.code !== fact.code || (context.current?.version ?? null) !== fact.version;
   if (fact.type !== 'assetsAwaited' && fact.type !== 'releaseRefused') return false;

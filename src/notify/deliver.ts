@@ -36,7 +36,7 @@ export async function post(url: string, notice: Notice, proxy: ProxyEnvironment,
   }
 }
 
-/** The notice as JSON on standard input, its event in `UPDATE_NOTICE`; nothing else of ours in its environment. `directory`: UPDATE_DIR. */
+/** The notice as JSON on standard input, its event in `UPDATE_NOTICE`; no setting of the updater in its environment. `directory`: UPDATE_DIR. */
 export async function runCommand(
   command: string,
   notice: Notice,
@@ -56,6 +56,6 @@ export async function runCommand(
     new AbortController().signal,
   );
   lines.end();
-  if (outcome === 'late') throw new Fault('NOTIFY_FAILED', `UPDATE_NOTIFY_CMD took longer than ${COMMAND_TIMEOUT_MS / 1000} s and was ended`);
-  if (outcome !== 0) throw new Fault('NOTIFY_FAILED', `UPDATE_NOTIFY_CMD ended with status ${outcome ?? 'unknown'}: see its output in the log`);
+  if (outcome === 'late') throw new Fault('NOTIFY_FAILED', `UPDATE_NOTIFY_CMD took longer than ${COMMAND_TIMEOUT_MS / 1000} s and was killed`);
+  if (outcome !== 0) throw new Fault('NOTIFY_FAILED', `UPDATE_NOTIFY_CMD exited with status ${outcome ?? 'unknown'}: see its output in the log`);
 }

@@ -20,12 +20,12 @@ export const NOTICE_EVENTS = [
 
 /** The one documented shape; docs/notifications.md. `text` and `content` say the same, for Slack's and Discord's webhooks. */
 export const noticeSchema = z.object({
-  id: z.string().describe('the same for every try at telling the same thing'),
+  id: z.string().describe('the same for every try to deliver one notification'),
   event: z.enum(NOTICE_EVENTS),
   at: z.string().nullable().meta({ format: 'date-time' }),
   repository: z.string(),
   from: z.string().nullable().describe('version before'),
-  to: z.string().nullable().describe('version that runs now, or is meant'),
+  to: z.string().nullable().describe('version that runs now, or that the update was for'),
   code: z.string().nullable(),
   reason: z.string().nullable(),
   text: z.string(),
@@ -34,7 +34,7 @@ export const noticeSchema = z.object({
 export type Notice = z.infer<typeof noticeSchema>;
 
 /** Discord takes 2,000, and refuses what is longer. */
-const MOST_CHARACTERS = 1900;
+const MAX_CHARACTERS = 1900;
 
 type Draft = Pick<Notice, 'event' | 'from' | 'to' | 'code' | 'reason'>;
 
@@ -45,7 +45,7 @@ export function noticeOf(before: State, after: State, { seq, at, fact }: Journal
 }
 
 export function notice(draft: Draft, repository: string, id: string, at: number): Notice {
-  const text = visible(`${repository}: ${sentence(draft)}`).slice(0, MOST_CHARACTERS);
+  const text = visible(`${repository}: ${sentence(draft)}`).slice(0, MAX_CHARACTERS);
   return { id: `${repository}/${id}`, at: formatTime(at), repository, ...visibleJson(draft), text, content: text };
 }
 

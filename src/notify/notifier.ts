@@ -30,7 +30,7 @@ export type NotifierOptions = {
 
 const OLD_NEWS_MS = 24 * 3_600_000;
 /** setTimeout takes 32 bits; looking once more costs nothing. */
-const LONGEST_TIMER_MS = 3_600_000;
+const MAX_TIMER_MS = 3_600_000;
 
 export class Notifier {
   readonly #options: NotifierOptions;
@@ -158,7 +158,7 @@ export class Notifier {
       this.#outbox = { ...this.#outbox, seq: this.#seq };
       this.#options.store.write(JSON.stringify(this.#outbox));
     } catch (error) {
-      this.#options.log.debug(`what is to be told could not be noted: ${(error as Error).message}`);
+      this.#options.log.debug(`a pending notification could not be stored: ${(error as Error).message}`);
     }
   }
 
@@ -191,7 +191,7 @@ export class Notifier {
         await deliver(one.channel, one.notice);
         this.#outbox = delivered(this.#outbox, one);
       } catch (error) {
-        log.warn(`${(error as Error).message}; ${again === null ? `"${one.notice.text}" is told to nobody` : 'it is tried again'} [NOTIFY_FAILED]`);
+        log.warn(`${(error as Error).message}; ${again === null ? `"${one.notice.text}" is dropped` : 'it is tried again'} [NOTIFY_FAILED]`);
         // From the end of a try that took long.
         this.#outbox = replaced(this.#outbox, one, postponed(one, now()));
       }
@@ -203,7 +203,7 @@ export class Notifier {
     clearTimeout(this.#timer);
     const at = this.nextAt();
     if (at === null || this.#ended) return;
-    this.#timer = setTimeout(() => this.#start(), Math.min(Math.max(at - this.#options.now(), 1), LONGEST_TIMER_MS));
+    this.#timer = setTimeout(() => this.#start(), Math.min(Math.max(at - this.#options.now(), 1), MAX_TIMER_MS));
     this.#timer.unref();
   }
 }

@@ -1,4 +1,4 @@
-/** What is still to be told, and to whom: one note beside the facts. Pure but for the store it is given. */
+/** Pending notifications and their channels: one note beside the facts. Pure except for its store. */
 import * as z from 'zod';
 import { type Notice, noticeSchema } from './notice.ts';
 
@@ -20,11 +20,11 @@ export type Outbox = z.infer<typeof outboxSchema>;
 
 /** A receiver that is away for a day missed it; what is older than fifty others is no news. */
 const PAUSES_MS = [10_000, 60_000, 300_000, 900_000, 3_600_000, 3 * 3_600_000, 6 * 3_600_000, 12 * 3_600_000];
-const MOST_PENDING = 50;
+const MAX_PENDING = 50;
 
 export function enqueue(outbox: Outbox, notice: Notice, channels: readonly Channel[], now: number): Outbox {
   const added = channels.map((channel) => ({ notice, channel, attempts: 0, nextAt: now }));
-  return { ...outbox, pending: [...outbox.pending, ...added].slice(-MOST_PENDING) };
+  return { ...outbox, pending: [...outbox.pending, ...added].slice(-MAX_PENDING) };
 }
 
 export function delivered(outbox: Outbox, one: Pending): Outbox {

@@ -13,10 +13,10 @@ const time = z.string().meta({ format: 'date-time' }).nullable();
 const inhibitorReasons = ['denied', 'paused', 'held', 'approval', 'minAge', 'window', 'busy', 'hook'] as const satisfies Inhibitor['reason'][];
 
 export const waitingForSchema = z.object({
-  reason: z.enum(['assets', 'retry', 'firstVersion', 'rateLimit', ...inhibitorReasons]).describe('the first of them, where several things are waited for'),
-  message: z.string().describe('what waits, for what, and what would end it'),
+  reason: z.enum(['assets', 'retry', 'firstVersion', 'rateLimit', ...inhibitorReasons]).describe('the first one, if there are several'),
+  message: z.string().describe('what is waiting, for what, and what would end the wait'),
   since: time,
-  until: time.describe('the next chance; null when nobody knows'),
+  until: time.describe('the next chance; null if unknown'),
 });
 export type WaitingFor = z.infer<typeof waitingForSchema>;
 

@@ -10,7 +10,7 @@ export function describeFact(fact: Fact): string {
     case 'configurationChanged':
       return `the configuration changed: following ${fact.policy.repository}, ${fact.policy.strategy}`;
     case 'appFoundDown':
-      return 'the app does not run yet';
+      return 'the app is not running yet';
     case 'appFoundUp':
       return `the app runs${fact.world.current ? `, version ${fact.world.current.version}` : ''}`;
     case 'releaseFound':
@@ -20,7 +20,7 @@ export function describeFact(fact: Fact): string {
     case 'conditionsObserved':
       return `may the app be interrupted? ${describeConditions(fact)}`;
     case 'hookSucceeded':
-      return `the ${HOOK_NAMES[fact.hook]} hook is done after ${formatDuration(fact.durationMs)}`;
+      return `the ${HOOK_NAMES[fact.hook]} hook succeeded after ${formatDuration(fact.durationMs)}`;
     case 'downloaded':
       return `downloaded ${formatBytes(fact.sizeBytes)}, sha256 ${fact.sha256.slice(0, 12)}…`;
     case 'verified':
@@ -36,13 +36,13 @@ export function describeFact(fact: Fact): string {
     case 'appStarted':
       return `version ${fact.version ?? 'unknown'} ${fact.adopted ? 'was running already' : 'is started'}`;
     case 'versionBecameHealthy':
-      return `version ${fact.version} proved itself`;
+      return `version ${fact.version} passed probation`;
     case 'oldVersionsRemoved':
       return fact.names.length === 0 ? 'no old version to remove' : `removed ${fact.names.join(', ')}`;
     case 'retryDue':
       return 'trying again';
     case 'updateRequested':
-      return `the operator asked for an update${fact.force ? ', whatever speaks against it now' : ''}`;
+      return `the operator asked for an update${fact.force ? ', overriding the update policy' : ''}`;
     case 'installRequested':
       return `the operator asked for ${fact.tag ?? fact.file}`;
     case 'holdReleased':
@@ -58,9 +58,9 @@ export function describeFact(fact: Fact): string {
     case 'versionDenied':
       return `the operator denied ${fact.version}`;
     case 'versionRetried':
-      return `the operator gave ${fact.version} another chance`;
+      return `the operator allowed ${fact.version} again`;
     case 'workInterrupted':
-      return `an updater was ended at \`${fact.effect}\`; it begins once more`;
+      return `the updater was killed during \`${fact.effect}\`; restarting that step`;
     case 'interruptionDeferred':
     case 'hookFailed':
     case 'checkFailed':
@@ -92,7 +92,7 @@ function describeConditions({ window, busy }: Conditions): string {
   return parts.filter((part) => part !== null).join('; ');
 }
 
-/** Whether a fact is trouble; an app that says "not now" is none. */
+/** Whether a fact is a problem; an app that says "not now" is not. */
 export function isTrouble(fact: Fact): boolean {
   return 'code' in fact && fact.type !== 'interruptionDeferred';
 }

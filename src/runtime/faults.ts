@@ -5,7 +5,7 @@ import type { Log } from '../support/log.ts';
 /** When to look again. */
 export const RETRY_AFTER_FAULT_MS = 10_000;
 /** Each fault in a row doubles that, up to this. */
-const LONGEST_FAULT_PAUSE_MS = 60_000;
+const MAX_FAULT_PAUSE_MS = 60_000;
 
 export class Faults {
   #current: Fault | null = null;
@@ -21,7 +21,7 @@ export class Faults {
     // A full disk is told once, not every few seconds.
     if (fault.message !== this.#current?.message) log.warn(`updates are suspended: ${fault.message} [${fault.code}]`);
     this.#current = fault;
-    return Math.min(RETRY_AFTER_FAULT_MS * 2 ** this.#inARow++, LONGEST_FAULT_PAUSE_MS);
+    return Math.min(RETRY_AFTER_FAULT_MS * 2 ** this.#inARow++, MAX_FAULT_PAUSE_MS);
   }
 
   over(): void {

@@ -47,10 +47,10 @@ export function crashLoop(
   if (ages.length === 0) return null;
   const version = context.current?.version ?? null;
   if (context.current !== null && !isTreeThere(context.current.path)) {
-    const message = `version ${version} ended, and its files are gone from ${context.current.path}: something outside the updater removed them. They are downloaded again if nothing else can run`;
+    const message = `version ${version} exited, and its files are gone from ${context.current.path}: something outside the updater removed them. They are downloaded again if nothing else can run`;
     return { type: 'appCrashLooped', version, exits: ages.length, code: 'TREE_MISSING', message, jitter: random() };
   }
   if (!isCrashLoop(ages)) return null;
-  const message = `version ${version ?? 'unknown'} ended by itself ${ages.length} times in a row: see its own output for the reason`;
+  const message = `version ${version ?? 'unknown'} exited ${ages.length} times in a row: see its own output for the reason`;
   return { type: 'appCrashLooped', version, exits: ages.length, code: 'CRASH_LOOP', message, jitter: random() };
 }

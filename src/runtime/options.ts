@@ -24,7 +24,7 @@ export type RuntimeOptions = {
   observeFloor: () => Promise<string | null>;
   /** Whether the app runs. */
   observeApp: () => Promise<boolean>;
-  /** How long ago the app ended by itself, ms, each time since its last start. */
+  /** How long ago the app exited unexpectedly, ms, each time since its last start. */
   exitAgesMs: () => number[];
   /** Whether the files of a version are still there. */
   isTreeThere: (path: string) => boolean;

@@ -3,7 +3,7 @@ import { remainingMs } from '../machines/pacing.ts';
 import type { RuntimeOptions } from './options.ts';
 
 /** However often somebody asks. */
-const SHORTEST_POLL_PAUSE_MS = 1000;
+const MIN_POLL_PAUSE_MS = 1000;
 
 type Options = Pick<RuntimeOptions, 'nextPollAt' | 'now' | 'pollIntervalMs'>;
 
@@ -33,7 +33,7 @@ export class Poller {
     const next = nextPollAt();
     const noted = next === null || this.#isAsked ? 0 : remainingMs(next, now(), 2 * pollIntervalMs + 2 * 60 * 60 * 1000);
     // A poll that could not note when the next one is due must not be made again at once.
-    const pauseMs = this.#isAsked ? SHORTEST_POLL_PAUSE_MS : pollIntervalMs;
+    const pauseMs = this.#isAsked ? MIN_POLL_PAUSE_MS : pollIntervalMs;
     return this.#polledAt === null ? noted : Math.max(noted, this.#polledAt + pauseMs - performance.now());
   }
 

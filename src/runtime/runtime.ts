@@ -26,7 +26,7 @@ const SEEN_ON_DISK = new Set<FactType>(['appStopped', 'switched']);
 /** After these the operator expects that GitHub is asked. */
 const ASKS_FOR_POLL = new Set<FactType>(['updateRequested', 'resumed', 'holdReleased', 'versionRetried']);
 /** setTimeout takes 32 bits. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export class Runtime {
   readonly #options: RuntimeOptions;
@@ -259,7 +259,7 @@ export class Runtime {
     }
     if (busy && this.#state.timers.size === 0) return;
     const waitMs = Math.max(this.nextWakeAt() - this.#options.now(), 1);
-    this.#wakeTimer = setTimeout(() => this.#advance(), Math.min(waitMs, LONGEST_TIMER_MS));
+    this.#wakeTimer = setTimeout(() => this.#advance(), Math.min(waitMs, MAX_TIMER_MS));
   }
 
   /** The journal could not be written, most likely: nothing more is done, but a stopped app is started, whatever is current. */

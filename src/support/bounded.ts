@@ -111,6 +111,6 @@ export class LineReader {
     this.#lines += 1;
     if (this.#lines > this.#maxLines) return;
     // Visible before it is cut: a zero becomes six characters.
-    this.#say(this.#lines === this.#maxLines ? '… and more, which is left out' : visible(line).slice(0, MAX_LINE_CHARACTERS));
+    this.#say(this.#lines === this.#maxLines ? '… (more output omitted)' : visible(line).slice(0, MAX_LINE_CHARACTERS));
   }
 }

@@ -32,7 +32,7 @@ const BY_ERRNO: Record<string, { code: string; remedy: string }> = {
   ENOMEM: { code: 'NO_MEMORY', remedy: 'memory is used up; give the machine or the container more' },
   EAGAIN: { code: 'NO_MEMORY', remedy: 'a limit of processes or memory is reached; raise it (ulimit -u, pids limit)' },
   ENOENT: { code: 'DISK_ERROR', remedy: 'something removed it, or its volume is not mounted' },
-  ESTALE: { code: 'DISK_ERROR', remedy: 'the network volume was replaced under its mount; mount it anew' },
+  ESTALE: { code: 'DISK_ERROR', remedy: 'the network volume was replaced under its mount; remount it' },
 };
 
 /** What any other failed call on a local file is called: no release is to blame for it. */

@@ -86,9 +86,9 @@ function openOwn(file: string, flags: number): number {
     const stats = fstatSync(descriptor);
     assertRegular(file, stats);
     // A hard link to another file of ours would have that overwritten.
-    if (stats.nlink > 1 && flags === WRITE) throw new Fault('NOT_A_FILE', `${file} has another name elsewhere`);
+    if (stats.nlink > 1 && flags === WRITE) throw new Fault('NOT_A_FILE', `${file} has another hard link`);
     if (isForeign(stats, path.dirname(file)))
-      throw new Fault('NOT_OURS', `${file} belongs to user ${stats.uid}, and only what user ${userId()} or root wrote counts`);
+      throw new Fault('NOT_OURS', `${file} belongs to user ${stats.uid}, and only files of user ${userId()} or root are read`);
     return descriptor;
   } catch (error) {
     closeSync(descriptor);
@@ -129,7 +129,7 @@ export function setForeignAside(file: string, place: string, told: (reason: stri
   if (owner === null) return;
   const aside = setAside(file);
   told(
-    `${file} belongs to user ${owner}, who could exchange what we verified: it was ${aside === null ? 'removed' : `moved to ${aside}`}, and a new one is made [NOT_OURS]`,
+    `${file} belongs to user ${owner}, who could exchange verified files: it was ${aside === null ? 'removed' : `moved to ${aside}`}, and a new one is created [NOT_OURS]`,
   );
 }
 

@@ -48,16 +48,16 @@ export type Subject = { sha256: string; name: string };
 export function verifyAttestation(json: unknown, { sha256, name }: Subject, rules: AttestationRules): { identity: string } {
   const bundle = attempt(() => bundleFromJSON(json), 'is no Sigstore bundle');
   // A bare signature over bytes says nothing about where they were built.
-  if (!isBundleWithDsseEnvelope(bundle)) throw invalid('is a signature, and no attestation');
+  if (!isBundleWithDsseEnvelope(bundle)) throw invalid('is a signature, not an attestation');
   const { payload, payloadType, signatures } = bundle.content.dsseEnvelope;
-  if (payloadType !== PAYLOAD_TYPE || signatures.length !== 1) throw invalid('is no in-toto statement with one signature');
+  if (payloadType !== PAYLOAD_TYPE || signatures.length !== 1) throw invalid('is not an in-toto statement with one signature');
   // Arbitrary installation: the root is the operator's choice, never the bundle's.
   const material = attempt(() => toTrustMaterial(TrustedRoot.fromJSON(rules.trustedRoot)), "can't be checked: the trust root is damaged");
   const verifier = new Verifier(material, THRESHOLDS[rules.instance]);
   const signer = attempt(() => verifier.verify(toSignedEntity(bundle)), 'does not hold');
   assertIdentity(signer.identity, rules);
-  const statement = attempt(() => statementSchema.parse(JSON.parse(payload.toString('utf8'))), 'is no in-toto statement');
-  if (!PREDICATE_TYPES.includes(statement.predicateType)) throw invalid(`says something else (${statement.predicateType}) than how it was built`);
+  const statement = attempt(() => statementSchema.parse(JSON.parse(payload.toString('utf8'))), 'is not an in-toto statement');
+  if (!PREDICATE_TYPES.includes(statement.predicateType)) throw invalid(`is not about how it was built (${statement.predicateType})`);
   // The library does not look at what an envelope is about: this is what binds it to these bytes.
   const about = statement.subject.filter(({ digest }) => digest['sha256'] === sha256);
   if (about.length === 0) throw invalid(`is about other bytes than sha256 ${sha256}`);

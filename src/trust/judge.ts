@@ -1,6 +1,19 @@
 /**
- * Whether downloaded bytes may be unpacked. Pure: the evidence was gathered elsewhere. Every rule stands beside the attack
- * it stops; all that apply must hold, and what is missing is a refusal.
+ * Decides whether downloaded bytes may be unpacked. No I/O: `Evidence` was gathered by effects/evidence.ts.
+ *
+ * Who can make bytes pass, and with what:
+ *
+ *   party             holds                                            can
+ *   operator          the settings (`Rules`), `install FILE`           choose the conditions, or turn them off
+ *   maintainers       the right to publish a release                   under `digest` alone: publish any bytes
+ *   GitHub            the TLS keys of its API and asset hosts          under `digest` alone: replace them
+ *   signer            the minisign secret key, of `minisignKeys`       say which bytes are which version
+ *   release workflow  the OIDC identity that `attestation` names       say what it built, from which tag
+ *   Sigstore          the trust root (trust/roots/, or the operator's) confirm that identity
+ *   network, proxy    nothing                                          delay, never change
+ *
+ * All rules that apply must hold, and missing evidence is a refusal. Each rule below names the attack that it stops.
+ * docs/security.md is the same for users, with what is not promised.
  */
 import type { Release, VerifyCondition } from '../machines/model.ts';
 import { Fault } from '../support/fault.ts';
@@ -11,7 +24,7 @@ import { assertBound, type Signed, verifyMinisign } from './minisign.ts';
 import { sumsFor } from './sums.ts';
 
 export type Rules = {
-  /** Empty: whatever is downloaded is run. */
+  /** Empty: whatever is downloaded is installed. */
   conditions: readonly VerifyCondition[];
   minisignKeys: readonly MinisignKey[];
   /** `version`: what is signed has to say which release it is of. `none`: signed bytes of any release are taken. */
@@ -61,7 +74,7 @@ export function judge(release: Release, evidence: Evidence, rules: Rules): strin
 /** Every rule's finding, also after one that did not hold: for people. */
 export function explain(release: Release, evidence: Evidence, rules: Rules): Finding[] {
   if (rules.conditions.length === 0)
-    return [{ rule: 'none', ok: true, code: null, text: 'UPDATE_VERIFY=none: nothing is checked, and whatever is downloaded is run' }];
+    return [{ rule: 'none', ok: true, code: null, text: 'UPDATE_VERIFY=none: nothing is checked, and whatever is downloaded is installed' }];
   return RULES.flatMap(({ name, check }): Finding[] => {
     try {
       const text = check(release, evidence, rules);
@@ -122,7 +135,7 @@ function checkName({ asset, version, tag }: Release, _: Evidence, { conditions }
   if (!conditions.includes('attestation') || conditions.includes('minisign') || !readsAsAnotherVersion(asset.name, version)) return null;
   throw new Fault(
     'VERSION_MISMATCH',
-    `${asset.name} of ${tag} is named after another version than ${version}: attested bytes of another release are not installed under this one`,
+    `${asset.name} of ${tag} is named after a version other than ${version}: attested bytes of another release are not installed under this one`,
   );
 }
 
@@ -194,12 +207,12 @@ function checkAttestation({ asset, tag }: Release, { sha256, sums, bundles }: Ev
 function mismatch(name: string, tag: string, sha256: string, source: string, expected: string): Fault {
   return new Fault(
     'DIGEST_MISMATCH',
-    `${name} of ${tag} has sha256 ${sha256}, and ${source} says ${expected}: the asset was damaged on the way, replaced, or tampered with`,
+    `${name} of ${tag} has sha256 ${sha256}, and ${source} says ${expected}: the asset was damaged in transit, replaced, or tampered with`,
   );
 }
 
 /** A release may say that it can't wait only as verifiably as the rest: where signatures are asked for, sums that are signed list the marker. */
-export function vouchesForUrgency(release: Release, { sums, minisigs, bundles }: Evidence, rules: Rules): boolean {
+export function isUrgencyVerified(release: Release, { sums, minisigs, bundles }: Evidence, rules: Rules): boolean {
   const { urgent, asset } = release;
   const { conditions, verifyAttestation, attestation } = rules;
   if (!urgent || (!conditions.includes('minisign') && !conditions.includes('attestation'))) return urgent;

@@ -11,7 +11,7 @@ import { fieldsOf } from './binding.ts';
 export type Signed = { name: string; blake2b512: Buffer };
 
 /** A signature file is four lines; a trusted comment may be long. */
-const MOST_SIGNATURE_LENGTH = 16 * 1024;
+const MAX_SIGNATURE_LENGTH = 16 * 1024;
 const SIGNATURE_BYTES = 64;
 
 /** Which key signed, and what the trusted comment says. Throws `Fault` `SIGNATURE_INVALID`. */
@@ -20,15 +20,15 @@ export function verifyMinisign(text: string, signed: Signed, keys: readonly Mini
   // Arbitrary installation: only the operator's keys count.
   const known = keys.find(({ id }) => id === keyId);
   if (known === undefined)
-    throw invalid(signed.name, `was made with key ${keyId}, which is none of UPDATE_MINISIGN_KEYS (${keys.map(({ id }) => id).join(', ')})`);
+    throw invalid(signed.name, `was made with key ${keyId}, which is not among UPDATE_MINISIGN_KEYS (${keys.map(({ id }) => id).join(', ')})`);
   // The old algorithm signs the file itself, which would have to be held in memory whole.
-  if (algorithm === 'Ed') throw invalid(signed.name, 'is of the old kind (not prehashed): sign with minisign 0.10 or newer, and without -l');
+  if (algorithm === 'Ed') throw invalid(signed.name, 'is in the legacy format (not prehashed): sign with minisign 0.10 or newer, and without -l');
   if (algorithm !== 'ED') throw invalid(signed.name, `has the unknown algorithm ${JSON.stringify(algorithm)}`);
   if (!verify(null, signed.blake2b512, known.key, signature))
-    throw invalid(signed.name, 'does not fit the file: it was changed, or the signature is for another one');
+    throw invalid(signed.name, 'does not match the file: it was changed, or the signature is for another one');
   // The comment is trusted only because this signature covers it, together with the first one.
   if (!verify(null, Buffer.concat([signature, Buffer.from(trustedComment)]), known.key, globalSignature))
-    throw invalid(signed.name, 'has a trusted comment that was changed');
+    throw invalid(signed.name, 'has a modified trusted comment');
   return { keyId, trustedComment };
 }
 
@@ -46,13 +46,13 @@ export function assertBound(trustedComment: string, { name, version, tag }: { na
 type Parsed = { algorithm: string; keyId: string; signature: Buffer; trustedComment: string; globalSignature: Buffer };
 
 function parseSignature(text: string, name: string): Parsed {
-  const lines = text.length > MOST_SIGNATURE_LENGTH ? [] : text.replace(/\r?\n$/, '').split(/\r?\n/);
+  const lines = text.length > MAX_SIGNATURE_LENGTH ? [] : text.replace(/\r?\n$/, '').split(/\r?\n/);
   const [untrusted, first, trusted, second, ...rest] = lines;
   const bytes = decodeExactly(first, 2 + KEY_ID_BYTES + SIGNATURE_BYTES);
   const globalSignature = decodeExactly(second, SIGNATURE_BYTES);
   const comment = /^trusted comment: (.*)$/.exec(trusted ?? '')?.[1];
   if (!untrusted?.startsWith('untrusted comment: ') || bytes === null || globalSignature === null || comment === undefined || rest.length > 0)
-    throw invalid(name, 'is no minisign signature');
+    throw invalid(name, 'is not a minisign signature');
   return {
     algorithm: bytes.toString('latin1', 0, 2),
     keyId: keyIdOf(bytes),

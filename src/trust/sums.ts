@@ -3,7 +3,7 @@
 import { isOwnSums } from '../machines/asset-sums.ts';
 
 /** A sum and a path. */
-const LONGEST_LINE = 1024;
+const MAX_LINE = 1024;
 
 /** A file of sums as text: UTF-8, or the UTF-16 that Windows' shells write, told by its byte order mark. */
 export function sumsText(bytes: Uint8Array): string {
@@ -23,7 +23,7 @@ export function sumsFor(text: string, name: string, sumsName = `${name}.sha256`)
     .split(/\r\n|\n|\r/)
     .map((line) => line.trim())
     .filter((line) => line !== '' && !line.startsWith('#'));
-  const lines = all.filter((line) => line.length <= LONGEST_LINE);
+  const lines = all.filter((line) => line.length <= MAX_LINE);
   const listed = lines.flatMap((line) => readLine(line) ?? []);
   // Words of another's name: `my app` says nothing about `app`.
   const isAlone = listed.some((entry) => entry.name === name);
@@ -32,7 +32,7 @@ export function sumsFor(text: string, name: string, sumsName = `${name}.sha256`)
   // Mix-and-match: the forms are united, so that a sum in one form can't be passed over for another.
   const found = [
     ...listed.filter((entry) => entry.name === name).map(({ sum }) => sum),
-    ...about.flatMap((line) => (line.length > LONGEST_LINE ? [] : sumBeside(line, name))),
+    ...about.flatMap((line) => (line.length > MAX_LINE ? [] : sumBeside(line, name))),
   ];
   const isOwn = isOwnSums(sumsName, name) && (found.length > 0 || nameless.length === listed.length);
   const sums = [...new Set([...found, ...(isOwn ? nameless.map(({ sum }) => sum) : [])])];
@@ -90,7 +90,7 @@ const WORD = /[\p{L}\p{N}]/u;
  * what follows upon the name may be a word about it.
  */
 function isOfAnother(line: string, name: string, isAlone: boolean): boolean {
-  if (line.length > LONGEST_LINE) return false;
+  if (line.length > MAX_LINE) return false;
   const ofBsd = EXACT_BSD.exec(line)?.[1];
   const listed = (ofBsd ?? EXACT_GNU.exec(line)?.[1])?.replace(/^.*[/\\]/, '');
   const at = listed?.indexOf(name) ?? -1;

@@ -4,7 +4,7 @@ import * as z from 'zod';
 import type { OperatorFact } from '../machines/facts.ts';
 import { visible } from '../support/visible.ts';
 import { isJson, parseJson, readBody } from './body.ts';
-import { sightOf, type WebContext } from './context.ts';
+import { viewOf, type WebContext } from './context.ts';
 import { type Api, json, refusal } from './describe.ts';
 import { failure } from './failure.ts';
 import { operatorOnly, sameOrigin } from './guard.ts';
@@ -18,7 +18,7 @@ const name = z
   .string()
   .min(1)
   .max(255)
-  .refine((text) => visible(text) === text, 'holds control characters, which no tag does');
+  .refine((text) => visible(text) === text, 'contains control characters, which no tag does');
 
 const nothing = z.object({});
 const aVersion = z.object({ version: name });
@@ -30,31 +30,31 @@ const forced = (given: boolean | undefined) => (given ? { force: true } : {});
 export const ACTIONS = {
   check: action('Check now', nothing, () => ({ type: 'checkNow' })),
   update: action('Check and update now', z.object({ force }), (body) => ({ type: 'updateRequested', ...forced(body.force) })),
-  install: action('Install this very tag, and hold it', z.object({ tag: name, force }), (body) => ({
+  install: action('Install exactly this tag, and hold it', z.object({ tag: name, force }), (body) => ({
     type: 'installRequested',
     tag: body.tag,
     file: null,
     ...forced(body.force),
   })),
   release: action('End a hold', nothing, () => ({ type: 'holdReleased' })),
-  restart: action('Restart the app, no update', nothing, () => ({ type: 'restartRequested' })),
-  pause: action('No updates until resume', nothing, () => ({ type: 'paused' })),
+  restart: action('Restart the app, without an update', nothing, () => ({ type: 'restartRequested' })),
+  pause: action('Suspend updates until resume', nothing, () => ({ type: 'paused' })),
   resume: action('End a pause', nothing, () => ({ type: 'resumed' })),
   approve: action('This version may interrupt the app', aVersion, (body) => ({ type: 'versionApproved', version: bare(body.version) })),
   deny: action('Never run this version', aVersion, (body) => ({ type: 'versionDenied', version: bare(body.version) })),
-  retry: action('Give a denied version another chance', aVersion, (body) => ({ type: 'versionRetried', version: bare(body.version) })),
+  retry: action('Allow a denied version again', aVersion, (body) => ({ type: 'versionRetried', version: bare(body.version) })),
 } as const;
 
 type Command = OperatorFact | { type: 'checkNow' };
 
 const responses = {
   202: json(acceptedSchema, 'the command is in the inbox'),
-  400: refusal('the body does not fit'),
+  400: refusal('the body is invalid'),
   401: refusal('no token, or a wrong one'),
-  403: refusal('from another site, or there are no actions'),
+  403: refusal('from another site, or actions are off'),
   413: refusal('too large'),
   415: refusal('not JSON'),
-  503: refusal('the updater is not there yet'),
+  503: refusal('the updater is starting'),
   507: refusal("the inbox can't be written"),
 };
 
@@ -66,7 +66,7 @@ export function addActions(app: Hono, api: Api, context: WebContext): void {
   app.use('/api/actions/*', sameOrigin, operatorOnly(context));
   for (const [name, { summary, schema, command }] of Object.entries(ACTIONS)) {
     api.add({ method: 'post', path: `/api/actions/${name}`, summary, operator: true, body: schema, responses }, async (c) => {
-      const sight = sightOf(context);
+      const view = viewOf(context);
       const text = await readBody(c, MAX_BODY_BYTES);
       if (typeof text !== 'string') return text;
       if (text !== '' && !isJson(c)) return failure(c, 415, 'NOT_JSON', 'the body is not declared as JSON: send it with Content-Type: application/json');
@@ -75,9 +75,9 @@ export function addActions(app: Hono, api: Api, context: WebContext): void {
       const body = schema.safeParse(value);
       if (!body.success) {
         const [issue] = body.error.issues;
-        return failure(c, 400, 'BODY_REFUSED', `${issue?.path.join('.') || 'the body'}: ${issue?.message ?? 'does not fit'}`);
+        return failure(c, 400, 'BODY_REFUSED', `${issue?.path.join('.') || 'the body'}: ${issue?.message ?? 'is invalid'}`);
       }
-      return c.json({ ok: true, id: sight.submit(command(body.data)) }, 202);
+      return c.json({ ok: true, id: view.submit(command(body.data)) }, 202);
     });
   }
 }

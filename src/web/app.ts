@@ -55,14 +55,14 @@ export function createApp(context: WebContext): Hono {
   addMetrics(api, context);
   addActions(app, api, context);
   addWebhook(app, api, context);
-  const info = { title: 'self-update', version: context.programVersion, description: 'See it and steer it: docs/sight.md' };
+  const info = { title: 'self-update', version: context.programVersion, description: 'Dashboard, metrics and API: docs/observability.md' };
   app.get(DESCRIPTION, (c) => c.json(api.document(info)));
   app.get('/', async (c) => {
     const { html, policy } = await dashboard();
     c.header('content-security-policy', policy);
     return c.html(html);
   });
-  app.notFound((c) => failure(c, 404, 'NOT_FOUND', 'there is nothing here: /api/openapi.json says what there is'));
+  app.notFound((c) => failure(c, 404, 'NOT_FOUND', 'not found: /api/openapi.json lists all paths'));
   app.onError(failureOf);
   return app;
 }
@@ -74,7 +74,7 @@ function inTurn(turns: Turns): MiddlewareHandler {
     const end = await turns.take(addressOf(c));
     if (end === null) {
       c.header('retry-after', '1');
-      return failure(c, 429, 'TOO_MANY_REQUESTS', `${TURNS.maxWaiting} requests of this address wait already: ask for less at a time`);
+      return failure(c, 429, 'TOO_MANY_REQUESTS', `${TURNS.maxWaiting} requests of this address are waiting: send fewer at a time`);
     }
     return next().finally(end);
   };

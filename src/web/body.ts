@@ -1,6 +1,6 @@
 /**
  * A request's body, in whatever form it comes: with a length, in chunks, or with neither, which is how `curl -X POST` says that
- * there is none. It is read from the connection itself, because Hono's own limit needs a global Request that got does not bear.
+ * there is none. It is read from the connection itself, because Hono's own limit needs a global Request, which breaks got.
  */
 import type { IncomingMessage } from 'node:http';
 import type { HttpBindings } from '@hono/node-server';
@@ -10,8 +10,8 @@ import { failure } from './failure.ts';
 /** The body as text; or the refusal to answer with: 400 when it is not UTF-8, 413 when it is longer than `maxBytes`, 415 when it is compressed. */
 export async function readBody(c: Context, maxBytes: number): Promise<string | Response> {
   const encoding = c.req.header('content-encoding') ?? 'identity';
-  if (encoding.toLowerCase() !== 'identity') return failure(c, 415, 'NOT_JSON', `send the body as it is, without Content-Encoding: ${encoding}`);
-  const tooLarge = () => failure(c, 413, 'BODY_TOO_LARGE', `at most ${maxBytes} bytes are taken`);
+  if (encoding.toLowerCase() !== 'identity') return failure(c, 415, 'NOT_JSON', `send the body without Content-Encoding: ${encoding}`);
+  const tooLarge = () => failure(c, 413, 'BODY_TOO_LARGE', `at most ${maxBytes} bytes are accepted`);
   if (Number(c.req.header('content-length') ?? 0) > maxBytes) return tooLarge();
   const bytes = await readBytes((c.env as HttpBindings).incoming, maxBytes);
   if (bytes === null) return tooLarge();

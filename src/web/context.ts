@@ -2,13 +2,13 @@
 
 import { Fault } from '../support/fault.ts';
 import type { Log } from '../support/log.ts';
-import type { Changes, Sight } from './sight.ts';
+import type { Changes, UpdaterView } from './updater-view.ts';
 
 export type Progress = { receivedBytes: number; totalBytes: number };
 
 export type WebContext = {
   /** Null until the journal is open. */
-  sight: () => Sight | null;
+  view: () => UpdaterView | null;
   changes: Changes;
   /** Of the download that runs; null when none does. */
   progress: () => Progress | null;
@@ -33,8 +33,8 @@ export type WebContext = {
 };
 
 /** The updater, or a fault that becomes 503: its journal can't be opened, or is being opened. */
-export function sightOf({ sight }: WebContext): Sight {
-  const found = sight();
+export function viewOf({ view }: WebContext): UpdaterView {
+  const found = view();
   if (found === null) throw new Fault('STARTING', 'the updater has not opened its journal yet: the log says why if this stays so');
   return found;
 }

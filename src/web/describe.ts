@@ -34,8 +34,8 @@ export class Api {
 
   add(route: Route, handler: Handler): void {
     // Reading asks for the token where one is set.
-    const always = route.path.startsWith('/api/') ? { 401: refusal('no token, or a wrong one'), 503: refusal('not there yet') } : {};
-    const inTurn = takesTurns(route.method, route.path) ? { 429: refusal('too many requests of this address wait already') } : {};
+    const always = route.path.startsWith('/api/') ? { 401: refusal('no token, or a wrong one'), 503: refusal('the updater is starting') } : {};
+    const inTurn = takesTurns(route.method, route.path) ? { 429: refusal('too many requests of this address are waiting') } : {};
     this.#routes.push({ ...route, responses: { ...always, ...inTurn, ...route.responses } });
     this.#app.on(route.method.toUpperCase(), route.path, handler);
   }
@@ -54,7 +54,7 @@ export function queryOf<S extends z.ZodObject>(c: Context, schema: S): z.infer<S
   const result = schema.safeParse(c.req.query());
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  throw new Fault('REQUEST_REFUSED', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'does not fit'}`);
+  throw new Fault('REQUEST_REFUSED', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'is invalid'}`);
 }
 
 function operation({ summary, description, query, headers, body, operator, responses }: Route): object {

@@ -5,7 +5,7 @@
 import { type SSEStreamingApi, streamSSE } from 'hono/streaming';
 import * as z from 'zod';
 import { visibleJson } from '../support/visible.ts';
-import { sightOf, type WebContext } from './context.ts';
+import { viewOf, type WebContext } from './context.ts';
 import { type Api, queryOf, type Route, refusal } from './describe.ts';
 import { failure } from './failure.ts';
 import { addressOf } from './guard.ts';
@@ -14,15 +14,15 @@ import { Shares } from './shares.ts';
 
 const PAGE = 100;
 /** A few updates' worth, at half a kilobyte each. */
-const MOST_RENDERED = 200;
+const MAX_RENDERED = 200;
 const MAX_CLIENTS = 100;
 /** Proxies close what is silent for a minute. */
 const SIGN_OF_LIFE_MS = 15_000;
-/** Slow read: who takes nothing for so long is let go, and may resume. */
+/** Slow read: a client that reads nothing for this long is disconnected, and may resume. */
 const STALLED_MS = 30_000;
 const RECONNECT_MS = 1000;
 
-const query = z.object({ after: z.coerce.number().int().min(0).optional().describe('facts after this one; all of them without it') });
+const query = z.object({ after: z.coerce.number().int().min(0).optional().describe('facts after this one; by default all') });
 
 export function addEvents(api: Api, context: WebContext): void {
   const feed = new Feed(context);
@@ -35,19 +35,19 @@ export function addEvents(api: Api, context: WebContext): void {
     query,
     headers: z.object({ 'last-event-id': z.string().optional().describe('goes before `after`') }),
     responses: {
-      200: { description: 'a stream without end', schema: z.string(), type: 'text/event-stream' },
-      204: { description: 'the journal is shorter than that: it was begun anew' },
+      200: { description: 'an endless stream', schema: z.string(), type: 'text/event-stream' },
+      204: { description: 'the journal is shorter than that: it was started anew' },
       400: refusal('not a number'),
-      503: refusal('not there yet, or too many clients'),
+      503: refusal('the updater is starting, or there are too many clients'),
     },
   };
   api.add(route, async (c) => {
-    const { timeline } = sightOf(context);
+    const { timeline } = viewOf(context);
     // Nobody would read it.
     if (c.req.method === 'HEAD') return c.body(null, 200, { 'content-type': 'text/event-stream' });
-    // An EventSource that is pushed out comes back at once, so a stream is only taken from whoever has more of them.
+    // An EventSource that is pushed out comes back at once, so a stream is only taken from an owner that has more of them.
     const owner = addressOf(c);
-    if (clients.isCrowdedBy(owner)) return failure(c, 503, 'TOO_MANY_CLIENTS', `${MAX_CLIENTS} clients listen already`);
+    if (clients.isCrowdedBy(owner)) return failure(c, 503, 'TOO_MANY_CLIENTS', `${MAX_CLIENTS} clients are connected already`);
     const last = c.req.header('last-event-id');
     const after = last !== undefined && /^\d{1,15}$/.test(last) ? Number(last) : (queryOf(c, query).after ?? 0);
     await timeline.catchUp();
@@ -86,7 +86,7 @@ class Feed {
 
   /** A page of the facts after `seq`, and the number of its last; null when there are none. */
   async facts(seq: number): Promise<{ text: string; last: number } | null> {
-    const { timeline, read } = sightOf(this.#context);
+    const { timeline, read } = viewOf(this.#context);
     await timeline.catchUp();
     // No further than the timeline has come, which knows the states.
     const last = Math.min(timeline.seq, seq + PAGE);
@@ -102,7 +102,7 @@ class Feed {
   status(): Promise<string> {
     const { version } = this.#context.changes;
     if (this.#status?.version !== version) {
-      const text = sightOf(this.#context)
+      const text = viewOf(this.#context)
         .status()
         .then((status) => JSON.stringify(visibleJson({ ...status, download: null })));
       this.#status = { version, text };
@@ -114,7 +114,7 @@ class Feed {
     // Anew at the end: a page that is read once more must not push itself out.
     this.#rendered.delete(seq);
     this.#rendered.set(seq, text);
-    if (this.#rendered.size > MOST_RENDERED) this.#rendered.delete(this.#rendered.keys().next().value ?? 0);
+    if (this.#rendered.size > MAX_RENDERED) this.#rendered.delete(this.#rendered.keys().next().value ?? 0);
   }
 }
 

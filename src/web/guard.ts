@@ -1,4 +1,4 @@
-/** Who may ask, and from where. */
+/** Access control: hosts, origins, token. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { HttpBindings } from '@hono/node-server';
@@ -17,7 +17,12 @@ export function knownHosts(listed: readonly string[]): MiddlewareHandler {
     const host = c.req.header('host');
     // HTTP/1.0 has none; a browser, which is what is guarded against, always sends one.
     if (host !== undefined && !isKnownHost(host, listed))
-      return failure(c, 403, 'HOST_REFUSED', `${JSON.stringify(host.slice(0, 100))} is not a name of this server: if it is, add it to UPDATE_HTTP_HOSTS`);
+      return failure(
+        c,
+        403,
+        'HOST_REFUSED',
+        `${JSON.stringify(host.slice(0, 100))} is not a known name of this server: if it should be, add it to UPDATE_HTTP_HOSTS`,
+      );
     return next();
   };
 }
@@ -41,7 +46,7 @@ export const sameOrigin: MiddlewareHandler = async (c, next) => {
   const origin = c.req.header('origin');
   const elsewhere = origin !== undefined && !(URL.canParse(origin) && new URL(origin).host === c.req.header('host')?.toLowerCase());
   if (elsewhere || (site !== undefined && site !== 'same-origin' && site !== 'none'))
-    return failure(c, 403, 'CROSS_SITE', 'actions are taken from this server’s own page and from programs, not from pages of other sites');
+    return failure(c, 403, 'CROSS_SITE', 'actions are accepted from this server’s own page and from programs, not from pages of other sites');
   return next();
 };
 
@@ -50,18 +55,18 @@ export function operatorOnly({ token, hasToken }: Pick<WebContext, 'token' | 'ha
   return async (c, next) => {
     const wanted = token();
     // Fail closed: a token's file that was emptied opens nothing.
-    if (wanted === null && hasToken) return failure(c, 503, 'SECRET_MISSING', 'the file of UPDATE_HTTP_TOKEN is empty or not there: write the token into it');
-    if (wanted === null) return failure(c, 403, 'ACTIONS_OFF', 'there are no actions without UPDATE_HTTP_TOKEN: set it, or use `self-update` in the container');
+    if (wanted === null && hasToken) return failure(c, 503, 'SECRET_MISSING', 'the file of UPDATE_HTTP_TOKEN is empty or missing: write the token into it');
+    if (wanted === null) return failure(c, 403, 'ACTIONS_OFF', 'actions are off without UPDATE_HTTP_TOKEN: set it, or use `self-update` in the container');
     const given = /^Bearer +(.+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
     if (given !== undefined && isSame(given, wanted)) return next();
     c.header('www-authenticate', 'Bearer realm="self-update"');
     return given === undefined
       ? failure(c, 401, 'TOKEN_MISSING', 'send the token: Authorization: Bearer …')
-      : failure(c, 401, 'TOKEN_REJECTED', 'that is not the token of UPDATE_HTTP_TOKEN');
+      : failure(c, 401, 'TOKEN_REJECTED', 'the token is wrong: it must be that of UPDATE_HTTP_TOKEN');
   };
 }
 
-/** Reading: with UPDATE_HTTP_READ=token who has the token, otherwise whoever reaches the address. */
+/** Reading: with UPDATE_HTTP_READ=token only with the token, otherwise for everybody who reaches the address. */
 export function readersOnly(context: Pick<WebContext, 'token' | 'hasToken' | 'readingNeedsToken'>): MiddlewareHandler {
   const guarded = operatorOnly(context);
   return (c, next) => (context.readingNeedsToken ? guarded(c, next) : next());
@@ -71,7 +76,7 @@ export function readersOnly(context: Pick<WebContext, 'token' | 'hasToken' | 're
 export function notTheApp({ appUid }: Pick<WebContext, 'appUid'>): MiddlewareHandler {
   return async (c, next) => {
     if (appUid !== null && mayBeOf(appUid, (c.env as HttpBindings).incoming.socket))
-      return failure(c, 403, 'APP_REFUSED', 'the app does not get the journal: in the container use `self-update events`, as root');
+      return failure(c, 403, 'APP_REFUSED', 'the app may not read the journal: in the container use `self-update events`, as root');
     return next();
   };
 }

@@ -9,7 +9,7 @@ import { shownStates } from '../machines/shown.ts';
 import { compareVersions } from '../machines/version.ts';
 import type { Update } from '../report/history.ts';
 import { visibleJson } from '../support/visible.ts';
-import { sightOf, type WebContext } from './context.ts';
+import { viewOf, type WebContext } from './context.ts';
 import { type Api, refusal } from './describe.ts';
 
 const OUTCOMES = { updated: 'updated', rolledBack: 'rolled_back', failed: 'failed' } as const satisfies Record<
@@ -25,7 +25,7 @@ export function addMetrics(api: Api, context: WebContext): void {
       method: 'get',
       path: '/metrics',
       summary: 'Metrics for Prometheus',
-      responses: { 200: { description: 'text format', schema: z.string(), type: 'text/plain' }, 503: refusal('the updater is not there yet') },
+      responses: { 200: { description: 'text format', schema: z.string(), type: 'text/plain' }, 503: refusal('the updater is starting') },
     },
     async (c) => c.text(await measure(context), 200, { 'content-type': Registry.PROMETHEUS_CONTENT_TYPE }),
   );
@@ -33,7 +33,7 @@ export function addMetrics(api: Api, context: WebContext): void {
 
 /** Made anew each time: figures that are derived need no state beside the journal. */
 async function measure(context: WebContext): Promise<string> {
-  const { timeline, note, status, isAppUp, state } = sightOf(context);
+  const { timeline, note, status, isAppUp, state } = viewOf(context);
   await timeline.catchUp();
   const registry = new Registry();
   const gauge = (name: string, help: string, value: number | null): void => {
@@ -45,19 +45,19 @@ async function measure(context: WebContext): Promise<string> {
   const now = await status();
   const learnt = note();
   info('build_info', 'The updater itself.', { version: context.programVersion });
-  info('app_info', 'The version that is current.', { version: now.version ?? '', tag: now.tag ?? '', repository: now.repository ?? '' });
+  info('app_info', 'The current version.', { version: now.version ?? '', tag: now.tag ?? '', repository: now.repository ?? '' });
   gauge('app_up', 'Whether the app runs.', (await isAppUp()) ? 1 : 0);
-  gauge('update_available', 'Whether a newer version is known than the one that is current.', isNewerKnown(state().snapshot.context, learnt.latest) ? 1 : 0);
-  gauge('last_check_timestamp_seconds', 'When GitHub was asked last.', seconds(learnt.lastCheckAt));
-  gauge('last_successful_check_timestamp_seconds', 'When it answered last.', seconds(learnt.lastSuccessAt));
-  gauge('next_check_timestamp_seconds', 'When it is asked next.', seconds(learnt.nextCheckAt));
+  gauge('update_available', 'Whether a version newer than the current one is known.', isNewerKnown(state().snapshot.context, learnt.latest) ? 1 : 0);
+  gauge('last_check_timestamp_seconds', 'When GitHub was last asked.', seconds(learnt.lastCheckAt));
+  gauge('last_successful_check_timestamp_seconds', 'When GitHub last answered.', seconds(learnt.lastSuccessAt));
+  gauge('next_check_timestamp_seconds', 'When GitHub is asked next.', seconds(learnt.nextCheckAt));
   gauge('rate_limit_remaining', "Requests left of GitHub's quota.", learnt.quota?.remaining ?? null);
-  gauge('rate_limit_reset_timestamp_seconds', 'When the quota is whole again.', seconds(learnt.quota?.resetAt ?? null));
-  gauge('denied_versions', 'Versions that are not run by themselves.', now.denied.length);
+  gauge('rate_limit_reset_timestamp_seconds', 'When the quota is reset.', seconds(learnt.quota?.resetAt ?? null));
+  gauge('denied_versions', 'Versions that are not installed automatically.', now.denied.length);
   gauge('paused', 'Whether the operator paused updates.', now.paused ? 1 : 0);
   const states = add(
     registry,
-    new Gauge({ name: 'self_update_state', help: 'The state of the machine: 1 for the one it is in.', labelNames: ['state'], registers: [] }),
+    new Gauge({ name: 'self_update_state', help: 'The state of the updater: 1 for the current one.', labelNames: ['state'], registers: [] }),
   );
   for (const state of shownStates()) states.set({ state }, state === now.state ? 1 : 0);
   add(registry, new Counter({ name: 'self_update_facts_total', help: 'Facts in the journal.', registers: [] })).inc(timeline.seq);

@@ -7,14 +7,14 @@ import { statusSchema } from '../report/status.ts';
 import type { Timeline } from '../report/timeline.ts';
 import { describeFact } from '../report/words.ts';
 import { visible, visibleJson } from '../support/visible.ts';
-import { sightOf, type WebContext } from './context.ts';
+import { viewOf, type WebContext } from './context.ts';
 import { type Api, json, queryOf, refusal } from './describe.ts';
 import { failure } from './failure.ts';
 import { commandSchema, eventsSchema, historySchema, probeSchema, replaySchema } from './schemas.ts';
 
-const MOST_EVENTS = 500;
+const MAX_EVENTS = 500;
 
-const starting = refusal('the updater is not there yet');
+const starting = refusal('the updater is starting');
 
 /** The app is there, and will be for the next moment: an update that is about to stop it takes it out of a load balancer first. */
 const STOPS_SOON = /^(?:preparing\.(?:draining|inspecting)|stopping\..+|migrating|switching|starting|rollingBack)$/;
@@ -25,11 +25,11 @@ export function told(record: JournalRecord, timeline: Timeline) {
 }
 
 const factsQuery = z.object({
-  before: z.coerce.number().int().min(1).optional().describe('facts before this one; the newest without it'),
-  limit: z.coerce.number().int().min(1).max(MOST_EVENTS).default(100),
+  before: z.coerce.number().int().min(1).optional().describe('facts before this one; by default the newest'),
+  limit: z.coerce.number().int().min(1).max(MAX_EVENTS).default(100),
 });
 /** A page asks for it at every fact: years of updates are not told each time. */
-const historyQuery = z.object({ limit: z.coerce.number().int().min(1).max(100_000).default(200).describe('the newest so many') });
+const historyQuery = z.object({ limit: z.coerce.number().int().min(1).max(100_000).default(200).describe('how many, of the newest') });
 /** As the inbox makes them: a name in a directory, and no path. */
 const commandQuery = z.object({
   id: z
@@ -49,7 +49,7 @@ export function addReading(api: Api, context: WebContext): void {
       summary: 'What runs, what is new, why not now',
       responses: { 200: json(statusSchema, 'as `self-update status --json`'), 503: starting },
     },
-    async (c) => c.json(visibleJson(await sightOf(context).status())),
+    async (c) => c.json(visibleJson(await viewOf(context).status())),
   );
   api.add(
     {
@@ -57,10 +57,10 @@ export function addReading(api: Api, context: WebContext): void {
       path: '/api/history',
       summary: 'The newest updates, oldest first',
       query: historyQuery,
-      responses: { 200: json(historySchema, 'the updates, and the way of the last one'), 400: refusal('not a number'), 503: starting },
+      responses: { 200: json(historySchema, 'the updates, and the states that the last one passed through'), 400: refusal('not a number'), 503: starting },
     },
     async (c) => {
-      const { timeline } = sightOf(context);
+      const { timeline } = viewOf(context);
       await timeline.catchUp();
       return c.json(visibleJson({ updates: timeline.updates.slice(-queryOf(c, historyQuery).limit), way: timeline.way }));
     },
@@ -74,7 +74,7 @@ export function addReading(api: Api, context: WebContext): void {
       responses: { 200: json(eventsSchema, 'the facts'), 400: refusal('not a number'), 503: starting },
     },
     async (c) => {
-      const { timeline, read } = sightOf(context);
+      const { timeline, read } = viewOf(context);
       await timeline.catchUp();
       const { before, limit } = queryOf(c, factsQuery);
       const end = Math.min(before ?? Number.POSITIVE_INFINITY, timeline.seq + 1);
@@ -96,7 +96,7 @@ export function addReading(api: Api, context: WebContext): void {
       },
     },
     async (c) => {
-      const { timeline } = sightOf(context);
+      const { timeline } = viewOf(context);
       await timeline.catchUp();
       const { at } = queryOf(c, replayQuery);
       const state = await timeline.at(at);
@@ -117,7 +117,7 @@ function addCommand(api: Api, context: WebContext): void {
     },
     (c) => {
       const { id } = queryOf(c, commandQuery);
-      const found = sightOf(context).command(id);
+      const found = viewOf(context).command(id);
       if (found === null) return failure(c, 404, 'COMMAND_MISSING', `nothing is known of command ${id}: only the newest 64 are remembered`);
       if (found === 'waits') return c.json({ id, progress: 'waiting', outcome: null });
       return c.json(visibleJson({ id, progress: found.outcome === null ? 'taken' : 'settled', outcome: found.outcome }));
@@ -134,9 +134,9 @@ function addProbes(api: Api, context: WebContext): void {
       responses: { 200: json(probeSchema, 'it does'), 503: json(probeSchema, 'it does not, and why') },
     },
     (c) => {
-      const sight = context.sight();
-      const fault = sight?.fault() ?? null;
-      if (sight !== null && fault === null) return c.json({ ok: true, reason: null });
+      const view = context.view();
+      const fault = view?.fault() ?? null;
+      if (view !== null && fault === null) return c.json({ ok: true, reason: null });
       return c.json({ ok: false, reason: fault === null ? 'the journal is not open' : visible(`${fault.message} [${fault.code}]`) }, 503);
     },
   );
@@ -148,11 +148,11 @@ function addProbes(api: Api, context: WebContext): void {
       responses: { 200: json(probeSchema, 'it runs'), 503: json(probeSchema, 'it does not, or not for long') },
     },
     async (c) => {
-      const sight = context.sight();
-      const state = sight === null ? null : shownName(sight.state().snapshot);
-      if (state !== null && STOPS_SOON.test(state)) return c.json({ ok: false, reason: `an update is at work: ${state}` }, 503);
+      const view = context.view();
+      const state = view === null ? null : shownName(view.state().snapshot);
+      if (state !== null && STOPS_SOON.test(state)) return c.json({ ok: false, reason: `an update is in progress: ${state}` }, 503);
       // An updater that can't open its journal is no reason to take a healthy app out.
-      if (await (sight ?? context).isAppUp()) return c.json({ ok: true, reason: null });
+      if (await (view ?? context).isAppUp()) return c.json({ ok: true, reason: null });
       return c.json({ ok: false, reason: 'the app is down' }, 503);
     },
   );

@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { outcomeSchema } from '../runtime/outcomes.ts';
 
-const time = z.string().nullable().describe('RFC 3339, UTC; null for what is unknown');
+const time = z.string().nullable().describe('RFC 3339, UTC; null if unknown');
 const version = z.string().nullable();
 
 export const failureSchema = z.object({ ok: z.literal(false), error: z.object({ code: z.string(), message: z.string() }) });
@@ -15,7 +15,7 @@ export const eventSchema = z
     state: z.string().describe('the state after it: `preparing.asking`'),
     text: z.string().describe('the same for people'),
   })
-  .describe('a fact of the journal, with what belongs to its type beside these');
+  .describe('a fact of the journal, with further fields of its type');
 
 export const eventsSchema = z.object({ events: z.array(eventSchema), seq: z.number().int().describe('number of the newest fact') });
 
@@ -41,7 +41,7 @@ export const replaySchema = z.object({
   state: z.string(),
   value: z.unknown(),
   outstanding: z.array(z.string()),
-  context: z.looseObject({}).describe('what the machine remembered then'),
+  context: z.looseObject({}).describe('the context of the machine then'),
 });
 
 export const acceptedSchema = z.object({ ok: z.literal(true), id: z.string().describe('of the command; /api/command tells what becomes of it') });

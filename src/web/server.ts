@@ -6,7 +6,7 @@ import type { Log } from '../support/log.ts';
 import { createApp } from './app.ts';
 import type { Progress } from './context.ts';
 import { ownerOf, Shares } from './shares.ts';
-import { Changes, type Sight } from './sight.ts';
+import { Changes, type UpdaterView } from './updater-view.ts';
 
 export type WebOptions = {
   address: { host: string | null; port: number };
@@ -27,7 +27,7 @@ export type WebOptions = {
 
 export type Web = {
   /** From now on there is something to show. */
-  attach(sight: Sight): void;
+  attach(view: UpdaterView): void;
   /** A fact was journaled, or something was learnt. */
   changed(): void;
   progressed(receivedBytes: number, totalBytes: number): void;
@@ -46,8 +46,8 @@ const MAX_CONNECTIONS_FOR_A_MOMENT = 2 * MAX_CONNECTIONS;
 const SILENCE_MS = 60_000;
 const LOOK_FOR_LATE_MS = 5000;
 /** Pipelining: answers that nobody reads are held in memory, one for each request. */
-const MOST_UNANSWERED = 4;
-const MOST_HEADER_BYTES = 16 * 1024;
+const MAX_UNANSWERED = 4;
+const MAX_HEADER_BYTES = 16 * 1024;
 const PROGRESS_EVERY_MS = 200;
 
 /** Listens, and tries again while the address is taken. */
@@ -55,10 +55,10 @@ export function startWeb(options: WebOptions): Web {
   const { log, address } = options;
   const changes = new Changes();
   const ending = new AbortController();
-  let sight: Sight | null = null;
+  let view: UpdaterView | null = null;
   let progress: Progress | null = null;
   let progressAt = Number.NEGATIVE_INFINITY;
-  const app = createApp({ ...options, sight: () => sight, changes, progress: () => progress, ending: ending.signal });
+  const app = createApp({ ...options, view: () => view, changes, progress: () => progress, ending: ending.signal });
   const server = createAdaptorServer({
     fetch: app.fetch,
     // got has its own idea of Request and Response.
@@ -66,7 +66,7 @@ export function startWeb(options: WebOptions): Web {
     // HTTP/1.0 has no Host, and load balancers speak it.
     hostname: 'localhost',
     serverOptions: {
-      maxHeaderSize: MOST_HEADER_BYTES,
+      maxHeaderSize: MAX_HEADER_BYTES,
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
       connectionsCheckingInterval: LOOK_FOR_LATE_MS,
@@ -79,11 +79,11 @@ export function startWeb(options: WebOptions): Web {
   listen(server, address, log, ending.signal);
   return {
     attach(given) {
-      sight = given;
+      view = given;
       changes.announce();
     },
     changed() {
-      if (progress !== null && sight !== null && !sight.state().snapshot.matches({ incoming: { fetching: 'downloading' } })) progress = null;
+      if (progress !== null && view !== null && !view.state().snapshot.matches({ incoming: { fetching: 'downloading' } })) progress = null;
       changes.announce();
     },
     progressed(receivedBytes, totalBytes) {
@@ -102,8 +102,8 @@ export function startWeb(options: WebOptions): Web {
 }
 
 /**
- * Exhaustion: one stranger who holds every connection would keep the probes out, and a liveness probe that fails has the container
- * killed. So nobody is turned away at the door; whoever has most loses one.
+ * Exhaustion: one client that holds every connection would block the probes, and a liveness probe that fails has the container
+ * killed. So no connection is refused; the owner that has most loses one.
  */
 function shareConnections(server: Server): void {
   const places = new Shares(MAX_CONNECTIONS);
@@ -128,7 +128,7 @@ function boundPipelining(server: Server): void {
     const count = (unanswered.get(socket) ?? 0) + 1;
     unanswered.set(socket, count);
     response.once('close', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
-    if (count > MOST_UNANSWERED) socket.destroy();
+    if (count > MAX_UNANSWERED) socket.destroy();
   });
 }
 
@@ -137,10 +137,10 @@ function listen(server: Server, { host, port }: WebOptions['address'], log: Log,
   const shown = `${host ?? 'every interface'}, port ${port}`;
   let said = false;
   server.on('error', (error: NodeJS.ErrnoException) => {
-    const reason = error.code === 'EADDRINUSE' ? 'somebody else listens there' : error.message;
+    const reason = error.code === 'EADDRINUSE' ? 'address already in use' : error.message;
     const say = said ? log.debug : log.warn;
     said = true;
-    say(`HTTP is not served at ${shown}: ${reason}; check UPDATE_HTTP_ADDR. It is tried again [HTTP_FAILED]`);
+    say(`can't listen at ${shown}: ${reason}; check UPDATE_HTTP_ADDR. Retrying [HTTP_FAILED]`);
     const timer = setTimeout(() => server.listen(options), RETRY_MS);
     timer.unref();
     ending.addEventListener('abort', () => clearTimeout(timer), { once: true });
@@ -148,7 +148,7 @@ function listen(server: Server, { host, port }: WebOptions['address'], log: Log,
   server.on('listening', () => {
     said = false;
     const { address, port: bound, family } = server.address() as AddressInfo;
-    log.info(`HTTP is served at http://${family === 'IPv6' ? `[${address}]` : address}:${bound}/`);
+    log.info(`listening at http://${family === 'IPv6' ? `[${address}]` : address}:${bound}/`);
   });
   server.listen(options);
 }

@@ -1,6 +1,6 @@
 /**
  * Places that are shared among addresses: connections, event streams, bodies that are being read. One address that takes all of them
- * keeps nobody out: a newcomer gets the place of whoever has most.
+ * can't block others: a new connection replaces one of the owner that has most.
  */
 import { isIPv6 } from 'node:net';
 
@@ -30,7 +30,7 @@ export class Shares {
     return () => this.#places.delete(place);
   }
 
-  /** Whether a newcomer would push out one of its own, or of somebody who has no more than it. */
+  /** Whether a new one would replace one of its own owner, or of an owner that has no more. */
   isCrowdedBy(owner: string): boolean {
     if (this.#places.size < this.#max) return false;
     const counts = this.#counts();
@@ -55,7 +55,7 @@ export class Shares {
   }
 }
 
-/** Who an address belongs to: IPv4 as it is, IPv6 by its /64, of which whoever has one address has all. */
+/** The owner of an address: an IPv4 address, or the /64 of an IPv6 address, since a host controls all of it. */
 export function ownerOf(address: string | undefined): string {
   if (address === undefined) return 'unknown';
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];

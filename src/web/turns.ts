@@ -13,7 +13,7 @@ export function takesTurns(method: string, path: string): boolean {
 export class Turns {
   readonly #maxWaiting: number;
   readonly #maxTurnMs: number;
-  /** Who waits, in the order of the next turns. */
+  /** The waiting requests, in the order of their turns. */
   readonly #waiting = new Map<string, (() => void)[]>();
   #isTaken = false;
 

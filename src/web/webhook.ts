@@ -10,23 +10,23 @@ import type { Hono } from 'hono';
 import * as z from 'zod';
 import { Allowance } from './allowance.ts';
 import { isJson, parseJson, readBody } from './body.ts';
-import { sightOf, type WebContext } from './context.ts';
+import { viewOf, type WebContext } from './context.ts';
 import { type Api, json, type Route, refusal } from './describe.ts';
 import { failure } from './failure.ts';
 import { addressOf } from './guard.ts';
 import { webhookSchema } from './schemas.ts';
 import { Shares } from './shares.ts';
 
-/** A release with a thousand assets is 2 MB. GitHub caps at 25, which nobody who is not GitHub is to make us hold. */
+/** A release with a thousand assets is 2 MB. GitHub's limit is 25 MB; strangers must not make the server hold that much. */
 const MAX_BODY_BYTES = 3 * 1024 * 1024;
 const MAX_BODIES = 8;
 /** A release tells of itself a handful of times (created, published, edited). Then one check in the time of a poll, which looks by itself. */
 const CHECKS_AT_ONCE = 20;
 const MIN_REFILL_MS = 60_000;
 const SIGNATURE = /^sha256=[0-9a-f]{64}$/;
-const UNSIGNED = 'X-Hub-Signature-256 does not fit the body: the secrets differ, or something on the way changed it';
+const UNSIGNED = 'X-Hub-Signature-256 does not match the body: the secrets differ, or something in between changed it';
 
-const SECRET_MISSING = 'the file of UPDATE_WEBHOOK_SECRET is empty or not there: write the secret into it';
+const SECRET_MISSING = 'the file of UPDATE_WEBHOOK_SECRET is empty or missing: write the secret into it';
 
 const payloadSchema = z.object({ action: z.string(), repository: z.object({ full_name: z.string() }) });
 
@@ -35,7 +35,7 @@ export function addWebhook(app: Hono, api: Api, context: WebContext): void {
   const bodies = new Shares(MAX_BODIES);
   const allowance = new Allowance(CHECKS_AT_ONCE, Math.max(context.pollIntervalMs, MIN_REFILL_MS));
   app.use('/hooks/github', async (c, next) => {
-    if (!context.takesWebhooks) return failure(c, 404, 'WEBHOOK_OFF', 'webhooks are taken once UPDATE_WEBHOOK_SECRET is set');
+    if (!context.takesWebhooks) return failure(c, 404, 'WEBHOOK_OFF', 'webhooks are accepted once UPDATE_WEBHOOK_SECRET is set');
     if (webhookSecret() === null) return failure(c, 503, 'SECRET_MISSING', SECRET_MISSING);
     // Endless data: whoever can't even look signed has no body held, and of the others only so many at a time. Slow bodies: whoever
     // sends most of them loses one to a newcomer.
@@ -52,14 +52,14 @@ export function addWebhook(app: Hono, api: Api, context: WebContext): void {
     path: '/hooks/github',
     summary: "GitHub's webhook: `release` events start a check",
     responses: {
-      200: json(webhookSchema, 'understood, and nothing to do'),
-      202: json(webhookSchema, 'a check is on its way'),
+      200: json(webhookSchema, 'accepted, nothing to do'),
+      202: json(webhookSchema, 'a check was requested'),
       400: refusal('the body is empty or not JSON'),
-      401: refusal('the signature does not fit'),
+      401: refusal('the signature does not match'),
       404: refusal('no UPDATE_WEBHOOK_SECRET is set'),
       413: refusal('too large'),
       415: refusal('not JSON'),
-      503: refusal('the updater, or the secret, is not there yet'),
+      503: refusal('the updater is starting, or the secret is missing'),
     },
   };
   api.add(route, async (c) => {
@@ -73,11 +73,11 @@ export function addWebhook(app: Hono, api: Api, context: WebContext): void {
     if (!(await verify(secret, body, signature))) return failure(c, 401, 'SIGNATURE_REFUSED', UNSIGNED);
     if (!isJson(c)) return failure(c, 415, 'NOT_JSON', "choose application/json as the webhook's content type");
     const parsed = parseJson(body);
-    if (parsed === undefined) return failure(c, 400, 'BODY_REFUSED', 'the body is signed, and not JSON');
+    if (parsed === undefined) return failure(c, 400, 'BODY_REFUSED', 'the body is signed, but not JSON');
     const payload = payloadSchema.safeParse(parsed);
     const concerns = payload.success && payload.data.repository.full_name.toLowerCase() === repository.toLowerCase();
     if (c.req.header('x-github-event') !== 'release' || !concerns) return c.json({ ok: true, outcome: 'ignored' }, 200);
-    const { deliveries, submit } = sightOf(context);
+    const { deliveries, submit } = viewOf(context);
     // Replay: the delivery's id is not signed, but the body is, and GitHub never sends the same one for another event.
     if (deliveries.has(signature)) return c.json({ ok: true, outcome: 'duplicate' }, 200);
     deliveries.add(signature);

@@ -5,12 +5,12 @@ import type { Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { cases } from '../support/chaos/cases.ts';
 import { Scenario } from '../support/chaos/scenario.ts';
-import type { Misbehaviour, StandIn } from '../support/github/server.ts';
+import type { FakeGitHub, Misbehaviour } from '../support/github/server.ts';
 
 type Api = Exclude<Misbehaviour['api'], string | undefined>;
 type BadServer = {
   title: string;
-  misbehave?: (github: StandIn) => Misbehaviour;
+  misbehave?: (github: FakeGitHub) => Misbehaviour;
   /** The network instead of the server. */
   env?: Record<string, string>;
   /** Codes of which one is told; null for trouble that is none, and the update is made. */
@@ -32,7 +32,7 @@ const spoilt = (title: string, spoil: (release: Record<string, unknown>) => unkn
   misbehave: () => ({ spoil }),
   codes,
 });
-const asset = (title: string, misbehave: (github: StandIn) => Misbehaviour, ...codes: string[]): BadServer => ({
+const asset = (title: string, misbehave: (github: FakeGitHub) => Misbehaviour, ...codes: string[]): BadServer => ({
   title: `the asset: ${title}`,
   misbehave,
   codes,
@@ -45,7 +45,7 @@ const raw = (title: string, path: RegExp, send: (socket: Socket) => void, ...cod
 
 const assetOf = (release: Record<string, unknown>): Record<string, unknown> => (release['assets'] as Record<string, unknown>[])[0] ?? {};
 const withAsset = (change: Record<string, unknown>) => (release: Record<string, unknown>) => ({ ...release, assets: [{ ...assetOf(release), ...change }] });
-const contentOf = (github: StandIn): Buffer => github.releases.find(({ tag }) => tag === 'v0.0.2')?.assets[0]?.content ?? Buffer.alloc(0);
+const contentOf = (github: FakeGitHub): Buffer => github.releases.find(({ tag }) => tag === 'v0.0.2')?.assets[0]?.content ?? Buffer.alloc(0);
 const flipped = (content: Buffer): Buffer => {
   const copy = Buffer.from(content);
   copy[copy.length >> 1] = (copy[copy.length >> 1] ?? 0) ^ 1;

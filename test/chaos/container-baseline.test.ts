@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { cases } from '../support/chaos/cases.ts';
 import { Container, type ContainerOptions, createVolume, nativeArchive } from '../support/docker/container.ts';
-import type { Misbehaviour, StandIn } from '../support/github/server.ts';
+import type { FakeGitHub, Misbehaviour } from '../support/github/server.ts';
 
 type Row = { title: string; run: () => Promise<string> };
 
@@ -34,7 +34,7 @@ async function updatesTo(container: Container, version: string): Promise<void> {
 }
 
 /** The server misbehaves; 0.0.1 answers meanwhile and after, and 0.0.2 is taken when it behaves. */
-function server(title: string, misbehave: (github: StandIn) => Misbehaviour, code: RegExp, strategy = 'kill-then-download'): Row {
+function server(title: string, misbehave: (github: FakeGitHub) => Misbehaviour, code: RegExp, strategy = 'kill-then-download'): Row {
   return {
     title: `${title} (${strategy})`,
     run: async () => {
@@ -113,7 +113,7 @@ const flippedBit = (content: Buffer): Buffer => {
   copy[copy.length >> 1] = (copy[copy.length >> 1] ?? 0) ^ 1;
   return copy;
 };
-const contentOf = (github: StandIn): Buffer => github.releases[0]?.assets[0]?.content ?? Buffer.alloc(0);
+const contentOf = (github: FakeGitHub): Buffer => github.releases[0]?.assets[0]?.content ?? Buffer.alloc(0);
 const script = (text: string) => ({ app: { content: `#!/bin/sh\n${text}\n`, mode: 0o755 } });
 
 const rows: Row[] = [

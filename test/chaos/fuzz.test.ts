@@ -14,7 +14,7 @@ import { pollNoteSchema } from '../../src/machines/poll-note.ts';
 import { Fault } from '../../src/support/fault.ts';
 import { judge } from '../../src/trust/judge.ts';
 import { cases, type Random } from '../support/chaos/cases.ts';
-import { StandIn } from '../support/github/server.ts';
+import { FakeGitHub } from '../support/github/server.ts';
 import { longName, pax, paxHeader, reseal, tar, zip } from '../support/hostile.ts';
 import { policy, release } from '../support/machine.ts';
 
@@ -175,7 +175,7 @@ function assertInside(into: string, link: string, mutant: number): void {
   } catch {
     return;
   }
-  assert.ok(place === realpathSync.native(into) || place.startsWith(`${realpathSync.native(into)}/`), `mutant ${mutant}: ${link} leads to ${place}`);
+  assert.ok(place === realpathSync.native(into) || place.startsWith(`${realpathSync.native(into)}/`), `mutant ${mutant}: ${link} redirects to ${place}`);
 }
 
 const JUNK: unknown[] = [
@@ -267,7 +267,7 @@ cases(
 );
 
 class Disposing implements AsyncDisposable {
-  readonly standIn = new StandIn();
+  readonly standIn = new FakeGitHub();
 
   async start(): Promise<this> {
     await this.standIn.listen();

@@ -14,7 +14,7 @@ const PATIENCE_MS = 20_000;
 /** What the stand-in keeps; real lists are paged. */
 const RELEASES_LISTED = 3;
 /** SQLite moves the log into the file every 1,000 pages of 4 KiB. */
-const MOST_WAL_BYTES = 8_000_000;
+const MAX_WAL_BYTES = 8_000_000;
 
 type Usage = { descriptors: number; memoryBytes: number; trees: number; leftovers: number; factBytes: number; walBytes: number; processes: number };
 
@@ -73,6 +73,6 @@ cases('soak', [{ title: `${UPDATES} updates in a row` }], { sample: 1 }, async (
   const each = (from: Usage | null, to: Usage, updates: number) => (to.factBytes - (from?.factBytes ?? 0)) / updates;
   const [firstHalf, secondHalf] = [each(null, early, UPDATES / 2), each(early, last, UPDATES / 2)];
   assert.ok(secondHalf < firstHalf * 1.1, `${firstHalf}, then ${secondHalf} bytes of journal an update`);
-  assert.ok(last.walBytes < MOST_WAL_BYTES, `${last.walBytes} bytes of write-ahead log`);
+  assert.ok(last.walBytes < MAX_WAL_BYTES, `${last.walBytes} bytes of write-ahead log`);
   return `${last.descriptors} descriptors (${early.descriptors} at half time), ${Math.round(last.memoryBytes / 1e6)} MB (${Math.round(early.memoryBytes / 1e6)} MB), ${last.trees} trees, ${Math.round(secondHalf / 100) / 10} kB of facts an update (${Math.round(firstHalf / 100) / 10} kB in the first half)`;
 });

@@ -11,17 +11,17 @@ import { readState } from '../../src/cli/read.ts';
 import { inboxDir, stateDir } from '../../src/effects/trees.ts';
 import { Journal } from '../../src/journal/journal.ts';
 import { acquireLock } from '../../src/journal/lock.ts';
-import { StandIn } from '../support/github/server.ts';
+import { FakeGitHub } from '../support/github/server.ts';
 import { updatedTo } from '../support/machine.ts';
 import { argumentsOf, partsOf, written } from '../support/output.ts';
 
 const { signal } = new AbortController();
 let root: string;
-let github: StandIn;
+let github: FakeGitHub;
 let parts: Parts;
 beforeEach(async () => {
   root = mkdtempSync(path.join(os.tmpdir(), 'check-only-'));
-  github = await new StandIn().listen();
+  github = await new FakeGitHub().listen();
   parts = partsOf(root, { UPDATE_GH_API_URL: github.url, UPDATE_ASSET_HOSTS: 'localhost', UPDATE_ASSET: '*.tar.gz', UPDATE_STRATEGY: 'download-then-kill' });
   const journal = Journal.open(stateDir(parts.places));
   for (const { fact, at, effect, command } of updatedTo('2.0.0').records) journal.append(fact, { at, effect, command });
@@ -38,7 +38,7 @@ const commanded = (command: Parameters<typeof argumentsOf>[0], operand: string |
 const checked = (json = false) => written(() => checkOnly(argumentsOf('check', { json }), parts, signal));
 
 describe('check', () => {
-  it('ends with 100 where an update is there, and journals nothing', async () => {
+  it('ends with 100 where an update is available, but journals nothing', async () => {
     publish('2.1.0');
     const before = readState(parts).seq;
     const { text, result } = await checked();
@@ -52,10 +52,10 @@ describe('check', () => {
     assert.deepEqual(Object.values(await checked()), ['up to date: 2.0.0, latest 1.9.0\n', 0]);
     publish('2.1.0');
     await commanded('deny', '2.1.0');
-    assert.match((await checked()).text, /^not up to date: 2\.0\.0\. 2\.1\.0 is there, and is denied \(`self-update retry 2\.1\.0` allows it\)/);
+    assert.match((await checked()).text, /^not up to date: 2\.0\.0\. 2\.1\.0 is available, but is denied \(`self-update retry 2\.1\.0` allows it\)/);
     await commanded('retry', '2.1.0');
     await commanded('pause');
-    assert.match((await checked()).text, /^not up to date: 2\.0\.0\. 2\.1\.0 is there, and updates are paused \(`self-update resume` ends that\)/);
+    assert.match((await checked()).text, /^not up to date: 2\.0\.0\. 2\.1\.0 is available, but updates are paused \(`self-update resume` ends that\)/);
   });
 
   it('fails with what GitHub said', async () => {

@@ -108,7 +108,7 @@ describe('the updater', () => {
     const { child } = await elsewhere(...WAITS);
     assert.equal(await presenceOf(container, loop), 'elsewhere');
     for (const refused of [refuseBesideLoop(container, loop), becomeUpdater(container, loop)])
-      await assert.rejects(refused, { code: 'LOCKED', message: /another updater follows .*, asleep or at work, and only one may/ });
+      await assert.rejects(refused, { code: 'LOCKED', message: /another updater follows .*, asleep or running/ });
     child.stdin?.end('\n');
     await once(child, 'exit');
     assert.equal(await presenceOf(container, loop), 'none');

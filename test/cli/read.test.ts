@@ -53,7 +53,7 @@ describe('status', () => {
     const careless = partsOf(path.join(root, 'lived'), { UPDATE_VERIFY: 'none' });
     assert.match(
       (await written(() => showStatus(argumentsOf('status'), careless, signal))).text,
-      /NOTHING \(UPDATE_VERIFY=none\): whatever is downloaded is run/,
+      /NOTHING \(UPDATE_VERIFY=none\): whatever is downloaded is installed/,
     );
   });
 });

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { Parts } from '../../src/cli/compose.ts';
 import { showVerify } from '../../src/cli/verify.ts';
-import { StandIn } from '../support/github/server.ts';
+import { FakeGitHub } from '../support/github/server.ts';
 import { FakeMinisign } from '../support/minisign.ts';
 import { argumentsOf, partsOf, written } from '../support/output.ts';
 
@@ -16,11 +16,11 @@ const BYTES = Buffer.from('not looked into');
 const SHA = createHash('sha256').update(BYTES).digest('hex');
 const { signal } = new AbortController();
 let root: string;
-let github: StandIn;
+let github: FakeGitHub;
 beforeEach(async () => {
   root = mkdtempSync(path.join(os.tmpdir(), 'verify-'));
   mkdirSync(path.join(root, 'files'));
-  github = await new StandIn().listen();
+  github = await new FakeGitHub().listen();
 });
 afterEach(async () => {
   await github.close();

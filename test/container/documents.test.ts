@@ -27,7 +27,7 @@ describe('the documents', () => {
     await using _ = await named('app', 'app-data');
     await place.publish('0.0.1');
     await place.succeeds(documented.one(/^docker run -d --name app --restart /));
-    await place.until('docker logs app', /proved itself|passed probation|healthy/);
+    await place.until('docker logs app', /passed probation|passed probation|healthy/);
     const [status = '', history = ''] = [documented.one('docker exec app self-update status'), documented.one('docker exec app self-update history')];
     assert.match(await place.succeeds(status), /0\.0\.1/);
     assert.match(await place.succeeds(history), /0\.0\.1/);
@@ -46,7 +46,7 @@ describe('the documents', () => {
       await container.until('it is told', async () => /DIRECTORY_UNSAFE/.test(await container.logs()));
       const [, , , ...command] = documented.one(/^docker exec NAME chown /).split(' ');
       assert.equal((await container.exec(command)).exitCode, 0);
-      await container.until('it is seen', async () => /updates go on/.test(await container.logs()));
+      await container.until('it is seen', async () => /updates continue/.test(await container.logs()));
       await container.publish('0.0.2');
       await container.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
     } finally {
@@ -69,7 +69,7 @@ describe('the documents', () => {
       'game.tar.gz': await archive({ game: { content: '#!/bin/sh\nexec sleep 1000\n', mode: 0o755 }, 'world/level': { content: 'seed' } }),
     });
     await place.succeeds(documented.one(/^docker run -d --name game /));
-    await place.until('docker logs game', /proved itself|passed probation|healthy/);
+    await place.until('docker logs game', /passed probation|passed probation|healthy/);
     assert.equal((await place.succeeds('docker exec game cat /data/app/world/level')).trim(), 'seed');
   });
 
@@ -239,7 +239,7 @@ describe('the documents', () => {
         if (tree !== undefined) cpSync(path.join(ROOT, 'examples', 'app'), path.join(checkout, tree), { recursive: true });
         const { exitCode, stdout: out, stderr } = await execa('sh', ['-c', command], { cwd: checkout, reject: false });
         assert.equal(exitCode, 0, `${command}\n${out}\n${stderr}`);
-        const image = /^Successfully built (\S+)$/m.exec(out)?.[1] ?? 'my-app';
+        const image = /^Successfully built (\S+)$/m.exec(out)?.[1] ?? / -t (\S+)/.exec(command)?.[1] ?? '';
         const { stdout: baked } = await docker(['run', '--rm', '--entrypoint', '/bin/sh', image, '-c', 'ls /usr/share/self-update/baked; node --version']);
         assert.match(baked, tree === undefined ? /^0\.0\.0\nv24/ : /^1\.2\.3\nv24/, command);
       }
@@ -261,7 +261,7 @@ describe('the documents', () => {
     assert.equal(documented.one('#!/bin/sh'), '#!/bin/sh');
     for (const [i, lines] of dockerfiles.entries()) {
       const [from = '', ...rest] = lines.map((line) =>
-        line.replaceAll(/ghcr\.io\/OWNER\/\S+?(?= |$)/g, IMAGES.product).replace('eclipse-temurin:21-jre', 'node:24-bookworm-slim'),
+        line.replaceAll(/(?<=^FROM |--from=)self-updating-container(?= |$)/g, IMAGES.product).replace('eclipse-temurin:21-jre', 'node:24-bookworm-slim'),
       );
       const files = {
         'sidecar/run': '#!/bin/sh\nexec sleep 1000\n',

@@ -8,12 +8,12 @@ import { Container, nativeArchive } from '../support/docker/container.ts';
 import { docker } from '../support/docker/engine.ts';
 import { IMAGES } from '../support/docker/images.ts';
 import { derive } from '../support/docker/setup.ts';
-import { StandIn } from '../support/github/server.ts';
+import { FakeGitHub } from '../support/github/server.ts';
 import { TOKEN } from '../support/product.ts';
 
 const ROOT = path.join(import.meta.dirname, '..', '..');
 /** What a first trial came to, and a tenth. */
-const MOST_BYTES = 117e6 * 1.1;
+const MAX_BYTES = 117e6 * 1.1;
 
 async function inspected<T>(image: string, template: string): Promise<T> {
   return JSON.parse((await docker(['image', 'inspect', '--format', `{{json ${template}}}`, image])).stdout) as T;
@@ -32,7 +32,7 @@ describe('the image', { concurrency: 2 }, () => {
   it('is no larger than it has to be', async (test) => {
     const bytes = await inspected<number>(IMAGES.product, '.Size');
     test.diagnostic(`${(bytes / 1e6).toFixed(1)} MB unpacked`);
-    assert.ok(bytes <= MOST_BYTES, `${bytes} bytes`);
+    assert.ok(bytes <= MAX_BYTES, `${bytes} bytes`);
   });
 
   it('carries the version in /version, the baked tree and `status`', async () => {
@@ -90,7 +90,7 @@ describe('the image', { concurrency: 2 }, () => {
     const run =
       '#!/bin/sh\nexec env GH_REPO=second UPDATE_DIR=/data/second UPDATE_SUPERVISOR=embedded UPDATE_BAKED_DIR=/none UPDATE_GH_API_URL=$SECOND_API PORT=$SECOND_PORT self-update run\n';
     await derive(IMAGES.app, 'self-update-test:two', 'COPY . /etc/service/\nRUN rm /etc/service/Dockerfile', { 'second/run': run });
-    const github = await new StandIn({ token: TOKEN, repo: 'second' }).listen();
+    const github = await new FakeGitHub({ token: TOKEN, repo: 'second' }).listen();
     await using other = await Container.prepare({ github });
     github.publish('v7.0.0', { 'app.tar.gz': await nativeArchive('7.0.0') });
     await using container = await Container.run({ image: 'self-update-test:two', env: { SECOND_API: github.url, SECOND_PORT: String(other.port) } });

@@ -79,7 +79,7 @@ describe('a container', { concurrency: 3 }, () => {
     await using first = await Container.run({ volume: volume.name, env: { SLEEP: '3600' } });
     await first.fact('versionBecameHealthy');
     await using second = await Container.run({ volume: volume.name });
-    await second.until('it says so', async () => /another updater is at work.*\[LOCKED\]/.test(await second.logs()));
+    await second.until('it says so', async () => /another updater runs.*\[LOCKED\]/.test(await second.logs()));
     await second.answers('0.0.1');
     await using third = await Container.run({ volume: volume.name, args: ['self-update', 'update'] });
     assert.equal(await third.ended(), 75);

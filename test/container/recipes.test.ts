@@ -1,4 +1,4 @@
-/** The recipes of docs/manners.md, by the very files that it names. */
+/** The recipes of docs/update-policy.md, by the very files that it names. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';

@@ -61,7 +61,7 @@ describe("the place of the app's data", { concurrency: 2 }, () => {
       assert.notEqual((await shell(container, `mv ${place} ${place}.mine || touch ${place}/x`, APP)).exitCode, 0);
     });
 
-  it("is the system's (/etc): it stays root's, and updates go on", async () => {
+  it("is the system's (/etc): it stays root's, and updates continue", async () => {
     await using container = await Container.run({ env: { UPDATE_LINKED_DIR: '/etc' } });
     assert.match(await statOf(container, '/etc'), /^0:0 /);
     await updates(container, '0.0.2');
@@ -174,7 +174,7 @@ for (const profile of SEPARATED) {
         it(`is not root by ${JSON.stringify(spelled)}, another spelling of 0`, async () => {
           await using container = await Container.run({ run, env: { UPDATE_APP_USER: spelled } });
           await container.answers('0.0.1');
-          assert.ok((await container.logs()).includes(`UPDATE_APP_USER: ${spelled} is no user of the image, nor uid:gid; 1000:1000 is taken`));
+          assert.ok((await container.logs()).includes(`UPDATE_APP_USER: ${spelled} is neither a user of the image nor uid:gid; using 1000:1000`));
           assert.equal((await shell(container, 'cat /run/self-update/private/app.user')).stdout.trim(), '1000:1000');
         });
 
@@ -188,7 +188,7 @@ for (const profile of SEPARATED) {
         assert.match(status.stderr, /\[DIRECTORY_UNSAFE\]/);
         const [, advice = ''] = /: run `(.+?)`.* \[DIRECTORY_UNSAFE\]/.exec(await container.logs()) ?? [];
         assert.equal((await shell(container, advice)).exitCode, 0, advice);
-        await container.until('it says that all is well', async () => /updates go on/.test(await container.logs()));
+        await container.until('it says that all is well', async () => /updates continue/.test(await container.logs()));
         await updates(container, '0.0.2');
       });
 
@@ -220,7 +220,7 @@ for (const profile of SEPARATED) {
         const { stdout } = await shell(container, 'find /data/self-update ! -type l -perm /022; find /data -maxdepth 0 ! -perm -1000');
         assert.equal(stdout, '');
         assert.equal((await shell(container, 'mv /data/self-update /data/mine; ls /data/self-update/state', APP)).stdout, '');
-        assert.deepEqual((await container.command('verify')).stdout, '0.0.2: as its manifest says');
+        assert.deepEqual((await container.command('verify')).stdout, '0.0.2: unchanged');
         assert.match(await container.logs(), /^init: other users may write in \/data\/self-update /m);
         await updates(container, '0.0.3');
       });

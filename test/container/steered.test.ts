@@ -161,7 +161,7 @@ describe('an app that steers what runs as its user', { concurrency: 2 }, () => {
     await container.fact('versionBecameHealthy');
     // Docker's own kill would give 137.
     assert.equal((await container.stop(15)).status, 143);
-    assert.match(await container.logs(), /still running after [5-8] s, and is killed/);
+    assert.match(await container.logs(), /still running after [5-8] s; killing it/);
   });
 
   for (const profile of ['root', 'root with four capabilities'] as const)

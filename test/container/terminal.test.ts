@@ -41,18 +41,18 @@ describe('a terminal whose output is stopped', { concurrency: 2 }, () => {
     const terminal = spawn('script', ['-qf', '-c', run.map((word) => `'${word}'`).join(' '), typescript], { stdio: ['pipe', 'ignore', 'ignore'] });
     const shown = (): string => (existsSync(typescript) ? readFileSync(typescript, 'utf8') : '');
     try {
-      await container.until('the terminal shows that 0.0.1 is well', async () => /version 0\.0\.1 proved itself/.test(shown()));
+      await container.until('the terminal shows that 0.0.1 is well', async () => /version 0\.0\.1 passed probation/.test(shown()));
       terminal.stdin.write('\u0013');
       await container.publish('0.0.2');
       await container.signal('HUP');
       await container.answers('0.0.2');
       await container.fact('versionBecameHealthy', (fact) => fact.version === '0.0.2');
-      assert.doesNotMatch(shown(), /version 0\.0\.2 proved itself/);
+      assert.doesNotMatch(shown(), /version 0\.0\.2 passed probation/);
       terminal.stdin.write('\u0011');
       await container.publish('0.0.3');
       await container.signal('HUP');
       await container.until('the terminal shows what is lost', async () => /[1-9]\d* lines are lost/.test(shown()));
-      await container.until('the terminal shows what comes after', async () => /version 0\.0\.3 proved itself/.test(shown()));
+      await container.until('the terminal shows what comes after', async () => /version 0\.0\.3 passed probation/.test(shown()));
       terminal.stdin.write('\u0013');
       assert.equal((await container.stop(STOP_WITHIN_SECONDS)).status, 143);
     } finally {

@@ -1,4 +1,4 @@
-/** Windows against another witness: `Intl` tells what the clock on the wall shows, minute by minute, and nothing else is known of the calendar here. */
+/** Windows against another witness: `Intl` tells the local time, minute by minute, and nothing else is known of the calendar here. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseWindow } from '../../src/config/window.ts';
@@ -52,7 +52,7 @@ const WINDOWS = [
 
 describe('a window through a change of the clock', () => {
   for (const [timeZone, direction, from] of CHANGES) {
-    it(`${direction} in ${timeZone} is open when the clock on the wall says so, and tells the minute in which that changes`, async () => {
+    it(`${direction} in ${timeZone} is open when local time says so, and tells the minute in which that changes`, async () => {
       for (const text of WINDOWS) {
         const window = windowOf(text, timeZone);
         const isOpen = witness(window);

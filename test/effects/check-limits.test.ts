@@ -5,17 +5,17 @@ import { check } from '../../src/effects/check.ts';
 import { GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
 import { nextPollAt, type PollNote, pollNoteSchema } from '../../src/machines/poll-note.ts';
-import { StandIn } from '../support/github/server.ts';
+import { FakeGitHub } from '../support/github/server.ts';
 import { policy } from '../support/machine.ts';
 
-let server: StandIn;
+let server: FakeGitHub;
 let token: string | null;
 let note: PollNote;
 let nowMs: number;
 
 beforeEach(async () => {
   token = 'token-one';
-  server = await new StandIn({ token: 'token-one' }).listen();
+  server = await new FakeGitHub({ token: 'token-one' }).listen();
   server.publish('v1.0.0', { 'app_linux_amd64.tar.gz': Buffer.from('bytes') });
   note = pollNoteSchema.parse({});
   nowMs = Date.UTC(2026, 0, 1);
@@ -73,7 +73,7 @@ describe('a 403 that is no limit', () => {
     [
       'a blocked repository',
       'REPOSITORY_BLOCKED',
-      /settle that with GitHub/,
+      /resolve that with GitHub/,
       { status: 403, body: json('Repository access blocked', { block: { reason: 'tos' } }) },
     ],
     [
@@ -123,7 +123,12 @@ describe('a 403 that is no limit', () => {
       /a proxy or firewall blocks the address/,
       { status: 403, body: '<html>Access denied. Our rate limit policy is on the intranet.</html>', headers: { 'content-type': 'text/html' } },
     ],
-    ['a network with a login page', 'NETWORK_LOGIN', /wants a login/, { status: 511, body: '<html>Log in</html>', headers: { 'content-type': 'text/html' } }],
+    [
+      'a network with a login page',
+      'NETWORK_LOGIN',
+      /requires a login/,
+      { status: 511, body: '<html>Log in</html>', headers: { 'content-type': 'text/html' } },
+    ],
   ];
   for (const [title, code, message, answer] of cases) {
     it(`${title}: ${code}, and the next poll comes as usual`, async () => {

@@ -6,20 +6,20 @@ import { type CachedAnswer, GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
 import type { Policy } from '../../src/machines/model.ts';
 import { type PollNote, pollNoteSchema } from '../../src/machines/poll-note.ts';
-import { StandIn, type StandInRelease } from '../support/github/server.ts';
+import { FakeGitHub, type FakeGitHubRelease } from '../support/github/server.ts';
 import { policy } from '../support/machine.ts';
 
 const NAME = 'app_linux_amd64.tar.gz';
 const BYTES = Buffer.from('bytes');
 const HOUR_MS = 3_600_000;
-let github: StandIn;
+let github: FakeGitHub;
 let note: PollNote;
 let cache: Map<string, CachedAnswer>;
 let nowMs: number;
 let said: string[];
 
 beforeEach(async () => {
-  github = await new StandIn().listen();
+  github = await new FakeGitHub().listen();
   note = pollNoteSchema.parse({});
   cache = new Map();
   nowMs = Date.UTC(2026, 0, 1);
@@ -56,11 +56,11 @@ async function poll(overrides: Partial<Policy> = {}): Promise<{ found: string; m
   return { found, message: 'message' in fact ? fact.message : '', asked };
 }
 
-function publish(tag: string, overrides: Partial<StandInRelease> = {}): StandInRelease {
+function publish(tag: string, overrides: Partial<FakeGitHubRelease> = {}): FakeGitHubRelease {
   return github.publish(tag, { [NAME]: BYTES }, { publishedAt: new Date(nowMs - 86_400_000 + github.releases.length * 1000).toISOString(), ...overrides });
 }
 
-function addAssets(release: StandInRelease, count: number): void {
+function addAssets(release: FakeGitHubRelease, count: number): void {
   for (let i = 0; i < count; i++) github.attach(release, `app_${i}_freebsd_riscv64.tar.gz`, BYTES);
 }
 
@@ -178,7 +178,7 @@ describe('the newest release is reached', () => {
     for (const tag of ['v1.0.0', 'v1.1.0', 'v1.2.0']) publish(tag);
     github.misbehave = { spoil: (release) => (release['tag_name'] === 'v1.1.0' ? { ...release, assets: 7 } : release) };
     assert.equal((await poll({ range: '^1' })).found, 'v1.2.0');
-    assert.match(said.join('\n'), /1 of 3 releases can't be read and are passed over \(assets: /);
+    assert.match(said.join('\n'), /1 of 3 releases can't be read and are skipped \(assets: /);
     github.misbehave = { spoil: () => 7 };
     assert.equal((await poll({ range: '^1' })).found, 'ANSWER_MALFORMED');
   });

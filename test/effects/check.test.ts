@@ -6,12 +6,12 @@ import { GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
 import type { Policy } from '../../src/machines/model.ts';
 import { nextPollAt, type PollNote, pollNoteSchema } from '../../src/machines/poll-note.ts';
-import { StandIn } from '../support/github/server.ts';
+import { FakeGitHub } from '../support/github/server.ts';
 import { policy } from '../support/machine.ts';
 
 const NAME = 'app_linux_amd64.tar.gz';
 const BYTES = Buffer.from('bytes');
-let github: StandIn;
+let github: FakeGitHub;
 let token: string | null;
 let note: PollNote;
 let cache: Map<string, { etag: string; body: string }>;
@@ -19,7 +19,7 @@ let nowMs: number;
 
 beforeEach(async () => {
   token = 'token-one';
-  github = await new StandIn({ token }).listen();
+  github = await new FakeGitHub({ token }).listen();
   note = pollNoteSchema.parse({});
   cache = new Map();
   // A whole second, as the times in GitHub's headers are.

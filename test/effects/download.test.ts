@@ -9,19 +9,19 @@ import { GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
 import { verify } from '../../src/effects/verify.ts';
 import type { Release } from '../../src/machines/model.ts';
-import { StandIn } from '../support/github/server.ts';
+import { FakeGitHub } from '../support/github/server.ts';
 import { release as aRelease } from '../support/machine.ts';
 
 const BYTES = Buffer.from('0123456789'.repeat(30_000));
 const SHA = createHash('sha256').update(BYTES).digest('hex');
-let github: StandIn;
+let github: FakeGitHub;
 let root: string;
 let deps: DownloadDependencies;
 let release: Release;
 const progress: number[] = [];
 
 beforeEach(async () => {
-  github = await new StandIn({ token: 'secret' }).listen();
+  github = await new FakeGitHub({ token: 'secret' }).listen();
   root = mkdtempSync(path.join(os.tmpdir(), 'download-'));
   const [asset] = github.publish('v1.0.0', { 'app.tar.gz': BYTES }).assets;
   const url = `${github.url}/repos/acme/app/releases/assets/${asset?.id}`;

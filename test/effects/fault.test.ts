@@ -7,7 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, it } from 'node:test';
-import { isTroubleOfMachine } from '../../src/machines/failure.ts';
+import { isHostFailure } from '../../src/machines/failure.ts';
 import { toFault } from '../../src/support/fault.ts';
 
 function thrownBy(action: () => unknown): unknown {
@@ -50,7 +50,7 @@ describe('an error of the system', () => {
     for (const [code, number] of Object.entries(os.constants.errno)) {
       const error = Object.assign(new Error(`${code}: words, fsync '/x'`), { code, errno: -number, syscall: 'fsync', path: '/x' });
       const fault = toFault(error, 'OTHER');
-      assert.ok(isTroubleOfMachine(fault.code), `${code} is called ${fault.code}`);
+      assert.ok(isHostFailure(fault.code), `${code} is called ${fault.code}`);
       assert.match(fault.message, /fsync '\/x': .+/);
     }
   });

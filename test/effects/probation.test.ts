@@ -139,7 +139,7 @@ describe('a health command', () => {
   });
 
   it('that fails is told by its status', async () => {
-    await assert.rejects(probation({ command: 'exit 7' }), { code: 'UNHEALTHY', message: /ended with status 7/ });
+    await assert.rejects(probation({ command: 'exit 7' }), { code: 'UNHEALTHY', message: /exited with status 7/ });
   });
 
   it('that does not end is told by its time limit', async () => {

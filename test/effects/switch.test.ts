@@ -22,7 +22,7 @@ function install(version: string, { complete = true } = {}) {
 }
 
 describe('the switch', () => {
-  it('links a complete tree, relative to our place, so that the volume may be mounted elsewhere', async () => {
+  it('links a complete tree, relative to UPDATE_DIR, so that the volume may be mounted elsewhere', async () => {
     await switchCurrent({ to: install('1.0.0'), bestEffort: false }, deps);
     assert.equal(readlinkSync(path.join(root, 'current')), 'releases/1.0.0');
   });

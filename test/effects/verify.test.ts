@@ -9,19 +9,19 @@ import { GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
 import { type TrustOptions, type VerifyDependencies, verify } from '../../src/effects/verify.ts';
 import type { Release } from '../../src/machines/model.ts';
-import { StandIn } from '../support/github/server.ts';
+import { FakeGitHub } from '../support/github/server.ts';
 import { release as aRelease } from '../support/machine.ts';
 import { FakeMinisign } from '../support/minisign.ts';
 
 const BYTES = Buffer.from('the bytes of a release');
 const SHA = createHash('sha256').update(BYTES).digest('hex');
 const OTHER = 'f'.repeat(64);
-let github: StandIn;
+let github: FakeGitHub;
 let root: string;
 let file: string;
 
 beforeEach(async () => {
-  github = await new StandIn({ token: 'secret' }).listen();
+  github = await new FakeGitHub({ token: 'secret' }).listen();
   root = mkdtempSync(path.join(os.tmpdir(), 'verify-'));
   file = path.join(root, 'app.part');
   writeFileSync(file, BYTES);

@@ -1,4 +1,4 @@
-/** A version that did not prove itself. */
+/** A version that did not pass probation. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { recordBadVersion, recordCrashLoop, treeLost } from '../../src/machines/bad-version.ts';

@@ -52,7 +52,7 @@ describe('an updater that is killed while it judges a version', () => {
       .when(facts.started('1.0.0'));
     const [denial] = story.context.denied;
     assert.deepEqual([denial?.version, denial?.code], ['2.0.0', 'UPDATER_KILLED']);
-    assert.match(denial?.reason ?? '', /killed 3 times .* too little memory/);
+    assert.match(denial?.reason ?? '', /killed 3 times .* out of memory/);
     assert.equal(story.when(facts.tidied()).when(facts.found('2.0.0')).name, 'running');
   });
 

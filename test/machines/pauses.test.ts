@@ -12,10 +12,10 @@ import { isSpontaneous } from '../support/machine.ts';
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
-const MOST_FACTS_A_MINUTE = 30;
+const MAX_FACTS_A_MINUTE = 30;
 /** An update with all hooks that fails at its end, and every known version after it. */
-const LONGEST_RUN = 40;
-const MOST_BYTES_A_DAY = 16 * 1024 * 1024;
+const MAX_RUN = 40;
+const MAX_BYTES_A_DAY = 16 * 1024 * 1024;
 
 const EFFECTS = [
   'check',
@@ -47,26 +47,26 @@ const told = fc.record({
 });
 
 describe('whatever is answered to the effects', () => {
-  it(`at most ${MOST_FACTS_A_MINUTE} facts come in any minute after the first one of a burst, and on average`, () => {
+  it(`at most ${MAX_FACTS_A_MINUTE} facts come in any minute after the first one of a burst, and on average`, () => {
     fc.assert(
       fc.property(told, ({ temper, seed, policy }) => {
         const adversary = new Adversary(policy, temper, randomFrom('pauses', seed));
-        adversary.live(HOUR_MS, 60 * MOST_FACTS_A_MINUTE + 1);
+        adversary.live(HOUR_MS, 60 * MAX_FACTS_A_MINUTE + 1);
         const count = adversary.busiest(MINUTE_MS, MINUTE_MS);
-        assert.ok(count <= MOST_FACTS_A_MINUTE, `${count} facts in a minute\n${adversary.told}`);
-        assert.ok(adversary.records.length <= 60 * MOST_FACTS_A_MINUTE, `too many facts in an hour\n${adversary.told}`);
-        assert.ok(adversary.longestRun <= LONGEST_RUN, `${adversary.longestRun} facts without a pause\n${adversary.told}`);
+        assert.ok(count <= MAX_FACTS_A_MINUTE, `${count} facts in a minute\n${adversary.told}`);
+        assert.ok(adversary.records.length <= 60 * MAX_FACTS_A_MINUTE, `too many facts in an hour\n${adversary.told}`);
+        assert.ok(adversary.longestRun <= MAX_RUN, `${adversary.longestRun} facts without a pause\n${adversary.told}`);
       }),
       { numRuns: 1000 },
     );
   });
 
-  it(`a day's facts are at most ${MOST_BYTES_A_DAY / 1024 / 1024} MiB of journal`, () => {
+  it(`a day's facts are at most ${MAX_BYTES_A_DAY / 1024 / 1024} MiB of journal`, () => {
     fc.assert(
       fc.property(told, ({ temper, seed, policy }) => {
         const adversary = new Adversary(policy, temper, randomFrom('pauses', seed));
-        adversary.live(DAY_MS, 24 * 60 * MOST_FACTS_A_MINUTE);
-        assert.ok(adversary.bytes() <= MOST_BYTES_A_DAY, `${adversary.bytes()} bytes`);
+        adversary.live(DAY_MS, 24 * 60 * MAX_FACTS_A_MINUTE);
+        assert.ok(adversary.bytes() <= MAX_BYTES_A_DAY, `${adversary.bytes()} bytes`);
       }),
       { numRuns: 30 },
     );

@@ -200,7 +200,7 @@ describe('a boot', () => {
   const conditions: Partial<Policy> = { window: { text: '02:00-05:00', timeZone: 'UTC', spans: [] }, strategy: 'download-then-kill' };
   const closed = { type: 'conditionsObserved', window: { isOpen: false, changesAt: 9_000_000 }, busy: null } as const;
 
-  it('outside the window smuggles nothing in: the old version is started, and the new one is fetched behind it', () => {
+  it('outside the window starts nothing new: the old version is started, and the new one is fetched behind it', () => {
     const story = new Story({ policy: conditions }).when(facts.foundDown()).when(facts.found('2.0.0'));
     assert.deepEqual(story.effects, ['observeConditions']);
     story.when(closed);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseFact } from '../../src/machines/facts.ts';
-import { saysSomethingNew } from '../../src/machines/wanted.ts';
+import { isNewsworthy } from '../../src/machines/wanted.ts';
 import { baked, facts, release, Story, tree, world } from '../support/machine.ts';
 
 const refusal = (code: string, message = 'reason') => ({ type: 'releaseRefused', tag: 'release-5.1.4', code, message }) as const;
@@ -18,12 +18,12 @@ describe('no release is allowed', () => {
     const story = new Story({ world: { ...world(), current: tree('1.0.0'), lastGood: tree('1.0.0') } });
     story.when(facts.foundUp({ ...world(), current: tree('1.0.0'), lastGood: tree('1.0.0') })).when(facts.tidied());
     const fact = { ...refusal('NONE_ALLOWED'), at: story.at };
-    assert.ok(saysSomethingNew(story.context, fact));
+    assert.ok(isNewsworthy(story.context, fact));
     story.when(refusal('NONE_ALLOWED'));
-    assert.ok(!saysSomethingNew(story.context, fact));
-    assert.ok(!saysSomethingNew(story.context, { ...fact, message: 'another' }));
-    assert.ok(saysSomethingNew(story.context, { ...fact, code: 'PRERELEASE_ONLY' }));
-    assert.ok(saysSomethingNew(story.context, { ...fact, tag: 'release-5.1.5' }));
+    assert.ok(!isNewsworthy(story.context, fact));
+    assert.ok(!isNewsworthy(story.context, { ...fact, message: 'another' }));
+    assert.ok(isNewsworthy(story.context, { ...fact, code: 'PRERELEASE_ONLY' }));
+    assert.ok(isNewsworthy(story.context, { ...fact, tag: 'release-5.1.5' }));
     assert.equal(story.name, 'running');
   });
 

@@ -60,7 +60,7 @@ describe('where no release is allowed, the setting that would follow one is name
   for (const tag of ['main-a1b2c3d', 'sha-2b2c3d4', 'nightly-0123abcdef'])
     it(`${tag} names a commit: no setting reads a version from it`, () => {
       assert.equal(settingsFor(published(tag), policy), null);
-      assert.match(told(choose([published(tag)], policy)), new RegExp(`UPDATE_TAG=${tag} follows this very tag`));
+      assert.match(told(choose([published(tag)], policy)), new RegExp(`UPDATE_TAG=${tag} follows exactly this tag`));
     });
   for (const [tag, settings, overrides = {}] of cases) {
     it(`${tag}: ${settings.join(' and ')}`, () => {
@@ -75,7 +75,7 @@ describe('where no release is allowed, the setting that would follow one is name
   }
 
   it('a word is followed as a moving tag', () => {
-    assert.match(told(choose([published('stable')])), /^TAG_UNREADABLE .*UPDATE_TAG=stable follows this very tag/);
+    assert.match(told(choose([published('stable')])), /^TAG_UNREADABLE .*UPDATE_TAG=stable follows exactly this tag/);
     assert.equal(choose([published('stable')], { tag: 'stable' }).kind, 'release');
   });
 

@@ -330,7 +330,7 @@ describe('an updater that is killed in the middle of the work', () => {
     for (let i = 0; i < 10; i++) assert.equal(story.when(killed).name, 'extracting');
     assert.equal(story.when(killed).name, 'running');
     assert.equal(story.context.candidate, null);
-    assert.match(story.context.denied[0]?.reason ?? '', /too little memory/);
+    assert.match(story.context.denied[0]?.reason ?? '', /out of memory/);
     assert.equal(story.when(facts.found('2.0.0')).name, 'running');
     assert.equal(story.when({ type: 'versionRetried', version: '2.0.0' }).when(facts.found('2.0.0')).name, 'downloading');
   });
@@ -373,7 +373,7 @@ describe('a start that fails for trouble of this machine', () => {
   });
 });
 
-describe('a version that proved itself on a disk that could not record it', () => {
+describe('a version that passed probation on a disk that could not record it', () => {
   it('runs on, is not denied, and proves itself once more', () => {
     const story = running({ policy: { strategy: 'download-then-kill' } });
     for (const fact of [facts.found('2.0.0'), facts.installed('2.0.0'), facts.switchStarted('2.0.0'), facts.stopped(), facts.switched(tree('2.0.0'))])

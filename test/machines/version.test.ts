@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { backoffMs, LONGEST_BACKOFF_MS, pollPauseMs, remainingMs } from '../../src/machines/pacing.ts';
+import { backoffMs, MAX_BACKOFF_MS, pollPauseMs, remainingMs } from '../../src/machines/pacing.ts';
 import { compareVersions, isPrerelease, satisfies, versionFromTag } from '../../src/machines/version.ts';
 
 describe('versions', () => {
@@ -49,7 +49,7 @@ describe('pacing', () => {
         fc.double({ min: 0, max: 0.999, noNaN: true }),
         (attempt, base, jitter) => {
           const pause = backoffMs(attempt, base, jitter);
-          assert.ok(pause >= 0 && pause <= LONGEST_BACKOFF_MS * 1.25);
+          assert.ok(pause >= 0 && pause <= MAX_BACKOFF_MS * 1.25);
         },
       ),
     );

@@ -242,7 +242,7 @@ describe('a notification', () => {
     assert.deepEqual(setting.events(), []);
   });
 
-  it('is tried again, later and later, then dropped with a word in the log', async () => {
+  it('is tried again, later and later, then dropped with a warning', async () => {
     const setting = new Setting();
     setting.fails = true;
     const notifier = setting.started();
@@ -261,7 +261,7 @@ describe('a notification', () => {
       [10, 60, 300, 900, 3600, 10_800, 21_600, 43_200],
     );
     assert.equal(setting.warnings.length, 9);
-    assert.match(setting.warnings.at(-1) ?? '', /is told to nobody \[NOTIFY_FAILED\]/);
+    assert.match(setting.warnings.at(-1) ?? '', /is dropped \[NOTIFY_FAILED\]/);
   });
 
   it('goes to each channel by itself: one that fails holds up no other', async () => {

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { appArchive } from '../support/app.ts';
-import type { StandIn } from '../support/github/server.ts';
+import type { FakeGitHub } from '../support/github/server.ts';
 import { bomb, tar } from '../support/hostile.ts';
 import { ask } from '../support/prober.ts';
 import { Product } from '../support/product.ts';
@@ -20,7 +20,7 @@ async function running(env: Record<string, string> = {}): Promise<Product> {
   return product;
 }
 
-async function publish(product: Product, version: string, options: Parameters<StandIn['publish']>[2] = {}) {
+async function publish(product: Product, version: string, options: Parameters<FakeGitHub['publish']>[2] = {}) {
   return product.github.publish(`v${version}`, { [APP]: await appArchive({ version, port: product.port }) }, options);
 }
 
@@ -36,7 +36,7 @@ async function refused(product: Product, code: string | RegExp | null, version =
 }
 
 describe('the attack', { concurrency: 2 }, () => {
-  it('arbitrary installation: bytes that nobody vouches for, and bytes that are others than those', async () => {
+  it('arbitrary installation: bytes without a valid signature, and bytes that are others than those', async () => {
     await using product = await running();
     await publish(product, '0.0.2', { digests: false });
     await refused(product, 'DIGEST_MISSING');

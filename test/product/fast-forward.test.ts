@@ -23,7 +23,7 @@ it('999.0.0, once denied, shuts no later version out (fast-forward)', async () =
   assert.equal((await product.command(['release'])).exitCode, 0);
   await publish(product, '1.2.0');
   const told = await product.command(['check']);
-  assert.match(told.stdout, /^not up to date: 1\.1\.0\. 1\.2\.0 is there, and is below 999\.0\.0.*`self-update deny 999\.0\.0`/);
+  assert.match(told.stdout, /^not up to date: 1\.1\.0\. 1\.2\.0 is available, but is below 999\.0\.0.*`self-update deny 999\.0\.0`/);
   assert.equal((await product.command(['deny', '999.0.0'])).exitCode, 0);
   assert.equal((await product.command(['update'])).exitCode, 0);
   await product.fact('versionBecameHealthy', ({ version }) => version === '1.2.0');

@@ -87,7 +87,7 @@ describe("another user's directory in UPDATE_DIR", { skip: needsRoot || missing(
     assert.equal(statSync(tree).uid, 0);
     const told = product.log.join('\n');
     assert.match(told, /belongs to user 65534, and is not run: remove it/);
-    assert.match(told, /belongs to user 65534, who could exchange what we verified: it was moved to .*\[NOT_OURS\]/);
+    assert.match(told, /belongs to user 65534, who could exchange verified files: it was moved to .*\[NOT_OURS\]/);
     assert.ok((await product.status()).warnings.some((one) => one.includes('and is not run')));
   });
 

@@ -164,7 +164,7 @@ describe('notifications', { concurrency: 2 }, () => {
     await product.command(['run', '--once']);
     await publish(product, '0.0.2');
     const { stdout, stderr } = await product.command(['run', '--once', '--now']);
-    assert.match(stderr, /took longer than 10 s and was ended; it is tried again \[NOTIFY_FAILED\]/);
+    assert.match(stderr, /took longer than 10 s and was killed; it is tried again \[NOTIFY_FAILED\]/);
     const next = await product.command(['run', '--once']);
     assert.equal(next.stderr, '', 'it is not yet time for the next try');
     assert.ok(Number(stdout) > 0 && Number(stdout) <= 10, `${stdout} s until the next run`);

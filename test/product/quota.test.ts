@@ -6,24 +6,24 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
 import type { Status } from '../../src/report/status.ts';
-import { StandIn } from '../support/github/server.ts';
+import { FakeGitHub } from '../support/github/server.ts';
 import { Product, TOKEN } from '../support/product.ts';
 
 const CONTAINERS = 10;
 const LIMIT = 40;
 const WINDOW_MS = 3_600_000;
 /** Half of the limit is asked for as if nobody else were there. Then each of the rest may have its turn, one after another. */
-const SHORTEST_TURN_MS = WINDOW_MS / (LIMIT / 2 + 1);
+const MIN_TURN_MS = WINDOW_MS / (LIMIT / 2 + 1);
 const PATIENCE_MS = 100_000;
 
 describe('ten updaters that share a quota', () => {
-  let github: StandIn;
+  let github: FakeGitHub;
   const products: Product[] = [];
   let plans: Status[];
   let resetAt: number;
 
   before(async () => {
-    github = await new StandIn({ token: TOKEN }).listen();
+    github = await new FakeGitHub({ token: TOKEN }).listen();
     resetAt = Date.now() + WINDOW_MS;
     github.rateLimit = { limit: LIMIT, remaining: LIMIT, resetAt, windowMs: WINDOW_MS };
     github.publish('v0.0.1', { 'app.tar.gz': Buffer.from('bytes') });
@@ -51,7 +51,7 @@ describe('ten updaters that share a quota', () => {
   }
 
   it('each wait for the turns of the others once half of it is spent, and some is left', () => {
-    for (const plan of plans) assert.ok(pauseMs(plan) >= SHORTEST_TURN_MS * 0.9, `${plan.lastCheck}, then ${plan.nextCheck}`);
+    for (const plan of plans) assert.ok(pauseMs(plan) >= MIN_TURN_MS * 0.9, `${plan.lastCheck}, then ${plan.nextCheck}`);
     const asked = github.requests.length;
     assert.ok(asked < LIMIT, `${asked} requests`);
     for (const { log } of products) assert.doesNotMatch(log.join('\n'), /RATE_LIMITED/);

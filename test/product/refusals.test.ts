@@ -130,7 +130,7 @@ const cases: Case[] = [
   {
     title: 'something that is no archive',
     code: 'ARCHIVE_CORRUPT',
-    message: /no known format/,
+    message: /unknown format/,
     break: ({ github }) => void github.publish('v0.0.2', { [NAME]: Buffer.from('not found') }),
   },
   {
@@ -167,7 +167,7 @@ const cases: Case[] = [
   {
     title: 'a program that ends at once',
     code: 'APP_EXITED',
-    message: /version 0\.0\.2 exited during probation|version 0\.0\.2 ended by itself on probation/,
+    message: /version 0\.0\.2 exited during probation|version 0\.0\.2 exited during probation/,
     env: { UPDATE_PROBATION: '1' },
     break: async ({ github }) =>
       void github.publish('v0.0.2', { [NAME]: await archive({ app: { content: Buffer.from('#!/bin/sh\nexit 1\n'), mode: 0o755 } }) }),

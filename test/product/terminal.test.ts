@@ -47,7 +47,7 @@ describe('the terminal', () => {
     assert.deepEqual(head.split(/ {2,}/), ['when', 'from', 'to', 'outcome', 'app down', 'took', 'reason']);
     assert.equal(rows.length, 3);
     for (const row of rows) assert.match(row.slice(head.indexOf('outcome')), /^(?:updated|rolledBack) /);
-    assert.match(rows.at(-1) ?? '', /0\.0\.3 +0\.0\.10 +rolledBack .*ended by itself/);
+    assert.match(rows.at(-1) ?? '', /0\.0\.3 +0\.0\.10 +rolledBack .*exited during probation/);
   });
 
   it('is told live by `status --watch` in a pipe: a line of JSON each time something changes, a pause among it', async () => {

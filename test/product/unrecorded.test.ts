@@ -36,7 +36,7 @@ describe('a journal that can not be opened', () => {
     await using prober = new Prober(product.port).start();
     product.start();
     await prober.answers('0.0.1');
-    await product.logged(/nothing is updated for now: .*\[READ_ONLY\]/);
+    await product.logged(/updates are suspended: .*\[READ_ONLY\]/);
     volume.remount('rw');
     await prober.answers('0.0.2');
     await product.fact('versionBecameHealthy');

@@ -72,7 +72,7 @@ describe('a resident updater', { concurrency: 2 }, () => {
     await using product = await resident();
     const { exitCode, stderr } = await product.command(['run', '--once']);
     assert.equal(exitCode, 75);
-    assert.match(stderr, /another updater is at work.*\[LOCKED\]/);
+    assert.match(stderr, /another updater runs.*\[LOCKED\]/);
   });
 
   it('goes on while a reader of the journal is suspended', async () => {

@@ -83,7 +83,7 @@ describe('a release that the settings pass over', { concurrency: 2 }, () => {
     await product.command(['deny', '0.0.2']);
     assert.match(
       (await product.command(['check'])).stdout,
-      /^not up to date: 0\.0\.1\. 0\.0\.2 is there, and is denied \(`self-update retry 0\.0\.2` allows it\)/,
+      /^not up to date: 0\.0\.1\. 0\.0\.2 is available, but is denied \(`self-update retry 0\.0\.2` allows it\)/,
     );
     await product.command(['retry', '0.0.2']);
     await product.command(['pause']);

@@ -112,7 +112,7 @@ describe('the dashboard', () => {
     served.product.github.misbehave = {};
     served.product.github.publish('v1.2.0', { 'app_1.2.0.tar.gz': await archive({ app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 } }) });
     await check();
-    await page.getByRole('row', { name: /1\.1\.0 → 1\.2\.0 rolled back .*ended by itself/ }).waitFor();
+    await page.getByRole('row', { name: /1\.1\.0 → 1\.2\.0 rolled back .*exited during probation/ }).waitFor();
     await page.getByText(/Denied:.*1\.2\.0/).waitFor();
     await page.getByTestId('state').filter({ hasText: 'running' }).waitFor();
     assert.deepEqual(errors, []);
@@ -143,13 +143,13 @@ describe('the dashboard', () => {
     await page.getByLabel('Token').fill('guessed');
     assert.equal(await page.getByTestId('state').count(), 0, 'nothing is shown yet');
     await page.getByRole('button', { name: 'Show' }).click();
-    await page.getByText('not the token').waitFor();
+    await page.getByText('token is wrong').waitFor();
     await page.getByLabel('Token').fill(OPERATOR_TOKEN);
     await page.getByRole('button', { name: 'Show' }).click();
     await page.getByTestId('state').filter({ hasText: 'running' }).waitFor();
     await page.getByLabel('Token').fill('wrong');
     await page.getByRole('button', { name: 'Pause', exact: true }).click();
-    await page.getByTestId('outcome').filter({ hasText: 'not the token' }).waitFor();
+    await page.getByTestId('outcome').filter({ hasText: 'token is wrong' }).waitFor();
     assert.equal((await served.product.status()).paused, false);
     await page.getByLabel('Token').fill(OPERATOR_TOKEN);
     await page.getByRole('button', { name: 'Pause', exact: true }).click();

@@ -26,7 +26,7 @@ export const CLAIMS: readonly Claim[] = [
 
   // The command line: every form, in a container.
   { text: /^self-update\b/, how: 'image' },
-  { text: /^docker (?:run|exec|logs) .*\b(?:IMAGE|OWNER|app|NAME)\b/, how: 'image' },
+  { text: /^docker (?:run|exec|logs) .*\b(?:IMAGE|app|NAME)\b/, how: 'image' },
   { text: 'docker run --tmpfs /run/self-update', how: 'image' },
   { text: 'docker exec … self-update update', how: 'image' },
   { text: /^docker build /, how: 'image' },
@@ -49,6 +49,8 @@ export const CLAIMS: readonly Claim[] = [
   { text: /^npm ci && npm (?:test|run (?:demo|build))$|^npm ci$/, how: 'host' },
   { text: /^export GH_USER=|^npm start$|^npx --no-install self-update /, how: 'host' },
   { text: 'npm run docs', how: 'host' },
+  { text: /^node bin\/node\.js --test /, how: 'host' },
+  { text: 'npm test', how: 'not a command', why: 'names the suite that this very test is part of' },
   { text: /^npm run /, how: 'script', why: 'they are what runs the tests, or take minutes to hours' },
 
   // Other platforms.

@@ -11,7 +11,7 @@ import { MARKER, markedProcesses, sendSignal } from '../../src/effects/superviso
 import type { Fact, FactOf, FactType } from '../../src/machines/facts.ts';
 import type { Status } from '../../src/report/status.ts';
 import { appSource } from './app.ts';
-import { StandIn } from './github/server.ts';
+import { FakeGitHub } from './github/server.ts';
 
 const BIN = path.join(import.meta.dirname, '..', '..', 'bin', 'self-update.js');
 export const TOKEN = 'canary-token-0123456789';
@@ -40,7 +40,7 @@ export type ProductOptions = {
 
 export class Product {
   readonly root: string;
-  readonly github: StandIn;
+  readonly github: FakeGitHub;
   readonly port: number;
   readonly env: Record<string, string>;
   /** The script that Node is given. */
@@ -53,7 +53,7 @@ export class Product {
   /** Emits `line` with each line of either. */
   readonly #lines = new EventEmitter();
 
-  private constructor(github: StandIn, port: number, { baked = '0.0.1', env = {}, stopMs = 0, entry = BIN, root }: ProductOptions) {
+  private constructor(github: FakeGitHub, port: number, { baked = '0.0.1', env = {}, stopMs = 0, entry = BIN, root }: ProductOptions) {
     if (root !== undefined) mkdirSync(root, { recursive: true });
     this.root = root ?? mkdtempSync(path.join(os.tmpdir(), 'self-update-'));
     this.github = github;
@@ -81,7 +81,7 @@ export class Product {
 
   static async create(options: ProductOptions = {}): Promise<Product> {
     const { owner = 'acme', repo = 'app', githubPort = 0 } = options;
-    const github = await new StandIn({ token: TOKEN, owner, repo }).listen(githubPort);
+    const github = await new FakeGitHub({ token: TOKEN, owner, repo }).listen(githubPort);
     return new Product(github, await freePort(), options);
   }
 

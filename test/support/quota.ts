@@ -4,7 +4,7 @@ import { GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
 import { nextPollAt, type PollNote, pollNoteSchema } from '../../src/machines/poll-note.ts';
 import { randomFrom } from './chaos/cases.ts';
-import { StandIn } from './github/server.ts';
+import { FakeGitHub } from './github/server.ts';
 import { policy } from './machine.ts';
 
 const BEGAN_MS = Date.UTC(2026, 0, 1);
@@ -20,7 +20,7 @@ type Follower = { index: number; notes: PollNote[]; random: () => number };
 /** Polls of so many containers, as their own notes ask for them. */
 export async function simulate(containers: number): Promise<Asked[]> {
   const asked: Asked[] = [];
-  const github = await new StandIn().listen();
+  const github = await new FakeGitHub().listen();
   try {
     let nowMs = BEGAN_MS;
     github.now = () => nowMs;
@@ -45,7 +45,7 @@ export async function simulate(containers: number): Promise<Asked[]> {
   }
 }
 
-function follower(github: StandIn, { index, notes, random }: Follower): CheckDependencies {
+function follower(github: FakeGitHub, { index, notes, random }: Follower): CheckDependencies {
   const http = new Http({ userAgent: 'test', apiUrl: github.url, assetHosts: ['127.0.0.1'], mayBePlain: () => true, token: () => null, proxyEnvironment: {} });
   const answers = new Map<string, { etag: string; body: string }>();
   const cache = {

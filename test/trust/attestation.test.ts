@@ -121,12 +121,12 @@ describe('an attestation is refused', () => {
   it('of another file of the same build', async () =>
     refused(await sigstore.attest(SHA, { subjects: [{ name: 'debug_windows.zip', sha256: SHA }] }), /about debug_windows\.zip/));
   it('that says something else than how it was built', async () => {
-    refused(await sigstore.attest(SHA, { predicateType: 'https://spdx.dev/Document/v2.3' }), /says something else/);
+    refused(await sigstore.attest(SHA, { predicateType: 'https://spdx.dev/Document/v2.3' }), /is not about how it was built/);
   });
   it('whose statement is of an unknown kind', async () =>
-    refused(await sigstore.attest(SHA, { type: 'https://in-toto.io/Statement/v9' }), /no in-toto statement/));
-  it('whose envelope is of another kind', async () => refused(await sigstore.attest(SHA, { payloadType: 'text/plain' }), /no in-toto statement/));
-  it('that is a bare signature over the very bytes', async () => refused(await sigstore.sign(Buffer.from('the app')), /a signature, and no attestation/));
+    refused(await sigstore.attest(SHA, { type: 'https://in-toto.io/Statement/v9' }), /not an in-toto statement/));
+  it('whose envelope is of another kind', async () => refused(await sigstore.attest(SHA, { payloadType: 'text/plain' }), /not an in-toto statement/));
+  it('that is a bare signature over the very bytes', async () => refused(await sigstore.sign(Buffer.from('the app')), /a signature, not an attestation/));
   it('of another certificate authority and log', async () => refused(await stranger.attest(SHA), /does not hold/));
   it('of ours under the public-good root', () => refused(good, /does not hold/, { trustedRoot: PUBLIC_GOOD_ROOT }));
   it('under a root without authorities', () => {
@@ -155,7 +155,7 @@ describe('an attestation is refused', () => {
       changed((bundle) => {
         bundle.dsseEnvelope.signatures = [];
       }),
-      /no in-toto statement with one signature|no Sigstore bundle/,
+      /not an in-toto statement with one signature|no Sigstore bundle/,
     ));
   it('with two signatures, of which a verifier may look at the other', () => {
     refused(

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import type { Release } from '../../src/machines/model.ts';
 import { isVersionOfName, readsAsAnotherVersion } from '../../src/trust/binding.ts';
-import { type Evidence, explain, judge, type Rules, vouchesForUrgency } from '../../src/trust/judge.ts';
+import { type Evidence, explain, isUrgencyVerified, judge, type Rules } from '../../src/trust/judge.ts';
 import { release } from '../support/machine.ts';
 import { FakeMinisign } from '../support/minisign.ts';
 
@@ -125,8 +125,8 @@ describe('an attack by signed bytes of another version is refused', () => {
     const name = 'app_linux_amd64.tar.gz';
     const text = `${SHA256}  ${name}\n${SHA256}  urgent.txt\n`;
     const urgent = { ...published('v2.0.0', name), urgent: true };
-    assert.equal(vouchesForUrgency(urgent, signedSums(text), rules), false);
-    assert.equal(vouchesForUrgency(urgent, signedSums(text, 'file:checksums.txt tag:v2.0.0'), rules), true);
+    assert.equal(isUrgencyVerified(urgent, signedSums(text), rules), false);
+    assert.equal(isUrgencyVerified(urgent, signedSums(text, 'file:checksums.txt tag:v2.0.0'), rules), true);
   });
 
   it('by sums in BSD form that disagree', () => {

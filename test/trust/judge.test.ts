@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import type { Release } from '../../src/machines/model.ts';
 import { Fault } from '../../src/support/fault.ts';
-import { type Evidence, explain, judge, type Rules, vouchesForUrgency } from '../../src/trust/judge.ts';
+import { type Evidence, explain, isUrgencyVerified, judge, type Rules } from '../../src/trust/judge.ts';
 import { sumsFor } from '../../src/trust/sums.ts';
 import { release } from '../support/machine.ts';
 
@@ -106,12 +106,12 @@ describe('a condition that was asked for', () => {
   it('makes urgent only what the signed sums list', () => {
     const urgent = { ...offering(right), urgent: true };
     const marked = `${listing(right)}${wrong}  urgent.txt\n`;
-    assert.equal(vouchesForUrgency(urgent, evidence(), digest), true);
-    assert.equal(vouchesForUrgency(urgent, evidence({ bundles: [bundle('good')] }), failing), false);
-    assert.equal(vouchesForUrgency(urgent, evidence({ sumsText: marked, bundles: [bundle('good')] }), failing), false);
-    assert.equal(vouchesForUrgency(urgent, evidence({ sumsText: marked, bundles: [bundle('bad', 'sums')] }), failing), false);
-    assert.equal(vouchesForUrgency(urgent, evidence({ sumsText: marked, bundles: [bundle('good', 'sums')] }), failing), true);
-    assert.equal(vouchesForUrgency({ ...urgent, urgent: false }, evidence({ sumsText: marked, bundles: [bundle('good', 'sums')] }), failing), false);
+    assert.equal(isUrgencyVerified(urgent, evidence(), digest), true);
+    assert.equal(isUrgencyVerified(urgent, evidence({ bundles: [bundle('good')] }), failing), false);
+    assert.equal(isUrgencyVerified(urgent, evidence({ sumsText: marked, bundles: [bundle('good')] }), failing), false);
+    assert.equal(isUrgencyVerified(urgent, evidence({ sumsText: marked, bundles: [bundle('bad', 'sums')] }), failing), false);
+    assert.equal(isUrgencyVerified(urgent, evidence({ sumsText: marked, bundles: [bundle('good', 'sums')] }), failing), true);
+    assert.equal(isUrgencyVerified({ ...urgent, urgent: false }, evidence({ sumsText: marked, bundles: [bundle('good', 'sums')] }), failing), false);
   });
 
   it('is explained with every other, also after the first that does not hold', () => {

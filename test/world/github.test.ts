@@ -13,7 +13,7 @@ import { describe, it } from 'node:test';
 import { GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
 import { attestations, publishedRelease, repository, slimRelease } from '../../src/effects/github/schema.ts';
-import { StandIn } from '../support/github/server.ts';
+import { FakeGitHub } from '../support/github/server.ts';
 
 const require = createRequire(import.meta.url);
 const readJson = (file: string): unknown => JSON.parse(readFileSync(file, 'utf8'));
@@ -152,7 +152,7 @@ describe('the stand-in for GitHub', () => {
   const known = [example('release'), ...recordedReleases, ...recordedAssets.map((asset) => ({ assets: [asset] }))].map((value) => shapeOf(value));
 
   it('says nothing of a release that GitHub does not say, and all of it as the same type', async () => {
-    const { release } = await answerOfStandIn();
+    const { release } = await answerOfFakeGitHub();
     for (const [at, type] of shapeOf(release)) {
       const types = known.flatMap((shape) => shape.get(at) ?? []);
       // The description has it, the example does not: when the release was last edited, and whether it is locked.
@@ -162,7 +162,7 @@ describe('the stand-in for GitHub', () => {
   });
 
   it('says all that is common to what GitHub said', async () => {
-    const { release } = await answerOfStandIn();
+    const { release } = await answerOfFakeGitHub();
     const said = shapeOf(release);
     const [first = new Map<string, string>(), ...others] = [example('release'), ...recordedReleases].map((value) => shapeOf(value));
     const common = [...first.keys()].filter((at) => others.every((shape) => shape.has(at)));
@@ -171,7 +171,7 @@ describe('the stand-in for GitHub', () => {
   });
 
   it('sends the headers that the client reads, as GitHub sent them', async () => {
-    const { headers } = await answerOfStandIn();
+    const { headers } = await answerOfFakeGitHub();
     const [answer] = (recorded.get('release-assets') ?? []).filter(({ method }) => method === 'get');
     for (const name of ['etag', 'content-type', 'x-ratelimit-limit', 'x-ratelimit-remaining', 'x-ratelimit-reset', 'x-github-media-type']) {
       assert.ok(answer?.headers[name] !== undefined, name);
@@ -184,7 +184,7 @@ describe('the stand-in for GitHub', () => {
   it('refuses as GitHub refused: a message, and where it is documented', async () => {
     const refusals = all.filter(({ status }) => status >= 400).map(({ response }) => response as Json);
     assert.ok(refusals.length > 0);
-    const github = await new StandIn().listen();
+    const github = await new FakeGitHub().listen();
     try {
       const answer = (await (await fetch(`${github.url}/repos/acme/other/releases/latest`)).json()) as Json;
       for (const key of ['message', 'documentation_url'] as const) {
@@ -200,8 +200,8 @@ describe('the stand-in for GitHub', () => {
   });
 });
 
-async function answerOfStandIn(): Promise<{ release: unknown; headers: Record<string, string> }> {
-  const github = await new StandIn().listen();
+async function answerOfFakeGitHub(): Promise<{ release: unknown; headers: Record<string, string> }> {
+  const github = await new FakeGitHub().listen();
   try {
     github.publish('v1.0.0', { 'app.tar.gz': Buffer.from('one') });
     const response = await fetch(`${github.url}/repos/acme/app/releases/latest`);

@@ -17,10 +17,10 @@ const MAGIC: Record<Compression, RegExp> = {
   xz: /^fd377a585a00/,
   bzip2: /^425a683[1-9](?:314159265359|177245385090)/,
 };
-const LONGEST_MAGIC_BYTES = 10;
+const MAX_MAGIC_BYTES = 10;
 
 export function compressionOf(head: Buffer): Compression | null {
-  const hex = head.toString('hex', 0, LONGEST_MAGIC_BYTES);
+  const hex = head.toString('hex', 0, MAX_MAGIC_BYTES);
   return (Object.keys(MAGIC) as Compression[]).find((name) => MAGIC[name].test(hex)) ?? null;
 }
 
@@ -47,7 +47,7 @@ async function* gunzipped(file: string): AsyncGenerator<Buffer> {
   yield* through(piecesOf(file), gunzip);
   if (gunzip.bytesWritten === (await stat(file)).size) return;
   for await (const rest of createReadStream(file, { start: gunzip.bytesWritten }))
-    if ((rest as Buffer).some((byte) => byte !== 0)) throw corrupt('something follows its end');
+    if ((rest as Buffer).some((byte) => byte !== 0)) throw corrupt('there is data after its end');
 }
 
 /** What `engine` makes of the pieces. Rejects with what went wrong at either. */

@@ -5,7 +5,7 @@ import { corrupt, refused } from './rules.ts';
 export function explain(error: unknown): Fault {
   if (error instanceof Fault) return error;
   const { syscall, code } = error as NodeJS.ErrnoException;
-  if (syscall === 'link' && code === 'ENOENT') return refused('it has a hard link to something that is no file of it');
+  if (syscall === 'link' && code === 'ENOENT') return refused('it has a hard link to something that is not a file of it');
   const fault = faultOfArchive(error);
   if (fault !== null) return fault;
   const known = toFault(error, 'ARCHIVE_CORRUPT');
@@ -23,9 +23,9 @@ const NAMING = new Set(['open', 'mkdir', 'link', 'symlink', 'copyfile']);
  */
 function faultOfArchive(error: unknown): Fault | null {
   const isNaming = NAMING.has((error as NodeJS.ErrnoException).syscall ?? '');
-  if (isErrno(error, 'EEXIST', 'EISDIR', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG')) return refused("some of its entries are in each other's way");
+  if (isErrno(error, 'EEXIST', 'EISDIR', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG')) return refused('some of its entries conflict');
   if (isErrno(error, 'EMLINK')) return refused('it has more hard links to one file, or directories in one, than the file system of UPDATE_DIR holds');
   // vfat, exFAT and SMB know fewer names than tar does.
-  if (isNaming && isErrno(error, 'EILSEQ', 'EINVAL')) return refused('one of its names is none that the file system of UPDATE_DIR can hold');
+  if (isNaming && isErrno(error, 'EILSEQ', 'EINVAL')) return refused('one of its names is not allowed on the file system of UPDATE_DIR');
   return null;
 }

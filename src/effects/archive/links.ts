@@ -36,7 +36,7 @@ export class Links {
     const known = this.#places.get(name);
     if (known !== undefined) return known;
     // Archive escape: a note that it leads nowhere would speak for the rest of the chain, which nobody looked at.
-    if (followed > MAX_FOLLOWED) throw refused(`more than ${MAX_FOLLOWED} links lead to ${shown(name)}, one after the other`);
+    if (followed > MAX_FOLLOWED) throw refused(`more than ${MAX_FOLLOWED} links lead to ${shown(name)} in a chain`);
     // A circle leads nowhere.
     this.#places.set(name, null);
     const target = readlinkSync(path.join(this.#root, name));

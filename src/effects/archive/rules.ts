@@ -6,10 +6,10 @@ export type Limits = { maxUnpackedBytes: number; maxEntries: number };
 export type Entry = { path: string; type: 'file' | 'directory' | 'link' | 'hardlink' | 'other'; mode: number; sizeBytes: number; linkTarget: string };
 
 /** Real trees are shallower by an order of magnitude; some file systems and tools break beyond a thousand. */
-const MOST_DEPTH = 128;
+const MAX_DEPTH = 128;
 /** NAME_MAX and PATH_MAX of Linux, less the room that our own directories take. */
-const MOST_NAME_BYTES = 255;
-const MOST_PATH_BYTES = 3000;
+const MAX_NAME_BYTES = 255;
+const MAX_PATH_BYTES = 3000;
 /** Names and targets of links are kept in memory: so much for each entry that is allowed, and never less than this. Real trees have 60 to 150. */
 const MAX_NAME_BYTES_AN_ENTRY = 256;
 const MIN_NAMES_BYTES = 1024 * 1024;
@@ -92,7 +92,7 @@ export class Gate {
         this.#entries += 1;
         this.#countName(parent);
       }
-      if (type !== undefined && type !== 'directory') throw refused(`${name} lies below ${type === 'link' ? 'a link' : 'something that is no directory'}`);
+      if (type !== undefined && type !== 'directory') throw refused(`${name} lies below ${type === 'link' ? 'a link' : 'something that is not a directory'}`);
     }
   }
 
@@ -100,7 +100,7 @@ export class Gate {
   #checkHardLink(entry: Entry, name: string): void {
     checkName(entry.linkTarget, name);
     const target = this.#seen.get(normalise(entry.linkTarget));
-    if (target !== 'file' && target !== 'hardlink') throw refused(`${name} is a hard link to something that is no file of the archive`);
+    if (target !== 'file' && target !== 'hardlink') throw refused(`${name} is a hard link to something that is not a file of the archive`);
   }
 }
 
@@ -115,16 +115,15 @@ function checkName(name: string, shown: string): void {
   if (name.includes('\\') || /^[A-Za-z]:/.test(name)) throw refused(`${shown} is a Windows path`);
   // Control characters and line breaks forge lines in logs and lists; so do those that turn the direction of writing.
   if (/[\p{Cc}\u202A-\u202E\u2066-\u2069]/u.test(name) || name.includes('\uFFFD')) throw refused(`${shown} has control characters, or is not UTF-8`);
-  if (parts.length > MOST_DEPTH) throw refused(`${shown}… is nested deeper than ${MOST_DEPTH}`);
-  if (parts.some((part) => Buffer.byteLength(part) > MOST_NAME_BYTES) || Buffer.byteLength(name) > MOST_PATH_BYTES)
-    throw refused(`${shown}… is too long a name`);
+  if (parts.length > MAX_DEPTH) throw refused(`${shown}… is nested deeper than ${MAX_DEPTH}`);
+  if (parts.some((part) => Buffer.byteLength(part) > MAX_NAME_BYTES) || Buffer.byteLength(name) > MAX_PATH_BYTES) throw refused(`${shown}… is too long`);
 }
 
 /** The name of a file that is kept as it is: it becomes a path in the tree. */
 export function checkBareName(name: string): string {
   const shown = JSON.stringify(name.slice(0, 100));
   checkName(name, shown);
-  if (name.includes('/') || name === '.' || name === '') throw refused(`${shown} is no file's name`);
+  if (name.includes('/') || name === '.' || name === '') throw refused(`${shown} is not a file name`);
   return name;
 }
 
@@ -137,34 +136,34 @@ function checkLink(entry: Entry, name: string): void {
   if (/\p{Cc}/u.test(target)) throw refused(`the link ${name} has control characters`);
 }
 
-/** Permissions as installed: readable by whoever runs the app, writable by nobody, no setuid, setgid or sticky bit. */
+/** Permissions as installed: readable by everybody, writable by nobody, no setuid, setgid or sticky bit. */
 export function installedMode(type: 'file' | 'directory', mode: number): number {
   if (type === 'directory') return 0o755;
   return (mode & 0o111) !== 0 ? 0o555 : 0o444;
 }
 
 /** Deflate reaches 1032 on zeros; apps reach 10. Small archives may be as dense as they like. */
-const MOST_RATIO = 250;
+const MAX_RATIO = 250;
 const RATIO_MATTERS_ABOVE_BYTES = 64 * 1024 * 1024;
 
 /** Decompression bomb. Throws `Fault` `ARCHIVE_TOO_LARGE`. */
 export function checkRatio(bytes: number, packedBytes: number): void {
-  if (bytes > RATIO_MATTERS_ABOVE_BYTES && bytes > packedBytes * MOST_RATIO)
-    throw tooLarge(`it unpacks to more than ${MOST_RATIO} times its size`, 'nothing: that is a decompression bomb');
+  if (bytes > RATIO_MATTERS_ABOVE_BYTES && bytes > packedBytes * MAX_RATIO)
+    throw tooLarge(`it unpacks to more than ${MAX_RATIO} times its size`, 'nothing: that is a decompression bomb');
 }
 
 export function refused(what: string): Fault {
-  return new Fault('ARCHIVE_REFUSED', `the archive is refused: ${what}. Publish it without; nothing of it was installed`);
+  return new Fault('ARCHIVE_REFUSED', `the archive is refused: ${what}. Publish it without that; nothing was installed`);
 }
 
 export function tooLarge(what: string, variable: string): Fault {
-  return new Fault('ARCHIVE_TOO_LARGE', `the archive is refused: ${what}. If that is right, raise ${variable}`);
+  return new Fault('ARCHIVE_TOO_LARGE', `the archive is refused: ${what}. If that is intended, raise ${variable}`);
 }
 
 export function corrupt(what: string, cause?: unknown): Fault {
   return new Fault(
     'ARCHIVE_CORRUPT',
-    `the archive can't be read (${what}): it was published damaged, or is of another format than .tar (.gz, .zst, .xz, .bz2), .zip, or a program`,
+    `the archive can't be read (${what}): it was published damaged, or its format is not .tar (.gz, .zst, .xz, .bz2), .zip, or a program`,
     { cause },
   );
 }

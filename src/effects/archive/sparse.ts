@@ -50,7 +50,7 @@ export class SparseWriter {
   readonly #sparse: Sparse;
   readonly #tree: TreeWriter;
   #runs: Run[] | null = null;
-  /** What is read of a map that stands before the data: its numbers, the one at hand, and all of its bytes. */
+  /** What is read of a map that stands before the data: its numbers, the current one, and all of its bytes. */
   readonly #numbers: number[] = [];
   #digits = '';
   #mapBytes = 0;

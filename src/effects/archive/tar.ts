@@ -143,7 +143,7 @@ class TarReader {
     if (this.#state === 'indexed') return;
     const at = rest.findIndex((byte) => byte !== 0);
     if (at < 0) return;
-    if (!rest.subarray(at, at + PIXZ_INDEX.length).equals(PIXZ_INDEX)) throw corrupt('something follows its end: another archive, perhaps');
+    if (!rest.subarray(at, at + PIXZ_INDEX.length).equals(PIXZ_INDEX)) throw corrupt('there is data after its end: another archive, perhaps');
     this.#state = 'indexed';
   }
 }
@@ -179,7 +179,7 @@ function writeEntry(entry: ReadEntry, sparse: Sparse | null, tree: TreeWriter): 
 
 function unknownKind({ path: name, type }: ReadEntry): Fault {
   const shown = JSON.stringify(name.slice(0, 100));
-  if ((type as string) !== 'SparseFile') return refused(`${shown} is of a kind that can't be unpacked (${type})`);
+  if ((type as string) !== 'SparseFile') return refused(`${shown} has a type that can't be unpacked (${type})`);
   return refused(`${shown} is stored with holes in GNU's old format (\`tar --sparse\`, which \`tar --format=pax\` or no \`--sparse\` avoids)`);
 }
 
@@ -188,7 +188,7 @@ function describe(entry: ReadEntry, sparse: Sparse | null): Entry {
   const name = sparse?.path ?? entry.path;
   // A size that is no number would count as none, and what follows as the next header.
   if (type === 'file' && !(Number.isSafeInteger(entry.header.size) && (entry.header.size ?? -1) >= 0))
-    throw corrupt(`the size of ${JSON.stringify(name.slice(0, 100))} is none`);
+    throw corrupt(`the size of ${JSON.stringify(name.slice(0, 100))} is invalid`);
   const sizeBytes = type === 'file' ? (sparse?.sizeBytes ?? entry.size) : 0;
   return { path: name, type, mode: entry.mode ?? 0, sizeBytes, linkTarget: entry.linkpath ?? '' };
 }

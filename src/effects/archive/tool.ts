@@ -1,6 +1,6 @@
 /**
  * `xz` and `bzip2` of the platform, for the two formats that Node.js does not know: busybox's in the image, elsewhere what is on PATH. The
- * tool reads the file itself and writes into a pipe: a full pipe makes it wait. It is killed and reaped with whoever reads from it.
+ * tool reads the file itself and writes into a pipe: a full pipe makes it wait. It is killed and reaped together with its reader.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -103,7 +103,7 @@ type Failure = { program: string; handle: FileHandle; said: string; killedBy: st
 
 async function explain(tool: Tool, { program, handle, said, killedBy }: Failure): Promise<Fault> {
   if (killedBy !== null || /memory exhausted|out of memory|cannot allocate/i.test(said))
-    return new Fault('TOOL_FAILED', `${program} ended before its time (${killedBy ?? said}): too little memory, most likely. Give the container more`);
+    return new Fault('TOOL_FAILED', `${program} stopped early (${killedBy ?? said}): probably out of memory. Give the container more`);
   const demand = tool === 'xz' && isBusybox(program) ? await xzDemand(handle) : null;
   if (demand !== null)
     return new Fault(
@@ -134,7 +134,7 @@ async function endOfData(tool: Tool, handle: FileHandle): Promise<{ sizeBytes: n
   await handle.read(tail, 0, tail.length, from);
   const isWhole =
     tool === 'xz' ? tail.toString('latin1', end - from - 2, end - from) === 'YZ' : endsLikeBzip2(tail, Math.min(size, end + 5) - from, end - from);
-  if (!isWhole) throw corrupt(`it is cut off, or something follows the end of its ${tool} data`);
+  if (!isWhole) throw corrupt(`it is truncated, or there is data after its end`);
   return { sizeBytes: end, isPadded: end < size };
 }
 

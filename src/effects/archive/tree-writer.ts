@@ -1,6 +1,6 @@
 /**
  * Writes what an archive brings, entry by entry. Synchronously: a write ends in the page cache after microseconds, where a round trip
- * through the thread pool takes ten times that for each of the three calls of a small file. Whoever calls reads and decompresses in
+ * through the thread pool takes ten times that for each of the three calls of a small file. The caller reads and decompresses in
  * the thread pool meanwhile, and the event loop has its turn between two pieces. Nothing goes on after the call that failed.
  */
 import { closeSync, fchmodSync, ftruncateSync, linkSync, mkdirSync, openSync, symlinkSync, writeFileSync, writeSync } from 'node:fs';

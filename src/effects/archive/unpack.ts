@@ -36,7 +36,7 @@ export async function unpack(file: string, into: string, names: Names, limits: L
   if (isProgram(head)) return keep(file, into, names.program, head);
   // Nothing in its name says that it is packed, and a command may know what to do with it.
   if (format === 'none') return keep(file, into, names.asset, head);
-  throw corrupt('its first bytes are those of no known format');
+  throw corrupt('unknown format');
 }
 
 /** APPNOTE.TXT 4.3.7, and 4.3.16 for an empty one. */
@@ -64,7 +64,7 @@ async function unpackCompressed(file: string, compression: Compression, into: st
     const { format, stem } = formatOfName(names.asset);
     const inner = format === 'compressed' ? formatOfName(stem).format : 'none';
     const isFile = inner === 'file' || (format === 'compressed' && inner === 'none' && !isProgram(head));
-    if (!isFile && !isProgram(head)) throw corrupt('what is in it is neither a tar nor a program');
+    if (!isFile && !isProgram(head)) throw corrupt('it contains neither a tar archive nor a program');
     const target = path.join(into, isFile ? checkBareName(stem) : names.program);
     await writePieces(bounded(pieces, packedBytes, limits), target, 0o644, signal);
     chmodSync(target, installedMode('file', isProgram(head) ? 0o755 : 0o644));

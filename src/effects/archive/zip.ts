@@ -14,12 +14,12 @@ const S_IFLNK = 0o120000;
 const S_IFREG = 0o100000;
 const S_IFDIR = 0o040000;
 /** zlib takes no smaller one. */
-const LEAST_PIECE_BYTES = 64;
+const MIN_PIECE_BYTES = 64;
 /** What may follow the last entry: its signature, the end record of Zip64, the end record. See APPNOTE.TXT 4.3.13 to 4.3.16. */
 const ENDS = ['504b0505', '504b0606', '504b0506'];
 const SIGNATURE_BYTES = 4;
 /** PATH_MAX: no link's target is longer. */
-const MOST_LINK_BYTES = 4096;
+const MAX_LINK_BYTES = 4096;
 
 /** Returns the names of files that a desktop may have added. */
 export async function unpackZip(file: string, into: string, limits: Limits, signal: AbortSignal): Promise<string[]> {
@@ -53,7 +53,7 @@ async function checkEnd(file: string, zip: yauzl.ZipFile): Promise<void> {
   const handle = await openFile(file);
   try {
     const { buffer } = await handle.read(Buffer.alloc(SIGNATURE_BYTES), 0, SIGNATURE_BYTES, position);
-    if (!ENDS.includes(buffer.toString('hex'))) throw corrupt('its directory has more in it than its end record counts');
+    if (!ENDS.includes(buffer.toString('hex'))) throw corrupt('its directory has more entries than its end record says');
   } finally {
     await handle.close();
   }
@@ -62,7 +62,7 @@ async function checkEnd(file: string, zip: yauzl.ZipFile): Promise<void> {
 async function unpackEntry(zip: yauzl.ZipFile, entry: yauzl.Entry, into: string, gate: Gate, signal: AbortSignal): Promise<void> {
   const described = describe(entry);
   if (described.type === 'link') {
-    if (entry.uncompressedSize > MOST_LINK_BYTES) throw corrupt('a link is too long');
+    if (entry.uncompressedSize > MAX_LINK_BYTES) throw corrupt('a link is too long');
     described.linkTarget = (await readAll(checked((await openEntry(zip, entry)) as AsyncIterable<Buffer>, entry))).toString('utf8');
   }
   // A link called `x/`, or a file: what it holds would be missing in silence.
@@ -108,14 +108,14 @@ async function* checked(pieces: AsyncIterable<Buffer>, { crc32: announced, uncom
     yield piece;
   }
   if (bytes < uncompressedSize) throw corrupt(`${name} is smaller than it says`);
-  if (sum !== announced) throw corrupt(`the sum of ${name} does not fit`);
+  if (sum !== announced) throw corrupt(`the checksum of ${name} is wrong`);
 }
 
 /** In larger pieces than `yauzl` makes: the calls between two of them took as long as the rest. */
 async function contentOf(zip: yauzl.ZipFile, entry: yauzl.Entry): Promise<AsyncIterable<Buffer>> {
   if (entry.compressionMethod !== DEFLATED) return (await openEntry(zip, entry)) as AsyncIterable<Buffer>;
   const packed = (await zip.openReadStreamPromise(entry, { decodeFileData: false })) as AsyncIterable<Buffer>;
-  return through(packed, createInflateRaw({ chunkSize: Math.min(Math.max(entry.uncompressedSize, LEAST_PIECE_BYTES), PIECE_BYTES) }));
+  return through(packed, createInflateRaw({ chunkSize: Math.min(Math.max(entry.uncompressedSize, MIN_PIECE_BYTES), PIECE_BYTES) }));
 }
 
 function open(file: string): Promise<yauzl.ZipFile> {
@@ -139,7 +139,7 @@ async function* entriesOf(zip: yauzl.ZipFile): AsyncGenerator<yauzl.Entry> {
     yield await new Promise<yauzl.Entry>((resolve, reject) => {
       zip.once('entry', resolve);
       zip.once('error', reject);
-      zip.once('end', () => reject(new Error('the list of entries ends early')));
+      zip.once('end', () => reject(new Error('the list of entries is truncated')));
       zip.readEntry();
     }).finally(() => zip.removeAllListeners());
   }

@@ -32,7 +32,7 @@ export async function* cutAtFrames(pieces: AsyncIterable<Buffer>): AsyncGenerato
 const NOTHING = Buffer.alloc(0);
 
 class FrameReader {
-  /** What is read of the header at hand. */
+  /** The part of the current header that was read. */
   #header: Buffer = NOTHING;
   /** In a frame's header, in a frame of data, or in the content of a skippable frame. */
   #at: 'frame' | 'block' | 'skippable' = 'frame';
@@ -75,7 +75,7 @@ class FrameReader {
 
   #pad(rest: Buffer): void {
     this.#isPadding = true;
-    if (rest.some((byte) => byte !== 0)) throw corrupt('something follows its end');
+    if (rest.some((byte) => byte !== 0)) throw corrupt('there is data after its end');
   }
 
   #endFrame(): void {
@@ -83,7 +83,7 @@ class FrameReader {
     this.#isLastBlock = false;
     this.#frames += 1;
     if (this.#frames > MAX_TINY_FRAMES && this.#bytes < this.#frames * MIN_MEAN_FRAME_BYTES)
-      throw refused(`it has more than ${MAX_TINY_FRAMES} zstd frames, of less than ${MIN_MEAN_FRAME_BYTES} bytes in the mean`);
+      throw refused(`it has more than ${MAX_TINY_FRAMES} zstd frames, of less than ${MIN_MEAN_FRAME_BYTES} bytes on average`);
   }
 
   /** Content, or as much of a header as there is. Returns where the next begins. */
@@ -102,13 +102,13 @@ class FrameReader {
     return at + part.length;
   }
 
-  /** How long the header at hand is, as far as that can be told from what is read of it. */
+  /** The length of the current header, as far as it is known from the part that was read. */
   #headerBytes(): number {
     if (this.#at === 'block') return BLOCK_HEADER_BYTES;
     if (this.#header.length < MAGIC_BYTES) return MAGIC_BYTES;
     const magic = this.#header.readUInt32LE(0);
     if ((magic & 0xfffffff0) >>> 0 === SKIPPABLE_MAGIC) return MAGIC_BYTES + 4;
-    if (magic !== MAGIC) throw corrupt('something follows its end that is no zstd frame');
+    if (magic !== MAGIC) throw corrupt('there is data after its end that is not a zstd frame');
     const descriptor = this.#header[MAGIC_BYTES];
     if (descriptor === undefined) return MAGIC_BYTES + 1;
     const isSingleSegment = (descriptor & 0x20) !== 0;

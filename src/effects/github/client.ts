@@ -33,7 +33,7 @@ export class RateLimited extends Fault {
   }
 }
 
-/** About who asks, how often, and what for: asked again without a condition, it would be no other. */
+/** Statuses about authorization and rate limits: a request without a condition would get the same. */
 const NOT_ABOUT_CONDITION = new Set([401, 403, 404, 407, 429, 451]);
 
 /** One answer for each address. ETags differ from token to token: `token` is the fingerprint of the one it was got with. */
@@ -179,10 +179,10 @@ export class GitHub {
     const hasToken = this.#options.http.options.token() !== null;
     if (!isLimit(status, headers, body)) return refusalFault({ status, headers, body, host, hasToken });
     const untilMs = limitedUntilMs(headers, this.#options.now(), strikes);
-    const remedy = hasToken ? 'a longer SLEEP helps if this repeats' : 'a token (UPDATE_GH_TOKEN) raises the limit';
+    const remedy = hasToken ? 'set a longer SLEEP if this repeats' : 'set a token (UPDATE_GH_TOKEN) to raise the limit';
     const message = messageOf(body);
     const quoted = message === null ? '' : `: ${message}`;
-    return new RateLimited(`${host} answers no more requests until ${new Date(untilMs).toISOString()} (${status}${quoted}): ${remedy}`, untilMs);
+    return new RateLimited(`${host} answers no requests until ${new Date(untilMs).toISOString()} (${status}${quoted}): ${remedy}`, untilMs);
   }
 }
 
@@ -202,7 +202,7 @@ function keyOf(url: string): string {
 async function readCapped(answer: Answer): Promise<string> {
   const host = hostOf(answer.url);
   const tooLarge = () =>
-    new Fault('ANSWER_TOO_LARGE', `${host} sent more than ${MAX_METADATA_BYTES} bytes of metadata: that is no answer of GitHub's; check UPDATE_GH_API_URL`);
+    new Fault('ANSWER_TOO_LARGE', `${host} sent more than ${MAX_METADATA_BYTES} bytes of metadata: that is not a GitHub response; check UPDATE_GH_API_URL`);
   const bounds = { maxBytes: MAX_METADATA_BYTES, withinMs: ANSWER_TIMEOUT_MS, tooLarge, tooLate: () => lateFault(answer.url, ANSWER_TIMEOUT_MS) };
   try {
     return (await readStream(answer.stream, bounds)).toString('utf8');

@@ -28,7 +28,7 @@ type Agents = { http: http.Agent; https: https.Agent };
 export type ProxyEnvironment = { HTTPS_PROXY?: string | undefined; NO_PROXY?: string | undefined };
 
 /** got would follow ten; GitHub needs one or two. */
-const MOST_REDIRECTS = 5;
+const MAX_REDIRECTS = 5;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 /** The sum of the phases below. */
 const HEAD_WITHIN_MS = 60_000;
@@ -61,12 +61,12 @@ export class Http {
       const location = answer.headers.location;
       if (!REDIRECTS.has(answer.status) || location === undefined) return answer;
       answer.stream.destroy();
-      if (redirects >= MOST_REDIRECTS)
-        throw new Fault('REDIRECT_REFUSED', `${hostOf(url)} redirected more than ${MOST_REDIRECTS} times: a loop, most likely at the server or a proxy`);
-      if (!URL.canParse(location, address)) throw new Fault('REDIRECT_REFUSED', `${hostOf(address)} redirected to something that is no address`);
+      if (redirects >= MAX_REDIRECTS)
+        throw new Fault('REDIRECT_REFUSED', `${hostOf(url)} redirected more than ${MAX_REDIRECTS} times: probably a loop at the server or a proxy`);
+      if (!URL.canParse(location, address)) throw new Fault('REDIRECT_REFUSED', `${hostOf(address)} redirected to an invalid address`);
       const next = this.#allowed(new URL(location, address).href, address);
       if (sameHost && hostOf(next) !== hostOf(address))
-        throw new Fault('REDIRECT_REFUSED', `${hostOf(address)} redirected a question about releases to ${hostOf(next)}: check UPDATE_GH_API_URL`);
+        throw new Fault('REDIRECT_REFUSED', `${hostOf(address)} redirected an API request to ${hostOf(next)}: check UPDATE_GH_API_URL`);
       address = next;
     }
   }
@@ -117,14 +117,17 @@ export class Http {
     if (protocol === 'http:' && new URL(from ?? this.options.apiUrl).protocol === 'https:') {
       throw new Fault(
         'REDIRECT_REFUSED',
-        `${origin} leads from https to ${protocol}//${hostname}, which is never followed: the server has to name it with https`,
+        `${origin} redirects from https to ${protocol}//${hostname}, which is never followed: the server must redirect to https`,
       );
     }
     if (protocol !== 'https:' && !(protocol === 'http:' && this.options.mayBePlain(url))) {
-      throw new Fault('REDIRECT_REFUSED', `${origin} leads to ${protocol}//${hostname}, and only https is accepted. UPDATE_INSECURE_HTTP=1 allows plain http`);
+      throw new Fault(
+        'REDIRECT_REFUSED',
+        `${origin} redirects to ${protocol}//${hostname}, and only https is accepted. UPDATE_INSECURE_HTTP=1 allows plain http`,
+      );
     }
     if (!this.options.assetHosts.some((host) => hostFits(hostname, host))) {
-      throw new Fault('REDIRECT_REFUSED', `${origin} leads to ${hostname}, which is not an allowed host. If it is yours, add it to UPDATE_ASSET_HOSTS`);
+      throw new Fault('REDIRECT_REFUSED', `${origin} redirects to ${hostname}, which is not an allowed host. If it is yours, add it to UPDATE_ASSET_HOSTS`);
     }
     return url;
   }
@@ -150,7 +153,7 @@ export function isSendable(token: string): boolean {
 function malformedToken(): Fault {
   return new Fault(
     'TOKEN_MALFORMED',
-    'UPDATE_GH_TOKEN holds a blank, a line break or a letter that no token has: was more than the token copied? Set the token alone',
+    'UPDATE_GH_TOKEN holds a space, a line break or a character that no token has; was more than the token copied? Set the token alone',
   );
 }
 
@@ -176,13 +179,14 @@ const REASONS: Record<string, string> = {
   ENOTFOUND: "its name can't be resolved: check the address and DNS",
   EAI_AGAIN: "its name can't be resolved now: check DNS and the network",
   ECONNREFUSED: 'the connection was refused. Nothing listens there, or a firewall is in the way',
-  ECONNRESET: 'the connection was reset: the server or something on the way broke it off',
+  ECONNRESET: 'the connection was reset: by the server, a proxy or a firewall',
   ETIMEDOUT: 'there was no answer in time: check the network, a proxy or a firewall',
-  EPIPE: 'the connection was broken off',
+  EPIPE: 'the connection was closed',
   // An app that binds all of them stops every check.
-  EADDRNOTAVAIL: 'no local port was free. Something here holds all of them, most likely the app: restart it, and look for connections that it never closes',
-  ERR_HTTP_CONTENT_LENGTH_MISMATCH: 'the connection was broken off before everything had arrived',
-  ERR_STREAM_PREMATURE_CLOSE: 'the connection was broken off before everything had arrived',
+  EADDRNOTAVAIL:
+    'no local port was free. Something on this machine holds all of them, probably the app: restart it, and look for connections that it never closes',
+  ERR_HTTP_CONTENT_LENGTH_MISMATCH: 'the connection was closed before everything had arrived',
+  ERR_STREAM_PREMATURE_CLOSE: 'the connection was closed before everything had arrived',
 };
 
 /** What a proxy did instead of a tunnel is in the error's message alone. */
@@ -212,7 +216,7 @@ const CERTIFICATE_DATES: Record<string, string> = {
 export function lateFault(url: string, withinMs: number): Fault {
   return new Fault(
     'NETWORK_FAILED',
-    `${hostOf(url)} can't be reached: its answer did not end within ${withinMs / 1000} s; the connection is too slow, or it never ends`,
+    `${hostOf(url)} can't be reached: its response did not end within ${withinMs / 1000} s; the connection is too slow, or the response is endless`,
   );
 }
 
@@ -228,7 +232,7 @@ export function networkFault(error: unknown, url: string): Fault {
   const dates = CERTIFICATE_DATES[code];
   if (dates !== undefined) {
     const now = new Date().toISOString();
-    const message = `the certificate of ${host} ${dates} by this machine's clock, which says ${now}: set the clock (NTP) if it is wrong; else the certificate has to be renewed`;
+    const message = `the certificate of ${host} ${dates} by this machine's clock, which says ${now}: set the clock (NTP) if it is wrong; otherwise the certificate must be renewed`;
     return new Fault('CERTIFICATE_DATE', message, { cause });
   }
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
@@ -239,13 +243,13 @@ export function networkFault(error: unknown, url: string): Fault {
   if (code === 'EPROTO' || /WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG/.test(code))
     return new Fault(
       'TLS_FAILED',
-      `${host} or the proxy before it does not speak TLS there (${code}): check https and http in the address and in HTTPS_PROXY`,
+      `${host} or the proxy in front of it does not speak TLS there (${code}): check https and http in the address and in HTTPS_PROXY`,
       { cause },
     );
   if (/CERT|TLS|SSL|SELF_SIGNED|UNABLE_TO/.test(code)) {
     return new Fault(
       'TLS_FAILED',
-      `${host} can't be trusted (${code}): if a company's proxy or server is in between, name its authority in NODE_EXTRA_CA_CERTS`,
+      `${host} can't be trusted (${code}): if a corporate proxy or server is in between, name its CA file in NODE_EXTRA_CA_CERTS`,
       { cause },
     );
   }

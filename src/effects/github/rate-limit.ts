@@ -2,7 +2,7 @@
  * GitHub's limits, read from an answer. Pure.
  * See "Rate limits for the REST API", https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
  */
-import { ANONYMOUS_LIMIT, LONGEST_LIMIT_PAUSE_MS, type Quota, SHORTEST_LIMIT_PAUSE_MS } from '../../machines/pacing.ts';
+import { ANONYMOUS_LIMIT, MAX_LIMIT_PAUSE_MS, MIN_LIMIT_PAUSE_MS, type Quota } from '../../machines/pacing.ts';
 import { messageOf } from './refusal.ts';
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
@@ -24,12 +24,12 @@ export function isLimit(status: number, headers: Headers, body: string): boolean
  * with each strike. Never longer than two windows: a wrong clock or a hostile header must not silence us for years.
  */
 export function limitedUntilMs(headers: Headers, nowMs: number, strikes: number): number {
-  const longest = nowMs + LONGEST_LIMIT_PAUSE_MS;
+  const longest = nowMs + MAX_LIMIT_PAUSE_MS;
   const retryAfter = number(headers['retry-after']);
   if (retryAfter !== null) return Math.min(nowMs + Math.max(retryAfter, 1) * 1000, longest);
   const reset = number(headers['x-ratelimit-reset']);
   if (number(headers['x-ratelimit-remaining']) === 0 && reset !== null) return Math.min(Math.max(reset * 1000, nowMs + 1000), longest);
-  return Math.min(nowMs + SHORTEST_LIMIT_PAUSE_MS * 2 ** Math.min(strikes, 10), longest);
+  return Math.min(nowMs + MIN_LIMIT_PAUSE_MS * 2 ** Math.min(strikes, 10), longest);
 }
 
 /** Null where the server does not say (Enterprise without limits). */

@@ -12,12 +12,12 @@ export function refusalFault({ status, headers, body, host, hasToken }: Refusal)
   if (status === 451 || (status === 403 && /access blocked|DMCA|terms of service/i.test(message ?? '')))
     return new Fault(
       'REPOSITORY_BLOCKED',
-      `${host} has blocked this repository (${status}${quoted}): its owner has to settle that with GitHub. What runs stays`,
+      `${host} has blocked this repository (${status}${quoted}): its owner has to resolve that with GitHub. The running version stays`,
     );
   if (status === 403) return forbidden({ headers, host, hasToken, message, quoted });
   if (status === 511)
-    return new Fault('NETWORK_LOGIN', `the network wants a login before it connects to ${host} (511): log in on its page, or use a network without one`);
-  if (status >= 500) return new Fault('SERVER_FAILED', `${host} failed (${status}): probably temporary; asked again at the next check`);
+    return new Fault('NETWORK_LOGIN', `the network requires a login before it connects to ${host} (511): log in on its page, or use a network without one`);
+  if (status >= 500) return new Fault('SERVER_FAILED', `${host} failed (${status}): probably temporary; retrying at the next check`);
   return new Fault('ANSWER_UNEXPECTED', `${host} answered ${status}${quoted}: check UPDATE_GH_API_URL`);
 }
 
@@ -37,7 +37,7 @@ function forbidden({ headers, host, hasToken, message, quoted }: Forbidden): Fau
   if (message === null)
     return new Fault(
       'PROXY_BLOCKED',
-      `403 for ${host}, with a page that is not GitHub's: a proxy or firewall blocks the address, most likely. Have ${host} allowed there, or set HTTPS_PROXY or NO_PROXY`,
+      `403 for ${host}, with a page that is not GitHub's: probably a proxy or firewall blocks the address. Have ${host} allowed there, or set HTTPS_PROXY or NO_PROXY`,
     );
   if (/forbids access via|access restrictions|token's lifetime/i.test(message))
     return new Fault(
@@ -53,7 +53,7 @@ function forbidden({ headers, host, hasToken, message, quoted }: Forbidden): Fau
 export function proxyAuthFault(host: string): Fault {
   return new Fault(
     'PROXY_AUTH',
-    `the proxy wants a user and a password before it connects to ${host} (407): set them in HTTPS_PROXY, as http://user:password@proxy:3128, or correct them`,
+    `the proxy requires a user name and a password to connect to ${host} (407): set them in HTTPS_PROXY, as http://user:password@proxy:3128, or correct them`,
   );
 }
 

@@ -140,9 +140,8 @@ class Reading {
   /** One release that does not fit is passed over; where none fits, what answered was not GitHub. */
   releases(debug: ListOptions['debug']): PublishedRelease[] {
     if (this.#broken === null) return this.#releases;
-    if (this.#releases.length === 0)
-      throw new Fault('ANSWER_MALFORMED', `the list of releases holds nothing that is a release (${this.#broken}): check UPDATE_GH_API_URL`);
-    debug(`${this.count - this.#releases.length} of ${this.count} releases can't be read and are passed over (${this.#broken})`);
+    if (this.#releases.length === 0) throw new Fault('ANSWER_MALFORMED', `the list of releases contains no release (${this.#broken}): check UPDATE_GH_API_URL`);
+    debug(`${this.count - this.#releases.length} of ${this.count} releases can't be read and are skipped (${this.#broken})`);
     return this.#releases;
   }
 }

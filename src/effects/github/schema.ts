@@ -36,7 +36,7 @@ function sha256Of(digest: string | null | undefined): string | null {
   return /^sha256:([0-9a-f]{64})$/i.exec(digest ?? '')?.[1]?.toLowerCase() ?? null;
 }
 
-/** A line of the notes that says nothing but `urgent`, or `Urgency: urgent`, be it set in bold or in a list. */
+/** A line of the notes that says nothing but `urgent`, or `Urgency: urgent`, also in bold or in a list. */
 const URGENT_LINE = /^[ \t>*_#-]*(?:(?:update[ -])?urgency:[ \t]*)?urgent[ \t*_.!]*\r?$/im;
 
 /**

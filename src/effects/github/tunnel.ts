@@ -63,8 +63,8 @@ function decoded(text: string): string {
 
 /** That the proxy can't be reached stays what it is. */
 function asTunnelError(error: NodeJS.ErrnoException): Error {
-  if (error.code === 'ECONNRESET') return tunnelError('broke the connection off');
-  return error.code?.startsWith('HPE_') ? tunnelError(`sent what is no answer to CONNECT (${error.code})`) : error;
+  if (error.code === 'ECONNRESET') return tunnelError('closed the connection');
+  return error.code?.startsWith('HPE_') ? tunnelError(`sent an invalid response to CONNECT (${error.code})`) : error;
 }
 
 /** `message` goes on after "the proxy". */

@@ -34,7 +34,7 @@ export function placeProblem(): string | null {
   return readOr(path.join(CONTAINER_DIR, 'unsafe'), '').trim() || null;
 }
 
-/** runit's own `./check` of the app's service, as sv(8) runs it: a command of the shell, or null where there is none. */
+/** runit's own `./check` of the app's service, as sv(8) runs it: a command of the shell, or null if there is none. */
 export function serviceCheck(): string | null {
   const service = path.join(CONTAINER_DIR, 'service', 'app');
   return existsSync(path.join(service, 'check')) ? `cd ${service} && exec ./check` : null;
@@ -72,8 +72,8 @@ export function wakeLoop({ fifo }: Loop = LOOP): boolean {
 }
 
 /**
- * Whether another container's loop follows the same directory, be it asleep. The lock is flock(2)'s, which Node has no call
- * for; who was started by the holder has it among its own descriptors.
+ * Whether another container's loop uses the same directory, running or asleep. The lock is flock(2)'s, which Node has no call
+ * for; a process that the holder started has it among its own descriptors.
  */
 export async function isLoopElsewhere(stateDir: string, { chpst }: Loop = LOOP): Promise<boolean> {
   const file = path.join(stateDir, 'loop.lock');

@@ -40,7 +40,7 @@ const KILL_WAIT_MS = 5000;
 /** So many times it is started again after a second. */
 const EXITS_AT_FULL_PACE = 7;
 const EXITS_REMEMBERED = 20;
-/** What execve(2) says of a file that is none of this platform's programs, or not there. */
+/** The errors of execve(2) for a missing file, or one that is not a program of this platform. */
 const NOT_AN_EXECUTABLE = new Set(['ENOENT', 'EACCES', 'ENOEXEC', 'ENOTDIR', 'EISDIR', 'ELOOP', 'EPERM', 'EINVAL', 'E2BIG']);
 
 type Running = { pid: number; startTime: string; tree: string };
@@ -73,7 +73,7 @@ export class EmbeddedSupervisor implements Supervisor {
   }
 
   async observe(): Promise<string | null> {
-    // One of unknown tree is none that could go on: the start ends it first.
+    // An app of an unknown tree can't be adopted: the start ends it first.
     return this.#find()?.tree || null;
   }
 
@@ -116,7 +116,7 @@ export class EmbeddedSupervisor implements Supervisor {
     if (!(await this.#gone(found, first, KILL_WAIT_MS, 'kill'))) {
       throw new Fault(
         'APP_NOT_STOPPED',
-        `the app (pid ${this.#remaining(found, first).join(', ')}) is still there after SIGKILL: it hangs in the kernel, most likely on a disk or network mount`,
+        `the app (pid ${this.#remaining(found, first).join(', ')}) is still there after SIGKILL: it probably hangs in the kernel, on a disk or network mount`,
       );
     }
     return this.#forget(true);
@@ -207,7 +207,7 @@ export class EmbeddedSupervisor implements Supervisor {
   /** A disk that takes no log must not keep the app down. */
   #openLog(): number | null {
     try {
-      // A plain file to the child: nothing of ours lies between the app and its log.
+      // A plain file for the child: no pipe of the updater lies between the app and its log.
       return openOwnForWriting(this.#logFile, this.#options.log);
     } catch (error) {
       this.#options.log(`the app's output is lost until its next start: ${(error as Error).message}`);
@@ -240,10 +240,10 @@ export class EmbeddedSupervisor implements Supervisor {
     if (watch.aborted) return;
     const how = exit.signal ?? (exit.exitCode === null ? 'unknown status' : `status ${exit.exitCode}`);
     if (this.#losesOutput(exit)) {
-      this.#options.log(`the app ended (${how}) since nobody reads its output any more; it is started again, and writes to ${this.#logFile}`);
+      this.#options.log(`the app ended (${how}) because its output has no reader any more; it is restarted, and writes to ${this.#logFile}`);
       return this.#restart(tree, exit, watch);
     }
-    this.#options.log(`the app ended by itself (${how}); it is started again`);
+    this.#options.log(`the app exited (${how}); restarting it`);
     this.#exitedAt = [...this.#exitedAt, performance.now()].slice(-EXITS_REMEMBERED);
     this.#lastExit = exit;
     this.#exits.dispatchEvent(new CustomEvent('exit', { detail: exit }));
@@ -285,7 +285,7 @@ export class EmbeddedSupervisor implements Supervisor {
     return [...new Set([...[...this.#processes(), ...left].map(({ pid }) => pid), ...(found ? groupMembers(found.pid) : [])])];
   }
 
-  /** True once nothing of the group, of `first`, or that bears a sign is left. `telling`: who is told to stop meanwhile; or all are killed. */
+  /** True once nothing of the group, of `first`, or that bears a sign is left. `telling`: which processes get the stop signal meanwhile; or all are killed. */
   async #gone(found: Running | null, first: readonly ProcessInfo[], waitMs: number, telling: Telling | 'kill'): Promise<boolean> {
     const deadline = performance.now() + waitMs;
     for (;;) {

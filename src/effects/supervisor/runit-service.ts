@@ -30,7 +30,7 @@ export class RunitService {
     this.#directory = path.join(directory, 'supervise');
   }
 
-  /** Null when no runsv is there: its files go stale at its death, so only somebody who reads `ok` vouches for them. */
+  /** Null when no runsv is there: its files go stale at its death, so they count only while somebody reads `ok`. */
   status(): ServiceStatus | null {
     if (!writeToFifo(path.join(this.#directory, 'ok'), '')) return null;
     try {

@@ -59,7 +59,7 @@ export class RunitSupervisor implements Supervisor {
     const deadline = performance.now() + RUNSV_WAIT_MS;
     while (this.#service.status() === null) {
       if (performance.now() > deadline)
-        throw new Fault('SUPERVISOR_MISSING', 'runsv does not supervise the app: the container is ending, or broken; restart it');
+        throw new Fault('SUPERVISOR_MISSING', 'runsv does not supervise the app: the container is stopping, or broken; restart it');
       await sleep(POLL_MS);
     }
   }
@@ -94,11 +94,8 @@ export class RunitSupervisor implements Supervisor {
   async #assertNoEarlierCopy(): Promise<void> {
     const found = await appProcesses();
     if (this.#started() !== null || found?.length === 0) return;
-    const who = found === null ? 'it could not be seen whether one does' : `processes ${found.slice(0, 5).join(', ')}`;
-    throw new Fault(
-      'APP_NOT_STOPPED',
-      `the app can't be started while an earlier copy runs (${who}): it hangs in the kernel, most likely; restart the container`,
-    );
+    const who = found === null ? 'its processes could not be listed' : `processes ${found.slice(0, 5).join(', ')}`;
+    throw new Fault('APP_NOT_STOPPED', `the app can't be started while an earlier copy runs (${who}): it probably hangs in the kernel; restart the container`);
   }
 
   async stop({ signalName, waitMs }: StopRequest): Promise<{ killed: boolean }> {
@@ -121,7 +118,7 @@ export class RunitSupervisor implements Supervisor {
     for (const { pid } of stillAlive(first)) sendSignal(pid, 'SIGKILL');
     await appProcesses('KILL');
     if (await this.#gone(group, first, KILL_WAIT_MS)) return { killed: true };
-    throw new Fault('APP_NOT_STOPPED', 'the app is still there after SIGKILL: it hangs in the kernel, most likely on a disk or network mount');
+    throw new Fault('APP_NOT_STOPPED', 'the app is still there after SIGKILL: it probably hangs in the kernel, on a disk or network mount');
   }
 
   async nextExit(signal: AbortSignal, known: number): Promise<Exit> {
@@ -173,7 +170,7 @@ export class RunitSupervisor implements Supervisor {
 
   /**
    * True once runsv says down, and neither the group nor anybody who left it lives. `first`: what was there when the stop began. `telling`:
-   * who is told to stop meanwhile.
+   * which processes get the stop signal meanwhile.
    */
   async #gone(group: number | null, first: readonly ProcessInfo[], waitMs: number, telling: Telling | null = null): Promise<boolean> {
     const deadline = performance.now() + waitMs;

@@ -18,9 +18,9 @@ export interface Supervisor {
   start(tree: string, command: AppCommand): Promise<{ adopted: boolean }>;
   /** Asks the app to stop, waits, kills its whole group, and proves that all of it is gone. Safe when nothing runs. */
   stop(request: StopRequest): Promise<{ killed: boolean }>;
-  /** Resolves once the app has ended by itself more than `known` times since the updater last started it. Rejects when `signal` aborts. */
+  /** Resolves once the app has exited more than `known` times since the updater last started it. Rejects when `signal` aborts. */
   nextExit(signal: AbortSignal, known: number): Promise<Exit>;
-  /** How long ago the app ended by itself, ms, each time since the updater last started it; the oldest may be forgotten. */
+  /** How long ago the app exited unexpectedly, ms, each time since the updater last started it; the oldest may be forgotten. */
   exitAgesMs(): number[];
   /** Lets go: the app goes on without anyone watching. */
   detach(): void;

@@ -1,6 +1,6 @@
 /**
- * Who is told to stop, and when. Each process gets the stop signal once: some servers take a second one for "abort now". The
- * leader is told first, and what it does about its children is its own affair. Who has nobody above in the app that could
+ * Which processes get the stop signal, and when. Each process gets the stop signal once: some servers take a second one for "abort now". The
+ * leader gets it first, and may stop its children itself. Who has nobody above in the app that could
  * pass it on is told by us: a child whose parent ended, as under a start.sh without exec. A shell that lives on runs its trap
  * only after the command in its foreground has ended, so that command is told too. docker/telling.sh does the same.
  */
@@ -45,7 +45,7 @@ export class Telling {
 
   /** Sends the signal to a process that has not had it. */
   tell(pid: number): void {
-    // Off Linux who belongs to a group can't be seen, so all of it is told at once.
+    // Outside of Linux the members of a group can't be listed, so the whole group is signalled at once.
     const target = process.platform === 'linux' ? pid : -pid;
     if (this.#note(pid)) sendSignal(target, `SIG${this.signalName}` as NodeJS.Signals);
   }

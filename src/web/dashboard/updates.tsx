@@ -9,13 +9,13 @@ const OUTCOMES: Record<Update['outcome'], { label: string; mark: string }> = {
   failed: { label: 'failed', mark: '■' },
   inProgress: { label: 'in progress', mark: '○' },
 };
-const MOST_PLOTTED = 40;
+const MAX_PLOTTED = 40;
 
 export function Updates({ updates }: { updates: readonly Update[] }) {
   return (
     <section class="panel" aria-labelledby="updates-title">
       <h2 id="updates-title">Updates</h2>
-      {updates.length === 0 ? <p>No updates yet.</p> : <Plot updates={updates.slice(-MOST_PLOTTED)} />}
+      {updates.length === 0 ? <p>No updates yet.</p> : <Plot updates={updates.slice(-MAX_PLOTTED)} />}
       {updates.length > 0 && (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by the keyboard (WCAG 2.1.1)
         <section class="scroll" aria-label="Table of updates" tabIndex={0}>

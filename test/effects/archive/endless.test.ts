@@ -13,7 +13,7 @@ import { removeTree } from '../../../src/effects/durable.ts';
 import { type ExtractDependencies, extract } from '../../../src/effects/extract.ts';
 import { problemsOf } from '../../../src/effects/integrity.ts';
 import { MANIFEST_NAME, readEntries, readManifest, type TreeEntry, writeManifest } from '../../../src/effects/manifest.ts';
-import { isTroubleOfMachine } from '../../../src/machines/failure.ts';
+import { isHostFailure } from '../../../src/machines/failure.ts';
 import { END, entry, longName, pax, paxHeader, type TarEntry, tar, zip } from '../../support/hostile.ts';
 import { release } from '../../support/machine.ts';
 
@@ -204,7 +204,7 @@ describe('a tree that an older version of this program installed', () => {
     assert.deepEqual(await allOf(readEntries(tree)), whole.entries);
     assert.deepEqual((await readManifest(tree))?.version, whole.version);
     writeFileSync(path.join(tree, MANIFEST_NAME), readFileSync(path.join(tree, MANIFEST_NAME)).subarray(0, -40));
-    assert.match((await problemsOf(tree, [])).join(), /manifest ends early/);
+    assert.match((await problemsOf(tree, [])).join(), /manifest is truncated/);
   });
 });
 
@@ -274,7 +274,7 @@ describe('a manifest that could not be read back is not written', () => {
     verifiedUnder: '',
   });
   const file: TreeEntry = { path: 'app', type: 'file', mode: 0o555, sizeBytes: 1, content: '' };
-  const refusedManifest = { code: 'ARCHIVE_REFUSED', message: /described|could be read back/ };
+  const refusedManifest = { code: 'ARCHIVE_REFUSED', message: /described|could not be read back/ };
 
   it('where its head is as long as its reader goes, or longer', async () => {
     const found = release('2.0.0');
@@ -391,7 +391,7 @@ describe('what no file system holds is the archive’s fault, and is not fetched
     it(`${title}: ${code} of ${syscall}`, () => {
       const fault = explain(failed(code, syscall));
       assert.equal(fault.code, 'ARCHIVE_REFUSED');
-      assert.ok(!isTroubleOfMachine(fault.code));
+      assert.ok(!isHostFailure(fault.code));
     });
 
   it('what the disk says stays the disk’s', () => {
@@ -405,7 +405,7 @@ describe('what no file system holds is the archive’s fault, and is not fetched
       ['EFBIG', 'write'],
       ['EFBIG', 'ftruncate'],
     ] as const)
-      assert.ok(isTroubleOfMachine(explain(failed(code, syscall)).code), code);
+      assert.ok(isHostFailure(explain(failed(code, syscall)).code), code);
   });
 
   it('a limit on the size of files (ulimit -f) is the machine’s: the release is not denied for it', { timeout: 60_000 }, () => {
@@ -416,7 +416,7 @@ describe('what no file system holds is the archive’s fault, and is not fetched
     const said = execFileSync('/bin/sh', ['-c', 'ulimit -f 2000; exec "$@"', 'sh', process.execPath, program, file, root], { encoding: 'utf8' });
     const { outcome } = JSON.parse(said) as { outcome: string };
     assert.match(outcome, /^NO_SPACE: EFBIG.*ulimit -f/);
-    assert.ok(isTroubleOfMachine('NO_SPACE'));
+    assert.ok(isHostFailure('NO_SPACE'));
   });
 
   it('65,010 hard links to one file are refused, or installed where the file system has no such limit', { timeout: 120_000 }, async () => {

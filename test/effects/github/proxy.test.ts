@@ -104,7 +104,7 @@ describe('a proxy', () => {
       const before = process.memoryUsage().rss;
       const fault = await faultOf({ HTTPS_PROXY: `http://127.0.0.1:${(endless.address() as AddressInfo).port}` }, null, 2000);
       assert.equal(fault.code, 'PROXY_FAILED');
-      assert.match(fault.message, /^the proxy (?:sent what is no answer to CONNECT \(HPE_|did not answer within 2 s|answered 102)/);
+      assert.match(fault.message, /^the proxy (?:sent an invalid response to CONNECT \(HPE_|did not answer within 2 s|answered 102)/);
       await Promise.all(closed);
       endless.close();
       assert.ok(process.memoryUsage().rss - before < 256 * 1024 * 1024, `${sentBytes} bytes were sent, and kept`);
@@ -192,6 +192,6 @@ describe('an app that holds all local ports', () => {
     const error = Object.assign(new Error('connect EADDRNOTAVAIL'), { code: 'EADDRNOTAVAIL', address: '127.0.0.1', port: 7100 });
     const { code, message } = networkFault(error, 'http://127.0.0.1:7100/');
     assert.equal(code, 'NETWORK_FAILED');
-    assert.match(message, /no local port was free\. Something here holds all of them, most likely the app: restart it/);
+    assert.match(message, /no local port was free\. Something on this machine holds all of them, probably the app: restart it/);
   });
 });

@@ -151,7 +151,7 @@ describe('who may read', () => {
     await served.publish('0.0.1');
     served.product.start();
     await served.product.fact('versionBecameHealthy');
-    for (const place of ['/api/status', '/api/history', '/api/facts', '/api/replay?at=1', '/api/events'])
+    for (const place of ['/api/status', '/api/history', '/api/facts', '/api/replay?at=1', '/api/events', '/api/command?id=1'])
       for (const authorization of ['', 'Bearer wrong']) {
         const { status, text } = await served.ask(place, { headers: { authorization } });
         assert.equal(status, 401, place);

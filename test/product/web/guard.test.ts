@@ -121,7 +121,7 @@ describe('a setting that does not do what was meant', () => {
 
   it('is warned of: a token where nothing listens, a token that may be guessed', async () => {
     const nowhere = await firstLines({ UPDATE_HTTP_ADDR: '' });
-    assert.match(nowhere, /warning: UPDATE_HTTP_TOKEN is set, and nothing listens without UPDATE_HTTP_ADDR/);
+    assert.match(nowhere, /warning: UPDATE_HTTP_TOKEN is set, but has no effect without UPDATE_HTTP_ADDR/);
     assert.match(await firstLines({ UPDATE_HTTP_TOKEN: 'short' }), /warning: UPDATE_HTTP_TOKEN is shorter than 16 characters/);
     assert.doesNotMatch(await firstLines({}), /warning: UPDATE_(?:HTTP|WEBHOOK)/);
   });

@@ -190,7 +190,7 @@ describe('the probes', { concurrency: 2 }, () => {
     using holder = new DatabaseSync(`${product.dir}/state/journal.db`);
     holder.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
     product.start();
-    await product.logged(/nothing is updated for now/);
+    await product.logged(/updates are suspended/);
     const { status, text } = await served.ask('/healthz');
     assert.equal(status, 503);
     assert.match(text, /journal is not open/);

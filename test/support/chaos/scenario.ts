@@ -38,7 +38,7 @@ const RUNS_WITHIN_MS = 10_000;
 const LOOK_EVERY_MS = 25;
 const UPDATE_PATIENCE_MS = 60_000;
 /** Trees kept by default, and the one that comes. */
-const MOST_TREES = 3;
+const MAX_TREES = 3;
 const ASSET_BYTES = 150_000;
 
 export type Preparation = {
@@ -203,7 +203,7 @@ export class Scenario implements AsyncDisposable {
     const names = (directory: string) => (existsSync(directory) ? readdirSync(directory) : []);
     const trees = names(path.join(this.places.root, 'releases'));
     const temporary = names(path.join(this.places.root, 'tmp'));
-    assert.ok(trees.length + temporary.filter((name) => name.startsWith('tree-')).length <= MOST_TREES, `too many trees: ${[...trees, ...temporary].join()}`);
+    assert.ok(trees.length + temporary.filter((name) => name.startsWith('tree-')).length <= MAX_TREES, `too many trees: ${[...trees, ...temporary].join()}`);
     assert.ok(temporary.filter((name) => name.endsWith('.part')).length <= 1, temporary.join());
     const links = readdirSync(this.places.root).filter((name) => lstatSync(path.join(this.places.root, name)).isSymbolicLink());
     assert.ok(links.length <= 3, `links are left lying about: ${links.join()}`);

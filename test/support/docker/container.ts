@@ -6,7 +6,7 @@ import { execa } from 'execa';
 import type { FactType } from '../../../src/machines/facts.ts';
 import type { Status } from '../../../src/report/status.ts';
 import { archive } from '../app.ts';
-import { StandIn } from '../github/server.ts';
+import { FakeGitHub } from '../github/server.ts';
 import { ask, Prober } from '../prober.ts';
 import { type Event, type EventOf, freePort, TOKEN } from '../product.ts';
 import { docker, type Output } from './engine.ts';
@@ -33,18 +33,18 @@ export type ContainerOptions = {
   args?: readonly string[];
   /** A named volume for /data, which outlives the container. */
   volume?: string;
-  github?: StandIn;
+  github?: FakeGitHub;
   port?: number;
 };
 
 export class Container {
   readonly name = `self-update-${randomUUID().slice(0, 8)}`;
-  readonly github: StandIn;
+  readonly github: FakeGitHub;
   readonly port: number;
   readonly #options: ContainerOptions;
   readonly #ownsGithub: boolean;
 
-  private constructor(github: StandIn, port: number, options: ContainerOptions) {
+  private constructor(github: FakeGitHub, port: number, options: ContainerOptions) {
     this.github = github;
     this.port = port;
     this.#options = options;
@@ -53,7 +53,7 @@ export class Container {
 
   /** A stand-in and a name, before anything runs. */
   static async prepare(options: ContainerOptions = {}): Promise<Container> {
-    const github = options.github ?? (await new StandIn({ token: TOKEN }).listen());
+    const github = options.github ?? (await new FakeGitHub({ token: TOKEN }).listen());
     return new Container(github, options.port ?? (await freePort()), options);
   }
 

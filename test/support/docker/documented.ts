@@ -1,19 +1,19 @@
 /**
- * A directory in which documented commands are run as they stand, by a shell. Only what names another world is put right: OWNER and IMAGE
- * are the image under test, and `docker run` gets this machine's network and the local fake of GitHub.
+ * A directory in which documented commands are run as they stand, by a shell. Only what names another world is put right: the image's
+ * documented name and IMAGE are the image under test, and `docker run` gets this machine's network and the local fake of GitHub.
  */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
-import { StandIn } from '../github/server.ts';
+import { FakeGitHub } from '../github/server.ts';
 import { freePort } from '../product.ts';
 import { nativeArchive } from './container.ts';
 import { docker } from './engine.ts';
 import { IMAGES } from './images.ts';
 
-const PUBLISHED = 'ghcr.io/owner/self-updating-container:v0.0.1';
+const DOCUMENTED = 'self-update-test:documented';
 const LOOK_EVERY_MS = 100;
 
 export type Result = { exitCode: number | undefined; stdout: string; stderr: string };
@@ -21,10 +21,10 @@ export type Result = { exitCode: number | undefined; stdout: string; stderr: str
 export class Workplace {
   readonly directory = mkdtempSync(path.join(os.tmpdir(), 'documents-'));
   readonly port: number;
-  readonly github: StandIn;
+  readonly github: FakeGitHub;
   readonly #environment: string[];
 
-  private constructor(github: StandIn, port: number, environment: Record<string, string>) {
+  private constructor(github: FakeGitHub, port: number, environment: Record<string, string>) {
     this.github = github;
     this.port = port;
     this.#environment = Object.entries(environment).map(([name, value]) => `-e ${name}=${value}`);
@@ -51,9 +51,9 @@ exec docker run --network host ${this.#environment.join(' ')} "$@"
     token?: string | null;
     env?: Record<string, string>;
   } = {}): Promise<Workplace> {
-    const github = await new StandIn({ repo, token }).listen();
+    const github = await new FakeGitHub({ repo, token }).listen();
     const port = await freePort();
-    await docker(['tag', IMAGES.empty, PUBLISHED]);
+    await docker(['tag', IMAGES.empty, DOCUMENTED]);
     const all = { UPDATE_GH_API_URL: github.url, UPDATE_ASSET_HOSTS: 'localhost', UPDATE_PROBATION: '0.3', SLEEP: '3600', PORT: String(port), ...env };
     return new Workplace(github, port, all);
   }
@@ -103,7 +103,7 @@ exec docker run --network host ${this.#environment.join(' ')} "$@"
 }
 
 function atHome(command: string): string {
-  return command.replace(/ghcr\.io\/OWNER\/self-updating-container:v[\d.]+|\bIMAGE\b/g, PUBLISHED);
+  return command.replace(/(?<= )self-updating-container$|\bIMAGE\b/g, DOCUMENTED);
 }
 
 /** A container and volumes that a documented command makes under a name of its own choice; gone at the end. */

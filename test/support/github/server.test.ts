@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { Octokit } from '@octokit/rest';
 import { Ajv, type ValidateFunction } from 'ajv';
 import formats from 'ajv-formats';
-import { StandIn } from './server.ts';
+import { FakeGitHub } from './server.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -33,10 +33,10 @@ function nullableAsTypes(value: unknown): object {
 }
 
 describe('the stand-in for GitHub', () => {
-  let github: StandIn;
+  let github: FakeGitHub;
   let octokit: Octokit;
   before(async () => {
-    github = await new StandIn({ token: 'secret' }).listen();
+    github = await new FakeGitHub({ token: 'secret' }).listen();
     octokit = new Octokit({ baseUrl: github.url, auth: 'secret', log: { debug() {}, info() {}, warn() {}, error() {} } });
     github.publish('v1.0.0', { 'app.tar.gz': Buffer.from('one') });
     github.publish('v1.1.0-rc.1', { 'app.tar.gz': Buffer.from('two') }, { prerelease: true, digests: false });

@@ -7,8 +7,8 @@ import { EventEmitter, once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 
-export type StandInAsset = { id: number; name: string; content: Buffer; state: 'uploaded' | 'open'; digest: string | null; announcedBytes: number };
-export type StandInRelease = { id: number; tag: string; draft: boolean; prerelease: boolean; publishedAt: string; body: string; assets: StandInAsset[] };
+export type FakeGitHubAsset = { id: number; name: string; content: Buffer; state: 'uploaded' | 'open'; digest: string | null; announcedBytes: number };
+export type FakeGitHubRelease = { id: number; tag: string; draft: boolean; prerelease: boolean; publishedAt: string; body: string; assets: FakeGitHubAsset[] };
 
 /** What the next answers do; each field stays until it is changed. */
 export type Misbehaviour = {
@@ -34,16 +34,16 @@ export type Misbehaviour = {
   takeOver?: { path: RegExp; send: (socket: Socket) => void };
 };
 
-export type StandInOptions = { owner?: string; repo?: string; token?: string | null; port?: number };
+export type FakeGitHubOptions = { owner?: string; repo?: string; token?: string | null; port?: number };
 
 export type Request = { method: string; path: string; headers: http.IncomingHttpHeaders; at: number };
 
 const RATE_LIMIT = 5000;
 
-export class StandIn {
+export class FakeGitHub {
   readonly owner: string;
   readonly repo: string;
-  readonly releases: StandInRelease[] = [];
+  readonly releases: FakeGitHubRelease[] = [];
   readonly requests: Request[] = [];
   /** Emits `request` with each one. */
   readonly events = new EventEmitter();
@@ -62,7 +62,7 @@ export class StandIn {
   #nextId = 1000;
   #port = 0;
 
-  constructor({ owner = 'acme', repo = 'app', token = null }: StandInOptions = {}) {
+  constructor({ owner = 'acme', repo = 'app', token = null }: FakeGitHubOptions = {}) {
     this.owner = owner;
     this.repo = repo;
     this.#token = token;
@@ -92,9 +92,9 @@ export class StandIn {
     return this.url.replace('127.0.0.1', 'localhost');
   }
 
-  publish(tag: string, assets: Record<string, Buffer>, overrides: Partial<StandInRelease> & { digests?: boolean } = {}): StandInRelease {
+  publish(tag: string, assets: Record<string, Buffer>, overrides: Partial<FakeGitHubRelease> & { digests?: boolean } = {}): FakeGitHubRelease {
     const { digests = true, ...rest } = overrides;
-    const release: StandInRelease = {
+    const release: FakeGitHubRelease = {
       id: this.#nextId++,
       tag,
       draft: false,
@@ -109,9 +109,9 @@ export class StandIn {
     return release;
   }
 
-  attach(release: StandInRelease, name: string, content: Buffer, { digests = true, state = 'uploaded' as const } = {}): StandInAsset {
+  attach(release: FakeGitHubRelease, name: string, content: Buffer, { digests = true, state = 'uploaded' as const } = {}): FakeGitHubAsset {
     const digest = digests ? `sha256:${createHash('sha256').update(content).digest('hex')}` : null;
-    const asset: StandInAsset = { id: this.#nextId++, name, content, state, digest, announcedBytes: content.length };
+    const asset: FakeGitHubAsset = { id: this.#nextId++, name, content, state, digest, announcedBytes: content.length };
     release.assets.push(asset);
     return asset;
   }
@@ -176,20 +176,20 @@ export class StandIn {
     return this.#notFound(response);
   }
 
-  #published(): StandInRelease[] {
+  #published(): FakeGitHubRelease[] {
     return this.releases.filter((release) => !release.draft);
   }
 
-  #latest(): StandInRelease | undefined {
+  #latest(): FakeGitHubRelease | undefined {
     if (this.latestTag !== null) return this.releases.find((release) => release.tag === this.latestTag);
     return this.#published().find((release) => !release.prerelease);
   }
 
-  #assetById(id: number): StandInAsset | undefined {
+  #assetById(id: number): FakeGitHubAsset | undefined {
     return this.releases.flatMap((release) => release.assets).find((asset) => asset.id === id);
   }
 
-  #assetByName(tag: string, name: string): StandInAsset | undefined {
+  #assetByName(tag: string, name: string): FakeGitHubAsset | undefined {
     return this.releases.find((release) => release.tag === tag)?.assets.find((asset) => asset.name === name);
   }
 
@@ -206,7 +206,7 @@ export class StandIn {
     );
   }
 
-  #release(release: StandInRelease | undefined, request: http.IncomingMessage, response: http.ServerResponse): void {
+  #release(release: FakeGitHubRelease | undefined, request: http.IncomingMessage, response: http.ServerResponse): void {
     if (!release) this.#notFound(response);
     else this.#json(response, 200, this.#described(release), request);
   }
@@ -253,7 +253,7 @@ export class StandIn {
     response.end(text);
   }
 
-  #redirectToStorage(asset: StandInAsset | undefined, response: http.ServerResponse): void {
+  #redirectToStorage(asset: FakeGitHubAsset | undefined, response: http.ServerResponse): void {
     if (!asset) {
       this.#notFound(response);
       return;
@@ -297,13 +297,13 @@ export class StandIn {
     response.end();
   }
 
-  #described(release: StandInRelease): unknown {
+  #described(release: FakeGitHubRelease): unknown {
     const honest = this.#describe(release);
     return this.misbehave.spoil?.(honest) ?? honest;
   }
 
   /** As `GET /repos/{owner}/{repo}/releases/{id}` answers. */
-  #describe(release: StandInRelease): Record<string, unknown> {
+  #describe(release: FakeGitHubRelease): Record<string, unknown> {
     const web = `${this.url}/${this.owner}/${this.repo}`;
     const api = `${this.url}/repos/${this.owner}/${this.repo}`;
     const author = this.#user();

@@ -1,4 +1,4 @@
-/** In the container: a game with players on, a migration that goes wrong in every way, and a restart that smuggles nothing in. */
+/** In the container: a game with players on, a migration that goes wrong in every way, and a restart that bypasses nothing. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { archive } from '../support/app.ts';
@@ -55,7 +55,7 @@ describe('a game server with players', { concurrency: 2 }, () => {
 });
 
 describe('a restart of the container', { concurrency: 2 }, () => {
-  it('outside the window smuggles no update in, and `update --force` is the operator’s way', async () => {
+  it('outside the window makes no update, and `update --force` is the operator’s way', async () => {
     await using volume = await createVolume();
     await using container = await Container.run({ volume: volume.name, env: { UPDATE_WINDOW: closedWindow(), SLEEP: '3600' } });
     await container.fact('versionBecameHealthy');
@@ -98,7 +98,7 @@ describe('a migration', { concurrency: 2 }, () => {
   });
 
   for (const [how, command, pattern] of [
-    ['fails', 'exit 3', /ended with status 3/],
+    ['fails', 'exit 3', /exited with status 3/],
     ['hangs', 'sleep 1000', /took longer than 2 s/],
     ['is killed in the middle', 'kill -KILL $$', /was killed/],
   ] as const)

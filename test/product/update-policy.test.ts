@@ -195,7 +195,7 @@ describe('hooks', { concurrency: 2 }, () => {
   it('before the stop that fail keep the app running', async () => {
     await using product = await beside(() => ({ UPDATE_PRE_STOP_CMD: 'echo no proxy >&2; exit 3' }));
     const failed = await product.fact('hookFailed');
-    assert.match(failed.message, /pre-stop hook ended with status 3.*the app is not interrupted now/);
+    assert.match(failed.message, /pre-stop hook exited with status 3.*the app is not interrupted now/);
     const { version, denied, lastError } = await product.status();
     assert.deepEqual([version, denied, lastError?.code], ['0.0.1', [], 'PRE_STOP_HOOK_FAILED']);
     assert.ok(!(await product.events()).some(({ type }) => type === 'appStopped'));
@@ -244,7 +244,7 @@ describe('hooks', { concurrency: 2 }, () => {
   });
 });
 
-describe('a configuration of manners', () => {
+describe('an update policy in the settings', () => {
   for (const [name, value, complaint] of [
     ['UPDATE_WINDOW', 'at night', /UPDATE_WINDOW: "at night" has "at", which is neither a day nor a time\. Example: UPDATE_WINDOW=Mon-Fri 02:00-05:00/],
     ['UPDATE_MIN_AGE', 'old', /UPDATE_MIN_AGE: "old" is not a number of seconds/],

@@ -8,7 +8,7 @@ import type { State } from '../runtime/fold.ts';
 import type { TakenCommand } from '../runtime/outcomes.ts';
 import type { Fault } from '../support/fault.ts';
 
-export type Sight = {
+export type UpdaterView = {
   timeline: Timeline;
   read: ReadFacts;
   state: () => State;
@@ -26,10 +26,10 @@ export type Sight = {
   deliveries: { has(digest: string): boolean; add(digest: string): void };
 };
 
-/** Facts come in bursts, and most of them in the seconds that count: whoever watches is told a moment later, of several at once. */
+/** Facts come in bursts during an update: watchers are notified a little later, of several at once. */
 const GATHERED_FOR_MS = 25;
 
-/** Whoever waits for a change is woken by it. */
+/** Wakes those that wait for a change. */
 export class Changes {
   #version = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -39,7 +39,7 @@ export class Changes {
     return this.#version;
   }
 
-  /** Somebody may look again, soon. Costs next to nothing where nobody waits. */
+  /** Notifies the waiting clients, soon. Costs next to nothing if there are none. */
   announce(): void {
     if (this.#waiting.size === 0) {
       this.#version += 1;
