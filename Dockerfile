@@ -4,8 +4,9 @@
 #   docker build -t my-app --build-arg APP=path/to/tree --build-arg VERSION=v1.2.3 .
 #   docker build -t my-app --target debian .                   # on Debian, with apt-get
 
-# By tag, so that a machine with these images and no registry can build. The release is built from their digests in scripts/base-images.lock,
-# which CI renews; so can you: docker build $(sed 's/^/--build-arg /' scripts/base-images.lock) .
+# By tag, so that a machine with these images and no registry can build. The release is built from
+# their digests in scripts/base-images.lock, which CI renews; so can you: docker build $(sed
+# 's/^/--build-arg /' scripts/base-images.lock) .
 ARG NODE_IMAGE=node:24-bookworm-slim
 ARG DEBIAN_IMAGE=debian:bookworm-slim
 
@@ -29,8 +30,8 @@ COPY --from=program /src/dist /parts/dist
 COPY --from=program /src/bin /parts/bin
 COPY docker /parts/docker
 RUN /parts/docker/assemble
-# The app that comes with the image: a tree as a release unpacks to. With GH_USER and GH_REPO it is that repository's, and
-# nobody else's: then one image serves every repository.
+# The app that comes with the image: a tree as a release unpacks to. With GH_USER and GH_REPO it is
+# that repository's, and nobody else's: then one image serves every repository.
 ARG APP=examples/app
 ARG VERSION=0.0.0
 ARG GH_USER=

@@ -35,7 +35,8 @@ app_lives() { is_up app || { [ -n "$group" ] && kill -0 "-$group" 2> /dev/null; 
 stop_app() {
   deadline=$1
   word=$(stop_word)
-  # Any other word would start an app that is down, and a run script at the gate takes no other signal.
+  # Any other word would start an app that is down, and a run script at the gate takes no other
+  # signal.
   [ -e "$ours/app.started" ] || word=d
   # Also when the app has ended, and left somebody behind.
   read -r group 2> /dev/null < "$ours/app.group" && kill -0 "-$group" 2> /dev/null || group=
@@ -60,7 +61,8 @@ kill_app() {
   wait_down $((now + 50)) app
 }
 
-# Daemons that left the group are told and waited for as well. False when there are some after the deadline.
+# Daemons that left the group are told and waited for as well. False when there are some after the
+# deadline.
 end_strays() {
   name_signal
   strays=$(signal_strays "$signal") && [ -z "$strays" ] && return 0
@@ -77,7 +79,8 @@ stop_all() {
   clock
   began=$now
   last=$((began + $(seconds "${SVWAIT:-}" 7) * 100))
-  # The updater first: it must not start what is being stopped. It is crash-only, so it need not be waited for.
+  # The updater first: it must not start what is being stopped. It is crash-only, so it need not be
+  # waited for.
   control update d
   wait_down $((began + 50)) update || signal_group update KILL
   names=$(extras)

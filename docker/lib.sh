@@ -1,19 +1,23 @@
 # shellcheck shell=sh
-# What init and the services share. Sourced by dash and by busybox' shell; docs/container.md tells why each thing is as it is.
+# What init and the services share. Sourced by dash and by busybox' shell; docs/container.md tells
+# why each thing is as it is.
 # shellcheck disable=SC2034 # used where this is sourced
 lib=/usr/lib/self-update
 ours=/run/self-update/private
 dir=${UPDATE_DIR:-/data/self-update}
-# What is ours only we may write, whatever umask the container began with. The app gets that one back.
+# What is ours only we may write, whatever umask the container began with. The app gets that one
+# back.
 given_umask=$(umask)
 umask 022
-# Whatever image this was copied onto, the tools are ours. The app gets the image's own path; the services also runit's tools.
+# Whatever image this was copied onto, the tools are ours. The app gets the image's own path; the
+# services also runit's tools.
 image_path=${PATH#"$lib/applets:"}
 image_path=${image_path#"$lib/runit:"}
 image_path=${image_path%":$lib/bin"}
 export PATH="$lib/applets:$image_path"
-# Whoever has a terminal open can stop its output: a person by Ctrl-S, the app by tcflow(3). A write then waits, and with it an update, or the end.
-# So where standard error is a terminal, ours is one that was opened anew and never waits: what it does not take is lost. What the app and other
+# Whoever has a terminal open can stop its output: a person by Ctrl-S, the app by tcflow(3). A write
+# then waits, and with it an update, or the end. So where standard error is a terminal, ours is one
+# that was opened anew and never waits: what it does not take is lost. What the app and other
 # services inherit is another again, and waits as ever.
 never_wait() {
   if [ ! -t 2 ] || [ ! -w /proc/self/fd/2 ]; then return; fi
@@ -23,7 +27,8 @@ never_wait() {
 wait_again() { if [ -t 2 ] && [ -w /proc/self/fd/2 ]; then exec 2<> /proc/self/fd/2; fi; }
 baked=${UPDATE_BAKED_DIR:-/usr/share/self-update/baked}
 
-# Whole seconds out of what the settings accept (90, 1.5, 90s, 5m, 1h), rounded up; $2 for anything else.
+# Whole seconds out of what the settings accept (90, 1.5, 90s, 5m, 1h), rounded up; $2 for anything
+# else.
 seconds() {
   amount=${1%[smhd]}
   whole=${amount%.*}
@@ -45,7 +50,8 @@ uptime() {
   echo "${up%.*}"
 }
 
-# Opened for reading and writing, a FIFO never blocks, and it takes milliseconds where sv(8) takes 420.
+# Opened for reading and writing, a FIFO never blocks, and it takes milliseconds where sv(8) takes
+# 420.
 control() {
   [ -p "$ours/service/$1/supervise/control" ] && printf %s "$2" 1<> "$ours/service/$1/supervise/control"
 }
@@ -61,7 +67,8 @@ open_gate() {
   echo open 1<> "$ours/gate.fifo"
 }
 
-# The words by which runsv(8) sends UPDATE_STOP_SIGNAL and does not start the service again. Only "o" for a signal it can't send.
+# The words by which runsv(8) sends UPDATE_STOP_SIGNAL and does not start the service again. Only
+# "o" for a signal it can't send.
 stop_word() {
   case $(echo "${UPDATE_STOP_SIGNAL:-TERM}" | tr '[:lower:]' '[:upper:]') in
     TERM | SIGTERM) echo d ;;
@@ -79,10 +86,12 @@ signal_group() {
   read -r group 2> /dev/null < "$ours/$1.group" && kill "-$2" "-$group" 2> /dev/null
 }
 
-# Runs a command that looks into processes of the app. Only their own user may; so that user does, with nothing of our environment, and
-# what it could make us believe then hurts nobody else. It could stop the command too, so that has its time; or have it start something, so
-# that has a session of its own (chpst -P), by which app-processes knows whose it is. And it could trace it, and never look at its end, which
-# keeps even a dead one from who waits for it: so a shell of root's waits, which has its time too.
+# Runs a command that looks into processes of the app. Only their own user may; so that user does,
+# with nothing of our environment, and what it could make us believe then hurts nobody else. It
+# could stop the command too, so that has its time; or have it start something, so that has a
+# session of its own (chpst -P), by which app-processes knows whose it is. And it could trace it,
+# and never look at its end, which keeps even a dead one from who waits for it: so a shell of root's
+# waits, which has its time too.
 as_app() {
   user=
   [ ! -s "$ours/app.user" ] || read -r user < "$ours/app.user"
@@ -91,16 +100,19 @@ as_app() {
   "$@"
 }
 
-# Sends a signal to processes of the app, wherever they went, and prints their pids; '' only prints them.
+# Sends a signal to processes of the app, wherever they went, and prints their pids; '' only prints
+# them.
 signal_strays() { timeout -s KILL 2 "$lib/app-processes" "$ours" "$ours/app.lock" "$1"; }
 
-# Root never works in a place that the app can change. Whoever owns a directory, or may write it, can exchange what lies in it, and would have
-# root write where it likes. So root's own place is entered only through directories that root owns, and that nobody else may write, but for a
-# sticky one. They are looked at from / down: what was found so stays so, since only root could change it; then their names are as good as
-# descriptors. docs/container.md, "Root's own place".
+# Root never works in a place that the app can change. Whoever owns a directory, or may write it,
+# can exchange what lies in it, and would have root write where it likes. So root's own place is
+# entered only through directories that root owns, and that nobody else may write, but for a sticky
+# one. They are looked at from / down: what was found so stays so, since only root could change it;
+# then their names are as good as descriptors. docs/container.md, "Root's own place".
 
-# Sets `way`, $1 without links, and `problem`: what keeps root from going along it, and the remedy; empty for nothing. $2, if given: the last
-# part itself may be writable, and look_inside sees to it: the sticky bit, put before that looks, keeps what it finds from being exchanged.
+# Sets `way`, $1 without links, and `problem`: what keeps root from going along it, and the remedy;
+# empty for nothing. $2, if given: the last part itself may be writable, and look_inside sees to it:
+# the sticky bit, put before that looks, keeps what it finds from being exchanged.
 look_along() {
   hops=0
   look_on "$1" "${2-}"
@@ -150,8 +162,9 @@ $(stat -c '%u %f %n' "$@" 2> /dev/null)
 END
 }
 
-# What lies in root's own place, as far as root trusts it by name: nobody else's, and no links but its own two. What others may write, as
-# Kubernetes' fsGroup makes it at every mount, is made root's alone again. $way: the place.
+# What lies in root's own place, as far as root trusts it by name: nobody else's, and no links but
+# its own two. What others may write, as Kubernetes' fsGroup makes it at every mount, is made root's
+# alone again. $way: the place.
 look_inside() {
   writable=
   while read -r uid mode name; do
@@ -170,13 +183,15 @@ look_inside() {
   done << END
 $(stat -c '%u %f %n' "$way" "$way"/* "$way"/state/* 2> /dev/null)
 END
-  # Trees, what is unpacked, and commands are directories of root's, hidden ones too; below them removeTree takes over what it comes across
-  # (src/effects/durable.ts), so that a start need not walk through all of it. Files may be others' (docker cp into inbox).
+  # Trees, what is unpacked, and commands are directories of root's, hidden ones too; below them
+  # removeTree takes over what it comes across (src/effects/durable.ts), so that a start need not
+  # walk through all of it. Files may be others' (docker cp into inbox).
   look_for_others -maxdepth 2 || return
   [ -n "$writable" ] || return 0
   say "other users may write in $way (a group, by fsGroup, or everybody): taking write access back"
-  # What is reached by a name is made safe before what lies in it, and chmod -R does so too: a link put in its place would be followed. It would
-  # also enter what is another's. The place itself comes last: a kill before that has all of it done again.
+  # What is reached by a name is made safe before what lies in it, and chmod -R does so too: a link
+  # put in its place would be followed. It would also enter what is another's. The place itself
+  # comes last: a kill before that has all of it done again.
   find "$way" -mindepth 1 -maxdepth 1 -user 0 ! -type l -exec chmod go-w {} + 2> /dev/null
   look_for_others || return
   # Trees as they were installed, so that they verify.
@@ -186,7 +201,8 @@ END
   chmod go-w,g-s,-t "$way" || problem="other users may write $way, and it can't be changed: run \`chmod -R go-w $way\` as root, on the host"
 }
 
-# Sets `problem` for a directory of another user's in $way, or `writable` for one that others may write. The arguments: how deep.
+# Sets `problem` for a directory of another user's in $way, or `writable` for one that others may
+# write. The arguments: how deep.
 look_for_others() {
   while IFS= read -r name; do
     [ -n "$name" ] || continue
@@ -211,20 +227,23 @@ overlap() {
   return 1
 }
 
-# What holds the app's data is the app's, so it can be neither root's own place, nor around it, nor in it. By the names that were given: by
-# where they lead, the app could end all updates with a link. What leads there all the same is given to nobody (init, give_data).
+# What holds the app's data is the app's, so it can be neither root's own place, nor around it, nor
+# in it. By the names that were given: by where they lead, the app could end all updates with a
+# link. What leads there all the same is given to nobody (init, give_data).
 look_apart() {
   data_dir
   ! overlap "$data" "$way" && ! overlap "$data" "${dir%/}" ||
     problem="UPDATE_LINKED_DIR (${data:-/}) and UPDATE_DIR ($dir) are not apart, and who owns the app's data could exchange what root keeps: set UPDATE_LINKED_DIR=/data/app and UPDATE_DIR=/data/self-update, or others of which neither holds the other"
 }
 
-# Whether root may work in UPDATE_DIR, which is made where it is missing. What is wrong goes to $ours/unsafe, where each command finds it.
+# Whether root may work in UPDATE_DIR, which is made where it is missing. What is wrong goes to
+# $ours/unsafe, where each command finds it.
 secure_place() {
   case $dir in /*) look_along "$dir" last ;; *) look_along "$PWD/$dir" last ;; esac
   [ -n "$problem" ] || look_apart
   if [ -z "$problem" ] && [ ! -d "$way" ]; then
-    # Made here, where nobody can have been quicker; on a volume that takes nothing the updater says so itself.
+    # Made here, where nobody can have been quicker; on a volume that takes nothing the updater says
+    # so itself.
     if mkdir -p "$way" 2> /dev/null; then look_along "$way" last
     elif [ -w "${way%/*}/" ]; then problem="$way can't be made: free some space, or use another volume"; fi
   fi

@@ -1,9 +1,10 @@
 # shellcheck shell=sh
-# Variables that steer a program which is not theirs. Sourced by busybox' shell, which is linked statically: the loader has no say in it.
-# src/cli/environment.ts has the same lists.
+# Variables that steer a program which is not theirs. Sourced by busybox' shell, which is linked
+# statically: the loader has no say in it. src/cli/environment.ts has the same lists.
 
-# What glibc takes away from set-user-ID programs, for the same reason (ld.so(8), "secure-execution mode"): each loads code or files into
-# whatever is started with it. TMPDIR is not among them here: nothing of ours goes by it.
+# What glibc takes away from set-user-ID programs, for the same reason (ld.so(8), "secure-execution
+# mode"): each loads code or files into whatever is started with it. TMPDIR is not among them here:
+# nothing of ours goes by it.
 steers_loader() {
   case $1 in
     LD_* | GLIBC_TUNABLES | GCONV_PATH | GETCONF_DIR | LOCPATH | NLSPATH | MALLOC_* | TZDIR) ;;
@@ -12,8 +13,9 @@ steers_loader() {
   esac
 }
 
-# And what runtimes obey before a program's own code: options, modules and start files by way of the environment. Which mode an app runs
-# in (NODE_ENV) is no such thing, and a further authority is a setting of ours.
+# And what runtimes obey before a program's own code: options, modules and start files by way of the
+# environment. Which mode an app runs in (NODE_ENV) is no such thing, and a further authority is a
+# setting of ours.
 steers_program() {
   case $1 in
     NODE_ENV | NODE_VERSION | NODE_EXTRA_CA_CERTS) return 1 ;;
@@ -25,7 +27,8 @@ steers_program() {
   esac
 }
 
-# The C library opens the file that TZ names, and the app may have put a FIFO there: only a zone by its name reaches root (docker/self-update).
+# The C library opens the file that TZ names, and the app may have put a FIFO there: only a zone by
+# its name reaches root (docker/self-update).
 names_zone_file() {
   case $1 in TZ=:* | TZ=/* | TZ=*..* | TZ=*[!A-Za-z0-9_+/-]*) ;; *) return 1 ;; esac
 }

@@ -1,9 +1,11 @@
 # shellcheck shell=sh
-# Who is told to stop, and when, as src/effects/supervisor/telling.ts has it. Sourced by init and by app/run; needs lib.sh.
+# Who is told to stop, and when, as src/effects/supervisor/telling.ts has it. Sourced by init and by
+# app/run; needs lib.sh.
 #
-# Each process gets the stop signal once: some servers take a second one for "abort now". The leader is told first, and what it does
-# about its children is its own affair. Who has nobody above in the group that could pass it on is told here: a child whose parent
-# ended, as under a start.sh without exec. A shell that lives on runs its trap only after the command in its foreground has ended, so
+# Each process gets the stop signal once: some servers take a second one for "abort now". The leader
+# is told first, and what it does about its children is its own affair. Who has nobody above in the
+# group that could pass it on is told here: a child whose parent ended, as under a start.sh without
+# exec. A shell that lives on runs its trap only after the command in its foreground has ended, so
 # that command is told too.
 
 # Hundredths of a second since the machine's boot, into $now.
@@ -31,13 +33,15 @@ look() {
     # With its first thread ended a process looks like a zombie, and lives while it has others (18).
     case $1 in [ZX]) [ "${18}" -gt 1 ] || continue ;; esac
     members="$members$pid:$2 "
-    # Thousands take longer to look at than the stop may last. Who is not told is killed when the time is up.
+    # Thousands take longer to look at than the stop may last. Who is not told is killed when the
+    # time is up.
     [ "${#members}" -lt 16000 ] || break
   done
 }
 
-# Whether $1 is a shell, by what it was started as: for a script, its interpreter. A process may have all of its memory for its arguments
-# (prctl(2), PR_SET_MM), and this shell none for that: no path is longer than 4096 bytes.
+# Whether $1 is a shell, by what it was started as: for a script, its interpreter. A process may
+# have all of its memory for its arguments (prctl(2), PR_SET_MM), and this shell none for that: no
+# path is longer than 4096 bytes.
 is_shell() {
   program=$(tr '\0' '\n' 2> /dev/null < "/proc/$1/cmdline" | head -c 4096)
   program=${program%%
@@ -45,15 +49,17 @@ is_shell() {
   case ${program##*/} in sh | ash | bash | dash | ksh | mksh | zsh | busybox | -sh | -bash) return 0 ;; *) return 1 ;; esac
 }
 
-# Where a shell started its child $1. POSIX: in the background it ignores INT and QUIT (bits 1 and 2), and reads from /dev/null; but some
-# programs undo the first. 0: in the foreground; 1: in the background; 2: it can't be known.
+# Where a shell started its child $1. POSIX: in the background it ignores INT and QUIT (bits 1 and
+# 2), and reads from /dev/null; but some programs undo the first. 0: in the foreground; 1: in the
+# background; 2: it can't be known.
 started_in() {
   mask=0
   while read -r field value; do
     [ "$field" != SigIgn: ] || mask=$((0x${value#????????} & 6))
   done 2> /dev/null < "/proc/$1/status"
   [ "$mask" = 0 ] || return 1
-  # All looks together have two seconds: the app can make each of them slow, and can have hundreds of processes.
+  # All looks together have two seconds: the app can make each of them slow, and can have hundreds
+  # of processes.
   [ "$placing" -lt 200 ] || return 2
   clock
   placing=$((placing - now))

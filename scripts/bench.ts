@@ -1,7 +1,8 @@
 /**
- * `npm run bench [-- area…]`: every figure of the project beside its goal and a reference from the same run. Machines are noisy: what
- * decides are ratios and differences, the times are their witnesses. Writes docs/benchmarks: results.json (by area, so that one can be
- * run again alone), the table and the plot.
+ * `npm run bench [-- area…]`: every figure of the project beside its goal and a reference from the
+ * same run. Machines are noisy: what decides are ratios and differences, the times are their
+ * witnesses. Writes docs/benchmarks: results.json (by area, so that one can be run again alone),
+ * the table and the plot.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -17,14 +18,23 @@ import { start } from './bench/start.ts';
 const ROOT = path.join(import.meta.dirname, '..');
 const OUT = path.join(ROOT, 'docs', 'benchmarks');
 const RESULTS = path.join(OUT, 'results.json');
-const AREAS: Record<string, () => Promise<Row[]>> = { pipeline, start, journal, requests, container };
+const AREAS: Record<string, () => Promise<Row[]>> = {
+  pipeline,
+  start,
+  journal,
+  requests,
+  container,
+};
 
 const chosen = process.argv.slice(2);
 const unknown = chosen.find((name) => !(name in AREAS));
-if (unknown !== undefined) throw new Error(`there is no area ${unknown}: ${Object.keys(AREAS).join(', ')}`);
+if (unknown !== undefined)
+  throw new Error(`there is no area ${unknown}: ${Object.keys(AREAS).join(', ')}`);
 await execa('npm', ['run', 'build'], { cwd: ROOT });
 mkdirSync(OUT, { recursive: true });
-const results: Record<string, Row[]> = existsSync(RESULTS) ? (JSON.parse(readFileSync(RESULTS, 'utf8')) as Record<string, Row[]>) : {};
+const results: Record<string, Row[]> = existsSync(RESULTS)
+  ? (JSON.parse(readFileSync(RESULTS, 'utf8')) as Record<string, Row[]>)
+  : {};
 for (const [name, measure] of Object.entries(AREAS)) {
   if (chosen.length > 0 && !chosen.includes(name)) continue;
   process.stdout.write(`\n${name}\n`);
@@ -33,9 +43,14 @@ for (const [name, measure] of Object.entries(AREAS)) {
   writeFileSync(RESULTS, `${JSON.stringify(results, null, 1)}\n`);
 }
 const machine = `${execFileSync('uname', ['-sm'], { encoding: 'utf8' }).trim()}, Node ${process.versions.node}, 2 cores`;
-const sections = Object.keys(AREAS).flatMap((name) => (results[name] === undefined ? [] : [`## ${name}\n\n${tableOf(results[name])}`]));
+const sections = Object.keys(AREAS).flatMap((name) =>
+  results[name] === undefined ? [] : [`## ${name}\n\n${tableOf(results[name])}`],
+);
 writeFileSync(
   path.join(OUT, 'results.md'),
   `# Figures\n\nMade by \`npm run bench\`: medians [least–most] of at least five runs, each beside its reference in the same run. ${machine}.\nWhat they mean, what was tried and where a goal is missed: [README.md](README.md).\n\n![each figure as a part of its goal](results.svg)\n\n${sections.join('\n\n')}\n`,
 );
-writeFileSync(path.join(OUT, 'results.svg'), plotOf(Object.keys(AREAS).flatMap((name) => results[name] ?? [])));
+writeFileSync(
+  path.join(OUT, 'results.svg'),
+  plotOf(Object.keys(AREAS).flatMap((name) => results[name] ?? [])),
+);

@@ -1,6 +1,7 @@
 /**
- * Bundles the product into dist/: the program in one file, what only some need (HTTP, attestations, time windows) in files
- * beside it that are loaded when they are, the dashboard, and the script of the start-up snapshot. This is what the image runs.
+ * Bundles the product into dist/: the program in one file, what only some need (HTTP, attestations,
+ * time windows) in files beside it that are loaded when they are, the dashboard, and the script of
+ * the start-up snapshot. This is what the image runs.
  */
 import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
@@ -14,15 +15,20 @@ const ROOT = path.join(import.meta.dirname, '..');
 const DIST = path.join(ROOT, 'dist');
 
 /**
- * An `import` of node:http reads every export of it, and three of them (WebSocket and its events) load undici, http2 and TLS: 40 ms of
- * every start. Taken as `require` would, nothing is loaded that nobody asks for.
+ * An `import` of node:http reads every export of it, and three of them (WebSocket and its events)
+ * load undici, http2 and TLS: 40 ms of every start. Taken as `require` would, nothing is loaded
+ * that nobody asks for.
  */
 const plainHttp: Plugin = {
   name: 'plain-http',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^(?:node:)?http$/ }, ({ kind }) => (kind === 'require-call' ? undefined : { path: 'http', namespace: 'plain-http' }));
+    onResolve({ filter: /^(?:node:)?http$/ }, ({ kind }) =>
+      kind === 'require-call' ? undefined : { path: 'http', namespace: 'plain-http' },
+    );
     onLoad({ filter: /.*/, namespace: 'plain-http' }, () => {
-      const names = Object.entries(Object.getOwnPropertyDescriptors(http)).flatMap(([name, { get }]) => (get === undefined ? [name] : []));
+      const names = Object.entries(Object.getOwnPropertyDescriptors(http)).flatMap(
+        ([name, { get }]) => (get === undefined ? [name] : []),
+      );
       const contents = `const http = process.getBuiltinModule('node:http');\nexport default http;\nexport const { ${names.join(', ')} } = http;`;
       return { contents };
     });
@@ -31,7 +37,8 @@ const plainHttp: Plugin = {
 
 mkdirSync(DIST, { recursive: true });
 // Names carry a hash of what is in them: what an earlier build left would stay for ever.
-for (const name of readdirSync(DIST)) if (/\.(?:c?js|json|txt)$/.test(name)) rmSync(path.join(DIST, name));
+for (const name of readdirSync(DIST))
+  if (/\.(?:c?js|json|txt)$/.test(name)) rmSync(path.join(DIST, name));
 await build({
   entryPoints: { 'self-update': path.join(ROOT, 'src', 'main.ts') },
   outdir: DIST,
@@ -45,7 +52,9 @@ await build({
   plugins: [plainHttp],
   define: { BUNDLED_VERSION: JSON.stringify(packageJson.version) },
   // CommonJS dependencies ask for Node's own modules by require().
-  banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
+  banner: {
+    js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+  },
 });
 // Runs by itself, as the app's user.
 await build({
@@ -61,4 +70,7 @@ await build({
 writeFileSync(path.join(DIST, 'dashboard.json'), JSON.stringify(await buildDashboard()));
 await buildSnapshotScript(path.join(DIST, 'snapshot.cjs'), packageJson.version);
 for (const name of readdirSync(DIST).sort())
-  if (!name.endsWith('.txt')) process.stdout.write(`dist/${name}: ${Math.round(statSync(path.join(DIST, name)).size / 1000)} kB\n`);
+  if (!name.endsWith('.txt'))
+    process.stdout.write(
+      `dist/${name}: ${Math.round(statSync(path.join(DIST, name)).size / 1000)} kB\n`,
+    );

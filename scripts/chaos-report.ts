@@ -12,10 +12,14 @@ export function writeReport(report: string): void {
     .split('\n')
     .map((line) => JSON.parse(line) as Outcome);
   // A case that was run again counts once, by its last outcome.
-  const latest = [...new Map(outcomes.map((outcome) => [`${outcome.area}/${outcome.number}`, outcome])).values()];
+  const latest = [
+    ...new Map(outcomes.map((outcome) => [`${outcome.area}/${outcome.number}`, outcome])).values(),
+  ];
   const areas = Map.groupBy(latest, ({ area }) => area);
   const sections = [...areas].map(([area, ofArea]) => {
-    const rows = [...Map.groupBy(ofArea, ({ group }) => group)].map(([group, ofGroup]) => `| ${cell(group)} | ${ofGroup.length} | ${cell(tally(ofGroup))} |`);
+    const rows = [...Map.groupBy(ofArea, ({ group }) => group)].map(
+      ([group, ofGroup]) => `| ${cell(group)} | ${ofGroup.length} | ${cell(tally(ofGroup))} |`,
+    );
     return `## ${area}: ${ofArea.length} cases\n\n| case | times | outcome |\n|---|---|---|\n${rows.join('\n')}\n`;
   });
   writeFileSync(
@@ -25,7 +29,10 @@ export function writeReport(report: string): void {
 }
 
 function tally(outcomes: readonly Outcome[]): string {
-  const kinds = [...Map.groupBy(outcomes, ({ outcome }) => outcome)].map(([outcome, alike]) => ({ outcome, count: alike.length }));
+  const kinds = [...Map.groupBy(outcomes, ({ outcome }) => outcome)].map(([outcome, alike]) => ({
+    outcome,
+    count: alike.length,
+  }));
   if (kinds.length === 1) return kinds[0]?.outcome ?? '';
   return kinds
     .sort((a, b) => b.count - a.count)

@@ -1,6 +1,7 @@
 /**
- * The chaos suite. `npm run test:chaos` runs a sample, in under ten minutes; `-- --full` all of it, and writes the table that
- * docs/resilience.md shows. `--seed N` chooses the same sample again, `--case area/number` one case alone.
+ * The chaos suite. `npm run test:chaos` runs a sample, in under ten minutes; `-- --full` all of it,
+ * and writes the table that docs/resilience.md shows. `--seed N` chooses the same sample again,
+ * `--case area/number` one case alone.
  */
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import os from 'node:os';
@@ -17,7 +18,8 @@ const { values, positionals } = parseArgs({
     full: { type: 'boolean', default: false },
     seed: { type: 'string', default: String(Math.floor(Math.random() * 1_000_000)) },
     case: { type: 'string' },
-    // Outcomes are added to this file, so that a full run can be made in parts; then: node scripts/chaos-report.ts FILE
+    // Outcomes are added to this file, so that a full run can be made in parts; then: node
+    // scripts/chaos-report.ts FILE
     report: { type: 'string' },
   },
 });
@@ -27,10 +29,14 @@ const files = readdirSync(path.join(ROOT, 'test', 'chaos'))
   .filter((name) => name.endsWith('.test.ts'))
   .filter((name) => positionals.length === 0 || positionals.some((word) => name.startsWith(word)))
   .map((name) => path.join('test', 'chaos', name));
-process.stdout.write(`chaos: ${values.full ? 'every case' : 'a sample'}, seed ${values.seed}; again: npm run test:chaos -- --seed ${values.seed}\n`);
+process.stdout.write(
+  `chaos: ${values.full ? 'every case' : 'a sample'}, seed ${values.seed}; again: npm run test:chaos -- --seed ${values.seed}\n`,
+);
 await execa('npm', ['run', '--silent', 'build'], { cwd: ROOT, stdout: 'ignore' });
 // Only what runs in containers needs an engine and images.
-const setup = files.some((file) => path.basename(file).startsWith('container-')) ? ['--test-global-setup=test/support/docker/setup.ts'] : [];
+const setup = files.some((file) => path.basename(file).startsWith('container-'))
+  ? ['--test-global-setup=test/support/docker/setup.ts']
+  : [];
 const options = [
   '--test',
   ...setup,

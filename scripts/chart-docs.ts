@@ -49,19 +49,29 @@ function fenced(text: string): string {
   return `\`\`\`mermaid\n${text}\n\`\`\``;
 }
 
-/** Mermaid: the way of both strategies in one picture. It begins and ends where the app runs: those states have no box, so that the way is a line. */
+/**
+ * Mermaid: the way of both strategies in one picture. It begins and ends where the app runs: those
+ * states have no box, so that the way is a line.
+ */
 export function mainPicture(): string {
   const [first, second] = [stepsOf('download-then-kill'), stepsOf('kill-then-download')];
-  const isIn = (steps: readonly Step[], { from, to }: Step) => steps.some((step) => step.from === from && step.to === to);
+  const isIn = (steps: readonly Step[], { from, to }: Step) =>
+    steps.some((step) => step.from === from && step.to === to);
   const lines = [
-    ...first.map((step) => `  ${keyOf(step.from)} ${isIn(second, step) ? '==>' : '-->'} ${keyOf(step.to)}`),
-    ...second.filter((step) => !isIn(first, step)).map((step) => `  ${keyOf(step.from)} -.-> ${keyOf(step.to)}`),
+    ...first.map(
+      (step) => `  ${keyOf(step.from)} ${isIn(second, step) ? '==>' : '-->'} ${keyOf(step.to)}`,
+    ),
+    ...second
+      .filter((step) => !isIn(first, step))
+      .map((step) => `  ${keyOf(step.from)} -.-> ${keyOf(step.to)}`),
   ];
   const passed = new Set(first.flatMap(({ from, to }) => [from, to]));
   const around = Map.groupBy(passed, (path) => path.split('.').at(-2) ?? '');
   const drawn = [...around].flatMap(([box, paths]) => {
     const states = paths.map((path) => `  ${keyOf(path)}`);
-    return box === 'running' ? states : [`  subgraph ${box}`, ...states.map((state) => `  ${state}`), '  end'];
+    return box === 'running'
+      ? states
+      : [`  subgraph ${box}`, ...states.map((state) => `  ${state}`), '  end'];
   });
   return ['flowchart LR', ...drawn, ...lines].join('\n');
 }
@@ -103,6 +113,9 @@ function boxes(node: AnyStateNode, depth: number): string[] {
 }
 
 function table(ways: readonly Way[]): string {
-  const rows = ways.map(({ from, to, fact, guard }) => `| \`${from}\` | ${fact === '' ? 'at once' : `\`${fact}\``} | ${guard ?? ''} | \`${to}\` |`);
+  const rows = ways.map(
+    ({ from, to, fact, guard }) =>
+      `| \`${from}\` | ${fact === '' ? 'at once' : `\`${fact}\``} | ${guard ?? ''} | \`${to}\` |`,
+  );
   return ['| in | fact | if | leads to |', '|---|---|---|---|', ...rows].join('\n');
 }

@@ -1,4 +1,7 @@
-/** Places boxes in rows and columns. In a row the first states of all boxes lie on one line, however deep they are; in a column likewise. */
+/**
+ * Places boxes in rows and columns. In a row the first states of all boxes lie on one line, however
+ * deep they are; in a column likewise.
+ */
 
 /** At 15 px, as the page's style sheet has it. */
 const CHARACTER_PX = 8.2;
@@ -8,7 +11,10 @@ const PADDING = { top: 26, side: 10, bottom: 10 };
 
 export type Rect = { x: number; y: number; width: number; height: number };
 
-/** `anchor`: where in it the first state begins. `place` is given where the box begins, and what to tell of each rectangle. */
+/**
+ * `anchor`: where in it the first state begins. `place` is given where the box begins, and what to
+ * tell of each rectangle.
+ */
 export type Box = {
   width: number;
   height: number;
@@ -25,8 +31,16 @@ export function place(box: Box): Map<string, Rect> {
 
 /** As wide as the last part of its id. */
 export function leaf(id: string): Box {
-  const [width, height] = [(id.split('.').at(-1)?.length ?? 0) * CHARACTER_PX + 22, STATE_HEIGHT_PX];
-  return { width, height, anchor: { x: 0, y: 0 }, place: (x, y, tell) => tell(id, { x, y, width, height }) };
+  const [width, height] = [
+    (id.split('.').at(-1)?.length ?? 0) * CHARACTER_PX + 22,
+    STATE_HEIGHT_PX,
+  ];
+  return {
+    width,
+    height,
+    anchor: { x: 0, y: 0 },
+    place: (x, y, tell) => tell(id, { x, y, width, height }),
+  };
 }
 
 /** A box with a title around another. */

@@ -1,12 +1,24 @@
-/** The statechart as data, read from the machine itself: for its drawings, its tables and their tests. */
+/**
+ * The statechart as data, read from the machine itself: for its drawings, its tables and their
+ * tests.
+ */
 import type { AnyStateNode } from 'xstate';
 import type { Policy } from '../src/machines/model.ts';
 import { shownPath } from '../src/machines/shown.ts';
 import { updaterMachine } from '../src/machines/updater.ts';
 import { facts, running, type Story, tree } from '../test/support/machine.ts';
 
-/** Where a transition is written, and where it leads; an empty fact is none: it is taken at once. `isFailure`: the fact names a code. */
-export type Way = { from: string; to: string; fact: string; guard: string | null; isFailure: boolean };
+/**
+ * Where a transition is written, and where it leads; an empty fact is none: it is taken at once.
+ * `isFailure`: the fact names a code.
+ */
+export type Way = {
+  from: string;
+  to: string;
+  fact: string;
+  guard: string | null;
+  isFailure: boolean;
+};
 
 /** All states, parents before their children. */
 export function allStates(node: AnyStateNode = updaterMachine.root): AnyStateNode[] {
@@ -21,7 +33,11 @@ export function pathOf({ path }: AnyStateNode): string {
 /** As it is told, and as the dashboard knows it: `preparing.asking`; a group by its path. */
 export function toldOf({ path }: AnyStateNode): string {
   const shown = shownPath(path);
-  return shown.length === 0 ? path.join('.') : shown.at(-1) === path.at(-1) ? shown.join('.') : path.join('.');
+  return shown.length === 0
+    ? path.join('.')
+    : shown.at(-1) === path.at(-1)
+      ? shown.join('.')
+      : path.join('.');
 }
 
 /** Every transition that leads somewhere. Those without a target only change what is remembered. */
@@ -46,23 +62,36 @@ const FAILURES = /Failed$|Refused$|Awaited$|Deferred$|Early$|Looped$|Interrupted
 function guardName(guard: unknown): string {
   if (typeof guard === 'string') return guard;
   const inner = ((guard as { guards?: unknown[] }).guards ?? []).map(guardName);
-  return (guard as { check?: { name: string } }).check?.name === 'checkNot' ? `not ${inner.join()}` : inner.join(' and ');
+  return (guard as { check?: { name: string } }).check?.name === 'checkNot'
+    ? `not ${inner.join()}`
+    : inner.join(' and ');
 }
 
-/** The leaves that an update passes through when all goes well and no hook is set, until the new version has to prove itself, with the fact that led to each. */
+/**
+ * The leaves that an update passes through when all goes well and no hook is set, until the new
+ * version has to prove itself, with the fact that led to each.
+ */
 export function mainPath(strategy: Policy['strategy']): { state: string; fact: string }[] {
   const story = running({ policy: { strategy } });
   const path = [{ state: leafOf(story), fact: '' }];
   const fetched = [facts.downloaded('2.0.0'), facts.verified(), facts.installed('2.0.0')];
   const stopped = [facts.allowed(), facts.switchStarted('2.0.0'), facts.stopped()];
-  const order = strategy === 'download-then-kill' ? [...fetched, ...stopped] : [...stopped, ...fetched];
-  for (const fact of [facts.found('2.0.0'), ...order, facts.switched(tree('2.0.0')), facts.started('2.0.0')])
+  const order =
+    strategy === 'download-then-kill' ? [...fetched, ...stopped] : [...stopped, ...fetched];
+  for (const fact of [
+    facts.found('2.0.0'),
+    ...order,
+    facts.switched(tree('2.0.0')),
+    facts.started('2.0.0'),
+  ])
     path.push({ fact: fact.type, state: leafOf(story.when(fact)) });
   return path;
 }
 
 function leafOf({ state }: Story): string {
   const keys = (value: unknown): string[] =>
-    typeof value === 'string' ? [value] : Object.entries(value as object).flatMap(([key, inner]) => [key, ...keys(inner)]);
+    typeof value === 'string'
+      ? [value]
+      : Object.entries(value as object).flatMap(([key, inner]) => [key, ...keys(inner)]);
   return keys(state.snapshot.value).join('.');
 }

@@ -1,4 +1,7 @@
-/** Builds the dashboard: script, style and statechart in one page that asks nobody else for anything, and the policy that holds it to that. */
+/**
+ * Builds the dashboard: script, style and statechart in one page that asks nobody else for
+ * anything, and the policy that holds it to that.
+ */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -10,7 +13,11 @@ const SOURCES = path.join(import.meta.dirname, '..', 'src', 'web', 'dashboard');
 export type Dashboard = { html: string; policy: string };
 
 export async function buildDashboard(): Promise<Dashboard> {
-  const [script, style, page] = await Promise.all([bundle('main.tsx'), bundle('style.css'), readFile(path.join(SOURCES, 'index.html'), 'utf8')]);
+  const [script, style, page] = await Promise.all([
+    bundle('main.tsx'),
+    bundle('style.css'),
+    readFile(path.join(SOURCES, 'index.html'), 'utf8'),
+  ]);
   // Functions: a "$&" in a script is no pattern.
   const html = page
     .replace('<!-- statechart -->', () => `${drawStatechart('RIGHT')}${drawStatechart('DOWN')}`)

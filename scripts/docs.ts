@@ -1,6 +1,7 @@
 /**
- * Writes the parts of the documentation that are made from the code (the settings, the statechart, the schema of `status`), and
- * the published image's name, which is `image` in package.json, into the files that name it.
+ * Writes the parts of the documentation that are made from the code (the settings, the statechart,
+ * the schema of `status`), and the published image's name, which is `image` in package.json, into
+ * the files that name it.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -13,7 +14,10 @@ import { statechartPage } from './chart-docs.ts';
 
 const ROOT = path.join(import.meta.dirname, '..');
 
-/** What precedes the image's name, or its repository's. All other files use an image that was built locally. */
+/**
+ * What precedes the image's name, or its repository's. All other files use an image that was built
+ * locally.
+ */
 const PUBLISHED: Record<string, RegExp> = {
   'deploy.yaml': /(?<=^ +image: )\S+$/m,
   'examples/deploy/kubernetes.yaml': /(?<=^ +image: )\S+$/m,
@@ -45,7 +49,10 @@ export function published({ image, version } = packageJson): Record<string, stri
     Object.entries(PUBLISHED).map(([file, pattern]) => {
       const text = readFileSync(path.join(ROOT, file), 'utf8');
       if (!pattern.test(text)) throw new Error(`${file} does not name the published image`);
-      return [file, text.replace(pattern, file.endsWith('.md') ? repository : `${image}:v${version}`)];
+      return [
+        file,
+        text.replace(pattern, file.endsWith('.md') ? repository : `${image}:v${version}`),
+      ];
     }),
   );
 }
@@ -61,6 +68,8 @@ export function generated(): Record<string, string> {
 }
 
 if (import.meta.main) {
-  for (const [name, text] of Object.entries(generated())) writeFileSync(path.join(ROOT, 'docs', name), text);
-  for (const [file, text] of Object.entries(published())) writeFileSync(path.join(ROOT, file), text);
+  for (const [name, text] of Object.entries(generated()))
+    writeFileSync(path.join(ROOT, 'docs', name), text);
+  for (const [file, text] of Object.entries(published()))
+    writeFileSync(path.join(ROOT, file), text);
 }

@@ -1,4 +1,7 @@
-/** Makes the golden journal of this version: a life with an update, failures and operators' words, run by the product itself. */
+/**
+ * Makes the golden journal of this version: a life with an update, failures and operators' words,
+ * run by the product itself.
+ */
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -8,9 +11,13 @@ import { appArchive } from '../test/support/app.ts';
 import { toldBy } from '../test/support/golden.ts';
 import { Product } from '../test/support/product.ts';
 
-await using product = await Product.create({ env: { UPDATE_PROBATION: '0', UPDATE_STRATEGY: 'kill-then-download' } });
+await using product = await Product.create({
+  env: { UPDATE_PROBATION: '0', UPDATE_STRATEGY: 'kill-then-download' },
+});
 const publish = async (version: string) =>
-  product.github.publish(`v${version}`, { 'app.tar.gz': await appArchive({ version, port: product.port, padBytes: 500_000 }) });
+  product.github.publish(`v${version}`, {
+    'app.tar.gz': await appArchive({ version, port: product.port, padBytes: 500_000 }),
+  });
 await publish('0.0.1');
 await product.command(['run', '--once']);
 await publish('0.0.2');

@@ -1,4 +1,7 @@
-/** The command line with the XState inspector attached: for development only, never part of the product. */
+/**
+ * The command line with the XState inspector attached: for development only, never part of the
+ * product.
+ */
 import { createWebSocketInspector } from '@statelyai/inspect';
 import { createInspectorServer } from '@statelyai/inspect/server';
 import { placesOf } from '../src/cli/policy.ts';
@@ -21,7 +24,12 @@ class Inspected {
 
   readonly observe = ({ fact, at }: JournalRecord, { snapshot }: State): void => {
     const { value, context, status } = snapshot;
-    if (!this.#introduced) this.#inspector.actor('updater', { value, context, status }, { definition: JSON.stringify(updaterMachine.definition) });
+    if (!this.#introduced)
+      this.#inspector.actor(
+        'updater',
+        { value, context, status },
+        { definition: JSON.stringify(updaterMachine.definition) },
+      );
     this.#introduced = true;
     this.#inspector.event('updater', { ...fact, at });
     this.#inspector.snapshot('updater', { value, context, status }, { event: { ...fact, at } });

@@ -1,11 +1,13 @@
 /**
- * Makes a release in dist/release: the sample app's archives, a bill of material, checksums.txt and its signature. With --image NAME also the
- * image, by `docker build .` as anybody makes it. Signed with MINISIGN_KEY (see scripts/sign-release), or with a key that is made for this run
- * alone, whose public half lies beside the files: good for looking. Nothing is published.
+ * Makes a release in dist/release: the sample app's archives, a bill of material, checksums.txt and
+ * its signature. With --image NAME also the image, by `docker build .` as anybody makes it. Signed
+ * with MINISIGN_KEY (see scripts/sign-release), or with a key that is made for this run alone,
+ * whose public half lies beside the files: good for looking. Nothing is published.
  *
  * The workflow does it in steps, none of which has the signing key:
  *   --step files              everything but the signature
- *   --step images --image N   both images for both architectures, from base images by digest, pushed; their digests go into image.txt
+ *   --step images --image N   both images for both architectures, from base images by digest,
+ *   pushed; their digests go into image.txt
  *   --step draft              all of it to GitHub by `gh`, as a draft, which nobody follows
  * What is signed then is checksums.txt; the draft is published with its signature.
  */
@@ -41,7 +43,16 @@ async function archives(version: string): Promise<string[]> {
     return await Promise.all(
       ARCHITECTURES.map(async (architecture) => {
         const name = `sample-app_${version}_linux_${architecture}.tar.gz`;
-        await create({ file: path.join(OUT, name), cwd: stage, gzip: { level: 9 }, portable: true, mtime: MTIME }, files);
+        await create(
+          {
+            file: path.join(OUT, name),
+            cwd: stage,
+            gzip: { level: 9 },
+            portable: true,
+            mtime: MTIME,
+          },
+          files,
+        );
         return name;
       }),
     );
@@ -50,12 +61,23 @@ async function archives(version: string): Promise<string[]> {
   }
 }
 
-/** What the product is made of, as CycloneDX: from the lockfile, without what only tests and builds use. */
+/**
+ * What the product is made of, as CycloneDX: from the lockfile, without what only tests and builds
+ * use.
+ */
 async function bill(): Promise<string> {
-  const { stdout } = await execa('npm', ['sbom', '--sbom-format', 'cyclonedx', '--omit', 'dev', '--omit', 'optional'], { cwd: ROOT });
+  const { stdout } = await execa(
+    'npm',
+    ['sbom', '--sbom-format', 'cyclonedx', '--omit', 'dev', '--omit', 'optional'],
+    { cwd: ROOT },
+  );
   const name = 'sbom.cdx.json';
   // The same sources make the same bytes: no time, and no number of its own.
-  const { serialNumber: _, metadata, ...parts } = JSON.parse(stdout) as { serialNumber: string; metadata: object };
+  const {
+    serialNumber: _,
+    metadata,
+    ...parts
+  } = JSON.parse(stdout) as { serialNumber: string; metadata: object };
   const fixed = { ...parts, metadata: { ...metadata, timestamp: MTIME.toISOString() } };
   writeFileSync(path.join(OUT, name), `${JSON.stringify(fixed, null, 2)}\n`);
   return name;
@@ -90,7 +112,15 @@ async function sign(tag: string): Promise<void> {
   try {
     let key = process.env['MINISIGN_KEY'];
     if (!key) {
-      await execa('minisign', ['-G', '-W', '-f', '-s', secret, '-p', path.join(OUT, 'made-for-this-run.pub')]);
+      await execa('minisign', [
+        '-G',
+        '-W',
+        '-f',
+        '-s',
+        secret,
+        '-p',
+        path.join(OUT, 'made-for-this-run.pub'),
+      ]);
       say('MINISIGN_KEY is not set: signed with a key that was made for this run alone');
       key = readFileSync(secret, 'utf8').trim();
     }
@@ -102,18 +132,23 @@ async function sign(tag: string): Promise<void> {
 
 function imageSettings(tag: string): string[] {
   const created = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
-  // Bound to this repository: the one image then serves everybody else's as well, without our sample app.
+  // Bound to this repository: the one image then serves everybody else's as well, without our
+  // sample app.
   const [owner = '', repository = ''] = (process.env['GITHUB_REPOSITORY'] ?? '').split('/');
   const bound = owner === '' ? [] : [`GH_USER=${owner}`, `GH_REPO=${repository}`];
   return [`VERSION=${tag}`, `CREATED=${created}`, ...bound];
 }
 
-const asArguments = (settings: readonly string[]): string[] => settings.flatMap((setting) => ['--build-arg', setting]);
+const asArguments = (settings: readonly string[]): string[] =>
+  settings.flatMap((setting) => ['--build-arg', setting]);
 const LOUD = { stdio: 'inherit', cwd: OUT } as const;
 
 /** The digests are among the files whose sums are signed: so are the images by them. */
 async function pushImages(image: string, tag: string): Promise<void> {
-  const metadata = path.join(mkdtempSync(path.join(os.tmpdir(), 'release-image-')), 'metadata.json');
+  const metadata = path.join(
+    mkdtempSync(path.join(os.tmpdir(), 'release-image-')),
+    'metadata.json',
+  );
   const platforms = ARCHITECTURES.map((name) => `linux/${name}`).join(',');
   const settings = asArguments([...imageSettings(tag), ...readPinnedSettings()]);
   const lines: string[] = [];
@@ -121,8 +156,11 @@ async function pushImages(image: string, tag: string): Promise<void> {
     const name = `${image}:${tag}${suffix}`;
     const output = ['--platform', platforms, '--push', '--metadata-file', metadata, '--tag', name];
     await execa('docker', ['buildx', 'build', ...output, ...target, ...settings, ROOT], LOUD);
-    const { 'containerimage.digest': digest } = JSON.parse(readFileSync(metadata, 'utf8')) as { 'containerimage.digest'?: string };
-    if (!/^sha256:[0-9a-f]{64}$/.test(digest ?? '')) throw new Error(`buildx told no digest of what it pushed as ${name}: ${digest}`);
+    const { 'containerimage.digest': digest } = JSON.parse(readFileSync(metadata, 'utf8')) as {
+      'containerimage.digest'?: string;
+    };
+    if (!/^sha256:[0-9a-f]{64}$/.test(digest ?? ''))
+      throw new Error(`buildx told no digest of what it pushed as ${name}: ${digest}`);
     lines.push(`${name}@${digest}\n`);
   }
   writeFileSync(path.join(OUT, 'image.txt'), lines.join(''));
@@ -131,19 +169,46 @@ async function pushImages(image: string, tag: string): Promise<void> {
 
 /** A draft of an earlier run that failed is replaced; what was published is not. */
 async function draft(tag: string): Promise<void> {
-  const { stdout } = await execa('gh', ['release', 'view', tag, '--json', 'isDraft', '--jq', '.isDraft'], { reject: false });
+  const { stdout } = await execa(
+    'gh',
+    ['release', 'view', tag, '--json', 'isDraft', '--jq', '.isDraft'],
+    { reject: false },
+  );
   if (stdout === 'true') await execa('gh', ['release', 'delete', tag, '--yes'], LOUD);
   const kind = tag.includes('-') ? ['--prerelease'] : [];
-  await execa('gh', ['release', 'create', tag, '--draft', '--verify-tag', '--generate-notes', ...kind, ...published(), 'checksums.txt'], LOUD);
+  await execa(
+    'gh',
+    [
+      'release',
+      'create',
+      tag,
+      '--draft',
+      '--verify-tag',
+      '--generate-notes',
+      ...kind,
+      ...published(),
+      'checksums.txt',
+    ],
+    LOUD,
+  );
 }
 
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({ allowPositionals: true, options: { image: { type: 'string' }, step: { type: 'string' } } });
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { image: { type: 'string' }, step: { type: 'string' } },
+  });
   const [tag] = positionals;
   const { image, step } = values;
-  const isKnown = step === undefined || step === 'files' || step === 'draft' || (step === 'images' && image !== undefined);
+  const isKnown =
+    step === undefined ||
+    step === 'files' ||
+    step === 'draft' ||
+    (step === 'images' && image !== undefined);
   if (tag === undefined || !/^v\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?$/.test(tag) || !isKnown) {
-    process.stderr.write('usage: scripts/release v1.2.3 [--image NAME] [--step files|images|draft]\n');
+    process.stderr.write(
+      'usage: scripts/release v1.2.3 [--image NAME] [--step files|images|draft]\n',
+    );
     process.exitCode = 2;
     return;
   }
@@ -152,9 +217,17 @@ async function main(): Promise<void> {
   if (step === 'draft') await draft(tag);
   if (step !== undefined) return;
   await sign(tag);
-  say([...published(), 'checksums.txt', 'checksums.txt.minisig'].map((name) => `dist/release/${name}`).join('\n'));
+  say(
+    [...published(), 'checksums.txt', 'checksums.txt.minisig']
+      .map((name) => `dist/release/${name}`)
+      .join('\n'),
+  );
   if (image === undefined) return;
-  await execa('docker', ['build', ...asArguments(imageSettings(tag)), '--tag', `${image}:${tag}`, ROOT], LOUD);
+  await execa(
+    'docker',
+    ['build', ...asArguments(imageSettings(tag)), '--tag', `${image}:${tag}`, ROOT],
+    LOUD,
+  );
   say(`${image}:${tag}`);
 }
 

@@ -1,4 +1,7 @@
-/** Pictures of the dashboard for the documentation, of a real updater with real updates, in a real Chromium: docs/dashboard/. */
+/**
+ * Pictures of the dashboard for the documentation, of a real updater with real updates, in a real
+ * Chromium: docs/dashboard/.
+ */
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { appArchive, archive } from '../test/support/app.ts';
@@ -24,7 +27,9 @@ await using product = await Product.create({
 });
 const { github, port } = product;
 const publish = async (version: string, padBytes = 0) =>
-  github.publish(`v${version}`, { [ASSET(version)]: await appArchive({ version, port, padBytes, stopMs: 120 }) });
+  github.publish(`v${version}`, {
+    [ASSET(version)]: await appArchive({ version, port, padBytes, stopMs: 120 }),
+  });
 
 await publish('1.0.0');
 const updater = product.start();
@@ -34,7 +39,9 @@ for (const version of ['1.0.1', '1.1.0', '1.2.0']) {
   updater.kill('SIGHUP');
   await product.fact('versionBecameHealthy', (fact) => fact.version === version);
 }
-github.publish('v1.3.0', { [ASSET('1.3.0')]: await archive({ app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 } }) });
+github.publish('v1.3.0', {
+  [ASSET('1.3.0')]: await archive({ app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 } }),
+});
 updater.kill('SIGHUP');
 const failed = await product.fact('probationFailed');
 await product.fact('appStarted', ({ seq }) => seq > failed.seq);
@@ -45,7 +52,12 @@ updater.kill('SIGHUP');
 mkdirSync(OUT, { recursive: true });
 const browser = await launch();
 const url = `http://127.0.0.1:${httpPort}/`;
-const take = async (name: string, device: Device, scheme: Scheme, at: number | null): Promise<void> => {
+const take = async (
+  name: string,
+  device: Device,
+  scheme: Scheme,
+  at: number | null,
+): Promise<void> => {
   const { page, context } = await visit(browser, url, { device, scheme });
   if (at === null) await page.locator('progress').waitFor();
   else {

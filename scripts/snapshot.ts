@@ -5,12 +5,34 @@ import { build, type Plugin } from 'esbuild';
 const ROOT = path.join(import.meta.dirname, '..');
 
 /**
- * Modules of Node's that a snapshot can't hold, or that only some commands need: each of their functions is asked for where it is used.
- * `node:v8` is the snapshot's own.
+ * Modules of Node's that a snapshot can't hold, or that only some commands need: each of their
+ * functions is asked for where it is used. `node:v8` is the snapshot's own.
  */
 const LATE = [
-  ...['child_process', 'crypto', 'diagnostics_channel', 'dns', 'dns/promises', 'http', 'http2', 'https', 'inspector', 'module', 'net', 'perf_hooks'],
-  ...['readline', 'sqlite', 'stream/promises', 'timers/promises', 'tls', 'vm', 'worker_threads', 'zlib'],
+  ...[
+    'child_process',
+    'crypto',
+    'diagnostics_channel',
+    'dns',
+    'dns/promises',
+    'http',
+    'http2',
+    'https',
+    'inspector',
+    'module',
+    'net',
+    'perf_hooks',
+  ],
+  ...[
+    'readline',
+    'sqlite',
+    'stream/promises',
+    'timers/promises',
+    'tls',
+    'vm',
+    'worker_threads',
+    'zlib',
+  ],
 ];
 
 /** Asking for these loads half of Node: HTTP/2, TLS and undici. */
@@ -19,9 +41,14 @@ const NEVER = new Set(['WebSocket', 'CloseEvent', 'MessageEvent']);
 const late: Plugin = {
   name: 'late',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: new RegExp(`^(?:node:)?(?:${LATE.join('|')})$`) }, ({ path: name }) => ({ path: name.replace('node:', ''), namespace: 'late' }));
+    onResolve({ filter: new RegExp(`^(?:node:)?(?:${LATE.join('|')})$`) }, ({ path: name }) => ({
+      path: name.replace('node:', ''),
+      namespace: 'late',
+    }));
     onLoad({ filter: /.*/, namespace: 'late' }, ({ path: name }) => {
-      const names = Object.keys(process.getBuiltinModule(`node:${name}`) ?? {}).filter((key) => !NEVER.has(key));
+      const names = Object.keys(process.getBuiltinModule(`node:${name}`) ?? {}).filter(
+        (key) => !NEVER.has(key),
+      );
       const contents = `
         const load = () => process.getBuiltinModule('node:${name}');
         for (const name of ${JSON.stringify(names)}) Object.defineProperty(exports, name, { enumerable: true, get: () => load()[name] });
@@ -36,8 +63,13 @@ const late: Plugin = {
 const withoutWeb: Plugin = {
   name: 'without-web',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /\/web\/server\.ts$/ }, () => ({ path: 'server', namespace: 'without-web' }));
-    onLoad({ filter: /.*/, namespace: 'without-web' }, () => ({ contents: "export function startWeb() { throw new Error('HTTP is not in the snapshot'); }" }));
+    onResolve({ filter: /\/web\/server\.ts$/ }, () => ({
+      path: 'server',
+      namespace: 'without-web',
+    }));
+    onLoad({ filter: /.*/, namespace: 'without-web' }, () => ({
+      contents: "export function startWeb() { throw new Error('HTTP is not in the snapshot'); }",
+    }));
   },
 };
 
@@ -53,6 +85,10 @@ export async function buildSnapshotScript(outfile: string, version: string): Pro
     plugins: [late, withoutWeb],
     legalComments: 'none',
     // Nothing is looked for beside the script: there is none when it wakes.
-    define: { BUNDLED_VERSION: JSON.stringify(version), 'import.meta.dirname': '"/"', 'import.meta.url': '"file:///"' },
+    define: {
+      BUNDLED_VERSION: JSON.stringify(version),
+      'import.meta.dirname': '"/"',
+      'import.meta.url': '"file:///"',
+    },
   });
 }

@@ -1,4 +1,7 @@
-/** Entry of the program: arguments, configuration, then one command. The only place that knows exit statuses and signals. */
+/**
+ * Entry of the program: arguments, configuration, then one command. The only place that knows exit
+ * statuses and signals.
+ */
 import { type Arguments, EXIT, helpText, parseArguments, UsageError } from './cli/arguments.ts';
 import { checkOnly } from './cli/check-only.ts';
 import type { Parts } from './cli/compose.ts';
@@ -29,9 +32,17 @@ export function start(argv: readonly string[]): Promise<number> {
   return main(argv, environment);
 }
 
-/** Runs one command line to its exit status. `observe` is told of every fact that `run` journals: the inspector's way in. */
-export async function main(argv: readonly string[], environment: NodeJS.ProcessEnv, observe: Observe = () => {}): Promise<number> {
-  // Whoever read the output may go away (`… | head -1`), and a disk that holds it be full: that is no reason to end.
+/**
+ * Runs one command line to its exit status. `observe` is told of every fact that `run` journals:
+ * the inspector's way in.
+ */
+export async function main(
+  argv: readonly string[],
+  environment: NodeJS.ProcessEnv,
+  observe: Observe = () => {},
+): Promise<number> {
+  // Whoever read the output may go away (`… | head -1`), and a disk that holds it be full: that is
+  // no reason to end.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   let args: Arguments;
   try {
@@ -49,7 +60,8 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
   if (args.command === 'run') neverWait(process.stderr);
   const result = parseConfig(environment, appUser() !== null);
   if (!result.ok) {
-    for (const problem of result.problems) process.stderr.write(`update: ${visible(redact(problem, []))} [CONFIGURATION]\n`);
+    for (const problem of result.problems)
+      process.stderr.write(`update: ${visible(redact(problem, []))} [CONFIGURATION]\n`);
     return EXIT.configuration;
   }
   const { config } = result;
@@ -61,14 +73,22 @@ export async function main(argv: readonly string[], environment: NodeJS.ProcessE
     secrets: config.secrets,
     write: (line) => process.stderr.write(`${line}\n`),
   });
-  if (args.command === 'run') for (const name of result.unknown) log.warn(`${name} is an unknown setting; a typo? docs/settings.md lists all settings`);
-  if (args.command === 'run') for (const warning of standingWarnings({ config, environment })) log.warn(warning);
+  if (args.command === 'run')
+    for (const name of result.unknown)
+      log.warn(`${name} is an unknown setting; a typo? docs/settings.md lists all settings`);
+  if (args.command === 'run')
+    for (const warning of standingWarnings({ config, environment })) log.warn(warning);
   if (args.command === 'run') warnOfHttp(config, log);
   try {
-    return await perform(args, { config, places: placesOf(config), policy: policyOf(config), log, environment }, observe);
+    return await perform(
+      args,
+      { config, places: placesOf(config), policy: policyOf(config), log, environment },
+      observe,
+    );
   } catch (error) {
     const { code, message } = redactFault(error, config.secrets());
-    if (args.json) process.stdout.write(`${JSON.stringify({ ok: false, error: { code, message } })}\n`);
+    if (args.json)
+      process.stdout.write(`${JSON.stringify({ ok: false, error: { code, message } })}\n`);
     log.warn(`${message} [${code}]`);
     if (code === 'UNEXPECTED') log.debug((error as Error).stack ?? '');
     return code === 'LOCKED' ? EXIT.tryAgain : EXIT.failed;
@@ -82,21 +102,29 @@ function warnOfHttp({ http }: Config, log: Log): void {
   const secrets = { UPDATE_HTTP_TOKEN: http.token(), UPDATE_WEBHOOK_SECRET: http.webhookSecret() };
   for (const [name, value] of Object.entries(secrets)) {
     if (value === null) continue;
-    if (http.address === null) log.warn(`${name} is set, but has no effect without UPDATE_HTTP_ADDR`);
-    else if (value.length < MIN_TOKEN_CHARACTERS) log.warn(`${name} is shorter than ${MIN_TOKEN_CHARACTERS} characters, and can be guessed`);
+    if (http.address === null)
+      log.warn(`${name} is set, but has no effect without UPDATE_HTTP_ADDR`);
+    else if (value.length < MIN_TOKEN_CHARACTERS)
+      log.warn(`${name} is shorter than ${MIN_TOKEN_CHARACTERS} characters, and can be guessed`);
   }
 }
 
-function redactFault(error: unknown, secrets: readonly string[]): { code: string; message: string } {
+function redactFault(
+  error: unknown,
+  secrets: readonly string[],
+): { code: string; message: string } {
   const { code, message } = toFault(error, 'UNEXPECTED');
   return { code, message: redact(message, secrets) };
 }
 
 function perform(args: Arguments, parts: Parts, observe: Observe): Promise<number> | number {
   const interrupted = new AbortController();
-  if (args.command !== 'run') for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
+  if (args.command !== 'run')
+    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      process.once(signal, () => interrupted.abort());
   // Who only looks has nobody left to show it to.
-  if (args.command === 'status' || args.command === 'events') process.stdout.once('error', () => interrupted.abort());
+  if (args.command === 'status' || args.command === 'events')
+    process.stdout.once('error', () => interrupted.abort());
   const { signal } = interrupted;
   assertPlaceIsSafe(parts);
   if (args.command !== 'run') assertMayRead(parts.places);

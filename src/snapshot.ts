@@ -1,6 +1,7 @@
 /**
- * Entry of the start-up snapshot: the program as it is once it was loaded, from which it wakes up instead of being loaded again (Node.js,
- * "Startup Snapshot"). The image's builder makes it, with the very Node that wakes it.
+ * Entry of the start-up snapshot: the program as it is once it was loaded, from which it wakes up
+ * instead of being loaded again (Node.js, "Startup Snapshot"). The image's builder makes it, with
+ * the very Node that wakes it.
  */
 import { startupSnapshot } from 'node:v8';
 import { policyOf } from './cli/policy.ts';

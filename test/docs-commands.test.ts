@@ -1,4 +1,7 @@
-/** Every command that the documents show is run by a test, or says why it can't be; what needs only a checkout is run here. */
+/**
+ * Every command that the documents show is run by a test, or says why it can't be; what needs only
+ * a checkout is run here.
+ */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -8,7 +11,13 @@ import { generated } from '../scripts/docs.ts';
 import { metaOf, type SettingName, settingNames, settings } from '../src/config/settings.ts';
 import { appArchive } from './support/app.ts';
 import { CLAIMS, claimOf, Documented } from './support/claims.ts';
-import { type Command, commandsOfPage, documentedCommands, documentedSettings, read } from './support/documents.ts';
+import {
+  type Command,
+  commandsOfPage,
+  documentedCommands,
+  documentedSettings,
+  read,
+} from './support/documents.ts';
 import { Product } from './support/product.ts';
 
 const ROOT = path.join(import.meta.dirname, '..');
@@ -27,7 +36,11 @@ describe('a documented command', () => {
 
   it('is claimed by a line of test/support/claims.ts, which says how it is tested', () => {
     const unclaimed = documentedCommands().filter((command) => claimOf(command) === undefined);
-    assert.deepEqual(unclaimed.map(shown), [], 'these are shown to users, and no test runs them: claim each in test/support/claims.ts');
+    assert.deepEqual(
+      unclaimed.map(shown),
+      [],
+      'these are shown to users, and no test runs them: claim each in test/support/claims.ts',
+    );
   });
 
   it('is there for each of those lines', () => {
@@ -36,10 +49,12 @@ describe('a documented command', () => {
       CLAIMS.filter((claim) => !claims.has(claim)).map(({ text }) => String(text)),
       [],
     );
-    for (const { how, why, text } of CLAIMS) assert.equal(why === undefined, how === 'image' || how === 'host', `${text} has to say why`);
+    for (const { how, why, text } of CLAIMS)
+      assert.equal(why === undefined, how === 'image' || how === 'host', `${text} has to say why`);
   });
 
-  const byKind = (how: string) => documentedCommands().filter((command) => claimOf(command)?.how === how);
+  const byKind = (how: string) =>
+    documentedCommands().filter((command) => claimOf(command)?.how === how);
 
   it('that names a script names one that is there, with options that it knows', () => {
     for (const command of byKind('script')) {
@@ -48,12 +63,17 @@ describe('a documented command', () => {
       assert.ok(script !== undefined, shown(command));
       const file = /scripts\/[\w-]+\.ts/.exec(script)?.[0];
       for (const [, option = ''] of rest.matchAll(/--([a-z-]+)/g))
-        assert.match(read(file ?? 'package.json'), new RegExp(`\\b${option}: \\{ type:`), shown(command));
+        assert.match(
+          read(file ?? 'package.json'),
+          new RegExp(`\\b${option}: \\{ type:`),
+          shown(command),
+        );
     }
   });
 
   it('that no test machine can run is at least one that a shell can read', async () => {
-    for (const command of byKind('elsewhere')) await execa('sh', ['-n', '-c', command.text.replace(/^- run: /, '')]);
+    for (const command of byKind('elsewhere'))
+      await execa('sh', ['-n', '-c', command.text.replace(/^- run: /, '')]);
   });
 });
 
@@ -67,12 +87,16 @@ describe('a documented value of a setting', () => {
   };
 
   it('is accepted by the settings, wherever it is written', () => {
-    const refused = documentedSettings().filter(({ text }) => refusalOf(text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)) !== null);
+    const refused = documentedSettings().filter(
+      ({ text }) =>
+        refusalOf(text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)) !== null,
+    );
     assert.deepEqual(refused.map(shown), []);
   });
 
   it('is accepted by the settings when it is the example', () => {
-    for (const name of settingNames) assert.equal(refusalOf(name, metaOf(name).example), null, name);
+    for (const name of settingNames)
+      assert.equal(refusalOf(name, metaOf(name).example), null, name);
   });
 });
 
@@ -81,7 +105,8 @@ describe('in a checkout, as documented,', () => {
   after(() => assert.deepEqual(documented.left(), [], 'claimed as run here, and not run'));
 
   it('npm ci comes before scripts that are there', () => {
-    // `npm ci` itself: test/docs-install.test.ts. The scripts: this very run, test/product/demo.test.ts, and the image's build.
+    // `npm ci` itself: test/docs-install.test.ts. The scripts: this very run,
+    // test/product/demo.test.ts, and the image's build.
     for (const command of documented.take(/^npm ci/)) {
       const next = / && npm (?:run )?(\w+)$/.exec(command)?.[1];
       assert.ok(next === undefined || scripts[next] !== undefined, command);
@@ -90,22 +115,43 @@ describe('in a checkout, as documented,', () => {
 
   it('npm run docs writes what is there already', async () => {
     documented.one('npm run docs');
-    for (const [name, text] of Object.entries(generated())) assert.equal(read(`docs/${name}`), text);
-    assert.ok(existsSync(path.join(ROOT, 'scripts', 'docs.ts')) && scripts['docs']?.endsWith('scripts/docs.ts'));
+    for (const [name, text] of Object.entries(generated()))
+      assert.equal(read(`docs/${name}`), text);
+    assert.ok(
+      existsSync(path.join(ROOT, 'scripts', 'docs.ts')) &&
+        scripts['docs']?.endsWith('scripts/docs.ts'),
+    );
   });
 
   it('one test file is run', async () => {
-    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('NODE_')));
-    const { stdout } = await execa('sh', ['-c', documented.one(/^node bin\/node\.js --test /)], { cwd: ROOT, env, extendEnv: false });
+    const env = Object.fromEntries(
+      Object.entries(process.env).filter(([name]) => !name.startsWith('NODE_')),
+    );
+    const { stdout } = await execa('sh', ['-c', documented.one(/^node bin\/node\.js --test /)], {
+      cwd: ROOT,
+      env,
+      extendEnv: false,
+    });
     assert.match(stdout, /^ℹ pass [1-9]|^# pass [1-9]/m);
   });
 
   it('it runs without a container: npm start, and the status beside it', async () => {
     const [settingsLine, start] = [documented.one(/^export GH_USER=/), documented.one('npm start')];
-    await using product = await Product.create({ baked: null, env: { UPDATE_ASSET: 'app*.tar.gz', SLEEP: '3600' } });
-    product.github.publish('v0.0.1', { 'app_0.0.1.tar.gz': await appArchive({ version: '0.0.1', port: product.port }) });
+    await using product = await Product.create({
+      baked: null,
+      env: { UPDATE_ASSET: 'app*.tar.gz', SLEEP: '3600' },
+    });
+    product.github.publish('v0.0.1', {
+      'app_0.0.1.tar.gz': await appArchive({ version: '0.0.1', port: product.port }),
+    });
     const options = { cwd: ROOT, env: product.env, extendEnv: false, reject: false } as const;
-    const resident = execa('sh', ['-c', `${settingsLine}; exec ${start}`], { ...options, stdin: 'ignore', detached: true, buffer: true, timeout: 60_000 });
+    const resident = execa('sh', ['-c', `${settingsLine}; exec ${start}`], {
+      ...options,
+      stdin: 'ignore',
+      detached: true,
+      buffer: true,
+      timeout: 60_000,
+    });
     await product.fact('versionBecameHealthy');
     for (const command of documented.take(/^npx --no-install self-update /)) {
       const { stdout, exitCode, stderr } = await execa('sh', ['-c', command], options);

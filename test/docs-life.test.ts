@@ -1,4 +1,7 @@
-/** docs/life-of-an-update.md names files, functions, states, facts and effects: each has to be there. */
+/**
+ * docs/life-of-an-update.md names files, functions, states, facts and effects: each has to be
+ * there.
+ */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -15,7 +18,9 @@ describe('the life of an update', () => {
   it('names files that exist', () => {
     const files = spans.filter((text) => text.endsWith('.ts'));
     assert.ok(files.length > 30, `${files.length} files`);
-    const missing = files.filter((file) => !existsSync(path.join(ROOT, file.startsWith('test/') ? '' : 'src', file)));
+    const missing = files.filter(
+      (file) => !existsSync(path.join(ROOT, file.startsWith('test/') ? '' : 'src', file)),
+    );
     assert.deepEqual(missing, []);
   });
 
@@ -28,7 +33,10 @@ describe('the life of an update', () => {
       const name = /^([a-z]\w+)\(\)$|^([A-Z]\w+Supervisor)$/.exec(text)?.slice(1).find(Boolean);
       if (name === undefined) continue;
       count += 1;
-      if (!new RegExp(`(?:function|class|async|static|^ {2}) ?${name}\\b`, 'm').test(sourceOf(file))) missing.push(`${file}: ${name}`);
+      if (
+        !new RegExp(`(?:function|class|async|static|^ {2}) ?${name}\\b`, 'm').test(sourceOf(file))
+      )
+        missing.push(`${file}: ${name}`);
     }
     assert.ok(count > 25, `${count} functions`);
     assert.deepEqual(missing, []);
@@ -36,10 +44,16 @@ describe('the life of an update', () => {
 
   it('names states, facts, effects and guards that the machine has', () => {
     const states = allStates().map(({ key }) => key);
-    const machine = ['facts', 'effects', 'vocabulary'].map((name) => sourceOf(`machines/${name}.ts`)).join('\n');
-    const words = spans.filter((text) => /^[a-z]+[A-Za-z]*$/.test(text) && !['current', 'resting'].includes(text));
+    const machine = ['facts', 'effects', 'vocabulary']
+      .map((name) => sourceOf(`machines/${name}.ts`))
+      .join('\n');
+    const words = spans.filter(
+      (text) => /^[a-z]+[A-Za-z]*$/.test(text) && !['current', 'resting'].includes(text),
+    );
     assert.ok(words.length > 40, `${words.length} words`);
-    const unknown = words.filter((word) => !states.includes(word) && !new RegExp(`^\\s+${word}[:(]`, 'm').test(machine));
+    const unknown = words.filter(
+      (word) => !states.includes(word) && !new RegExp(`^\\s+${word}[:(]`, 'm').test(machine),
+    );
     assert.deepEqual(unknown, []);
   });
 });

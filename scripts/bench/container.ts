@@ -37,12 +37,22 @@ async function besideBare(
     ours.push(await measureMs([]));
     bare.push(await measureMs(BARE));
   }
-  return { unit: 'ms', measured: figuresOf(ours), reference: { name: 'the bare app', figures: figuresOf(bare) }, compare: 'difference' };
+  return {
+    unit: 'ms',
+    measured: figuresOf(ours),
+    reference: { name: 'the bare app', figures: figuresOf(bare) },
+    compare: 'difference',
+  };
 }
 
 async function firstAnswer(): Promise<Row> {
   const remark = 'the shell original: 1150 ms, and 5 of 100 never';
-  return { what: '`docker run` → first answer', ...(await besideBare(FIRST_ANSWERS, firstAnswerMs)), goal: 150, remark };
+  return {
+    what: '`docker run` → first answer',
+    ...(await besideBare(FIRST_ANSWERS, firstAnswerMs)),
+    goal: 150,
+    remark,
+  };
 }
 
 async function stopMs(run: readonly string[]): Promise<number> {
@@ -54,10 +64,18 @@ async function stopMs(run: readonly string[]): Promise<number> {
 }
 
 async function stopping(): Promise<Row> {
-  return { what: '`docker stop`', ...(await besideBare(RUNS, stopMs)), goal: 200, remark: 'the shell original: 15 s, or killed' };
+  return {
+    what: '`docker stop`',
+    ...(await besideBare(RUNS, stopMs)),
+    goal: 200,
+    remark: 'the shell original: 15 s, or killed',
+  };
 }
 
-/** The app's own stop and start, which no updater can undercut: the same two processes, one after the other. */
+/**
+ * The app's own stop and start, which no updater can undercut: the same two processes, one after
+ * the other.
+ */
 async function bareSwitchMs(): Promise<number> {
   await using container = await Container.run({ run: BARE });
   await container.answers('0.0.1');
@@ -114,7 +132,15 @@ async function downtimes(): Promise<Row[]> {
     }
     const reference = { name: 'TERM and start by hand', figures: figuresOf(bare) };
     const remark = padBytes === 0 ? 'the shell original: 7.6 s' : 'the shell original: 7.9 s';
-    rows.push({ what: `downtime, ${strategy}, ${size}`, unit: 'ms', measured: figuresOf(ours), reference, compare: 'difference', goal, remark });
+    rows.push({
+      what: `downtime, ${strategy}, ${size}`,
+      unit: 'ms',
+      measured: figuresOf(ours),
+      reference,
+      compare: 'difference',
+      goal,
+      remark,
+    });
   }
   return rows;
 }
@@ -132,7 +158,10 @@ async function sleeping(): Promise<Row> {
     await using container = await Container.run({ env: { SLEEP: '300' } });
     await container.fact('versionBecameHealthy');
     const commands = async () => (await container.processes()).map(({ command }) => command);
-    await container.until('the updater sleeps', async () => !(await commands()).some((command) => command.includes('bin/node')));
+    await container.until(
+      'the updater sleeps',
+      async () => !(await commands()).some((command) => command.includes('bin/node')),
+    );
     const others = (await container.processes()).filter(({ command }) => !/\/app$/.test(command));
     count = others.length;
     measured.push(others.reduce((sum, { pid }) => sum + memoryMb(pid, 'Pss'), 0));
@@ -152,19 +181,33 @@ async function sleeping(): Promise<Row> {
 async function resident(): Promise<Row> {
   const measured: number[] = [];
   for (let run = 0; run < RUNS; run++) {
-    await using container = await Container.run({ env: { UPDATE_HTTP_ADDR: `127.0.0.1:${await freePort()}` } });
+    await using container = await Container.run({
+      env: { UPDATE_HTTP_ADDR: `127.0.0.1:${await freePort()}` },
+    });
     await container.fact('versionBecameHealthy');
     const pid = await container.processOf(/bin\/node/);
     // Its own collector has its turn after some seconds of rest.
     await sleep(10_000);
     measured.push(memoryMb(pid, 'Anonymous'));
   }
-  return { what: 'resident updater with HTTP, anonymous memory', unit: 'MB', measured: figuresOf(measured), reference: null, compare: 'value', goal: 32 };
+  return {
+    what: 'resident updater with HTTP, anonymous memory',
+    unit: 'MB',
+    measured: figuresOf(measured),
+    reference: null,
+    compare: 'value',
+    goal: 32,
+  };
 }
 
 async function size(): Promise<Row[]> {
-  const bytes = Number((await docker(['image', 'inspect', '--format', '{{.Size}}', IMAGES.product])).stdout);
-  const packed = async (command: string) => Number((await execa('bash', ['-c', `docker save ${IMAGES.product} | ${command} | wc -c`])).stdout);
+  const bytes = Number(
+    (await docker(['image', 'inspect', '--format', '{{.Size}}', IMAGES.product])).stdout,
+  );
+  const packed = async (command: string) =>
+    Number(
+      (await execa('bash', ['-c', `docker save ${IMAGES.product} | ${command} | wc -c`])).stdout,
+    );
   const row = (what: string, value: number, remark: string): Row => ({
     what,
     unit: 'MB',
@@ -184,7 +227,14 @@ async function size(): Promise<Row[]> {
 export async function container(): Promise<Row[]> {
   await globalSetup();
   try {
-    return [...(await downtimes()), await firstAnswer(), await stopping(), await sleeping(), await resident(), ...(await size())];
+    return [
+      ...(await downtimes()),
+      await firstAnswer(),
+      await stopping(),
+      await sleeping(),
+      await resident(),
+      ...(await size()),
+    ];
   } finally {
     await globalTeardown();
   }

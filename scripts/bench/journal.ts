@@ -40,9 +40,13 @@ class Life {
 
   next(): void {
     const { fact, at } = this.#life[this.#seq % this.#life.length] as JournalRecord;
-    this.#state = evolve(this.#state, this.#journal.append(fact, { at, effect: null, command: null, durable: false }));
+    this.#state = evolve(
+      this.#state,
+      this.#journal.append(fact, { at, effect: null, command: null, durable: false }),
+    );
     this.#seq += 1;
-    if (this.#seq % CHECKPOINT_EVERY === 0) this.#journal.saveCheckpoint({ seq: this.#seq, state: serializeState(this.#state) });
+    if (this.#seq % CHECKPOINT_EVERY === 0)
+      this.#journal.saveCheckpoint({ seq: this.#seq, state: serializeState(this.#state) });
   }
 
   again(): void {
@@ -50,7 +54,8 @@ class Life {
   }
 }
 
-const bytesIn = (directory: string) => readdirSync(directory).reduce((sum, name) => sum + statSync(path.join(directory, name)).size, 0);
+const bytesIn = (directory: string) =>
+  readdirSync(directory).reduce((sum, name) => sum + statSync(path.join(directory, name)).size, 0);
 
 /** What the updater's boot does with it: open, look at the pages, restore from the checkpoint. */
 function bootMs(directory: string): number {
@@ -64,7 +69,9 @@ function bootMs(directory: string): number {
 
 export async function journal(): Promise<Row[]> {
   await using product = await Product.create({ env: { UPDATE_STRATEGY: 'download-then-kill' } });
-  product.github.publish('v0.0.2', { 'app.tar.gz': await appArchive({ version: '0.0.2', port: product.port }) });
+  product.github.publish('v0.0.2', {
+    'app.tar.gz': await appArchive({ version: '0.0.2', port: product.port }),
+  });
   await product.command(['run', '--once']);
   const state = path.join(product.dir, 'state');
   const woken = snapshotIn(product.root);
@@ -87,10 +94,27 @@ export async function journal(): Promise<Row[]> {
     manyBoot.push(bootMs(state));
   }
   rmSync(years, { recursive: true });
-  const reference = (values: number[]) => ({ name: 'with a dozen facts', figures: figuresOf(values) });
+  const reference = (values: number[]) => ({
+    name: 'with a dozen facts',
+    figures: figuresOf(values),
+  });
   return [
-    { what: 'boot from 50,000 facts', unit: 'ms', measured: figuresOf(manyBoot), reference: reference(fewBoot), compare: 'value', goal: 100 },
-    { what: 'CPU of `status`, 50,000 facts', unit: 'ms', measured: figuresOf(many), reference: reference(few), compare: 'value', goal: 100 },
+    {
+      what: 'boot from 50,000 facts',
+      unit: 'ms',
+      measured: figuresOf(manyBoot),
+      reference: reference(fewBoot),
+      compare: 'value',
+      goal: 100,
+    },
+    {
+      what: 'CPU of `status`, 50,000 facts',
+      unit: 'ms',
+      measured: figuresOf(many),
+      reference: reference(few),
+      compare: 'value',
+      goal: 100,
+    },
     {
       what: `journal after ${YEARS} years, polled every 300 s`,
       unit: 'MB',
@@ -106,12 +130,16 @@ export async function journal(): Promise<Row[]> {
 function tenYears(product: Product, directory: string): number {
   const source = Journal.openForReading(path.join(product.dir, 'state'));
   const journal = Journal.open(directory);
-  for (const { fact, at } of source?.read() ?? []) journal.append(fact, { at, effect: null, command: null, durable: false });
+  for (const { fact, at } of source?.read() ?? [])
+    journal.append(fact, { at, effect: null, command: null, durable: false });
   source?.close();
   const life = new Life(journal);
-  const note = pollNoteSchema.parse({ latest: { version: '0.0.2', tag: 'v0.0.2', publishedAt: null } });
+  const note = pollNoteSchema.parse({
+    latest: { version: '0.0.2', tag: 'v0.0.2', publishedAt: null },
+  });
   for (let week = 0; week < YEARS * 52; week++) {
-    for (let poll = 0; poll < POLLS_A_WEEK; poll++) journal.writeNote('poll', JSON.stringify({ ...note, lastCheckAt: week * 1e9 + poll }));
+    for (let poll = 0; poll < POLLS_A_WEEK; poll++)
+      journal.writeNote('poll', JSON.stringify({ ...note, lastCheckAt: week * 1e9 + poll }));
     life.again();
   }
   journal.close();

@@ -1,4 +1,7 @@
-/** Download, digest, decompression and unpacking, beside what a shell would do with the same bytes; memory; thousands of files. */
+/**
+ * Download, digest, decompression and unpacking, beside what a shell would do with the same bytes;
+ * memory; thousands of files.
+ */
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -9,11 +12,22 @@ import { Product } from '../../test/support/product.ts';
 import { figuresOf, type Row } from './rows.ts';
 
 const RUNS = 5;
-const BUNDLED = path.join(import.meta.dirname, '..', '..', 'test', 'support', 'chaos', 'bundled.ts');
+const BUNDLED = path.join(
+  import.meta.dirname,
+  '..',
+  '..',
+  'test',
+  'support',
+  'chaos',
+  'bundled.ts',
+);
 const SIZES_MB = [50, 500];
 const FILES = 20_000;
 
-/** `ending`: of the asset's name. `unpack`: from standard input into the directory $into. A `bare` one is the program alone. */
+/**
+ * `ending`: of the asset's name. `unpack`: from standard input into the directory $into. A `bare`
+ * one is the program alone.
+ */
 type Format = { ending: string; pack: string; unpack: string; bare?: true };
 const tarOf = (name: string, pack: string, unpack: string): Format => ({
   ending: `.tar.${name}`,
@@ -32,7 +46,11 @@ const ZSTD = tarOf('zst', 'zstd -q -1', 'zstd -d -q');
 const OTHERS = [
   tarOf('xz', 'xz -1', 'xz -d'),
   tarOf('bz2', 'bzip2 -1', 'bzip2 -d'),
-  { ending: '.zip', pack: 'zip -q -1 -r - .', unpack: 'cat > $into.zip && unzip -q $into.zip -d $into' },
+  {
+    ending: '.zip',
+    pack: 'zip -q -1 -r - .',
+    unpack: 'cat > $into.zip && unzip -q $into.zip -d $into',
+  },
   bareOf('gz', 'gzip -1', 'gzip -d'),
   bareOf('xz', 'xz -1', 'xz -d'),
 ] as const satisfies readonly Format[];
@@ -59,7 +77,9 @@ async function archiveOf(
   const padding = path.join(directory, 'in', 'padding.bin');
   const app = appSource({ version, port });
   // A program alone carries its weight in itself: what is behind its end, a shell never reads.
-  const source = bare ? Buffer.concat([Buffer.from(startedByShell(app)), readFileSync(padding)]) : app;
+  const source = bare
+    ? Buffer.concat([Buffer.from(startedByShell(app)), readFileSync(padding)])
+    : app;
   writeFileSync(path.join(directory, 'in', 'app'), source, { mode: 0o755 });
   if (bare) rmSync(padding);
   await shell(`cd ${directory}/in && (${pack}) > ${directory}/out`);
@@ -73,9 +93,11 @@ const startedByShell = (source: string) =>
 /** Facts stamp the moments: from the release found to the complete tree on disk. */
 async function pipelineMs(product: Product, version: string): Promise<number> {
   const events = await product.events();
-  const at = (type: string) => Date.parse(events.findLast((event) => event.type === type)?.at ?? '');
+  const at = (type: string) =>
+    Date.parse(events.findLast((event) => event.type === type)?.at ?? '');
   const installed = events.findLast((event) => event.type === 'installed');
-  if (installed?.type !== 'installed' || installed.version.version !== version) throw new Error(`${version} was not installed`);
+  if (installed?.type !== 'installed' || installed.version.version !== version)
+    throw new Error(`${version} was not installed`);
   return at('installed') - at('releaseFound');
 }
 
@@ -83,7 +105,10 @@ async function pipelineMs(product: Product, version: string): Promise<number> {
 function filled(megabytes: number): (directory: string) => void {
   return (directory) => {
     const piece = 500_000;
-    const parts = Array.from({ length: megabytes }, () => [randomBytes(piece), Buffer.alloc(piece, randomBytes(64))]);
+    const parts = Array.from({ length: megabytes }, () => [
+      randomBytes(piece),
+      Buffer.alloc(piece, randomBytes(64)),
+    ]);
     writeFileSync(path.join(directory, 'padding.bin'), Buffer.concat(parts.flat()));
   };
 }
@@ -92,13 +117,17 @@ function manyFiles(directory: string): void {
   for (let index = 0; index < FILES; index++) {
     const folder = path.join(directory, `folder-${index % 200}`);
     if (index < 200) mkdirSync(folder);
-    writeFileSync(path.join(folder, `file-${index}.js`), randomBytes(100 + ((index * 7919) % 3900)));
+    writeFileSync(
+      path.join(folder, `file-${index}.js`),
+      randomBytes(100 + ((index * 7919) % 3900)),
+    );
   }
 }
 
 /**
- * `keepsAll`: nothing is deleted between runs, for thousands of files: ext4 passes over the inodes of what was deleted a moment ago, one by
- * one. For large files all is deleted: memory that a guest touches for the first time costs it ten times as much.
+ * `keepsAll`: nothing is deleted between runs, for thousands of files: ext4 passes over the inodes
+ * of what was deleted a moment ago, one by one. For large files all is deleted: memory that a guest
+ * touches for the first time costs it ten times as much.
  */
 async function beside(
   fill: (directory: string) => void,
@@ -107,7 +136,11 @@ async function beside(
 ): Promise<{ ours: number[]; theirs: number[] }> {
   await using product = await Product.create({
     entry: BUNDLED,
-    env: { UPDATE_STRATEGY: 'download-then-kill', UPDATE_PROBATION: '0', UPDATE_KEEP: keepsAll ? '9' : '2' },
+    env: {
+      UPDATE_STRATEGY: 'download-then-kill',
+      UPDATE_PROBATION: '0',
+      UPDATE_KEEP: keepsAll ? '9' : '2',
+    },
   });
   await product.command(['run', '--once']);
   const { file, name } = await archiveOf(fill, '1.0.0', product.port, format);
@@ -121,8 +154,14 @@ async function beside(
     ours.push(await pipelineMs(product, version));
     const url = `${product.github.url}/storage/${release.assets[0]?.id}`;
     const into = path.join(product.root, `reference-${run}`);
-    const source = withNetwork ? `curl -sSL ${url} | tee >(sha256sum > ${product.root}/sum)` : `cat ${file}`;
-    theirs.push(await timed(() => shell(`into=${into}; mkdir $into && ${source} | (${format.unpack}) && sync -f $into`)));
+    const source = withNetwork
+      ? `curl -sSL ${url} | tee >(sha256sum > ${product.root}/sum)`
+      : `cat ${file}`;
+    theirs.push(
+      await timed(() =>
+        shell(`into=${into}; mkdir $into && ${source} | (${format.unpack}) && sync -f $into`),
+      ),
+    );
     product.github.releases.splice(0);
     if (!keepsAll) rmSync(into, { recursive: true });
   }
@@ -131,7 +170,10 @@ async function beside(
 }
 
 async function speed(megabytes: number, format: Format): Promise<Row> {
-  const { ours, theirs } = await beside(filled(megabytes), format, { withNetwork: true, keepsAll: false });
+  const { ours, theirs } = await beside(filled(megabytes), format, {
+    withNetwork: true,
+    keepsAll: false,
+  });
   const name = `curl \\| tee >(sha256sum) \\| ${format.unpack.replaceAll('|', '\\|').replaceAll('$into', 'x')}; sync`;
   // A speed of 0.9 of the reference's.
   const goal = 1 / 0.9;
@@ -171,7 +213,10 @@ async function memory(megabytes: number, format: Format): Promise<Row> {
   // Nobody asks the app anything: whatever port is free will do.
   const { file, name } = await archiveOf(filled(megabytes), '1.0.0', 0, format);
   for (let run = 1; run <= RUNS; run++) {
-    await using product = await Product.create({ entry: BUNDLED, env: { UPDATE_STRATEGY: 'download-then-kill', UPDATE_PROBATION: '0.2' } });
+    await using product = await Product.create({
+      entry: BUNDLED,
+      env: { UPDATE_STRATEGY: 'download-then-kill', UPDATE_PROBATION: '0.2' },
+    });
     const { pid = 0 } = product.start();
     await product.fact('versionBecameHealthy');
     product.github.publish('v1.0.0', { [name]: readFileSync(file) });
@@ -194,9 +239,11 @@ async function memory(megabytes: number, format: Format): Promise<Row> {
 
 export async function pipeline(): Promise<Row[]> {
   const rows: Row[] = [];
-  for (const megabytes of SIZES_MB) for (const format of [GZIP, ZSTD]) rows.push(await speed(megabytes, format));
+  for (const megabytes of SIZES_MB)
+    for (const format of [GZIP, ZSTD]) rows.push(await speed(megabytes, format));
   for (const format of OTHERS) rows.push(await speed(OTHERS_MB, format));
   rows.push(await smallFiles());
-  for (const megabytes of SIZES_MB) for (const format of [GZIP, ZSTD, ...OTHERS]) rows.push(await memory(megabytes, format));
+  for (const megabytes of SIZES_MB)
+    for (const format of [GZIP, ZSTD, ...OTHERS]) rows.push(await memory(megabytes, format));
   return rows;
 }

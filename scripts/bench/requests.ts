@@ -1,4 +1,7 @@
-/** Requests and bytes: what a container, and ten behind one address, ask of GitHub; what a killed download fetches again. */
+/**
+ * Requests and bytes: what a container, and ten behind one address, ask of GitHub; what a killed
+ * download fetches again.
+ */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { Product } from '../../test/support/product.ts';
@@ -8,7 +11,10 @@ import { figuresOf, type Row } from './rows.ts';
 const RUNS = 5;
 const BYTES = 30_000_000;
 
-/** Bytes that are sent for an asset, as a part of its size, when the updater is killed in the middle of it. */
+/**
+ * Bytes that are sent for an asset, as a part of its size, when the updater is killed in the middle
+ * of it.
+ */
 async function fetchedTimes(): Promise<number> {
   await using product = await Product.create({ env: { UPDATE_STRATEGY: 'download-then-kill' } });
   product.start();
@@ -33,12 +39,18 @@ async function fetchedTimes(): Promise<number> {
 export async function requests(): Promise<Row[]> {
   const hourly = async (containers: number) => {
     const asked = await simulate(containers);
-    return Array.from({ length: WINDOWS }, (_, window) => asked.filter((request) => windowOf(request) === window));
+    return Array.from({ length: WINDOWS }, (_, window) =>
+      asked.filter((request) => windowOf(request) === window),
+    );
   };
   const alone = (await hourly(1)).map((requests) => requests.length);
   const ten = await hourly(10);
   const refusals = ten.flatMap((requests) =>
-    Array.from({ length: 10 }, (_, container) => requests.filter((request) => request.container === container && request.refused).length),
+    Array.from(
+      { length: 10 },
+      (_, container) =>
+        requests.filter((request) => request.container === container && request.refused).length,
+    ),
   );
   const fetched: number[] = [];
   for (let run = 0; run < RUNS; run++) fetched.push(await fetchedTimes());

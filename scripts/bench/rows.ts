@@ -1,4 +1,7 @@
-/** Rows of the table of figures: each with its goal, its reference in the same run, and what decides. */
+/**
+ * Rows of the table of figures: each with its goal, its reference in the same run, and what
+ * decides.
+ */
 
 export type Figures = { median: number; least: number; most: number };
 
@@ -18,15 +21,26 @@ export type Row = {
 
 export function figuresOf(values: readonly number[]): Figures {
   const sorted = values.toSorted((a, b) => a - b);
-  return { median: sorted[sorted.length >> 1] ?? Number.NaN, least: sorted[0] ?? Number.NaN, most: sorted.at(-1) ?? Number.NaN };
+  return {
+    median: sorted[sorted.length >> 1] ?? Number.NaN,
+    least: sorted[0] ?? Number.NaN,
+    most: sorted.at(-1) ?? Number.NaN,
+  };
 }
 
 export function compared({ measured, reference, compare }: Row): number {
   if (compare === 'value' || reference === null) return measured.median;
-  return compare === 'ratio' ? measured.median / reference.figures.median : measured.median - reference.figures.median;
+  return compare === 'ratio'
+    ? measured.median / reference.figures.median
+    : measured.median - reference.figures.median;
 }
 
-const digits = (value: number) => (Math.abs(value) >= 100 ? value.toFixed(0) : Math.abs(value) >= 10 ? value.toFixed(1) : value.toFixed(2));
+const digits = (value: number) =>
+  Math.abs(value) >= 100
+    ? value.toFixed(0)
+    : Math.abs(value) >= 10
+      ? value.toFixed(1)
+      : value.toFixed(2);
 
 function shown({ median, least, most }: Figures, unit: Row['unit']): string {
   const range = least === most ? '' : ` [${digits(least)}–${digits(most)}]`;
@@ -56,7 +70,10 @@ export function tableOf(rows: readonly Row[]): string {
     '| what | goal | reference | measured | compared | |',
     '|---|---|---|---|---|---|',
     ...rows.map((row) => {
-      const reference = row.reference === null ? '' : `${row.reference.name}: ${shown(row.reference.figures, row.unit)}`;
+      const reference =
+        row.reference === null
+          ? ''
+          : `${row.reference.name}: ${shown(row.reference.figures, row.unit)}`;
       return `| ${row.what} | ${goalOf(row)} | ${reference} | ${shown(row.measured, row.unit)} | ${verdict(row)} | ${row.remark ?? ''} |`;
     }),
   ].join('\n');

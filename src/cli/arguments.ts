@@ -4,7 +4,14 @@ import { visible } from '../support/visible.ts';
 import { table } from './table.ts';
 
 /** sysexits(3) where they fit; 100 as dnf check-update. */
-export const EXIT = { done: 0, failed: 1, usage: 2, tryAgain: 75, configuration: 78, updateAvailable: 100 } as const;
+export const EXIT = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  tryAgain: 75,
+  configuration: 78,
+  updateAvailable: 100,
+} as const;
 
 export const COMMANDS = {
   run: 'keep the app up to date until stopped',
@@ -51,7 +58,10 @@ const OPERANDS: Partial<Record<CommandName, string>> = {
 const MAX_NAME_LENGTH = 255;
 
 const OPTIONS: Partial<Record<CommandName, Record<string, string>>> = {
-  run: { '--once': 'do what is due, print in how many seconds to run next, and end', '--now': 'with --once: check even if no check is due' },
+  run: {
+    '--once': 'do what is due, print in how many seconds to run next, and end',
+    '--now': 'with --once: check even if no check is due',
+  },
   update: { '--force': 'whatever says "not now"' },
   install: { '--force': 'also while the app is busy' },
   status: { '--watch': 'live' },
@@ -72,15 +82,20 @@ export function parseArguments(argv: readonly string[]): Invocation {
   if (values.help) return { kind: 'help' };
   if (values.version) return { kind: 'version' };
   const [name = 'run', operand = null, ...rest] = positionals;
-  if (!Object.hasOwn(COMMANDS, name)) throw new UsageError(`unknown command ${JSON.stringify(name)}`);
+  if (!Object.hasOwn(COMMANDS, name))
+    throw new UsageError(`unknown command ${JSON.stringify(name)}`);
   const command = name as CommandName;
   if (rest.length > 0 || (operand !== null && OPERANDS[command] === undefined))
     throw new UsageError(`${command} does not take ${JSON.stringify(rest[0] ?? operand)}`);
   if (operand === null && OPERANDS[command]?.startsWith('<'))
-    throw new UsageError(`${command} needs ${command === 'install' ? 'a tag or a file' : 'a version'}`);
+    throw new UsageError(
+      `${command} needs ${command === 'install' ? 'a tag or a file' : 'a version'}`,
+    );
   if (operand !== null) checkOperand(command, operand);
-  for (const option of ['once', 'now'] as const) if (values[option] && command !== 'run') throw new UsageError(`--${option} belongs to run`);
-  if (values.force && command !== 'update' && command !== 'install') throw new UsageError('--force belongs to update and install');
+  for (const option of ['once', 'now'] as const)
+    if (values[option] && command !== 'run') throw new UsageError(`--${option} belongs to run`);
+  if (values.force && command !== 'update' && command !== 'install')
+    throw new UsageError('--force belongs to update and install');
   if (values.follow && command !== 'events') throw new UsageError('--follow belongs to events');
   if (values.watch && command !== 'status') throw new UsageError('--watch belongs to status');
   if (values.at !== undefined && !(command === 'replay' && /^\d{1,15}$/.test(values.at)))
@@ -102,10 +117,14 @@ export function parseArguments(argv: readonly string[]): Invocation {
   };
 }
 
-/** As over HTTP: no tag and no version is longer, or holds what can't be seen. Of a file's path the system is the judge. */
+/**
+ * As over HTTP: no tag and no version is longer, or holds what can't be seen. Of a file's path the
+ * system is the judge.
+ */
 function checkOperand(command: CommandName, operand: string): void {
   const isPath = takesFile(command) && operand.includes('/');
-  const isFine = isPath || (operand !== '' && operand.length <= MAX_NAME_LENGTH && visible(operand) === operand);
+  const isFine =
+    isPath || (operand !== '' && operand.length <= MAX_NAME_LENGTH && visible(operand) === operand);
   if (isFine) return;
   const what = takesFile(command) ? 'a tag or a file' : 'a version';
   throw new UsageError(`${command} needs ${what}, of 1 to ${MAX_NAME_LENGTH} visible characters`);

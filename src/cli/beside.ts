@@ -1,4 +1,7 @@
-/** A command beside an updater: handed over by the inbox, and followed until the updater has noted what became of it. */
+/**
+ * A command beside an updater: handed over by the inbox, and followed until the updater has noted
+ * what became of it.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { identityOf } from '../effects/github/client.ts';
 import { inboxDir, stateDir } from '../effects/trees.ts';
@@ -26,8 +29,9 @@ import { readState } from './read.ts';
 const TAKEN_WITHIN_MS = 10_000;
 const LOOK_EVERY_MS = 100;
 /**
- * So many looks in a row at an updater that rests, and has noted nothing. One of an older version notes nothing ever; what polling learnt is
- * written a moment before what it found is a fact, so it is looked at twice. Any other notes it, unless its journal takes no note.
+ * So many looks in a row at an updater that rests, and has noted nothing. One of an older version
+ * notes nothing ever; what polling learnt is written a moment before what it found is a fact, so it
+ * is looked at twice. Any other notes it, unless its journal takes no note.
  */
 const RESTS_OF_OLDER = 2;
 const RESTS_WITHOUT_NOTE = 300;
@@ -35,7 +39,12 @@ const RESTS_WITHOUT_NOTE = 300;
 /** `lock`: there is no updater any more, and the command is to be done by whoever gave it. */
 export type HandedOver = { outcome: Outcome } | { lock: Lock };
 
-export async function besideUpdater(fact: OperatorFact, args: Arguments, parts: Parts, signal: AbortSignal): Promise<HandedOver> {
+export async function besideUpdater(
+  fact: OperatorFact,
+  args: Arguments,
+  parts: Parts,
+  signal: AbortSignal,
+): Promise<HandedOver> {
   const directory = inboxDir(parts.places);
   const { seq, note } = readState(parts);
   const startedAt = Date.now();
@@ -55,7 +64,10 @@ export async function besideUpdater(fact: OperatorFact, args: Arguments, parts: 
       break;
     }
     if (performance.now() > deadline && readState(parts).state?.snapshot.hasTag('resting'))
-      throw new Fault('NOT_TAKEN', 'the updater does not take commands: is it stopped? The command stays in the inbox');
+      throw new Fault(
+        'NOT_TAKEN',
+        'the updater does not take commands: is it stopped? The command stays in the inbox',
+      );
     await sleep(LOOK_EVERY_MS, undefined, { signal }).catch((aborted: unknown) => {
       // Withdrawn, as long as nobody has it.
       remove(commandFile(directory, id));
@@ -67,9 +79,21 @@ export async function besideUpdater(fact: OperatorFact, args: Arguments, parts: 
 }
 
 /** `seq`, `checkedAt`: the newest fact, and the last check, from before it was given. */
-type Given = { id: string; fact: OperatorFact; startedAt: number; seq: number; checkedAt: number | null };
+type Given = {
+  id: string;
+  fact: OperatorFact;
+  startedAt: number;
+  seq: number;
+  checkedAt: number | null;
+};
 
-async function follow(given: Given, args: Arguments, parts: Parts, absence: Absence, signal: AbortSignal): Promise<Outcome> {
+async function follow(
+  given: Given,
+  args: Arguments,
+  parts: Parts,
+  absence: Absence,
+  signal: AbortSignal,
+): Promise<Outcome> {
   const { id, fact } = given;
   let { seq } = given;
   let looksAtRest = 0;
@@ -82,14 +106,26 @@ async function follow(given: Given, args: Arguments, parts: Parts, absence: Abse
     if (taken?.outcome) return taken.outcome;
     if (state === null) throw new Fault('JOURNAL_MISSING', 'nothing was recorded');
     const judged = () =>
-      judge({ type: fact.type, tag: fact.type === 'installRequested' ? fact.tag : null, since: given.startedAt }, state.snapshot.context, note.lastError);
+      judge(
+        {
+          type: fact.type,
+          tag: fact.type === 'installRequested' ? fact.tag : null,
+          since: given.startedAt,
+        },
+        state.snapshot.context,
+        note.lastError,
+      );
     if (taken === null && isQuick(fact.type)) return judged();
     const rests = state.snapshot.hasTag('resting');
     const isUpdate = fact.type === 'updateRequested';
     if (isGone) {
-      // What a command left behind is told by the state; whether a check was made to its end is not.
+      // What a command left behind is told by the state; whether a check was made to its end is
+      // not.
       if (rests && (taken === null || !isUpdate)) return judged();
-      throw new Fault('UPDATER_GONE', 'the updater ended in the middle of it: start it again, and it resumes');
+      throw new Fault(
+        'UPDATER_GONE',
+        'the updater ended in the middle of it: start it again, and it resumes',
+      );
     }
     const isChecked = !isUpdate || note.lastCheckAt !== given.checkedAt || isLimited(note, parts);
     looksAtRest = rests && isChecked && records.length === 0 ? looksAtRest + 1 : 0;
@@ -100,11 +136,16 @@ async function follow(given: Given, args: Arguments, parts: Parts, absence: Abse
 
 /** While a limit is in force nobody is asked. */
 function isLimited(note: PollNote, parts: Parts): boolean {
-  return isLimitInForce(note.limitedUntilAt, Date.now()) && isLimitOf(note, identityOf(parts.config.token()));
+  return (
+    isLimitInForce(note.limitedUntilAt, Date.now()) &&
+    isLimitOf(note, identityOf(parts.config.token()))
+  );
 }
 
 function say(record: JournalRecord, args: Arguments): void {
-  process.stderr.write(`${args.json ? eventLine(record, true) : `update: ${visible(describeFact(record.fact))}`}\n`);
+  process.stderr.write(
+    `${args.json ? eventLine(record, true) : `update: ${visible(describeFact(record.fact))}`}\n`,
+  );
 }
 
 function takenOf({ places }: Parts, id: string): TakenCommand | null {
@@ -116,15 +157,29 @@ function takenOf({ places }: Parts, id: string): TakenCommand | null {
   }
 }
 
-type Look = { taken: TakenCommand | null; records: JournalRecord[]; state: State | null; note: PollNote };
+type Look = {
+  taken: TakenCommand | null;
+  records: JournalRecord[];
+  state: State | null;
+  note: PollNote;
+};
 
-/** What the journal says by now: of the command, then since `after`, then in all, so that no fact is missed which led to an outcome. */
+/**
+ * What the journal says by now: of the command, then since `after`, then in all, so that no fact is
+ * missed which led to an outcome.
+ */
 function look({ places }: Parts, id: string, after: number): Look {
   const journal = Journal.openForReading(stateDir(places));
-  if (journal === null) return { taken: null, records: [], state: null, note: pollNoteSchema.parse({}) };
+  if (journal === null)
+    return { taken: null, records: [], state: null, note: pollNoteSchema.parse({}) };
   try {
     const taken = readTaken(journal, id);
-    return { taken, records: journal.read(after), state: restore(journal).state, note: readPollNote(journal) };
+    return {
+      taken,
+      records: journal.read(after),
+      state: restore(journal).state,
+      note: readPollNote(journal),
+    };
   } finally {
     journal.close();
   }

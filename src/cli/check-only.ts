@@ -1,4 +1,7 @@
-/** `check`: whether an update is there, and why one that is newer does not count. It asks GitHub, and changes nothing. */
+/**
+ * `check`: whether an update is there, and why one that is newer does not count. It asks GitHub,
+ * and changes nothing.
+ */
 import { check } from '../effects/check.ts';
 import { highestKept, inboxDir, readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
@@ -18,14 +21,23 @@ import { presenceOf, wakeUpdater } from './presence.ts';
 import { readState } from './read.ts';
 
 /** `check`: asks GitHub without changing anything, and wakes a running updater. */
-export async function checkOnly(args: Arguments, parts: Parts, signal: AbortSignal): Promise<number> {
+export async function checkOnly(
+  args: Arguments,
+  parts: Parts,
+  signal: AbortSignal,
+): Promise<number> {
   const { places, policy, config } = parts;
   const journal = Journal.openForReading(stateDir(places));
-  const empty = { note: { read: () => readState(parts).note, write: () => {} }, cache: { read: () => null, write: () => {} } };
+  const empty = {
+    note: { read: () => readState(parts).note, write: () => {} },
+    cache: { read: () => null, write: () => {} },
+  };
   const { note, cache } = journal === null ? empty : noteStore(journal, false, config.secrets);
   try {
     const { github } = createGitHub(parts, cache);
-    const known = readState(parts).state?.snapshot.context ?? initialContext({ policy, world: await readWorld(places), floor: await highestKept(places) });
+    const known =
+      readState(parts).state?.snapshot.context ??
+      initialContext({ policy, world: await readWorld(places), floor: await highestKept(places) });
     const context = { ...known, ...adoptPolicy(known, policy) };
     const fact = await check({ ...checkInput(context), request: null }, signal, {
       github,
@@ -37,26 +49,51 @@ export async function checkOnly(args: Arguments, parts: Parts, signal: AbortSign
       assetPattern: assetPatternOf(config),
     });
     const current = (context.current ?? context.baked)?.version ?? null;
-    if ('code' in fact && (!('tag' in fact) || fact.version === undefined || isNews(context, fact.version, fact.tag))) throw new Fault(fact.code, fact.message);
+    if (
+      'code' in fact &&
+      (!('tag' in fact) || fact.version === undefined || isNews(context, fact.version, fact.tag))
+    )
+      throw new Fault(fact.code, fact.message);
     const release = fact.type === 'releaseFound' ? fact.release : null;
     const choice = release === null ? null : choiceOn(context, release);
     const available = choice === 'follow';
     if (available) await wake(parts);
-    const text = release === null || choice === null ? `up to date: ${current ?? 'nothing is installed'}` : describeChoice(choice, release, current, context);
-    const answer = { updateAvailable: available, version: current, latest: release?.version ?? null, latestTag: release?.tag ?? null };
-    process.stdout.write(args.json ? `${JSON.stringify(redactJson(answer, config.secrets()))}\n` : `${visible(redact(text, config.secrets()))}\n`);
+    const text =
+      release === null || choice === null
+        ? `up to date: ${current ?? 'nothing is installed'}`
+        : describeChoice(choice, release, current, context);
+    const answer = {
+      updateAvailable: available,
+      version: current,
+      latest: release?.version ?? null,
+      latestTag: release?.tag ?? null,
+    };
+    process.stdout.write(
+      args.json
+        ? `${JSON.stringify(redactJson(answer, config.secrets()))}\n`
+        : `${visible(redact(text, config.secrets()))}\n`,
+    );
     return available ? EXIT.updateAvailable : EXIT.done;
   } finally {
     journal?.close();
   }
 }
 
-/** "Up to date" is said only where it is true: a newer release may be denied, or wait for the operator's word. */
-function describeChoice(choice: Choice, release: Release, running: string | null, context: Context): string {
+/**
+ * "Up to date" is said only where it is true: a newer release may be denied, or wait for the
+ * operator's word.
+ */
+function describeChoice(
+  choice: Choice,
+  release: Release,
+  running: string | null,
+  context: Context,
+): string {
   const { version, tag, asset } = release;
   const { hold, highestHealthy } = context;
   const current = running ?? 'nothing is installed';
-  const passedOver = (reason: string) => `not up to date: ${current}. ${version} is available, but ${reason}`;
+  const passedOver = (reason: string) =>
+    `not up to date: ${current}. ${version} is available, but ${reason}`;
   switch (choice) {
     case 'follow':
       return `${running ?? 'nothing'} → ${version} (${tag}): ${asset.name}`;

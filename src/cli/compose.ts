@@ -7,7 +7,12 @@ import { type AppOptions, appCommand } from '../effects/entry-point.ts';
 import { type AnswerCache, GitHub } from '../effects/github/client.ts';
 import { Http } from '../effects/github/http.ts';
 import { createEffects, type EffectDependencies } from '../effects/index.ts';
-import { appUser, isInContainer, keepGateShut, serviceCheck } from '../effects/supervisor/container.ts';
+import {
+  appUser,
+  isInContainer,
+  keepGateShut,
+  serviceCheck,
+} from '../effects/supervisor/container.ts';
 import { EmbeddedSupervisor } from '../effects/supervisor/embedded.ts';
 import { RunitSupervisor } from '../effects/supervisor/runit.ts';
 import type { Supervisor } from '../effects/supervisor/supervisor.ts';
@@ -26,13 +31,22 @@ import { programVersion } from './image.ts';
 import { noteStore } from './notes.ts';
 import { trustOf } from './rules.ts';
 
-/** How often a busy app is looked at: by a resident updater, and by one that is started for it. The container's loop sees for itself when the file goes. */
+/**
+ * How often a busy app is looked at: by a resident updater, and by one that is started for it. The
+ * container's loop sees for itself when the file goes.
+ */
 const BUSY_LOOK_MS = 1000;
 const BUSY_LOOK_ONCE_MS = 60_000;
 /** Baked with the image's tag, and rewritten where that is possible. */
 const IMAGE_VERSION_FILE = '/version';
 
-export type Parts = { config: Config; places: Places; policy: Policy; log: Log; environment: Environment };
+export type Parts = {
+  config: Config;
+  places: Places;
+  policy: Policy;
+  log: Log;
+  environment: Environment;
+};
 
 export type RunOptions = {
   /** It ends when nothing is left to do, and is started again. */
@@ -45,13 +59,22 @@ export type RunOptions = {
   onPolled: () => void;
 };
 
-/** What hooks, checks and notification commands are given. They run as our user, which in the container may not be the app's. */
-export function commandEnvironment({ config, environment }: Pick<Parts, 'config' | 'environment'>): Record<string, string> {
+/**
+ * What hooks, checks and notification commands are given. They run as our user, which in the
+ * container may not be the app's.
+ */
+export function commandEnvironment({
+  config,
+  environment,
+}: Pick<Parts, 'config' | 'environment'>): Record<string, string> {
   const given = appEnvironment(environment);
   return usesRunit(config) && appUser() !== null ? withoutSteering(given) : given;
 }
 
-export function createGitHub({ config, places, log }: Parts, cache: AnswerCache): { http: Http; github: GitHub } {
+export function createGitHub(
+  { config, places, log }: Parts,
+  cache: AnswerCache,
+): { http: Http; github: GitHub } {
   const http = new Http({
     userAgent: `self-update/${programVersion()} (+https://github.com/${places.repository})`,
     apiUrl: config.apiUrl,
@@ -61,7 +84,17 @@ export function createGitHub({ config, places, log }: Parts, cache: AnswerCache)
     proxyEnvironment: config.proxy,
   });
   const { repository } = places;
-  return { http, github: new GitHub({ http, repository, cache, now: Date.now, secrets: config.secrets, debug: log.debug }) };
+  return {
+    http,
+    github: new GitHub({
+      http,
+      repository,
+      cache,
+      now: Date.now,
+      secrets: config.secrets,
+      debug: log.debug,
+    }),
+  };
 }
 
 export function assetPatternOf({ assetGlob: glob }: Config): EffectDependencies['assetPattern'] {
@@ -73,7 +106,11 @@ export function appOptionsOf({ config, environment }: Parts, args: readonly stri
   return { ...app, repositoryName, args, environment: appEnvironment(environment), linked };
 }
 
-export async function createRuntime(parts: Parts, journal: Journal, options: RunOptions): Promise<{ runtime: Runtime; supervisor: Supervisor }> {
+export async function createRuntime(
+  parts: Parts,
+  journal: Journal,
+  options: RunOptions,
+): Promise<{ runtime: Runtime; supervisor: Supervisor }> {
   const { config, places, policy, log } = parts;
   const { note: store, cache } = noteStore(journal, true, config.secrets);
   const note: typeof store = {
@@ -109,7 +146,10 @@ export async function createRuntime(parts: Parts, journal: Journal, options: Run
     trust: trustOf(config),
     app,
     linked: { ...config.linked, owner: usesRunit(config) ? appUser() : null },
-    health: { ...config.health, command: config.health.command ?? (usesRunit(config) ? serviceCheck() : null) },
+    health: {
+      ...config.health,
+      command: config.health.command ?? (usesRunit(config) ? serviceCheck() : null),
+    },
     environment: commandEnvironment(parts),
     busy: busyOptions(config),
     hooks: { ...config.hooks, directory: places.root, say: log.info, keepAppDown },
@@ -148,27 +188,51 @@ function busyOptions(config: Config): BusyOptions {
   return { ...config.busy, owner: usesRunit(config) ? appUser() : null };
 }
 
-/** `auto` is the container's runit where its init is at work. A second app in one container asks for `embedded`. */
+/**
+ * `auto` is the container's runit where its init is at work. A second app in one container asks for
+ * `embedded`.
+ */
 export function usesRunit({ supervisor }: Config): boolean {
   return supervisor === 'runit' || (supervisor === 'auto' && isInContainer());
 }
 
-export function createSupervisor({ config, places, log, environment }: Parts, output: 'inherit' | 'file'): Supervisor {
+export function createSupervisor(
+  { config, places, log, environment }: Parts,
+  output: 'inherit' | 'file',
+): Supervisor {
   const { stop } = config;
-  if (!usesRunit(config)) return new EmbeddedSupervisor({ directory: places.root, environment: appEnvironment(environment), output, stop, log: log.warn });
+  if (!usesRunit(config))
+    return new EmbeddedSupervisor({
+      directory: places.root,
+      environment: appEnvironment(environment),
+      output,
+      stop,
+      log: log.warn,
+    });
   if (!isInContainer())
-    throw new Fault('SUPERVISOR_MISSING', 'UPDATE_SUPERVISOR=runit, but this is not the container, or its init does not run: leave the setting out');
-  return new RunitSupervisor({ currentTree: async () => (await readWorld(places)).current?.path ?? null, stop });
+    throw new Fault(
+      'SUPERVISOR_MISSING',
+      'UPDATE_SUPERVISOR=runit, but this is not the container, or its init does not run: leave the setting out',
+    );
+  return new RunitSupervisor({
+    currentTree: async () => (await readWorld(places)).current?.path ?? null,
+    stop,
+  });
 }
 
-/** Whether the app runs. One that outlived an earlier updater is adopted: watched, and restarted when it ends. */
+/**
+ * Whether the app runs. One that outlived an earlier updater is adopted: watched, and restarted
+ * when it ends.
+ */
 async function adoptApp(supervisor: Supervisor, app: AppOptions, log: Log): Promise<boolean> {
   const tree = await supervisor.observe();
   if (tree === null) return false;
   try {
     await supervisor.start(tree, await appCommand(tree, app));
   } catch (error) {
-    log.warn(`the app runs from ${tree}, and can't be restarted from there: ${(error as Error).message}`);
+    log.warn(
+      `the app runs from ${tree}, and can't be restarted from there: ${(error as Error).message}`,
+    );
   }
   return true;
 }

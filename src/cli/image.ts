@@ -9,7 +9,9 @@ declare const BUNDLED_VERSION: string | undefined;
 /** What the image says about itself; nothing elsewhere. */
 export function imageInfo(): ImageInfo {
   try {
-    const { version, created } = JSON.parse(readBounded('/usr/share/self-update/image.json', MAX_NOTE_BYTES).toString('utf8')) as Partial<ImageInfo>;
+    const { version, created } = JSON.parse(
+      readBounded('/usr/share/self-update/image.json', MAX_NOTE_BYTES).toString('utf8'),
+    ) as Partial<ImageInfo>;
     return { version: version ?? null, created: created ?? null };
   } catch {
     return { version: null, created: null };
@@ -19,5 +21,6 @@ export function imageInfo(): ImageInfo {
 export function programVersion(): string {
   if (typeof BUNDLED_VERSION === 'string') return BUNDLED_VERSION;
   const file = path.join(import.meta.dirname, '..', '..', 'package.json');
-  return (JSON.parse(readBounded(file, MAX_NOTE_BYTES).toString('utf8')) as { version: string }).version;
+  return (JSON.parse(readBounded(file, MAX_NOTE_BYTES).toString('utf8')) as { version: string })
+    .version;
 }

@@ -1,9 +1,18 @@
-/** The log: one line an event on standard error, prefixed, as text or JSON, with secrets blacked out. */
+/**
+ * The log: one line an event on standard error, prefixed, as text or JSON, with secrets blacked
+ * out.
+ */
 import type { Log, LogFields } from '../support/log.ts';
 import { redact } from '../support/redact.ts';
 import { visible } from '../support/visible.ts';
 
-export type LogOptions = { format: 'text' | 'json'; verbose: boolean; now: () => number; secrets: () => readonly string[]; write: (line: string) => void };
+export type LogOptions = {
+  format: 'text' | 'json';
+  verbose: boolean;
+  now: () => number;
+  secrets: () => readonly string[];
+  write: (line: string) => void;
+};
 
 type Level = 'info' | 'warn' | 'debug';
 

@@ -8,7 +8,11 @@ import { redactJson, withoutSecrets } from '../support/redact.ts';
 /** A walk through all pages, and whatever else is asked; each is 3 MiB at most. */
 const KEPT_ANSWERS = { maxCount: 64, maxBytes: 32 * 1024 * 1024 };
 
-export function noteStore(journal: Journal, writable: boolean, secrets: () => readonly string[]): { note: EffectDependencies['note']; cache: AnswerCache } {
+export function noteStore(
+  journal: Journal,
+  writable: boolean,
+  secrets: () => readonly string[],
+): { note: EffectDependencies['note']; cache: AnswerCache } {
   const write = (name: string, value: unknown): void => {
     if (writable) journal.writeNote(name, JSON.stringify(redactJson(value, secrets())));
   };

@@ -15,23 +15,41 @@ export const TELL_WITHIN_MS = 15_000;
 
 function stateAfter(journal: Journal, seq: number): State | null {
   const checkpoint = journal.checkpoint();
-  return restoreFrom(checkpoint !== null && checkpoint.seq <= seq ? checkpoint : null, (after) => journal.read(after, seq - after)).state;
+  return restoreFrom(checkpoint !== null && checkpoint.seq <= seq ? checkpoint : null, (after) =>
+    journal.read(after, seq - after),
+  ).state;
 }
 
-export async function createNotifier({ config, places, policy, log, environment }: Parts, journal: Journal): Promise<Notifier | null> {
-  const channels: Channel[] = [...(config.notify.url() === null ? [] : (['url'] as const)), ...(config.notify.command === null ? [] : (['command'] as const))];
+export async function createNotifier(
+  { config, places, policy, log, environment }: Parts,
+  journal: Journal,
+): Promise<Notifier | null> {
+  const channels: Channel[] = [
+    ...(config.notify.url() === null ? [] : (['url'] as const)),
+    ...(config.notify.command === null ? [] : (['command'] as const)),
+  ];
   if (channels.length === 0) return null;
-  const [{ Notifier }, { post, runCommand }] = await Promise.all([import('../notify/notifier.ts'), import('../notify/deliver.ts')]);
+  const [{ Notifier }, { post, runCommand }] = await Promise.all([
+    import('../notify/notifier.ts'),
+    import('../notify/deliver.ts'),
+  ]);
   const { proxy } = config;
   return new Notifier({
     channels,
     deliver: async (channel, notice) => {
       const [url, command] = [config.notify.url(), config.notify.command];
-      // Whoever is no longer set has nothing to be told; a secret's file that is being replaced will be there again.
-      if (channel === 'url' && url === null && channels.includes('url')) throw new Fault('NOTIFY_FAILED', 'the file of UPDATE_NOTIFY_URL_FILE is not there');
-      if (channel === 'url' && url !== null) await post(url, notice, proxy, `self-update/${programVersion()}`);
+      // Whoever is no longer set has nothing to be told; a secret's file that is being replaced
+      // will be there again.
+      if (channel === 'url' && url === null && channels.includes('url'))
+        throw new Fault('NOTIFY_FAILED', 'the file of UPDATE_NOTIFY_URL_FILE is not there');
+      if (channel === 'url' && url !== null)
+        await post(url, notice, proxy, `self-update/${programVersion()}`);
       if (channel === 'command' && command !== null)
-        await runCommand(command, notice, { environment: commandEnvironment({ config, environment }), directory: places.root, say: log.info });
+        await runCommand(command, notice, {
+          environment: commandEnvironment({ config, environment }),
+          directory: places.root,
+          say: log.info,
+        });
     },
     store: { read: () => journal.readNote(NOTE), write: (text) => journal.writeNote(NOTE, text) },
     readFacts: (after) => journal.read(after),

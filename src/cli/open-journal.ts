@@ -1,4 +1,7 @@
-/** The journal as an updater opens it: checked, set aside when it is damaged, and missed when it is gone. */
+/**
+ * The journal as an updater opens it: checked, set aside when it is damaged, and missed when it is
+ * gone.
+ */
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { finishReplacing } from '../effects/claim.ts';
 import { placeProblem } from '../effects/supervisor/container.ts';
@@ -10,18 +13,24 @@ import { Fault, isErrno } from '../support/fault.ts';
 import type { Log } from '../support/log.ts';
 import { type Parts, usesRunit } from './compose.ts';
 
-/** Facts whose chain is checked at each start: about 20 ms for all of them. `replay` checks every one. */
+/**
+ * Facts whose chain is checked at each start: about 20 ms for all of them. `replay` checks every
+ * one.
+ */
 const CHECKED_AT_START = 2000;
 
-/** Throws `Fault` `DIRECTORY_UNSAFE` where the app could exchange what root reads and writes in UPDATE_DIR: init found that out. */
+/**
+ * Throws `Fault` `DIRECTORY_UNSAFE` where the app could exchange what root reads and writes in
+ * UPDATE_DIR: init found that out.
+ */
 export function assertPlaceIsSafe({ config }: Pick<Parts, 'config'>): void {
   const problem = usesRunit(config) ? placeProblem() : null;
   if (problem !== null) throw new Fault('DIRECTORY_UNSAFE', `updates are suspended: ${problem}`);
 }
 
 /**
- * Throws `Fault` `PERMISSION_DENIED` where the updater's state is another user's. To that user it looks as if there were none, and
- * "no updates yet" would be said of a journal that can't be seen.
+ * Throws `Fault` `PERMISSION_DENIED` where the updater's state is another user's. To that user it
+ * looks as if there were none, and "no updates yet" would be said of a journal that can't be seen.
  */
 export function assertMayRead(places: Places): void {
   const directory = stateDir(places);
@@ -32,7 +41,10 @@ export function assertMayRead(places: Places): void {
     // A directory that is not there yet is a state like others.
     if (!isErrno(error, 'EACCES', 'EPERM')) return;
     const owner = ownerOf(directory);
-    const remedy = owner === null ? 'run the command as the user that the updater runs as' : `run the command as that user (docker exec -u ${owner} …)`;
+    const remedy =
+      owner === null
+        ? 'run the command as the user that the updater runs as'
+        : `run the command as that user (docker exec -u ${owner} …)`;
     throw new Fault(
       'PERMISSION_DENIED',
       `${directory} can't be read by user ${process.getuid?.()}: it belongs to ${owner === null ? 'another' : `user ${owner}`}; ${remedy}`,
@@ -49,7 +61,10 @@ function ownerOf(directory: string): number | null {
   }
 }
 
-/** The journal for writing. A damaged one is set aside, loudly: what it knew is rebuilt from the disk, and the app runs. */
+/**
+ * The journal for writing. A damaged one is set aside, loudly: what it knew is rebuilt from the
+ * disk, and the app runs.
+ */
 export async function openJournal(places: Places, log: Log): Promise<Journal> {
   finishReplacing(places);
   try {
@@ -88,7 +103,10 @@ function closeQuietly(journal: Journal): void {
   }
 }
 
-/** Versions without a journal: it was deleted, or cut to nothing. What it knew is rebuilt from the disk, and that is said. */
+/**
+ * Versions without a journal: it was deleted, or cut to nothing. What it knew is rebuilt from the
+ * disk, and that is said.
+ */
 async function sayIfLost(places: Places, log: Log): Promise<void> {
   const { current } = await readWorld(places);
   if (current !== null && current.digest !== null)

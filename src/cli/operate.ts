@@ -1,6 +1,7 @@
 /**
- * Commands that change something. Beside an updater they go through the inbox (beside.ts); without one, this process is the updater for as
- * long as the command takes. Either way its outcome is what the updater noted of it.
+ * Commands that change something. Beside an updater they go through the inbox (beside.ts); without
+ * one, this process is the updater for as long as the command takes. Either way its outcome is what
+ * the updater noted of it.
  */
 
 import path from 'node:path';
@@ -69,12 +70,22 @@ export async function operate(args: Arguments, parts: Parts, signal: AbortSignal
 }
 
 /** Does it here. Gives the lock back, whatever happens. */
-async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, given: AbortSignal, lock: Lock): Promise<Outcome> {
+async function asUpdater(
+  fact: OperatorFact,
+  args: Arguments,
+  parts: Parts,
+  given: AbortSignal,
+  lock: Lock,
+): Promise<Outcome> {
   using undo = new DisposableStack();
   undo.defer(() => lock.release());
   const signal = interruptionOf(given, parts);
   const { places, log, config } = parts;
-  const asked = { type: fact.type, tag: fact.type === 'installRequested' ? fact.tag : null, since: Date.now() };
+  const asked = {
+    type: fact.type,
+    tag: fact.type === 'installRequested' ? fact.tag : null,
+    since: Date.now(),
+  };
   const journal = await openJournal(places, log);
   undo.defer(() => journal.close());
   const progress = createProgress(process.stderr, log, config.logFormat);
@@ -92,7 +103,8 @@ async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, give
     onPolled: () => notifier?.look(),
   });
   notifier?.begin(runtime.state);
-  const judged = () => judge(asked, runtime.state.snapshot.context, readPollNote(journal).lastError);
+  const judged = () =>
+    judge(asked, runtime.state.snapshot.context, readPollNote(journal).lastError);
   if (isQuick(fact.type)) {
     runtime.dispatch(fact);
     runtime.stop();
@@ -112,7 +124,10 @@ async function asUpdater(fact: OperatorFact, args: Arguments, parts: Parts, give
     );
   // The check that it asked for was not made to its end.
   if (signal.aborted && outcome === null)
-    throw new Fault('COMMAND_INTERRUPTED', 'interrupted before the check that it asked for was made: give the command again');
+    throw new Fault(
+      'COMMAND_INTERRUPTED',
+      'interrupted before the check that it asked for was made: give the command again',
+    );
   return outcome ?? judged();
 }
 
@@ -121,12 +136,15 @@ async function describeApp(supervisor: Supervisor, { snapshot }: State): Promise
   const isAlive = await supervisor.isAlive().catch(() => null);
   if (isAlive === null) return 'it could not be seen whether the app runs';
   if (!isAlive) return 'the app is down';
-  return snapshot.matches('stopping') || snapshot.matches('rollingBack') ? 'the app was told to stop, and still runs' : 'the app runs';
+  return snapshot.matches('stopping') || snapshot.matches('rollingBack')
+    ? 'the app was told to stop, and still runs'
+    : 'the app runs';
 }
 
 /**
- * What interrupts an update. An app that asked for its own ends its children, and closes their terminal, when it is stopped for it: that is no
- * word of the operator's, and would leave it stopped.
+ * What interrupts an update. An app that asked for its own ends its children, and closes their
+ * terminal, when it is stopped for it: that is no word of the operator's, and would leave it
+ * stopped.
  */
 function interruptionOf(signal: AbortSignal, { environment, places }: Parts): AbortSignal {
   if (readMark(environment[MARKER] ?? '', places.root) === null) return signal;
@@ -137,15 +155,22 @@ function interruptionOf(signal: AbortSignal, { environment, places }: Parts): Ab
 }
 
 /** What became of it, in one line; the exit status says the same. */
-function tell(fact: OperatorFact, { ok, comesLater, version, tag, error }: Outcome, args: Arguments, parts: Parts): number {
+function tell(
+  fact: OperatorFact,
+  { ok, comesLater, version, tag, error }: Outcome,
+  args: Arguments,
+  parts: Parts,
+): number {
   const { state, note } = readState(parts);
   if (state === null) throw new Fault('JOURNAL_MISSING', 'nothing was recorded');
   const waiting = waitingFor(state, note, Date.now());
   const text = error
     ? `${error.message} [${error.code}]; version ${version ?? 'none'} runs`
     : `${describeFact(fact)}: ${ok ? 'done' : 'not done'}, version ${version ?? 'none'}${waiting === null ? '' : `; ${waiting.message}`}`;
-  if (args.json) process.stdout.write(`${JSON.stringify({ ok, version, tag, waitingFor: waiting, error })}\n`);
-  else (error ? process.stderr : process.stdout).write(`${error ? 'update: ' : ''}${visible(text)}\n`);
+  if (args.json)
+    process.stdout.write(`${JSON.stringify({ ok, version, tag, waitingFor: waiting, error })}\n`);
+  else
+    (error ? process.stderr : process.stdout).write(`${error ? 'update: ' : ''}${visible(text)}\n`);
   if (ok) return EXIT.done;
   return comesLater ? EXIT.tryAgain : EXIT.failed;
 }

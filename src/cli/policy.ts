@@ -21,13 +21,18 @@ export function placesOf(config: Config): Places {
   };
 }
 
-/** One directory has one name, however it was written: with `//`, or through a link. What is not there yet has no links in it. */
+/**
+ * One directory has one name, however it was written: with `//`, or through a link. What is not
+ * there yet has no links in it.
+ */
 function canonical(directory: string): string {
   try {
     return realpathSync(directory);
   } catch {
     const parent = path.dirname(path.resolve(directory));
-    return parent === path.resolve(directory) ? parent : path.join(canonical(parent), path.basename(directory));
+    return parent === path.resolve(directory)
+      ? parent
+      : path.join(canonical(parent), path.basename(directory));
   }
 }
 
@@ -56,6 +61,10 @@ export function policyOf(config: Config): Policy {
     urgentNeedsProof: conditions.some((condition) => condition !== 'digest'),
     denied: config.denied.map((version) => version.replace(/^v(?=\d)/, '')),
     requireMinisign: conditions.includes('minisign'),
-    hooks: { preStop: preStop !== null, preStart: preStart !== null, postUpdate: postUpdate !== null },
+    hooks: {
+      preStop: preStop !== null,
+      preStart: preStart !== null,
+      postUpdate: postUpdate !== null,
+    },
   };
 }

@@ -1,4 +1,6 @@
-/** Progress for people: states as they change, a bar while bytes arrive. A pipe gets plain lines. */
+/**
+ * Progress for people: states as they change, a bar while bytes arrive. A pipe gets plain lines.
+ */
 import { styleText } from 'node:util';
 import type { JournalRecord } from '../journal/record.ts';
 import { shownName, shownState } from '../machines/shown.ts';
@@ -12,9 +14,17 @@ const BAR_WIDTH = 24;
 const REDRAW_MS = 100;
 const LINE_MS = 5000;
 
-export type Progress = { onRecord: (record: JournalRecord, state: State) => void; onProgress: (received: number, total: number) => void; end: () => void };
+export type Progress = {
+  onRecord: (record: JournalRecord, state: State) => void;
+  onProgress: (received: number, total: number) => void;
+  end: () => void;
+};
 
-export function createProgress(stream: NodeJS.WriteStream, log: Log, format: 'text' | 'json'): Progress {
+export function createProgress(
+  stream: NodeJS.WriteStream,
+  log: Log,
+  format: 'text' | 'json',
+): Progress {
   const live = stream.isTTY === true && format === 'text';
   const meter = new Meter();
   let shownAt = 0;
@@ -37,14 +47,18 @@ export function createProgress(stream: NodeJS.WriteStream, log: Log, format: 'te
         state: shownName(state.snapshot),
         ...('code' in record.fact ? { code: record.fact.code } : {}),
       };
-      const deferral = record.fact.type === 'conditionsObserved' ? waitingFor(state, null, record.at) : null;
+      const deferral =
+        record.fact.type === 'conditionsObserved' ? waitingFor(state, null, record.at) : null;
       if (deferral !== null) {
         log.info(`${line}: ${deferral.message}`, fields);
         return;
       }
       const { lastError } = state.snapshot.context;
       // Trouble that the machine saw in a fact which is none.
-      const seen = lastError?.at === record.at && !('code' in record.fact) ? `; ${lastError.message} [${lastError.code}]` : '';
+      const seen =
+        lastError?.at === record.at && !('code' in record.fact)
+          ? `; ${lastError.message} [${lastError.code}]`
+          : '';
       if (seen !== '') log.warn(`${line}${seen}`, fields);
       else if (isTrouble(record.fact)) log.warn(line, fields);
       else log.info(line, fields);
@@ -65,7 +79,9 @@ export function createProgress(stream: NodeJS.WriteStream, log: Log, format: 'te
         return;
       }
       const done = Math.round((received / Math.max(total, 1)) * BAR_WIDTH);
-      stream.write(`\r\u001b[K${styleText('cyan', `${'█'.repeat(done)}${'░'.repeat(BAR_WIDTH - done)}`, { stream })} ${words}`);
+      stream.write(
+        `\r\u001b[K${styleText('cyan', `${'█'.repeat(done)}${'░'.repeat(BAR_WIDTH - done)}`, { stream })} ${words}`,
+      );
       barShown = true;
     },
     end: clear,

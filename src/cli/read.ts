@@ -1,4 +1,6 @@
-/** Commands that only read: they work beside a running updater and without one, and change nothing. */
+/**
+ * Commands that only read: they work beside a running updater and without one, and change nothing.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters, styleText } from 'node:util';
 import { partFile, sizeOf } from '../effects/download.ts';
@@ -59,9 +61,15 @@ export function currentStatus(parts: Parts): Promise<Status> {
 }
 
 /** What `status` says of a journal that was just read, or of one that is open here. */
-export async function statusFrom(parts: Parts, { state, note, seq }: Reading, updaterRunning: boolean): Promise<Status> {
+export async function statusFrom(
+  parts: Parts,
+  { state, note, seq }: Reading,
+  updaterRunning: boolean,
+): Promise<Status> {
   const { places, policy, config } = parts;
-  const release = state?.snapshot.matches({ incoming: { fetching: 'downloading' } }) ? state.snapshot.context.candidate?.release : undefined;
+  const release = state?.snapshot.matches({ incoming: { fetching: 'downloading' } })
+    ? state.snapshot.context.candidate?.release
+    : undefined;
   const status = statusOf(state, note, imageInfo(), {
     updaterRunning,
     seq,
@@ -78,7 +86,11 @@ export async function statusFrom(parts: Parts, { state, note, seq }: Reading, up
   return { ...shown, version: version?.version ?? null, tag: version?.tag ?? null };
 }
 
-export async function showStatus(args: Arguments, parts: Parts, signal: AbortSignal): Promise<number> {
+export async function showStatus(
+  args: Arguments,
+  parts: Parts,
+  signal: AbortSignal,
+): Promise<number> {
   const sleeps = ['asleep', 'elsewhere'].includes(await presenceOf(parts));
   if (args.watch) return watchStatus(args, parts, sleeps, signal);
   const status = await currentStatus(parts);
@@ -86,8 +98,16 @@ export async function showStatus(args: Arguments, parts: Parts, signal: AbortSig
   return EXIT.done;
 }
 
-/** A terminal is redrawn, since times pass; a pipe gets another block, or line of JSON, when something has changed. */
-async function watchStatus(args: Arguments, parts: Parts, sleeps: boolean, signal: AbortSignal): Promise<number> {
+/**
+ * A terminal is redrawn, since times pass; a pipe gets another block, or line of JSON, when
+ * something has changed.
+ */
+async function watchStatus(
+  args: Arguments,
+  parts: Parts,
+  sleeps: boolean,
+  signal: AbortSignal,
+): Promise<number> {
   const { stdout } = process;
   let before = '';
   let lines = 0;
@@ -98,7 +118,10 @@ async function watchStatus(args: Arguments, parts: Parts, sleeps: boolean, signa
       const block = statusText(status, sleeps, Date.now());
       stdout.write(`${lines > 0 ? `\u001b[${lines}A\u001b[J` : ''}${block}\n`);
       lines = linesOnScreen(block, stdout.columns || USUAL_COLUMNS);
-    } else if (text !== before) print(args.json ? text : `${before === '' ? '' : '\n'}${statusText(status, sleeps, Date.now())}`);
+    } else if (text !== before)
+      print(
+        args.json ? text : `${before === '' ? '' : '\n'}${statusText(status, sleeps, Date.now())}`,
+      );
     before = text;
     await sleep(WATCH_INTERVAL_MS, undefined, { signal }).catch(() => {});
   }
@@ -106,16 +129,27 @@ async function watchStatus(args: Arguments, parts: Parts, sleeps: boolean, signa
 }
 
 function linesOnScreen(block: string, columns: number): number {
-  return block.split('\n').reduce((count, line) => count + Math.max(1, Math.ceil(stripVTControlCharacters(line).length / columns)), 0);
+  return block
+    .split('\n')
+    .reduce(
+      (count, line) =>
+        count + Math.max(1, Math.ceil(stripVTControlCharacters(line).length / columns)),
+      0,
+    );
 }
 
 /** `sleeps`: between two checks a container's updater is not in memory, and that is no trouble. */
 function statusText(given: Status, sleeps: boolean, now: number): string {
   const status = visibleJson(given);
-  const ago = (time: string | null) => (time === null ? 'never' : `${formatDuration(Math.max(0, now - Date.parse(time)))} ago`);
-  const ahead = (time: string | null) => (time === null ? 'unknown' : `in ${formatDuration(Math.max(0, Date.parse(time) - now))}`);
+  const ago = (time: string | null) =>
+    time === null ? 'never' : `${formatDuration(Math.max(0, now - Date.parse(time)))} ago`;
+  const ahead = (time: string | null) =>
+    time === null ? 'unknown' : `in ${formatDuration(Math.max(0, Date.parse(time) - now))}`;
   const rows: [string, string | null][] = [
-    ['following', `${status.repository ?? 'nothing yet'}${status.strategy ? ` (${status.strategy})` : ''}`],
+    [
+      'following',
+      `${status.repository ?? 'nothing yet'}${status.strategy ? ` (${status.strategy})` : ''}`,
+    ],
     [
       'state',
       `${styleText(status.state === 'running' ? 'green' : 'yellow', status.state)}${status.phase === null || status.phase === 'settled' ? '' : ` (${status.phase})`}${status.updaterRunning ? '' : sleeps ? '; the updater sleeps' : '; no updater is at work now'}`,
@@ -128,17 +162,42 @@ function statusText(given: Status, sleeps: boolean, now: number): string {
     ['download', status.download && downloadText(status.download)],
     ['held', status.hold && `${status.hold.version}, until \`self-update release\``],
     ['why not now', status.waitingFor && whyNotNow(status.waitingFor, ago, ahead)],
-    ...status.denied.map((denial): [string, string] => ['denied', `${denial.version}: ${denial.reason}`]),
+    ...status.denied.map((denial): [string, string] => [
+      'denied',
+      `${denial.version}: ${denial.reason}`,
+    ]),
     ['last check', `${ago(status.lastCheck)}, next ${ahead(status.nextCheck)}`],
-    ['last error', status.lastError && styleText('red', `${status.lastError.message} [${status.lastError.code}], ${ago(status.lastError.at)}`)],
-    ['image', status.imageVersion && `${status.imageVersion}, made ${ago(status.imageCreated)}${isOld(status.imageCreated, now) ? OLD_IMAGE : ''}`],
+    [
+      'last error',
+      status.lastError &&
+        styleText(
+          'red',
+          `${status.lastError.message} [${status.lastError.code}], ${ago(status.lastError.at)}`,
+        ),
+    ],
+    [
+      'image',
+      status.imageVersion &&
+        `${status.imageVersion}, made ${ago(status.imageCreated)}${isOld(status.imageCreated, now) ? OLD_IMAGE : ''}`,
+    ],
     [
       'verifying',
-      status.verify.length === 0 ? styleText('red', 'NOTHING (UPDATE_VERIFY=none): whatever is downloaded is installed') : status.verify.join(', '),
+      status.verify.length === 0
+        ? styleText('red', 'NOTHING (UPDATE_VERIFY=none): whatever is downloaded is installed')
+        : status.verify.join(', '),
     ],
-    ...status.warnings.map((warning): [string, string] => ['warning', styleText('yellow', warning)]),
+    ...status.warnings.map((warning): [string, string] => [
+      'warning',
+      styleText('yellow', warning),
+    ]),
   ];
-  return rows.flatMap(([name, text]) => (text === null ? [] : [folded(`${name.padEnd(NAME_WIDTH)}${text}`, NAME_WIDTH, columnsOfTerminal())])).join('\n');
+  return rows
+    .flatMap(([name, text]) =>
+      text === null
+        ? []
+        : [folded(`${name.padEnd(NAME_WIDTH)}${text}`, NAME_WIDTH, columnsOfTerminal())],
+    )
+    .join('\n');
 }
 
 /** Undefined for a pipe, which is not to be broken into lines. */
@@ -150,7 +209,10 @@ const NAME_WIDTH = 13;
 const BAR_WIDTH = 20;
 
 function downloadText({ receivedBytes, totalBytes }: NonNullable<Status['download']>): string {
-  const done = Math.min(BAR_WIDTH, Math.round((receivedBytes / Math.max(totalBytes, 1)) * BAR_WIDTH));
+  const done = Math.min(
+    BAR_WIDTH,
+    Math.round((receivedBytes / Math.max(totalBytes, 1)) * BAR_WIDTH),
+  );
   return `${styleText('cyan', `${'█'.repeat(done)}${'░'.repeat(BAR_WIDTH - done)}`)} ${formatBytes(receivedBytes)} of ${formatBytes(totalBytes)}`;
 }
 
@@ -162,8 +224,14 @@ function isOld(created: string | null, now: number): boolean {
   return created !== null && now - Date.parse(created) > OLD_IMAGE_MS;
 }
 
-function whyNotNow({ message, since, until }: NonNullable<Status['waitingFor']>, ago: (time: string) => string, ahead: (time: string) => string): string {
-  return [message, since && `began ${ago(since)}`, until && `next chance ${ahead(until)}`].filter(Boolean).join('; ');
+function whyNotNow(
+  { message, since, until }: NonNullable<Status['waitingFor']>,
+  ago: (time: string) => string,
+  ahead: (time: string) => string,
+): string {
+  return [message, since && `began ${ago(since)}`, until && `next chance ${ahead(until)}`]
+    .filter(Boolean)
+    .join('; ');
 }
 
 export function showHistory(args: Arguments, parts: Parts): number {
@@ -175,19 +243,49 @@ export function showHistory(args: Arguments, parts: Parts): number {
   print(
     updates.length === 0
       ? 'no updates yet'
-      : table(['when', 'from', 'to', 'outcome', 'app down', 'took', 'reason'], visibleJson(updates).map(historyRow), columnsOfTerminal()),
+      : table(
+          ['when', 'from', 'to', 'outcome', 'app down', 'took', 'reason'],
+          visibleJson(updates).map(historyRow),
+          columnsOfTerminal(),
+        ),
   );
   return EXIT.done;
 }
 
-function historyRow({ startedAt, from, to, outcome, durationMs, downtimeMs, reason }: Update): string[] {
-  const ms = (value: number | null, otherwise: string) => (value === null ? otherwise : formatDuration(value));
-  return [startedAt ?? '-', from ?? '-', to, styleText(OUTCOME_COLOURS[outcome], outcome), ms(downtimeMs, 'no'), ms(durationMs, '-'), reason ?? ''];
+function historyRow({
+  startedAt,
+  from,
+  to,
+  outcome,
+  durationMs,
+  downtimeMs,
+  reason,
+}: Update): string[] {
+  const ms = (value: number | null, otherwise: string) =>
+    value === null ? otherwise : formatDuration(value);
+  return [
+    startedAt ?? '-',
+    from ?? '-',
+    to,
+    styleText(OUTCOME_COLOURS[outcome], outcome),
+    ms(downtimeMs, 'no'),
+    ms(durationMs, '-'),
+    reason ?? '',
+  ];
 }
 
-const OUTCOME_COLOURS = { updated: 'green', rolledBack: 'red', failed: 'yellow', inProgress: 'cyan' } as const;
+const OUTCOME_COLOURS = {
+  updated: 'green',
+  rolledBack: 'red',
+  failed: 'yellow',
+  inProgress: 'cyan',
+} as const;
 
-export async function showEvents(args: Arguments, parts: Parts, signal: AbortSignal): Promise<number> {
+export async function showEvents(
+  args: Arguments,
+  parts: Parts,
+  signal: AbortSignal,
+): Promise<number> {
   let seq = 0;
   for (;;) {
     for (const record of readRecords(parts, seq)) {
@@ -199,25 +297,40 @@ export async function showEvents(args: Arguments, parts: Parts, signal: AbortSig
   }
 }
 
-/** Folds from the first fact, checking the chain, and compares with what the checkpoint leads to. */
+/**
+ * Folds from the first fact, checking the chain, and compares with what the checkpoint leads to.
+ */
 export function showReplay(args: Arguments, parts: Parts): number {
   const journal = Journal.openForReading(stateDir(parts.places));
-  if (journal === null) throw new Fault('JOURNAL_MISSING', `there is no journal in ${stateDir(parts.places)} yet: no updater has run there`);
+  if (journal === null)
+    throw new Fault(
+      'JOURNAL_MISSING',
+      `there is no journal in ${stateDir(parts.places)} yet: no updater has run there`,
+    );
   try {
-    // The checkpoint first: facts that a running updater appends meanwhile are in `all`, and in both ways of folding them.
+    // The checkpoint first: facts that a running updater appends meanwhile are in `all`, and in
+    // both ways of folding them.
     const checkpoint = journal.checkpoint();
     const all = journal.read();
     const records = args.at === null ? all : all.filter(({ seq }) => seq <= (args.at ?? 0));
     if (args.at !== null && !all.some(({ seq }) => seq === args.at))
-      throw new Fault('FACT_MISSING', `the journal has facts 1 to ${all.length}, and no ${args.at}`);
+      throw new Fault(
+        'FACT_MISSING',
+        `the journal has facts 1 to ${all.length}, and no ${args.at}`,
+      );
     const state = replay(records);
     if (state === null) throw new Fault('JOURNAL_MISSING', 'the journal is empty');
     if (
       args.at === null &&
-      JSON.stringify(restoreFrom(checkpoint, (after) => all.filter(({ seq }) => seq > after)).state?.snapshot.context) !==
-        JSON.stringify(state.snapshot.context)
+      JSON.stringify(
+        restoreFrom(checkpoint, (after) => all.filter(({ seq }) => seq > after)).state?.snapshot
+          .context,
+      ) !== JSON.stringify(state.snapshot.context)
     ) {
-      throw new Fault('CHECKPOINT_WRONG', 'the checkpoint differs from the state that the facts lead to: it was written by another version; report this');
+      throw new Fault(
+        'CHECKPOINT_WRONG',
+        'the checkpoint differs from the state that the facts lead to: it was written by another version; report this',
+      );
     }
     const summary = replaySummary(records.length, state);
     print(

@@ -4,7 +4,10 @@ import path from 'node:path';
 
 export type User = { uid: number; gid: number };
 
-/** As the kernel decides: the owner's bits are the owner's only ones. `bits`: 4 to read, 2 to write, 1 to search. Throws where there is none. */
+/**
+ * As the kernel decides: the owner's bits are the owner's only ones. `bits`: 4 to read, 2 to write,
+ * 1 to search. Throws where there is none.
+ */
 export function grants(file: string, { uid, gid }: User, bits: number): boolean {
   const { uid: owner, gid: group, mode } = statSync(file);
   if (uid === 0) return true;

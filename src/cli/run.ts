@@ -22,9 +22,18 @@ import { startWebIfAsked, viewFor } from './web.ts';
 export type Observe = (record: JournalRecord, state: State) => void;
 
 /** Who is told of what the updater does. */
-type Watchers = { onRecord: Observe; onProgress: (received: number, total: number) => void; web: Web | null };
+type Watchers = {
+  onRecord: Observe;
+  onProgress: (received: number, total: number) => void;
+  web: Web | null;
+};
 
-type Updater = { runtime: Runtime; supervisor: Supervisor; notifier: Notifier | null; end: () => void };
+type Updater = {
+  runtime: Runtime;
+  supervisor: Supervisor;
+  notifier: Notifier | null;
+  end: () => void;
+};
 
 export async function run(args: Arguments, parts: Parts, observe: Observe): Promise<number> {
   const { log, config } = parts;
@@ -50,7 +59,9 @@ export async function run(args: Arguments, parts: Parts, observe: Observe): Prom
   try {
     updater = await beginOrServe(args, parts, stop.signal, () => begin(args, parts, watchers));
     if (updater === null) return EXIT.done;
-    return args.once ? await runOnce(updater, args, parts, stop.signal) : await stayResident(updater, parts, stop.signal);
+    return args.once
+      ? await runOnce(updater, args, parts, stop.signal)
+      : await stayResident(updater, parts, stop.signal);
   } finally {
     web?.close();
     await updater?.runtime.ended();
@@ -59,7 +70,12 @@ export async function run(args: Arguments, parts: Parts, observe: Observe): Prom
   }
 }
 
-async function runOnce({ runtime, supervisor, notifier }: Updater, args: Arguments, { config }: Parts, stop: AbortSignal): Promise<number> {
+async function runOnce(
+  { runtime, supervisor, notifier }: Updater,
+  args: Arguments,
+  { config }: Parts,
+  stop: AbortSignal,
+): Promise<number> {
   const dueAt = await runtime.settle(stop);
   supervisor.detach();
   await notifier?.end(TELL_WITHIN_MS);
@@ -68,7 +84,11 @@ async function runOnce({ runtime, supervisor, notifier }: Updater, args: Argumen
   return runtime.fault === null ? EXIT.done : EXIT.failed;
 }
 
-async function stayResident({ runtime, supervisor, notifier }: Updater, parts: Parts, stop: AbortSignal): Promise<number> {
+async function stayResident(
+  { runtime, supervisor, notifier }: Updater,
+  parts: Parts,
+  stop: AbortSignal,
+): Promise<number> {
   const { log, config } = parts;
   if (usesRunit(config)) readWakeCommands(runtime);
   await runtime.runUntil(stop);
@@ -80,14 +100,24 @@ async function stayResident({ runtime, supervisor, notifier }: Updater, parts: P
   return EXIT.done;
 }
 
-/** The words by which the container wakes its loop come to a resident updater on standard input (docker/service/update/run). */
+/**
+ * The words by which the container wakes its loop come to a resident updater on standard input
+ * (docker/service/update/run).
+ */
 function readWakeCommands(runtime: Runtime): void {
-  const words = new LineReader((word) => (word === 'check' ? runtime.checkNow() : runtime.wake()), Number.POSITIVE_INFINITY);
+  const words = new LineReader(
+    (word) => (word === 'check' ? runtime.checkNow() : runtime.wake()),
+    Number.POSITIVE_INFINITY,
+  );
   process.stdin.on('data', (piece: Buffer) => words.push(piece));
 }
 
 /** Lock, journal, first facts. When any of it fails nothing of it stays. */
-async function begin(args: Arguments, parts: Parts, { onRecord, onProgress, web }: Watchers): Promise<Updater> {
+async function begin(
+  args: Arguments,
+  parts: Parts,
+  { onRecord, onProgress, web }: Watchers,
+): Promise<Updater> {
   using undo = new DisposableStack();
   const lock = acquireLock(stateDir(parts.places), parts.log.warn);
   undo.defer(() => lock.release());
@@ -119,6 +149,11 @@ async function begin(args: Arguments, parts: Parts, { onRecord, onProgress, web 
 /** On standard output, alone on it: whole seconds for a shell loop, or JSON. */
 function sayNextRun(nextAt: number, json: boolean): void {
   const seconds = Math.max(1, Math.ceil((nextAt - Date.now()) / 1000));
-  process.stdout.write(json ? `${JSON.stringify({ nextRun: formatTime(nextAt), nextRunInSeconds: seconds })}\n` : `${seconds}\n`);
-  if (process.stderr.isTTY) process.stderr.write(`update: next run in ${formatDuration(seconds * 1000)}\n`);
+  process.stdout.write(
+    json
+      ? `${JSON.stringify({ nextRun: formatTime(nextAt), nextRunInSeconds: seconds })}\n`
+      : `${seconds}\n`,
+  );
+  if (process.stderr.isTTY)
+    process.stderr.write(`update: next run in ${formatDuration(seconds * 1000)}\n`);
 }

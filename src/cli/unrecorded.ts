@@ -1,4 +1,7 @@
-/** When the journal can't be opened, or its first fact can't be written, nothing is updated, but the app runs all the same: whatever is linked, else what the image brings. */
+/**
+ * When the journal can't be opened, or its first fact can't be written, nothing is updated, but the
+ * app runs all the same: whatever is linked, else what the image brings.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { appCommand } from '../effects/entry-point.ts';
 import type { Supervisor } from '../effects/supervisor/supervisor.ts';
@@ -10,10 +13,15 @@ import { appOptionsOf, createSupervisor, type Parts } from './compose.ts';
 const RETRY_MS = 10_000;
 
 /**
- * What `begin` makes of the updater. A resident one tries again until that succeeds, or `stop` aborts: then null. Otherwise throws the
- * `Fault`, with the app started.
+ * What `begin` makes of the updater. A resident one tries again until that succeeds, or `stop`
+ * aborts: then null. Otherwise throws the `Fault`, with the app started.
  */
-export async function beginOrServe<T>(args: Arguments, parts: Parts, stop: AbortSignal, begin: () => Promise<T>): Promise<T | null> {
+export async function beginOrServe<T>(
+  args: Arguments,
+  parts: Parts,
+  stop: AbortSignal,
+  begin: () => Promise<T>,
+): Promise<T | null> {
   let supervisor: Supervisor | null = null;
   for (;;) {
     try {
@@ -41,11 +49,19 @@ export async function beginOrServe<T>(args: Arguments, parts: Parts, stop: Abort
   }
 }
 
-async function startWhatIsThere(supervisor: Supervisor, { appArgs }: Arguments, parts: Parts): Promise<void> {
+async function startWhatIsThere(
+  supervisor: Supervisor,
+  { appArgs }: Arguments,
+  parts: Parts,
+): Promise<void> {
   try {
     if ((await supervisor.observe()) !== null) return;
     const version = await whatToRun(parts.places);
-    if (version !== null) await supervisor.start(version.path, await appCommand(version.path, appOptionsOf(parts, appArgs)));
+    if (version !== null)
+      await supervisor.start(
+        version.path,
+        await appCommand(version.path, appOptionsOf(parts, appArgs)),
+      );
   } catch (error) {
     parts.log.warn(`the app could not be started: ${(error as Error).message}`);
   }

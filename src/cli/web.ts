@@ -42,11 +42,18 @@ export async function startWebIfAsked(parts: Parts): Promise<Web | null> {
   });
 }
 
-export function viewFor(parts: Parts, journal: Journal, runtime: Runtime, supervisor: Supervisor): UpdaterView {
+export function viewFor(
+  parts: Parts,
+  journal: Journal,
+  runtime: Runtime,
+  supervisor: Supervisor,
+): UpdaterView {
   // A journal of an earlier version, or from before a secret was one, may still hold it.
   const read = (after: number, limit: number) => {
     const secrets = unmistakable(parts.config.secrets());
-    return journal.read(after, limit).map((record) => ({ ...record, fact: redactJson(record.fact, secrets) }));
+    return journal
+      .read(after, limit)
+      .map((record) => ({ ...record, fact: redactJson(record.fact, secrets) }));
   };
   const note = () => readPollNote(journal);
   return {
@@ -54,7 +61,8 @@ export function viewFor(parts: Parts, journal: Journal, runtime: Runtime, superv
     read,
     note,
     state: () => runtime.state,
-    status: () => statusFrom(parts, { state: runtime.state, note: note(), seq: journal.lastSeq() }, true),
+    status: () =>
+      statusFrom(parts, { state: runtime.state, note: note(), seq: journal.lastSeq() }, true),
     isAppUp: () => supervisor.isAlive(),
     fault: () => runtime.fault,
     submit: (command) => {
@@ -63,7 +71,8 @@ export function viewFor(parts: Parts, journal: Journal, runtime: Runtime, superv
       runtime.wake();
       return id;
     },
-    command: (id) => readTaken(journal, id) ?? (isPending(inboxDir(parts.places), id) ? 'waits' : null),
+    command: (id) =>
+      readTaken(journal, id) ?? (isPending(inboxDir(parts.places), id) ? 'waits' : null),
     deliveries: deliveriesOf(journal),
   };
 }
@@ -76,6 +85,7 @@ function deliveriesOf(journal: Journal): UpdaterView['deliveries'] {
       .parse(JSON.parse(journal.readNote(NOTE) ?? '[]'));
   return {
     has: (digest) => read().includes(digest),
-    add: (digest) => journal.writeNote(NOTE, JSON.stringify([...read(), digest].slice(-MAX_REMEMBERED))),
+    add: (digest) =>
+      journal.writeNote(NOTE, JSON.stringify([...read(), digest].slice(-MAX_REMEMBERED))),
   };
 }

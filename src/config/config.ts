@@ -1,4 +1,7 @@
-/** The environment, parsed once. Everything that is wrong with it is said at once, each with a remedy. */
+/**
+ * The environment, parsed once. Everything that is wrong with it is said at once, each with a
+ * remedy.
+ */
 import path from 'node:path';
 import { withoutSecrets } from '../support/redact.ts';
 import { complaint } from './complaint.ts';
@@ -12,7 +15,9 @@ import { zoneOf } from './window.ts';
 export type Config = ReturnType<typeof configFrom>;
 
 /** `unknown`: names that begin like ours and mean nothing. */
-export type ConfigResult = { ok: true; config: Config; unknown: string[] } | { ok: false; problems: string[] };
+export type ConfigResult =
+  | { ok: true; config: Config; unknown: string[] }
+  | { ok: false; problems: string[] };
 
 /** Where GitHub sends downloads: https://docs.github.com/en/rest/releases/assets */
 const GITHUB_ASSET_HOSTS = [
@@ -39,24 +44,41 @@ export function parseConfig(environment: Environment, separated = false): Config
     if (success) Object.assign(values, { [name]: data });
     else problems.push(...error.issues.map((issue) => complaint(name, texts[name], issue)));
   }
-  const hasToken = texts.UPDATE_GH_TOKEN !== undefined || given(environment, 'UPDATE_GH_TOKEN_FILE') !== undefined;
+  const hasToken =
+    texts.UPDATE_GH_TOKEN !== undefined || given(environment, 'UPDATE_GH_TOKEN_FILE') !== undefined;
   // It may be anything that POSIX allows: judged only where a window needs it.
   const timeZone = texts.UPDATE_WINDOW === undefined ? null : zoneOf(values.TZ);
   problems.push(...contradictions({ texts, values, hasToken, timeZone }));
   const updateDir = texts.UPDATE_DIR ?? standardUpdateDir(environment);
   const linkedDir = values.UPDATE_LINKED_DIR ?? '';
-  if (separated) problems.push(...placeProblems(updateDir, linkedDir), ...bakedProblems(texts.UPDATE_BAKED_DIR, linkedDir));
+  if (separated)
+    problems.push(
+      ...placeProblems(updateDir, linkedDir),
+      ...bakedProblems(texts.UPDATE_BAKED_DIR, linkedDir),
+    );
   if (problems.length > 0) return { ok: false, problems };
   // No problem: each of them is there.
-  return { ok: true, config: configFrom(values as Settings, environment, updateDir, timeZone), unknown: unknownNames(environment) };
+  return {
+    ok: true,
+    config: configFrom(values as Settings, environment, updateDir, timeZone),
+    unknown: unknownNames(environment),
+  };
 }
 
-function configFrom(values: Settings, environment: Environment, updateDir: string, timeZone: string | null) {
-  const anew = (name: SettingName) => (): string | null => readSetting(environment, name, []) ?? null;
-  const secretsOf = (name: SettingName): string[] => secretParts(name, readSetting(environment, name, []));
+function configFrom(
+  values: Settings,
+  environment: Environment,
+  updateDir: string,
+  timeZone: string | null,
+) {
+  const anew = (name: SettingName) => (): string | null =>
+    readSetting(environment, name, []) ?? null;
+  const secretsOf = (name: SettingName): string[] =>
+    secretParts(name, readSetting(environment, name, []));
   // GitHub makes no difference between small letters and capitals.
   const publicNames = [values.GH_USER, values.GH_REPO].map((name) => name.toLowerCase());
-  const isPublic = (secret: string): boolean => publicNames.some((name) => withoutSecrets(name, [secret.toLowerCase()]) !== name);
+  const isPublic = (secret: string): boolean =>
+    publicNames.some((name) => withoutSecrets(name, [secret.toLowerCase()]) !== name);
   const apiUrl = values.UPDATE_GH_API_URL.replace(/\/+$/, '');
   return {
     /** `owner/name` */
@@ -66,15 +88,23 @@ function configFrom(values: Settings, environment: Environment, updateDir: strin
     firstCheckTimeoutMs: values.UPDATE_FIRST_CHECK_TIMEOUT,
     logFormat: values.UPDATE_LOG_FORMAT,
     isVerbose: values.VERBOSE !== undefined,
-    // Tokens and addresses that are secret are read anew at each call, since mounted secrets rotate.
+    // Tokens and addresses that are secret are read anew at each call, since mounted secrets
+    // rotate.
     token: anew('UPDATE_GH_TOKEN'),
     /** What must be shown to nobody. */
     secrets: (): string[] => settingNames.flatMap(secretsOf).filter((secret) => !isPublic(secret)),
-    /** Settings with a secret that stands in the name of the repository or its owner: it is among no secrets, or that name could not be read. */
-    publicSecrets: (): SettingName[] => settingNames.filter((name) => secretsOf(name).some(isPublic)),
+    /**
+     * Settings with a secret that stands in the name of the repository or its owner: it is among no
+     * secrets, or that name could not be read.
+     */
+    publicSecrets: (): SettingName[] =>
+      settingNames.filter((name) => secretsOf(name).some(isPublic)),
     /** Without a trailing slash. */
     apiUrl,
-    assetHosts: [new URL(apiUrl).hostname, ...(values.UPDATE_ASSET_HOSTS.length > 0 ? values.UPDATE_ASSET_HOSTS : GITHUB_ASSET_HOSTS)],
+    assetHosts: [
+      new URL(apiUrl).hostname,
+      ...(values.UPDATE_ASSET_HOSTS.length > 0 ? values.UPDATE_ASSET_HOSTS : GITHUB_ASSET_HOSTS),
+    ],
     mayBePlain: (url: string): boolean => mayBePlain(url, values.UPDATE_INSECURE_HTTP),
     proxy: { HTTPS_PROXY: values.HTTPS_PROXY, NO_PROXY: values.NO_PROXY },
 
@@ -153,12 +183,20 @@ function windowOf({ UPDATE_WINDOW }: Settings, timeZone: string | null) {
 }
 
 function attestationOf(values: Settings) {
-  const { UPDATE_ATTESTATION_IDENTITY: identity, UPDATE_ATTESTATION_ISSUER: issuer, UPDATE_ATTESTATION_INSTANCE: instance } = values;
-  return identity === undefined ? null : { identity, issuer, instance, rootFile: values.UPDATE_ATTESTATION_ROOT ?? null };
+  const {
+    UPDATE_ATTESTATION_IDENTITY: identity,
+    UPDATE_ATTESTATION_ISSUER: issuer,
+    UPDATE_ATTESTATION_INSTANCE: instance,
+  } = values;
+  return identity === undefined
+    ? null
+    : { identity, issuer, instance, rootFile: values.UPDATE_ATTESTATION_ROOT ?? null };
 }
 
 /** https://specifications.freedesktop.org/basedir-spec/latest/ */
 function standardUpdateDir(environment: Environment): string {
-  const state = given(environment, 'XDG_STATE_HOME') ?? path.join(given(environment, 'HOME') ?? '/var/lib', '.local', 'state');
+  const state =
+    given(environment, 'XDG_STATE_HOME') ??
+    path.join(given(environment, 'HOME') ?? '/var/lib', '.local', 'state');
   return path.join(state, 'self-update');
 }

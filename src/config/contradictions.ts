@@ -20,44 +20,69 @@ export function contradictions(given: Given): string[] {
   if (texts.UPDATE_HEALTH_URL !== undefined && texts.UPDATE_HEALTH_CMD !== undefined)
     problems.push('UPDATE_HEALTH_CMD: is given beside UPDATE_HEALTH_URL. Keep one of them');
   if (texts.UPDATE_WINDOW !== undefined && texts.TZ !== undefined && timeZone === null)
-    problems.push(`TZ: ${JSON.stringify(texts.TZ)} is not a time zone by its name, and UPDATE_WINDOW needs one. Example: TZ=${metaOf('TZ').example}`);
+    problems.push(
+      `TZ: ${JSON.stringify(texts.TZ)} is not a time zone by its name, and UPDATE_WINDOW needs one. Example: TZ=${metaOf('TZ').example}`,
+    );
   problems.push(...aboutVerification(given));
-  const escaping = (values.UPDATE_LINKED ?? []).filter((name) => name.startsWith('/') || name.split('/').includes('..'));
+  const escaping = (values.UPDATE_LINKED ?? []).filter(
+    (name) => name.startsWith('/') || name.split('/').includes('..'),
+  );
   if (escaping.length > 0)
-    problems.push(`UPDATE_LINKED: ${escaping.join(' ')} would leave the tree. Name files and directories inside it. Example: UPDATE_LINKED=world logs`);
+    problems.push(
+      `UPDATE_LINKED: ${escaping.join(' ')} would leave the tree. Name files and directories inside it. Example: UPDATE_LINKED=world logs`,
+    );
   return problems;
 }
 
 function aboutGitHub({ texts, values, hasToken }: Given): string[] {
   const problems: string[] = [];
   if (values.SLEEP !== undefined && values.SLEEP < MIN_SLEEP_WITHOUT_TOKEN_MS && !hasToken)
-    problems.push(`SLEEP: "${texts.SLEEP}" is below 60, and without a token GitHub allows 60 requests an hour. Set UPDATE_GH_TOKEN, or SLEEP=300`);
+    problems.push(
+      `SLEEP: "${texts.SLEEP}" is below 60, and without a token GitHub allows 60 requests an hour. Set UPDATE_GH_TOKEN, or SLEEP=300`,
+    );
   const api = values.UPDATE_GH_API_URL;
   if (api === undefined) return problems;
   const shown = quoted('UPDATE_GH_API_URL', api);
   const { protocol, hostname } = new URL(api);
   if (protocol === 'http:' && !mayBePlain(api, values.UPDATE_INSECURE_HTTP === true))
-    problems.push(`UPDATE_GH_API_URL: ${shown} is plain http, which anyone on the way can change. Use https, or set UPDATE_INSECURE_HTTP=1`);
+    problems.push(
+      `UPDATE_GH_API_URL: ${shown} is plain http, which anyone on the way can change. Use https, or set UPDATE_INSECURE_HTTP=1`,
+    );
   if (/^(?:www\.)?github\.com$/.test(hostname))
-    problems.push(`UPDATE_GH_API_URL: ${shown} is GitHub's web site, not its API. Leave the setting out, or set https://api.github.com`);
+    problems.push(
+      `UPDATE_GH_API_URL: ${shown} is GitHub's web site, not its API. Leave the setting out, or set https://api.github.com`,
+    );
   return problems;
 }
 
 /** Loopback can't be listened in on from outside; everything else needs the operator's word. */
 export function mayBePlain(url: string, isAllowed: boolean): boolean {
   const { hostname } = new URL(url);
-  return isAllowed || hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname);
+  return (
+    isAllowed ||
+    hostname === 'localhost' ||
+    hostname === '[::1]' ||
+    /^127(?:\.\d{1,3}){3}$/.test(hostname)
+  );
 }
 
 /** A condition without what it is checked against would refuse every release. */
 function aboutVerification({ texts, values }: Given): string[] {
-  const { UPDATE_VERIFY: conditions = [], UPDATE_MINISIGN_KEYS: keys, UPDATE_ATTESTATION_INSTANCE: instance } = values;
+  const {
+    UPDATE_VERIFY: conditions = [],
+    UPDATE_MINISIGN_KEYS: keys,
+    UPDATE_ATTESTATION_INSTANCE: instance,
+  } = values;
   const problems: string[] = [];
-  if (conditions.includes('minisign') && keys?.length === 0) problems.push(missing('UPDATE_MINISIGN_KEYS', 'minisign'));
+  if (conditions.includes('minisign') && keys?.length === 0)
+    problems.push(missing('UPDATE_MINISIGN_KEYS', 'minisign'));
   if (!conditions.includes('attestation')) return problems;
-  if (texts.UPDATE_ATTESTATION_IDENTITY === undefined) problems.push(missing('UPDATE_ATTESTATION_IDENTITY', 'attestation'));
+  if (texts.UPDATE_ATTESTATION_IDENTITY === undefined)
+    problems.push(missing('UPDATE_ATTESTATION_IDENTITY', 'attestation'));
   if (instance === 'github' && texts.UPDATE_ATTESTATION_ROOT === undefined)
-    problems.push(missing('UPDATE_ATTESTATION_ROOT', 'attestation with UPDATE_ATTESTATION_INSTANCE=github'));
+    problems.push(
+      missing('UPDATE_ATTESTATION_ROOT', 'attestation with UPDATE_ATTESTATION_INSTANCE=github'),
+    );
   return problems;
 }
 
@@ -66,8 +91,9 @@ function missing(name: SettingName, condition: string): string {
 }
 
 /**
- * The app owns the directory of its data: it could exchange what the updater keeps below it. With one user for both that is nothing new.
- * docker/lib.sh has the same check (look_apart), since there the directory would be given away.
+ * The app owns the directory of its data: it could exchange what the updater keeps below it. With
+ * one user for both that is nothing new. docker/lib.sh has the same check (look_apart), since there
+ * the directory would be given away.
  */
 export function placeProblems(updateDir: string, linkedDir: string): string[] {
   if (!holds(updateDir, linkedDir) && !holds(linkedDir, updateDir)) return [];
@@ -76,9 +102,13 @@ export function placeProblems(updateDir: string, linkedDir: string): string[] {
   ];
 }
 
-const holds = (outer: string, inner: string): boolean => !/^\.\.(?:\/|$)/.test(path.relative(outer, inner));
+const holds = (outer: string, inner: string): boolean =>
+  !/^\.\.(?:\/|$)/.test(path.relative(outer, inner));
 
-/** Denial of updates: what lies there counts as complete, and the app could place a version there that nothing is newer than. */
+/**
+ * Denial of updates: what lies there counts as complete, and the app could place a version there
+ * that nothing is newer than.
+ */
 export function bakedProblems(bakedDir: string | undefined, linkedDir: string): string[] {
   if (bakedDir === undefined || !holds(linkedDir, bakedDir)) return [];
   return [

@@ -15,11 +15,21 @@ export function given(environment: Environment, name: string): string | undefine
 const IN_SMALL_LETTERS = new Set<SettingName>(['HTTPS_PROXY', 'NO_PROXY']);
 
 /** The value of a variable, or of the file that NAME_FILE names. */
-export function readSetting(environment: Environment, name: SettingName, problems: string[]): string | undefined {
-  const direct = (IN_SMALL_LETTERS.has(name) ? given(environment, name.toLowerCase()) : undefined) ?? given(environment, name);
-  const file = metaOf(name).secret && name.startsWith('UPDATE_') ? given(environment, `${name}_FILE`) : undefined;
+export function readSetting(
+  environment: Environment,
+  name: SettingName,
+  problems: string[],
+): string | undefined {
+  const direct =
+    (IN_SMALL_LETTERS.has(name) ? given(environment, name.toLowerCase()) : undefined) ??
+    given(environment, name);
+  const file =
+    metaOf(name).secret && name.startsWith('UPDATE_')
+      ? given(environment, `${name}_FILE`)
+      : undefined;
   if (file === undefined) return direct?.trim();
-  if (direct !== undefined) problems.push(`${name}: is given twice, also as ${name}_FILE. Keep one of them`);
+  if (direct !== undefined)
+    problems.push(`${name}: is given twice, also as ${name}_FILE. Keep one of them`);
   try {
     const value = readBounded(file, MAX_NOTE_BYTES).toString('utf8').trim();
     if (value === '') problems.push(`${name}_FILE: ${file} is empty. Write the secret into it`);
@@ -32,14 +42,21 @@ export function readSetting(environment: Environment, name: SettingName, problem
       );
       return undefined;
     }
-    const reason = error instanceof Fault ? error.message : `${file} can't be read (${(error as NodeJS.ErrnoException).code})`;
-    problems.push(`${name}_FILE: ${reason}. Mount the secret there, as a file that this user can read`);
+    const reason =
+      error instanceof Fault
+        ? error.message
+        : `${file} can't be read (${(error as NodeJS.ErrnoException).code})`;
+    problems.push(
+      `${name}_FILE: ${reason}. Mount the secret there, as a file that this user can read`,
+    );
     return undefined;
   }
 }
 
 /** Unknown names with the prefix of the settings: probably typos. */
 export function unknownNames(environment: Environment): string[] {
-  const known = new Set<string>(settingNames.flatMap((name) => (metaOf(name).secret ? [name, `${name}_FILE`] : [name])));
+  const known = new Set<string>(
+    settingNames.flatMap((name) => (metaOf(name).secret ? [name, `${name}_FILE`] : [name])),
+  );
   return Object.keys(environment).filter((name) => name.startsWith('UPDATE_') && !known.has(name));
 }

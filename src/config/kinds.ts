@@ -12,7 +12,8 @@ export function seconds(options: { least?: number; most?: number } = {}) {
   return z.string().transform((text, context) => {
     const match = /^(\d{1,9}(?:\.\d{1,3})?)\s*([smhd]?)$/.exec(text.trim());
     const value = match ? Number(match[1]) * (UNITS[match[2] ?? ''] ?? 1) : Number.NaN;
-    if (Number.isNaN(value)) return fail(context, 'is not a number of seconds, nor a time such as 90s, 5m, 12h or 3d');
+    if (Number.isNaN(value))
+      return fail(context, 'is not a number of seconds, nor a time such as 90s, 5m, 12h or 3d');
     if (value < least) return fail(context, `is below ${least}`);
     if (value > most) return fail(context, `is above ${inUnits(most)}`);
     return Math.round(value * 1000);
@@ -21,18 +22,32 @@ export function seconds(options: { least?: number; most?: number } = {}) {
 
 /** `3600` as `1h`: limits are told as people write them. */
 function inUnits(value: number): string {
-  const [unit, factor] = Object.entries(UNITS).findLast(([, size]) => value % size === 0) ?? ['', 1];
+  const [unit, factor] = Object.entries(UNITS).findLast(([, size]) => value % size === 0) ?? [
+    '',
+    1,
+  ];
   return `${value / factor}${unit}`;
 }
 
-const SIZES: Record<string, number> = { '': 1, k: 1e3, m: 1e6, g: 1e9, t: 1e12, ki: 1024, mi: 1024 ** 2, gi: 1024 ** 3, ti: 1024 ** 4 };
+const SIZES: Record<string, number> = {
+  '': 1,
+  k: 1e3,
+  m: 1e6,
+  g: 1e9,
+  t: 1e12,
+  ki: 1024,
+  mi: 1024 ** 2,
+  gi: 1024 ** 3,
+  ti: 1024 ** 4,
+};
 
 /** A number of bytes, also with a unit (`500M`, `1GiB`). */
 export function bytes() {
   return z.string().transform((text, context) => {
     const match = /^(\d{1,15})\s*([kmgt]?i?)b?$/i.exec(text.trim());
     const factor = match ? SIZES[(match[2] ?? '').toLowerCase()] : undefined;
-    if (!match || factor === undefined) return fail(context, 'is not a number of bytes, nor a size such as 500M or 2GiB');
+    if (!match || factor === undefined)
+      return fail(context, 'is not a number of bytes, nor a size such as 500M or 2GiB');
     const value = Number(match[1]) * factor;
     return value >= 1 && Number.isSafeInteger(value) ? value : fail(context, 'is out of range');
   });
@@ -41,14 +56,30 @@ export function bytes() {
 export function integer(least: number, most: number) {
   return z.string().transform((text, context) => {
     const value = /^\d{1,9}$/.test(text.trim()) ? Number(text) : Number.NaN;
-    return value >= least && value <= most ? value : fail(context, `is not a whole number from ${least} to ${most}`);
+    return value >= least && value <= most
+      ? value
+      : fail(context, `is not a whole number from ${least} to ${most}`);
   });
 }
 
-const SWITCH: Record<string, boolean> = { '1': true, on: true, true: true, yes: true, '0': false, off: false, false: false, no: false };
+const SWITCH: Record<string, boolean> = {
+  '1': true,
+  on: true,
+  true: true,
+  yes: true,
+  '0': false,
+  off: false,
+  false: false,
+  no: false,
+};
 
 export function onOff() {
-  return z.string().transform((text, context) => SWITCH[text.trim().toLowerCase()] ?? fail(context, 'is neither on nor off'));
+  return z
+    .string()
+    .transform(
+      (text, context) =>
+        SWITCH[text.trim().toLowerCase()] ?? fail(context, 'is neither on nor off'),
+    );
 }
 
 export function oneOf<const T extends string>(...values: T[]) {
@@ -74,18 +105,24 @@ export function fileGlob() {
 export function timeWindow() {
   return z.string().transform((text, context) => {
     const spans = parseWindow(text);
-    return typeof spans === 'string' ? fail(context, spans) : { text: text.trim().replace(/\s+/g, ' '), spans };
+    return typeof spans === 'string'
+      ? fail(context, spans)
+      : { text: text.trim().replace(/\s+/g, ' '), spans };
   });
 }
 
 /** Where to listen: `host:port`, `:port` for every interface, `[::1]:port`. */
 export function listenAddress() {
   return z.string().transform((text, context) => {
-    const match = /^(?:(?<host>[A-Za-z0-9.-]+)|\[(?<six>[0-9A-Fa-f:.]+)\])?:(?<port>\d{1,5})$/.exec(text);
+    const match = /^(?:(?<host>[A-Za-z0-9.-]+)|\[(?<six>[0-9A-Fa-f:.]+)\])?:(?<port>\d{1,5})$/.exec(
+      text,
+    );
     const port = Number(match?.groups?.['port'] ?? Number.NaN);
     // Without a host: also on IPv4, where the system has both.
     if (port > 65_535) return fail(context, 'has a port above 65535');
-    return match === null ? fail(context, 'is not host:port') : { host: match.groups?.['host'] ?? match.groups?.['six'] ?? null, port };
+    return match === null
+      ? fail(context, 'is not host:port')
+      : { host: match.groups?.['host'] ?? match.groups?.['six'] ?? null, port };
   });
 }
 
@@ -99,7 +136,9 @@ export function conditions() {
     const known = CONDITIONS.filter((name) => names.includes(name));
     const others = names.filter((name) => !CONDITIONS.some((condition) => condition === name));
     if (others.includes('none')) return fail(context, 'names none beside others');
-    return others.length > 0 || known.length === 0 ? fail(context, `is not a list of ${CONDITIONS.join(', ')}, or none`) : known;
+    return others.length > 0 || known.length === 0
+      ? fail(context, `is not a list of ${CONDITIONS.join(', ')}, or none`)
+      : known;
   });
 }
 
@@ -114,7 +153,8 @@ function wordsOf(text: string): string[] {
 
 /** Keys between blanks or commas. A wrong one is told by itself: the text may hold several. */
 export function minisignKeys() {
-  const message = 'is not a minisign public key (the 56 characters after the comment in minisign.pub)';
+  const message =
+    'is not a minisign public key (the 56 characters after the comment in minisign.pub)';
   return z.string().transform((text, context) =>
     wordsOf(text).flatMap((word) => {
       const key = parseMinisignKey(word);
@@ -124,21 +164,31 @@ export function minisignKeys() {
   );
 }
 
-/** A proxy's address, also as `host:port` or `user:password@host:port`, which is plain http to the proxy. */
+/**
+ * A proxy's address, also as `host:port` or `user:password@host:port`, which is plain http to the
+ * proxy.
+ */
 export function proxyAddress() {
   return z.string().transform((text, context) => {
     const address = text.includes('://') ? text : `http://${text}`;
     if (!URL.canParse(address)) return fail(context, 'is not the address of a proxy');
     const { protocol, hostname } = new URL(address);
-    return /^https?:$/.test(protocol) && hostname !== '' ? address : fail(context, 'is not the address of an http(s) proxy');
+    return /^https?:$/.test(protocol) && hostname !== ''
+      ? address
+      : fail(context, 'is not the address of an http(s) proxy');
   });
 }
 
-/** Hosts between commas or blanks; a name stands for its subdomains too, as for curl. Node takes neither blanks nor that. */
+/**
+ * Hosts between commas or blanks; a name stands for its subdomains too, as for curl. Node takes
+ * neither blanks nor that.
+ */
 export function noProxyHosts() {
   return z.string().transform((text) => {
     const names = wordsOf(text);
-    return names.flatMap((name) => (/^[a-z][a-z0-9.-]*$/i.test(name) ? [name, `.${name}`] : [name])).join(',');
+    return names
+      .flatMap((name) => (/^[a-z][a-z0-9.-]*$/i.test(name) ? [name, `.${name}`] : [name]))
+      .join(',');
   });
 }
 
@@ -149,39 +199,66 @@ const REPOSITORY = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$/;
 export function login() {
   return z.string().transform((text, context) => {
     const pasted = pastedRepository(text);
-    if (pasted) return fail(context, `names owner and repository. Set GH_USER=${pasted.owner} and GH_REPO=${pasted.name}`);
+    if (pasted)
+      return fail(
+        context,
+        `names owner and repository. Set GH_USER=${pasted.owner} and GH_REPO=${pasted.name}`,
+      );
     if (LOGIN.test(text)) return text;
-    const inner = /^(?:(?:https?:\/\/)?(?:www\.)?github\.com\/|@)(?<login>[^/]+)\/?$/i.exec(text)?.groups?.['login'] ?? '';
-    return fail(context, `is not the name of a GitHub user or organization${LOGIN.test(inner) ? `. Set GH_USER=${inner}` : ''}`);
+    const inner =
+      /^(?:(?:https?:\/\/)?(?:www\.)?github\.com\/|@)(?<login>[^/]+)\/?$/i.exec(text)?.groups?.[
+        'login'
+      ] ?? '';
+    return fail(
+      context,
+      `is not the name of a GitHub user or organization${LOGIN.test(inner) ? `. Set GH_USER=${inner}` : ''}`,
+    );
   });
 }
 
 export function repositoryName() {
   return z.string().transform((text, context) => {
     const pasted = pastedRepository(text);
-    if (pasted) return fail(context, `names owner and repository. Set GH_USER=${pasted.owner} and GH_REPO=${pasted.name}`);
-    if (!REPOSITORY.test(text)) return fail(context, "is not a repository's name (without the owner)");
+    if (pasted)
+      return fail(
+        context,
+        `names owner and repository. Set GH_USER=${pasted.owner} and GH_REPO=${pasted.name}`,
+      );
+    if (!REPOSITORY.test(text))
+      return fail(context, "is not a repository's name (without the owner)");
     // GitHub gives no repository such a name: it is the end of an address to clone from.
     const name = text.replace(/\.git$/i, '');
-    return name === text ? text : fail(context, `ends in .git, as no name does. Set GH_REPO=${name}`);
+    return name === text
+      ? text
+      : fail(context, `ends in .git, as no name does. Set GH_REPO=${name}`);
   });
 }
 
 /** `acme/app`, or an address of it; null for anything else. */
 function pastedRepository(text: string): { owner: string; name: string } | null {
   const match =
-    /^(?:(?:https?|ssh|git):\/\/)?(?:[^@/\s]+@)?(?:[A-Za-z0-9.-]+\.[A-Za-z]{2,}[/:])?(?<owner>[^/:\s]+)\/(?<name>[^/\s]+?)(?:\.git)?(?:\/.*)?$/.exec(text);
+    /^(?:(?:https?|ssh|git):\/\/)?(?:[^@/\s]+@)?(?:[A-Za-z0-9.-]+\.[A-Za-z]{2,}[/:])?(?<owner>[^/:\s]+)\/(?<name>[^/\s]+?)(?:\.git)?(?:\/.*)?$/.exec(
+      text,
+    );
   const { owner = '', name = '' } = match?.groups ?? {};
   return LOGIN.test(owner) && REPOSITORY.test(name) ? { owner, name } : null;
 }
 
-/** What can be sent in a header: printable, without blanks and quotes. The text itself is never repeated. */
+/**
+ * What can be sent in a header: printable, without blanks and quotes. The text itself is never
+ * repeated.
+ */
 export function token() {
   return z.string().transform((text, context) => {
-    if (/^\w+\s/.test(text) && /^(?:bearer|token)\s/i.test(text)) return fail(context, 'begins with a word that belongs to the header: give the token alone');
-    if (/^["'].*["']$/s.test(text)) return fail(context, 'is set in quotes, which became part of it: give it without them');
-    if (/[\r\n]/.test(text)) return fail(context, 'holds a line break: give the token alone, on one line');
-    return /^[\x21-\x7e]+$/.test(text) ? text : fail(context, 'holds a blank, or a letter that no token has: give the token alone');
+    if (/^\w+\s/.test(text) && /^(?:bearer|token)\s/i.test(text))
+      return fail(context, 'begins with a word that belongs to the header: give the token alone');
+    if (/^["'].*["']$/s.test(text))
+      return fail(context, 'is set in quotes, which became part of it: give it without them');
+    if (/[\r\n]/.test(text))
+      return fail(context, 'holds a line break: give the token alone, on one line');
+    return /^[\x21-\x7e]+$/.test(text)
+      ? text
+      : fail(context, 'holds a blank, or a letter that no token has: give the token alone');
   });
 }
 

@@ -12,12 +12,20 @@ export function secretParts(name: SettingName, value: string | undefined): strin
   if (!URL.canParse(address) || !/^https?:/.test(address)) return secret ? [value] : [];
   const { username, password, pathname, search } = new URL(address);
   // A token may stand in the place of the user.
-  const names = username !== '' && (password === '' || username.length >= MIN_KEY_CHARACTERS) ? [username, decoded(username)] : [];
+  const names =
+    username !== '' && (password === '' || username.length >= MIN_KEY_CHARACTERS)
+      ? [username, decoded(username)]
+      : [];
   const written = /^[a-z]+:\/\/(?:[^/?#]*:)?([^/?#]*)@/i.exec(address)?.[1] ?? '';
-  const passwords = password === '' ? [] : [value, `${decoded(username)}:${decoded(password)}`, password, decoded(password), written];
+  const passwords =
+    password === ''
+      ? []
+      : [value, `${decoded(username)}:${decoded(password)}`, password, decoded(password), written];
   if (!secretAddress) return [...passwords, ...names];
   // The parts that are no words: "/releases" in such an address must not be blacked out everywhere.
-  const keys = `${pathname}${search}`.split(/[/?&=]/).filter((part) => part.length >= MIN_KEY_CHARACTERS);
+  const keys = `${pathname}${search}`
+    .split(/[/?&=]/)
+    .filter((part) => part.length >= MIN_KEY_CHARACTERS);
   return [value, ...keys, ...passwords, ...names];
 }
 

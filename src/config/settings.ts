@@ -1,4 +1,7 @@
-/** Every setting, once: its name, its kind, its default, its meaning and an example. The documentation is made from this. */
+/**
+ * Every setting, once: its name, its kind, its default, its meaning and an example. The
+ * documentation is made from this.
+ */
 import semver from 'semver';
 import * as z from 'zod';
 import { readBounded } from '../support/bounded.ts';
@@ -27,7 +30,10 @@ export type SettingMeta = {
   meaning: string;
   /** Shown in error messages and in the documentation. */
   example: string;
-  /** Said in the documentation where the schema's own default does not tell it: it depends on the place, or has a meaning. */
+  /**
+   * Said in the documentation where the schema's own default does not tell it: it depends on the
+   * place, or has a meaning.
+   */
   standard?: string;
   /** May also be given as NAME_FILE, and is never shown. */
   secret?: true;
@@ -74,19 +80,33 @@ export const settings = z.object({
     meaning: 'seconds between checks; below 60 is refused without a token, below 5 always',
     example: '300',
   }),
-  SVWAIT: setting(seconds({ most: 3600 }).prefault('7'), { meaning: 'seconds to wait for a service to stop or start', example: '7' }),
-  VERBOSE: setting(z.string().optional(), { standard: 'unset', meaning: 'any non-empty value: debug log', example: '1' }),
+  SVWAIT: setting(seconds({ most: 3600 }).prefault('7'), {
+    meaning: 'seconds to wait for a service to stop or start',
+    example: '7',
+  }),
+  VERBOSE: setting(z.string().optional(), {
+    standard: 'unset',
+    meaning: 'any non-empty value: debug log',
+    example: '1',
+  }),
   UPDATE_GH_TOKEN: setting(token().optional(), {
     standard: 'unset',
     meaning: 'token for private repositories and higher limits (fine-grained, Contents: read)',
     example: 'github_pat_11ABCDEFG0abcdefghijkl',
     secret: true,
   }),
-  UPDATE_GH_API_URL: setting(checked(isUrl, 'is not an http(s) address').prefault('https://api.github.com'), {
-    meaning: 'address of the API, for GitHub Enterprise; plain http only to loopback, or with `UPDATE_INSECURE_HTTP=1`',
-    example: 'https://github.example.com/api/v3',
+  UPDATE_GH_API_URL: setting(
+    checked(isUrl, 'is not an http(s) address').prefault('https://api.github.com'),
+    {
+      meaning:
+        'address of the API, for GitHub Enterprise; plain http only to loopback, or with `UPDATE_INSECURE_HTTP=1`',
+      example: 'https://github.example.com/api/v3',
+    },
+  ),
+  UPDATE_INSECURE_HTTP: setting(onOff().prefault('off'), {
+    meaning: 'allow plain http to hosts other than loopback',
+    example: '1',
   }),
-  UPDATE_INSECURE_HTTP: setting(onOff().prefault('off'), { meaning: 'allow plain http to hosts other than loopback', example: '1' }),
   UPDATE_ASSET_HOSTS: setting(words().prefault(''), {
     standard: "GitHub's",
     meaning: "hosts that downloads may be redirected to, beside the API's own",
@@ -97,22 +117,33 @@ export const settings = z.object({
     meaning: "glob for the asset's name; must match exactly one",
     example: 'app_*_linux_amd64.tar.gz',
   }),
-  UPDATE_STRATEGY: setting(oneOf('kill-then-download', 'download-then-kill').prefault('kill-then-download'), {
-    standard: 'kill-then-download (the image: download-then-kill)',
-    meaning: 'strategy of an update',
-    example: 'download-then-kill',
+  UPDATE_STRATEGY: setting(
+    oneOf('kill-then-download', 'download-then-kill').prefault('kill-then-download'),
+    {
+      standard: 'kill-then-download (the image: download-then-kill)',
+      meaning: 'strategy of an update',
+      example: 'download-then-kill',
+    },
+  ),
+  UPDATE_RANGE: setting(
+    checked((text) => semver.validRange(text) !== null, 'is not a semver range').prefault('*'),
+    {
+      meaning: 'semver range that a version must be in',
+      example: '^2.1',
+    },
+  ),
+  UPDATE_PRERELEASE: setting(onOff().prefault('off'), {
+    meaning: 'whether prereleases count',
+    example: 'on',
   }),
-  UPDATE_RANGE: setting(checked((text) => semver.validRange(text) !== null, 'is not a semver range').prefault('*'), {
-    meaning: 'semver range that a version must be in',
-    example: '^2.1',
-  }),
-  UPDATE_PRERELEASE: setting(onOff().prefault('off'), { meaning: 'whether prereleases count', example: 'on' }),
   UPDATE_TAG_PREFIX: setting(z.string().max(200).prefault(''), {
-    meaning: 'only tags with this prefix, which is removed before the version is read (docs/releases.md)',
+    meaning:
+      'only tags with this prefix, which is removed before the version is read (docs/releases.md)',
     example: 'app-a/',
   }),
   UPDATE_VERSIONING: setting(oneOf('semver', 'loose').prefault('semver'), {
-    meaning: '`loose` reads `2024.01.05`, `v1.2`, `1.2.3.4`, `3.7b`, `4.7.2-stable` as versions (docs/releases.md)',
+    meaning:
+      '`loose` reads `2024.01.05`, `v1.2`, `1.2.3.4`, `3.7b`, `4.7.2-stable` as versions (docs/releases.md)',
     example: 'loose',
   }),
   UPDATE_TAG: setting(z.string().max(255).optional(), {
@@ -121,34 +152,51 @@ export const settings = z.object({
     example: 'v1.4.2',
   }),
   UPDATE_VERIFY: setting(conditions().prefault('digest'), {
-    meaning: 'conditions that must all hold before anything is unpacked: `digest`, `minisign`, `attestation`; or `none` alone (docs/security.md)',
+    meaning:
+      'conditions that must all hold before anything is unpacked: `digest`, `minisign`, `attestation`; or `none` alone (docs/security.md)',
     example: 'digest,minisign',
   }),
   UPDATE_MINISIGN_KEYS: setting(minisignKeys().prefault(''), {
-    meaning: 'minisign public keys, one of which a release must be signed with; several while one replaces another',
+    meaning:
+      'minisign public keys, one of which a release must be signed with; several while one replaces another',
     example: 'RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3',
   }),
   UPDATE_MINISIGN_BINDING: setting(oneOf('version', 'none').prefault('version'), {
-    meaning: '`version`: a signature must say which version it is for, by its trusted comment or a file name (docs/security.md); `none`: it need not',
+    meaning:
+      '`version`: a signature must say which version it is for, by its trusted comment or a file name (docs/security.md); `none`: it need not',
     example: 'version',
   }),
-  UPDATE_ATTESTATION_IDENTITY: setting(checked((text) => /^https:\/\/\S+@\S+$/.test(text), 'is not a workflow and a ref').optional(), {
-    meaning: "the workflow that must have built a release, exactly; a `*` stands for the release's tag and nothing else",
-    example: 'https://github.com/acme/app/.github/workflows/release.yml@refs/tags/*',
-  }),
-  UPDATE_ATTESTATION_ISSUER: setting(checked(isUrl, 'is not an http(s) address').prefault('https://token.actions.githubusercontent.com'), {
-    meaning: "OIDC issuer of the workflow's identity; a different one with an Enterprise server",
-    example: 'https://token.actions.githubusercontent.com',
-  }),
+  UPDATE_ATTESTATION_IDENTITY: setting(
+    checked((text) => /^https:\/\/\S+@\S+$/.test(text), 'is not a workflow and a ref').optional(),
+    {
+      meaning:
+        "the workflow that must have built a release, exactly; a `*` stands for the release's tag and nothing else",
+      example: 'https://github.com/acme/app/.github/workflows/release.yml@refs/tags/*',
+    },
+  ),
+  UPDATE_ATTESTATION_ISSUER: setting(
+    checked(isUrl, 'is not an http(s) address').prefault(
+      'https://token.actions.githubusercontent.com',
+    ),
+    {
+      meaning: "OIDC issuer of the workflow's identity; a different one with an Enterprise server",
+      example: 'https://token.actions.githubusercontent.com',
+    },
+  ),
   UPDATE_ATTESTATION_INSTANCE: setting(oneOf('public-good', 'github').prefault('public-good'), {
-    meaning: "the Sigstore instance that attests: `public-good` for public repositories, `github` (GitHub's own) for private ones",
+    meaning:
+      "the Sigstore instance that attests: `public-good` for public repositories, `github` (GitHub's own) for private ones",
     example: 'github',
   }),
-  UPDATE_ATTESTATION_ROOT: setting(checked(isReadable, "names a file that can't be read").optional(), {
-    standard: "the public-good instance's, shipped",
-    meaning: 'file with a trusted root (`gh attestation trusted-root`), one JSON document; needed for `github`',
-    example: '/etc/self-update/trusted_root.json',
-  }),
+  UPDATE_ATTESTATION_ROOT: setting(
+    checked(isReadable, "names a file that can't be read").optional(),
+    {
+      standard: "the public-good instance's, shipped",
+      meaning:
+        'file with a trusted root (`gh attestation trusted-root`), one JSON document; needed for `github`',
+      example: '/etc/self-update/trusted_root.json',
+    },
+  ),
   UPDATE_HEALTH_URL: setting(checked(isUrl, 'is not an http(s) address').optional(), {
     meaning: 'a version on probation must answer 2xx here',
     example: 'http://127.0.0.1:8080/healthz',
@@ -158,7 +206,8 @@ export const settings = z.object({
     example: 'nc -w 3 127.0.0.1 25565 -e true',
   }),
   UPDATE_HEALTH_START_PERIOD: setting(seconds({ most: 86_400 }).prefault('0'), {
-    meaning: "seconds after the start in which a failed check does not count, as Docker's HEALTHCHECK",
+    meaning:
+      "seconds after the start in which a failed check does not count, as Docker's HEALTHCHECK",
     example: '60',
   }),
   UPDATE_HEALTH_INTERVAL: setting(seconds({ least: 0.1, most: 86_400 }).prefault('30'), {
@@ -169,7 +218,10 @@ export const settings = z.object({
     meaning: 'seconds after which a check has failed',
     example: '3',
   }),
-  UPDATE_HEALTH_RETRIES: setting(integer(1, 1000).prefault('3'), { meaning: 'failed checks in a row that make a version unhealthy', example: '3' }),
+  UPDATE_HEALTH_RETRIES: setting(integer(1, 1000).prefault('3'), {
+    meaning: 'failed checks in a row that make a version unhealthy',
+    example: '3',
+  }),
   UPDATE_PROBATION: setting(seconds({ most: 86_400 }).prefault('10'), {
     meaning: 'seconds on probation after the start period',
     example: '60',
@@ -179,11 +231,13 @@ export const settings = z.object({
     example: 'manual',
   }),
   UPDATE_PRE_STOP_CMD: setting(z.string().optional(), {
-    meaning: 'shell command run while the app is still up, before it is stopped for an update; status 75 = not now, other non-zero = not at all this time',
+    meaning:
+      'shell command run while the app is still up, before it is stopped for an update; status 75 = not now, other non-zero = not at all this time',
     example: '/opt/hooks/drain.sh',
   }),
   UPDATE_PRE_START_CMD: setting(z.string().optional(), {
-    meaning: 'shell command run with the app down, before another version is started; where it fails the old version is started',
+    meaning:
+      'shell command run with the app down, before another version is started; where it fails the old version is started',
     example: '/opt/hooks/migrate.sh',
   }),
   UPDATE_POST_UPDATE_CMD: setting(z.string().optional(), {
@@ -194,17 +248,23 @@ export const settings = z.object({
     meaning: 'seconds after which a hook has failed and is killed',
     example: '60',
   }),
-  UPDATE_BUSY_FILE: setting(checked((text) => text.startsWith('/'), 'is not an absolute path').prefault('/run/self-update/busy'), {
-    meaning: 'while this file exists, a running app is not interrupted (docs/update-policy.md)',
-    example: '/run/self-update/busy',
-  }),
+  UPDATE_BUSY_FILE: setting(
+    checked((text) => text.startsWith('/'), 'is not an absolute path').prefault(
+      '/run/self-update/busy',
+    ),
+    {
+      meaning: 'while this file exists, a running app is not interrupted (docs/update-policy.md)',
+      example: '/run/self-update/busy',
+    },
+  ),
   UPDATE_BUSY_MAX_AGE: setting(seconds().prefault('86400'), {
     meaning: 'seconds after which a busy file that nobody touched counts as forgotten; 0: never',
     example: '3600',
   }),
   UPDATE_WINDOW: setting(timeWindow().optional(), {
     standard: 'always',
-    meaning: 'when a running app may be interrupted: days and local times in `TZ`, separated by semicolons',
+    meaning:
+      'when a running app may be interrupted: days and local times in `TZ`, separated by semicolons',
     example: 'Mon-Fri 02:00-05:00; Sat,Sun 23:30-07:00',
   }),
   UPDATE_MIN_AGE: setting(seconds().prefault('0'), {
@@ -212,7 +272,8 @@ export const settings = z.object({
     example: '3d',
   }),
   UPDATE_APPROVAL: setting(onOff().prefault('off'), {
-    meaning: 'each version is downloaded and verified, then waits for `approve` before it interrupts a running app',
+    meaning:
+      'each version is downloaded and verified, then waits for `approve` before it interrupts a running app',
     example: 'on',
   }),
   UPDATE_URGENT: setting(onOff().prefault('off'), {
@@ -223,7 +284,8 @@ export const settings = z.object({
     meaning: 'versions that are never run, as by `deny`; for when the volume may be lost',
     example: '1.4.0 1.4.1',
   }),
-  // It is the app's too, and may be anything that POSIX allows: judged only where a window needs it.
+  // It is the app's too, and may be anything that POSIX allows: judged only where a window needs
+  // it.
   TZ: setting(z.string().optional(), {
     standard: "the system's; UTC in the image",
     meaning: 'time zone of `UPDATE_WINDOW`',
@@ -234,12 +296,23 @@ export const settings = z.object({
     meaning: 'shell command that starts the app, in its tree',
     example: 'node server.js',
   }),
-  UPDATE_APP_WORKDIR: setting(z.string().optional(), { standard: 'the tree', meaning: "the app's working directory", example: '/data/app' }),
-  UPDATE_APP_USER: setting(matching(/^(?:\d{1,10}(?::\d{1,10})?|[a-z_][a-z0-9_-]{0,31})$/, 'is neither a user nor uid:gid').optional(), {
-    standard: '1000:1000 where the container runs as root',
-    meaning: 'user that the app runs as, by name or as uid:gid; `0`: no separation from the updater',
-    example: 'app',
+  UPDATE_APP_WORKDIR: setting(z.string().optional(), {
+    standard: 'the tree',
+    meaning: "the app's working directory",
+    example: '/data/app',
   }),
+  UPDATE_APP_USER: setting(
+    matching(
+      /^(?:\d{1,10}(?::\d{1,10})?|[a-z_][a-z0-9_-]{0,31})$/,
+      'is neither a user nor uid:gid',
+    ).optional(),
+    {
+      standard: '1000:1000 where the container runs as root',
+      meaning:
+        'user that the app runs as, by name or as uid:gid; `0`: no separation from the updater',
+      example: 'app',
+    },
+  ),
   UPDATE_STOP_SIGNAL: setting(
     z
       .string()
@@ -252,24 +325,40 @@ export const settings = z.object({
     meaning: "files and directories of the app's data, linked into every tree",
     example: 'world logs server.properties',
   }),
-  UPDATE_LINKED_DIR: setting(z.string().prefault('/data/app'), { meaning: 'where they are kept', example: '/data/app' }),
+  UPDATE_LINKED_DIR: setting(z.string().prefault('/data/app'), {
+    meaning: 'where they are kept',
+    example: '/data/app',
+  }),
   UPDATE_ON_APP_EXIT: setting(oneOf('restart', 'exit').prefault('restart'), {
     meaning: "`exit`: the container ends with the app's status",
     example: 'exit',
   }),
   UPDATE_KEEP: setting(integer(2, 1000).prefault('2'), { meaning: 'trees kept', example: '3' }),
-  UPDATE_MAX_ASSET_BYTES: setting(bytes().prefault('1 GiB'), { meaning: 'largest asset that is downloaded', example: '500M' }),
-  UPDATE_MAX_UNPACKED_BYTES: setting(bytes().prefault('4 GiB'), { meaning: 'largest tree that is unpacked', example: '2GiB' }),
-  UPDATE_MAX_ENTRIES: setting(integer(1, 10_000_000).prefault('100000'), { meaning: 'maximum number of files in a tree', example: '200000' }),
+  UPDATE_MAX_ASSET_BYTES: setting(bytes().prefault('1 GiB'), {
+    meaning: 'largest asset that is downloaded',
+    example: '500M',
+  }),
+  UPDATE_MAX_UNPACKED_BYTES: setting(bytes().prefault('4 GiB'), {
+    meaning: 'largest tree that is unpacked',
+    example: '2GiB',
+  }),
+  UPDATE_MAX_ENTRIES: setting(integer(1, 10_000_000).prefault('100000'), {
+    meaning: 'maximum number of files in a tree',
+    example: '200000',
+  }),
   UPDATE_FIRST_CHECK_TIMEOUT: setting(seconds({ most: 3600 }).prefault('30'), {
-    meaning: 'seconds from boot after which a version that has not yet run here starts without waiting for GitHub. One that was healthy here waits 5 at most',
+    meaning:
+      'seconds from boot after which a version that has not yet run here starts without waiting for GitHub. One that was healthy here waits 5 at most',
     example: '10',
   }),
-  UPDATE_DIR: setting(checked((text) => text.startsWith('/'), 'is not an absolute path').optional(), {
-    standard: '/data/self-update in the image, the XDG state directory elsewhere',
-    meaning: "the updater's directory: trees, journal, downloads",
-    example: '/data/self-update',
-  }),
+  UPDATE_DIR: setting(
+    checked((text) => text.startsWith('/'), 'is not an absolute path').optional(),
+    {
+      standard: '/data/self-update in the image, the XDG state directory elsewhere',
+      meaning: "the updater's directory: trees, journal, downloads",
+      example: '/data/self-update',
+    },
+  ),
   UPDATE_BAKED_DIR: setting(z.string().prefault('/usr/share/self-update/baked'), {
     meaning: 'where the version that came with the image is, as `<version>/`',
     example: '/opt/app/baked',
@@ -280,15 +369,18 @@ export const settings = z.object({
   }),
   UPDATE_HTTP_ADDR: setting(listenAddress().optional(), {
     standard: 'off',
-    meaning: 'address for dashboard, status, metrics and actions (docs/observability.md); `:9090` is every interface',
+    meaning:
+      'address for dashboard, status, metrics and actions (docs/observability.md); `:9090` is every interface',
     example: '127.0.0.1:9090',
   }),
   UPDATE_HTTP_TOKEN: secret({
-    meaning: 'token for actions over HTTP, and for reading where `UPDATE_HTTP_READ` is `token`; without it there are no actions',
+    meaning:
+      'token for actions over HTTP, and for reading where `UPDATE_HTTP_READ` is `token`; without it there are no actions',
     example: 'a long random string',
   }),
   UPDATE_HTTP_READ: setting(oneOf('open', 'token').prefault('open'), {
-    meaning: '`open`: everybody who reaches the address may read, but the app not the journal; `token`: reading needs `UPDATE_HTTP_TOKEN`',
+    meaning:
+      '`open`: everybody who reaches the address may read, but the app not the journal; `token`: reading needs `UPDATE_HTTP_TOKEN`',
     example: 'token',
   }),
   UPDATE_HTTP_HOSTS: setting(words().prefault(''), {
@@ -315,16 +407,21 @@ export const settings = z.object({
     meaning: 'seconds without a successful check before a notification; 0: never',
     example: '1h',
   }),
-  UPDATE_LOG_FORMAT: setting(oneOf('text', 'json').prefault('text'), { meaning: 'format of the log', example: 'json' }),
+  UPDATE_LOG_FORMAT: setting(oneOf('text', 'json').prefault('text'), {
+    meaning: 'format of the log',
+    example: 'json',
+  }),
   HTTPS_PROXY: setting(proxyAddress().optional(), {
     standard: 'unset',
-    meaning: 'proxy for https, also as `host:port`; `https_proxy` in small letters wins, as for curl',
+    meaning:
+      'proxy for https, also as `host:port`; `https_proxy` in small letters wins, as for curl',
     example: 'http://proxy.example.com:3128',
     secret: true,
   }),
   NO_PROXY: setting(noProxyHosts().optional(), {
     standard: 'unset',
-    meaning: 'hosts that are reached without the proxy, and their subdomains; `no_proxy` in small letters wins',
+    meaning:
+      'hosts that are reached without the proxy, and their subdomains; `no_proxy` in small letters wins',
     example: 'localhost,.example.com',
   }),
   NODE_EXTRA_CA_CERTS: setting(checked(isReadable, "names a file that can't be read").optional(), {
@@ -338,7 +435,8 @@ export type Settings = z.infer<typeof settings>;
 export type SettingName = keyof Settings & string;
 
 export function metaOf(name: SettingName): SettingMeta {
-  // optional() and prefault() wrap the schema that carries the words; meta() was called on the outermost one.
+  // optional() and prefault() wrap the schema that carries the words; meta() was called on the
+  // outermost one.
   return settings.shape[name].meta() as SettingMeta;
 }
 

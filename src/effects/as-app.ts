@@ -1,14 +1,18 @@
 /**
- * Processes of the updater that run as the app's user. The app can stop, end and steer them (signals, ptrace, a debugger), so they get nothing of
- * our environment, and a session and group of their own: whatever the app has one of them start is known as the app's once that one has
- * ended (docker/app-processes). None is waited for while it is stopped, or does nothing; when it ends, all of its group does.
+ * Processes of the updater that run as the app's user. The app can stop, end and steer them
+ * (signals, ptrace, a debugger), so they get nothing of our environment, and a session and group of
+ * their own: whatever the app has one of them start is known as the app's once that one has ended
+ * (docker/app-processes). None is waited for while it is stopped, or does nothing; when it ends,
+ * all of its group does.
  *
- * Freeze: an app that sends SIGSTOP to all of its user, again and again, stops our fork between the change of user and exec, and Node (spawn
- * with `uid`) waits for that exec for ever, before any timer. So Node never changes the user: it starts a program that is still root's, and
- * that becomes the app's user. test/effects/as-app.test.ts holds all of src to that.
+ * Freeze: an app that sends SIGSTOP to all of its user, again and again, stops our fork between the
+ * change of user and exec, and Node (spawn with `uid`) waits for that exec for ever, before any
+ * timer. So Node never changes the user: it starts a program that is still root's, and that becomes
+ * the app's user. test/effects/as-app.test.ts holds all of src to that.
  *
- * Kept corpse: an app that traces it (ptrace) and never looks at its end keeps even what KILL ended from its parent, who waits for ever. So
- * that parent is a shell of root's, which nobody but root can trace: we wait for the shell, and the shell can be ended.
+ * Kept corpse: an app that traces it (ptrace) and never looks at its end keeps even what KILL ended
+ * from its parent, who waits for ever. So that parent is a shell of root's, which nobody but root
+ * can trace: we wait for the shell, and the shell can be ended.
  */
 import { spawn } from 'node:child_process';
 import { activityOf, groupMembers, sendSignal } from './supervisor/process-table.ts';
@@ -40,7 +44,10 @@ const MAX_ANSWER_BYTES = 4096;
 const LOOK_EVERY_MS = 250;
 /** The total time for which it may be stopped: the updater never stops it. */
 const STOPPED_MS = 5000;
-/** With neither processor time nor a wait for a disk. The sync of a network volume may look like that. */
+/**
+ * With neither processor time nor a wait for a disk. The sync of a network volume may look like
+ * that.
+ */
 const SILENT_MS = 300_000;
 /** For the kernel, after KILL: what hangs in it is left to it. */
 const KILL_WAIT_MS = 2000;
@@ -48,12 +55,24 @@ const KILL_WAIT_MS = 2000;
 /** For a shell that stays, whatever it is: the last command of a script may take its place. */
 const RUN_AND_STAY = '"$@"; exit "$?"';
 
-/** The command line that runs a command as the app's user, whose parent is root's. Its group holds both. */
-export function asUser(user: User | null, file: string, args: readonly string[]): [string, ...string[]] {
-  return user === null ? [file, ...args] : ['/bin/sh', '-c', RUN_AND_STAY, 'sh', ...user.become, file, ...args];
+/**
+ * The command line that runs a command as the app's user, whose parent is root's. Its group holds
+ * both.
+ */
+export function asUser(
+  user: User | null,
+  file: string,
+  args: readonly string[],
+): [string, ...string[]] {
+  return user === null
+    ? [file, ...args]
+    : ['/bin/sh', '-c', RUN_AND_STAY, 'sh', ...user.become, file, ...args];
 }
 
-/** Its exit status, null when it was ended, and the beginning of what it said. That may be the app's words. Rejects if nothing can be started. */
+/**
+ * Its exit status, null when it was ended, and the beginning of what it said. That may be the app's
+ * words. Rejects if nothing can be started.
+ */
 export function runAsApp({
   file,
   args,
@@ -134,6 +153,8 @@ class Progress {
     if (isBusy || ticks !== this.#ticks) this.#activeAt = now;
     this.#lookedAt = now;
     this.#ticks = ticks;
-    return now < this.#deadline && this.#stoppedMs < STOPPED_MS && now - this.#activeAt < this.#silentMs;
+    return (
+      now < this.#deadline && this.#stoppedMs < STOPPED_MS && now - this.#activeAt < this.#silentMs
+    );
   }
 }

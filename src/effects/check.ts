@@ -1,12 +1,28 @@
-/** `check`: asks GitHub, chooses by the machine's rules, and keeps what polling learns in one note beside the facts. */
+/**
+ * `check`: asks GitHub, chooses by the machine's rules, and keeps what polling learns in one note
+ * beside the facts.
+ */
 import path from 'node:path';
 import type { AssetPattern } from '../machines/asset.ts';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
 import type { InstalledVersion, Policy, Release } from '../machines/model.ts';
-import { isLimitInForce, MAX_LIMIT_PAUSE_MS, pollPauseMs, sharedPauseMs } from '../machines/pacing.ts';
+import {
+  isLimitInForce,
+  MAX_LIMIT_PAUSE_MS,
+  pollPauseMs,
+  sharedPauseMs,
+} from '../machines/pacing.ts';
 import { isLimitOf, type PollNote } from '../machines/poll-note.ts';
-import { chooseRelease, chooseTagged, isLatestReadable, type PublishedRelease, type ReleaseChoice, rivalsOf, whereToLook } from '../machines/release.ts';
+import {
+  chooseRelease,
+  chooseTagged,
+  isLatestReadable,
+  type PublishedRelease,
+  type ReleaseChoice,
+  rivalsOf,
+  whereToLook,
+} from '../machines/release.ts';
 import { versionFromTag } from '../machines/version.ts';
 import { Fault, toFault } from '../support/fault.ts';
 import { type GitHub, RateLimited } from './github/client.ts';
@@ -14,9 +30,15 @@ import { openLocal } from './local-file.ts';
 import { piecesFrom, sumOfPieces } from './pieces.ts';
 import { keptTrees, type Places, readBaked } from './trees.ts';
 
-/** A new release with an old commit is not always marked as latest: the list is read again after this. */
+/**
+ * A new release with an old commit is not always marked as latest: the list is read again after
+ * this.
+ */
 const COMPARED_FOR_MS = 6 * 60 * 60 * 1000;
-/** Requests for the list: beside the latest release, and where only the list answers. Without a token GitHub allows 60 an hour. */
+/**
+ * Requests for the list: beside the latest release, and where only the list answers. Without a
+ * token GitHub allows 60 an hour.
+ */
 const MAX_REQUESTS_BESIDE_LATEST = 3;
 const MAX_REQUESTS = 30;
 
@@ -32,8 +54,13 @@ export type CheckDependencies = {
 };
 
 /** Never rejects for what a server does: every outcome is a fact. */
-export async function check({ policy, request, running, fresh }: EffectInputs['check'], signal: AbortSignal, deps: CheckDependencies): Promise<Fact> {
-  if (request?.file) return { type: 'releaseFound', release: await localRelease(request.file, policy, signal) };
+export async function check(
+  { policy, request, running, fresh }: EffectInputs['check'],
+  signal: AbortSignal,
+  deps: CheckDependencies,
+): Promise<Fact> {
+  if (request?.file)
+    return { type: 'releaseFound', release: await localRelease(request.file, policy, signal) };
   if (request?.tag && !fresh) {
     const kept = await findLocally(request.tag, policy, deps.places);
     if (kept) return { type: 'releaseFound', release: kept };
@@ -41,15 +68,21 @@ export async function check({ policy, request, running, fresh }: EffectInputs['c
   const before = deps.note.read();
   const startedAt = deps.now();
   if (isLimitInForce(before.limitedUntilAt, startedAt) && isLimitOf(before, deps.github.identity)) {
-    return { type: 'checkFailed', code: 'RATE_LIMITED', message: `GitHub's limit is in force until ${new Date(before.limitedUntilAt).toISOString()}` };
+    return {
+      type: 'checkFailed',
+      code: 'RATE_LIMITED',
+      message: `GitHub's limit is in force until ${new Date(before.limitedUntilAt).toISOString()}`,
+    };
   }
-  // From the end on: a check that hung longer than the pause between two would be followed by the next at once, for ever.
+  // From the end on: a check that hung longer than the pause between two would be followed by the
+  // next at once, for ever.
   const learnt = () => {
     const endedAt = deps.now();
     const dice = deps.random();
     const { quota } = deps.github;
     const sharedMs = quota === null ? 0 : sharedPauseMs(quota, before.quota, endedAt);
-    const sharedUntilAt = sharedMs > 0 ? endedAt + Math.min(pollPauseMs(sharedMs, dice), MAX_LIMIT_PAUSE_MS) : null;
+    const sharedUntilAt =
+      sharedMs > 0 ? endedAt + Math.min(pollPauseMs(sharedMs, dice), MAX_LIMIT_PAUSE_MS) : null;
     return {
       ...before,
       quota: quota ?? before.quota,
@@ -59,12 +92,30 @@ export async function check({ policy, request, running, fresh }: EffectInputs['c
     };
   };
   try {
-    const question = { policy, running, tag: request?.tag ?? null, strikes: before.strikes, compared: before.compared };
+    const question = {
+      policy,
+      running,
+      tag: request?.tag ?? null,
+      strikes: before.strikes,
+      compared: before.compared,
+    };
     const { choice, compared } = await look(question, signal, deps);
     if (choice.kind === 'none' && choice.tag === null) throw new Fault(choice.code, choice.message);
-    const problem = choice.kind === 'release' ? null : { code: choice.code, message: choice.message, at: startedAt };
+    const problem =
+      choice.kind === 'release'
+        ? null
+        : { code: choice.code, message: choice.message, at: startedAt };
     const latest = request ? before.latest : latestOf(choice);
-    deps.note.write({ ...learnt(), lastSuccessAt: startedAt, limitedUntilAt: null, limitedFor: null, strikes: 0, lastError: problem, latest, compared });
+    deps.note.write({
+      ...learnt(),
+      lastSuccessAt: startedAt,
+      limitedUntilAt: null,
+      limitedFor: null,
+      strikes: 0,
+      lastError: problem,
+      latest,
+      compared,
+    });
     return factOf(choice);
   } catch (error) {
     signal.throwIfAborted();
@@ -72,8 +123,18 @@ export async function check({ policy, request, running, fresh }: EffectInputs['c
     const lastError = { code: fault.code, message: fault.message, at: startedAt };
     if (fault instanceof RateLimited) {
       const usual = learnt();
-      const nextCheckAt = Math.max(usual.nextCheckAt, fault.untilMs + Math.round(deps.random() * 10_000));
-      deps.note.write({ ...usual, nextCheckAt, limitedUntilAt: fault.untilMs, limitedFor: deps.github.identity, strikes: before.strikes + 1, lastError });
+      const nextCheckAt = Math.max(
+        usual.nextCheckAt,
+        fault.untilMs + Math.round(deps.random() * 10_000),
+      );
+      deps.note.write({
+        ...usual,
+        nextCheckAt,
+        limitedUntilAt: fault.untilMs,
+        limitedFor: deps.github.identity,
+        strikes: before.strikes + 1,
+        lastError,
+      });
     } else {
       deps.note.write({ ...learnt(), lastError });
     }
@@ -81,10 +142,20 @@ export async function check({ policy, request, running, fresh }: EffectInputs['c
   }
 }
 
-type Question = { policy: Policy; running: string | null; tag: string | null; strikes: number; compared: PollNote['compared'] };
+type Question = {
+  policy: Policy;
+  running: string | null;
+  tag: string | null;
+  strikes: number;
+  compared: PollNote['compared'];
+};
 type Finding = { choice: ReleaseChoice; compared: PollNote['compared'] };
 
-async function look(question: Question, signal: AbortSignal, deps: CheckDependencies): Promise<Finding> {
+async function look(
+  question: Question,
+  signal: AbortSignal,
+  deps: CheckDependencies,
+): Promise<Finding> {
   const { policy, running, tag, strikes, compared } = question;
   const { github, assetPattern, now } = deps;
   const where = tag === null ? whereToLook(policy) : ({ kind: 'tag', tag } as const);
@@ -93,7 +164,16 @@ async function look(question: Question, signal: AbortSignal, deps: CheckDependen
       return lookBesideLatest(question, signal, deps);
     case 'list': {
       const { releases, isComplete } = await github.list(strikes, signal, MAX_REQUESTS);
-      return { choice: chooseRelease(releases, { policy, pattern: assetPattern, nowMs: now(), running, isComplete }), compared };
+      return {
+        choice: chooseRelease(releases, {
+          policy,
+          pattern: assetPattern,
+          nowMs: now(),
+          running,
+          isComplete,
+        }),
+        compared,
+      };
     }
     case 'tag': {
       const release = await github.tagged(where.tag, strikes, signal);
@@ -104,7 +184,10 @@ async function look(question: Question, signal: AbortSignal, deps: CheckDependen
         );
       // Rollback: another release's answer, however well signed, is not the one that was asked for.
       if (release.tag !== where.tag)
-        throw new Fault('ANSWER_UNEXPECTED', `asked for ${where.tag}, the server answered ${release.tag}: that is not GitHub; check UPDATE_GH_API_URL`);
+        throw new Fault(
+          'ANSWER_UNEXPECTED',
+          `asked for ${where.tag}, the server answered ${release.tag}: that is not GitHub; check UPDATE_GH_API_URL`,
+        );
       return { choice: chooseTagged(release, policy, assetPattern, now()), compared };
     }
     default:
@@ -113,22 +196,34 @@ async function look(question: Question, signal: AbortSignal, deps: CheckDependen
 }
 
 /**
- * What GitHub marks as latest, unless a higher version was published: a backport of an older line is marked so too. There may be none,
- * where all are prereleases. The list that tells is read when the latest release is another one than before, and every few hours.
+ * What GitHub marks as latest, unless a higher version was published: a backport of an older line
+ * is marked so too. There may be none, where all are prereleases. The list that tells is read when
+ * the latest release is another one than before, and every few hours.
  */
-async function lookBesideLatest(question: Question, signal: AbortSignal, deps: CheckDependencies): Promise<Finding> {
+async function lookBesideLatest(
+  question: Question,
+  signal: AbortSignal,
+  deps: CheckDependencies,
+): Promise<Finding> {
   const { policy, strikes, running } = question;
   const { github, assetPattern, now } = deps;
   const choose = (releases: readonly PublishedRelease[], isComplete = true) =>
     chooseRelease(releases, { policy, pattern: assetPattern, nowMs: now(), running, isComplete });
   const rules = JSON.stringify([policy.repository, policy.versioning, github.identity]);
   const latest = await github.latest(strikes, signal);
-  if (latest !== null && !isLatestReadable(latest, policy)) return { choice: choose([latest]), compared: null };
+  if (latest !== null && !isLatestReadable(latest, policy))
+    return { choice: choose([latest]), compared: null };
   const latestTag = latest?.tag ?? null;
   const own = latest === null ? [] : [latest];
   const known = question.compared;
-  if (known !== null && known.rules === rules && known.latest === latestTag && Math.abs(now() - known.at) < COMPARED_FOR_MS) {
-    if (known.refusal !== null) return { choice: { kind: 'none', ...known.refusal }, compared: known };
+  if (
+    known !== null &&
+    known.rules === rules &&
+    known.latest === latestTag &&
+    Math.abs(now() - known.at) < COMPARED_FOR_MS
+  ) {
+    if (known.refusal !== null)
+      return { choice: { kind: 'none', ...known.refusal }, compared: known };
     if (known.instead === null) return { choice: choose(own), compared: known };
     const other = await github.tagged(known.instead, strikes, signal);
     if (other !== null) return { choice: choose([...own, other]), compared: known };
@@ -136,12 +231,28 @@ async function lookBesideLatest(question: Question, signal: AbortSignal, deps: C
   try {
     const { releases, isComplete } = await github.list(strikes, signal, MAX_REQUESTS_BESIDE_LATEST);
     if (latest === null && releases.length === 0) throw github.notFound();
-    const highest = choose(latest === null ? releases : [latest, ...rivalsOf(latest, releases, policy)], isComplete);
-    // A higher version that can't be run (it has no files, say) is no reason to pass over the one that can.
+    const highest = choose(
+      latest === null ? releases : [latest, ...rivalsOf(latest, releases, policy)],
+      isComplete,
+    );
+    // A higher version that can't be run (it has no files, say) is no reason to pass over the one
+    // that can.
     const choice = highest.kind === 'release' ? highest : orElse(choose(own), highest);
-    const refusal = choice.kind === 'none' ? { tag: choice.tag, code: choice.code, message: choice.message } : null;
+    const refusal =
+      choice.kind === 'none'
+        ? { tag: choice.tag, code: choice.code, message: choice.message }
+        : null;
     const instead = choice.kind === 'none' ? null : tagOf(choice);
-    return { choice, compared: { rules, latest: latestTag, at: now(), instead: instead === latestTag ? null : instead, refusal } };
+    return {
+      choice,
+      compared: {
+        rules,
+        latest: latestTag,
+        at: now(),
+        instead: instead === latestTag ? null : instead,
+        refusal,
+      },
+    };
   } catch (error) {
     signal.throwIfAborted();
     // The latest release is known, and good enough until the list can be had.
@@ -161,7 +272,8 @@ function tagOf(choice: Exclude<ReleaseChoice, { kind: 'none' }>): string {
 
 function latestOf(choice: ReleaseChoice): PollNote['latest'] {
   if (choice.kind === 'none') return null;
-  if (choice.kind !== 'release') return { version: choice.version, tag: choice.tag, publishedAt: null };
+  if (choice.kind !== 'release')
+    return { version: choice.version, tag: choice.tag, publishedAt: null };
   const { version, tag, publishedAt } = choice.release;
   return { version, tag, publishedAt };
 }
@@ -172,7 +284,9 @@ function factOf(choice: ReleaseChoice): Fact {
       return { type: 'releaseFound', release: choice.release };
     case 'none':
       // Told as a refusal: "nothing newer" would say that all is well.
-      return choice.tag === null ? { type: 'nothingNewer' } : { type: 'releaseRefused', tag: choice.tag, code: choice.code, message: choice.message };
+      return choice.tag === null
+        ? { type: 'nothingNewer' }
+        : { type: 'releaseRefused', tag: choice.tag, code: choice.code, message: choice.message };
     case 'assetsAwaited':
     case 'refused': {
       const { kind, ...rest } = choice;
@@ -183,18 +297,34 @@ function factOf(choice: ReleaseChoice): Fact {
   }
 }
 
-/** A version that is still on disk, or baked, needs no network. The operator may leave out the `v`. */
+/**
+ * A version that is still on disk, or baked, needs no network. The operator may leave out the `v`.
+ */
 async function findLocally(tag: string, policy: Policy, places: Places): Promise<Release | null> {
-  // With its build metadata, if it has any: `v1.2.3+6` is another release than `v1.2.3+5`, though both are version 1.2.3.
-  const version = (tag.startsWith(policy.tagPrefix) ? tag.slice(policy.tagPrefix.length) : tag).replace(/^[vV](?=\d)/, '');
-  const fits = (candidate: InstalledVersion) => candidate.tag === tag || candidate.version === version;
+  // With its build metadata, if it has any: `v1.2.3+6` is another release than `v1.2.3+5`, though
+  // both are version 1.2.3.
+  const version = (
+    tag.startsWith(policy.tagPrefix) ? tag.slice(policy.tagPrefix.length) : tag
+  ).replace(/^[vV](?=\d)/, '');
+  const fits = (candidate: InstalledVersion) =>
+    candidate.tag === tag || candidate.version === version;
   const kept = (await keptTrees(places)).find(
-    (tree) => tree.version.repository === policy.repository && tree.verifiedUnder === (places.rules ?? '') && fits(tree.version),
+    (tree) =>
+      tree.version.repository === policy.repository &&
+      tree.verifiedUnder === (places.rules ?? '') &&
+      fits(tree.version),
   );
   if (kept) return kept.release;
   const baked = await readBaked(places);
   if (!baked || !fits(baked)) return null;
-  const asset = { id: 0, name: path.basename(baked.path), url: baked.path, browserUrl: '', sizeBytes: 0, digest: null };
+  const asset = {
+    id: 0,
+    name: path.basename(baked.path),
+    url: baked.path,
+    browserUrl: '',
+    sizeBytes: 0,
+    digest: null,
+  };
   return {
     repository: policy.repository,
     tag: baked.tag,
@@ -209,16 +339,27 @@ async function findLocally(tag: string, policy: Policy, places: Places): Promise
   };
 }
 
-/** An archive on this machine, named by the operator: its version is in its name, else it is told apart by its digest. */
-export async function localRelease(file: string, policy: Policy, signal: AbortSignal | null = null): Promise<Release> {
+/**
+ * An archive on this machine, named by the operator: its version is in its name, else it is told
+ * apart by its digest.
+ */
+export async function localRelease(
+  file: string,
+  policy: Policy,
+  signal: AbortSignal | null = null,
+): Promise<Release> {
   const opened = await openLocal(file);
-  const { sha256: digest, sizeBytes } = await sumOfPieces(piecesFrom(opened.handle, opened.sizeBytes), signal);
+  const { sha256: digest, sizeBytes } = await sumOfPieces(
+    piecesFrom(opened.handle, opened.sizeBytes),
+    signal,
+  );
   const name = path.basename(file);
   const found =
     /(?:^|[^0-9A-Za-z])v?(\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+?)?)(?=[_-](?:linux|darwin|any|all)|\.(?:tar|t[gx]z|tbz2?|tzst|zip|gz|xz|bz2|zst|jar|war|[cm]?js|phar|pyz)|_|$)/.exec(
       name,
     )?.[1];
-  const version = (found && versionFromTag(found, policy.versioning)) ?? `0.0.0-file.${digest.slice(0, 12)}`;
+  const version =
+    (found && versionFromTag(found, policy.versioning)) ?? `0.0.0-file.${digest.slice(0, 12)}`;
   const asset = { id: 0, name, url: file, browserUrl: '', sizeBytes, digest };
   return {
     repository: policy.repository,

@@ -1,4 +1,7 @@
-/** `download`: into a part file that survives crashes, resumed by `Range`, capped, hashed as it comes. */
+/**
+ * `download`: into a part file that survives crashes, resumed by `Range`, capped, hashed as it
+ * comes.
+ */
 import { open, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { EffectInputs } from '../machines/effects.ts';
@@ -20,8 +23,9 @@ import { findKept, type Places, readBaked, temporaryDir } from './trees.ts';
 const MIN_BYTES_A_WINDOW = 16 * 1024;
 export const STALL_WINDOW_MS = 20_000;
 /**
- * 128 kB a second, and ten minutes: an app that was stopped for it is down meanwhile. What is slower comes in several tries, each of which goes
- * on where the last one ended, and after the first of them the app runs.
+ * 128 kB a second, and ten minutes: an app that was stopped for it is down meanwhile. What is
+ * slower comes in several tries, each of which goes on where the last one ended, and after the
+ * first of them the app runs.
  */
 const MIN_DEADLINE_MS = 600_000;
 const MIN_BYTES_A_MS = 128;
@@ -38,7 +42,10 @@ export type DownloadDependencies = {
   warn: (message: string) => void;
 };
 
-/** Where a release's bytes are gathered; the name holds what identifies them, so a changed asset starts anew. */
+/**
+ * Where a release's bytes are gathered; the name holds what identifies them, so a changed asset
+ * starts anew.
+ */
 export function partFile(places: Places, release: Release): string {
   return path.join(
     temporaryDir(places),
@@ -48,12 +55,17 @@ export function partFile(places: Places, release: Release): string {
   );
 }
 
-export async function download({ release }: EffectInputs['download'], signal: AbortSignal, deps: DownloadDependencies): Promise<Fact> {
+export async function download(
+  { release }: EffectInputs['download'],
+  signal: AbortSignal,
+  deps: DownloadDependencies,
+): Promise<Fact> {
   const { places, maxAssetBytes } = deps;
   const { asset, origin } = release;
   if (origin === 'baked') {
     const baked = await readBaked(places);
-    if (baked?.path !== asset.url) throw new Fault('FILE_MISSING', `${asset.url} is no longer part of the image`);
+    if (baked?.path !== asset.url)
+      throw new Fault('FILE_MISSING', `${asset.url} is no longer part of the image`);
     return { type: 'installed', version: baked };
   }
   const kept = await findKept(places, release);
@@ -72,14 +84,24 @@ export async function download({ release }: EffectInputs['download'], signal: Ab
   const isWhole = asset.sizeBytes > 0 && (await sizeOf(file)) === asset.sizeBytes;
   const sum = isWhole ? null : await fetchInto(file, release, signal, deps);
   const sealed = await seal(file, deps.sealed, sum);
-  if (sum !== null || asset.digest === null || asset.digest === sealed.sha256) return { type: 'downloaded', path: file, ...sealed };
+  if (sum !== null || asset.digest === null || asset.digest === sealed.sha256)
+    return { type: 'downloaded', path: file, ...sealed };
   // A power cut may have left holes in what an earlier run began.
   await rm(file, { force: true });
-  return { type: 'downloaded', path: file, ...(await seal(file, deps.sealed, await fetchInto(file, release, signal, deps))) };
+  return {
+    type: 'downloaded',
+    path: file,
+    ...(await seal(file, deps.sealed, await fetchInto(file, release, signal, deps))),
+  };
 }
 
 /** Returns the sum of what was received; null if the file had a beginning already. */
-async function fetchInto(file: string, release: Release, signal: AbortSignal, deps: DownloadDependencies): Promise<string | null> {
+async function fetchInto(
+  file: string,
+  release: Release,
+  signal: AbortSignal,
+  deps: DownloadDependencies,
+): Promise<string | null> {
   const { asset } = release;
   let offset = await sizeOf(file);
   if (offset >= asset.sizeBytes) {
@@ -93,7 +115,10 @@ async function fetchInto(file: string, release: Release, signal: AbortSignal, de
     answer = await ask(release, 0, signal, deps);
   }
   // A server that ignores Range, or answers another one, sends from the start: so do we.
-  if (answer.status === 206 && !String(answer.headers['content-range']).startsWith(`bytes ${offset}-`)) {
+  if (
+    answer.status === 206 &&
+    !String(answer.headers['content-range']).startsWith(`bytes ${offset}-`)
+  ) {
     answer.stream.destroy();
     offset = 0;
     answer = await ask(release, 0, signal, deps);
@@ -126,21 +151,39 @@ async function fetchInto(file: string, release: Release, signal: AbortSignal, de
   return resumed ? null : part.sum();
 }
 
-function ask({ asset }: Release, offset: number, signal: AbortSignal, { http }: DownloadDependencies): Promise<Answer> {
-  const headers: Record<string, string> = { accept: 'application/octet-stream', 'accept-encoding': 'identity' };
+function ask(
+  { asset }: Release,
+  offset: number,
+  signal: AbortSignal,
+  { http }: DownloadDependencies,
+): Promise<Answer> {
+  const headers: Record<string, string> = {
+    accept: 'application/octet-stream',
+    'accept-encoding': 'identity',
+  };
   if (offset > 0) headers['range'] = `bytes=${offset}-`;
   return http.get(asset.url, headers, signal, { decompress: false, sameHost: false });
 }
 
-type Reception = { received: number; release: Release; signal: AbortSignal; deps: DownloadDependencies };
+type Reception = {
+  received: number;
+  release: Release;
+  signal: AbortSignal;
+  deps: DownloadDependencies;
+};
 
-async function receive(answer: Answer, part: PartWriter, { received, release, signal, deps }: Reception): Promise<void> {
+async function receive(
+  answer: Answer,
+  part: PartWriter,
+  { received, release, signal, deps }: Reception,
+): Promise<void> {
   const { asset } = release;
   const stall = new Fault(
     'DOWNLOAD_STALLED',
     `${hostOf(answer.url)} sent less than ${MIN_BYTES_A_WINDOW} bytes in ${deps.stallWindowMs / 1000} s: the connection is too slow or stalled`,
   );
-  // A steady trickle would take days: a total deadline, which grows with the size. What has come by then is resumed.
+  // A steady trickle would take days: a total deadline, which grows with the size. What has come by
+  // then is resumed.
   const deadlineMs = deadlineOf(asset.sizeBytes);
   const slow = new Fault(
     'DOWNLOAD_SLOW',
@@ -160,7 +203,10 @@ async function receive(answer: Answer, part: PartWriter, { received, release, si
       inWindow += bytes.length;
       // Endless data: never more than was announced.
       if (received > asset.sizeBytes)
-        throw new Fault('LENGTH_MISMATCH', `${hostOf(answer.url)} sent more than the ${asset.sizeBytes} bytes that were announced for ${asset.name}`);
+        throw new Fault(
+          'LENGTH_MISMATCH',
+          `${hostOf(answer.url)} sent more than the ${asset.sizeBytes} bytes that were announced for ${asset.name}`,
+        );
       await part.write(bytes);
       tellGarbage(bytes.length);
       deps.onProgress(received, asset.sizeBytes);
@@ -168,7 +214,9 @@ async function receive(answer: Answer, part: PartWriter, { received, release, si
   } catch (error) {
     signal.throwIfAborted();
     const fault = isLocal(error) ? error : networkFault(error, answer.url);
-    throw fault instanceof Fault && fault.code === 'NETWORK_FAILED' ? cut(answer.url, received, asset) : fault;
+    throw fault instanceof Fault && fault.code === 'NETWORK_FAILED'
+      ? cut(answer.url, received, asset)
+      : fault;
   } finally {
     clearInterval(watch);
     clearTimeout(late);
@@ -183,7 +231,10 @@ export function deadlineOf(sizeBytes: number): number {
 }
 
 function cut(url: string, received: number, { name, sizeBytes }: Release['asset']): Fault {
-  return new Fault('DOWNLOAD_CUT', `${hostOf(url)} closed the connection after ${received} of ${sizeBytes} bytes of ${name}: the next try resumes there`);
+  return new Fault(
+    'DOWNLOAD_CUT',
+    `${hostOf(url)} closed the connection after ${received} of ${sizeBytes} bytes of ${name}: the next try resumes there`,
+  );
 }
 
 /** Errors of the disk carry a system call; those of the network are told apart by it. */
@@ -199,7 +250,9 @@ export async function sizeOf(file: string): Promise<number> {
   );
 }
 
-/** Endless data: what is announced is bounded before the first byte, and no more than that is taken. */
+/**
+ * Endless data: what is announced is bounded before the first byte, and no more than that is taken.
+ */
 export function checkAnnouncedSize({ asset }: Release, mostBytes: number): void {
   if (asset.sizeBytes > mostBytes)
     throw new Fault(

@@ -1,17 +1,31 @@
 /**
- * Operations on files that survive a power cut once they return. Each syncs what it wrote and the directory entries it
- * changed: see fsync(2), "Calling fsync() does not necessarily ensure that the entry in the directory … has also reached disk".
+ * Operations on files that survive a power cut once they return. Each syncs what it wrote and the
+ * directory entries it changed: see fsync(2), "Calling fsync() does not necessarily ensure that the
+ * entry in the directory … has also reached disk".
  */
 import { constants } from 'node:fs';
-import { chmod, lchown, lstat, mkdir, open, opendir, readlink, rename, rm, rmdir, symlink, unlink } from 'node:fs/promises';
+import {
+  chmod,
+  lchown,
+  lstat,
+  mkdir,
+  open,
+  opendir,
+  readlink,
+  rename,
+  rm,
+  rmdir,
+  symlink,
+  unlink,
+} from 'node:fs/promises';
 import path from 'node:path';
 import { MAX_OUTPUT_BYTES } from '../support/bounded.ts';
 import { Fault, isErrno } from '../support/fault.ts';
 import { loadExeca } from './packages.ts';
 
 /**
- * Makes the entries of a directory durable. CIFS and some FUSE file systems have no such call for a directory, and say so: their entries are as
- * durable as those file systems make them.
+ * Makes the entries of a directory durable. CIFS and some FUSE file systems have no such call for a
+ * directory, and say so: their entries are as durable as those file systems make them.
  */
 export async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, 'r');
@@ -24,8 +38,15 @@ export async function syncDirectory(directory: string): Promise<void> {
   }
 }
 
-/** Writes a file whole: another name first, sync, rename over, sync the directory. Readers see the old or the new one. */
-export async function writeFileDurably(file: string, data: string | AsyncIterable<string>, mode = 0o644): Promise<void> {
+/**
+ * Writes a file whole: another name first, sync, rename over, sync the directory. Readers see the
+ * old or the new one.
+ */
+export async function writeFileDurably(
+  file: string,
+  data: string | AsyncIterable<string>,
+  mode = 0o644,
+): Promise<void> {
   const temporary = `${file}.${process.pid}.tmp`;
   try {
     // Not what somebody else placed there: a link, or a FIFO that nobody reads.
@@ -39,7 +60,8 @@ export async function writeFileDurably(file: string, data: string | AsyncIterabl
     }
     await rename(temporary, file);
   } catch (error) {
-    // After a failed fsync the pages may be marked clean (fsyncgate): the file is discarded, never synced again.
+    // After a failed fsync the pages may be marked clean (fsyncgate): the file is discarded, never
+    // synced again.
     await rm(temporary, { force: true });
     throw error;
   }
@@ -52,7 +74,8 @@ export async function ensureDirectory(directory: string, mode = 0o755): Promise<
     await mkdir(directory, { mode });
   } catch (error) {
     if (isErrno(error, 'EEXIST')) return;
-    // Node's recursive mkdir says ENOENT where the truth is EROFS, so it is kept for what it is needed for.
+    // Node's recursive mkdir says ENOENT where the truth is EROFS, so it is kept for what it is
+    // needed for.
     if (!isErrno(error, 'ENOENT')) throw error;
     await ensureDirectory(path.dirname(directory), mode);
     await mkdir(directory, { mode });
@@ -68,10 +91,15 @@ export async function renameDurably(from: string, to: string): Promise<void> {
 }
 
 /**
- * Points a link at a target by rename, so that there is no moment without a link. A link that is right stays untouched. When it can't be
- * made durable it is as it was before, and the error is thrown; with `bestEffort` it stays moved.
+ * Points a link at a target by rename, so that there is no moment without a link. A link that is
+ * right stays untouched. When it can't be made durable it is as it was before, and the error is
+ * thrown; with `bestEffort` it stays moved.
  */
-export async function linkAtomically(target: string, link: string, { bestEffort = false } = {}): Promise<void> {
+export async function linkAtomically(
+  target: string,
+  link: string,
+  { bestEffort = false } = {},
+): Promise<void> {
   const before = await readLink(link);
   if (before === target) return;
   await moveLink(target, link);
@@ -101,7 +129,10 @@ export async function readLink(link: string): Promise<string | null> {
   }
 }
 
-/** Syncs the file system that holds a tree: one call for thousands of files, where fsync(2) would need one each. */
+/**
+ * Syncs the file system that holds a tree: one call for thousands of files, where fsync(2) would
+ * need one each.
+ */
 export async function syncTree(directory: string): Promise<void> {
   const { execa } = await loadExeca();
   const sync = (args: string[]) =>
@@ -117,8 +148,14 @@ export async function syncTree(directory: string): Promise<void> {
   const one = await sync(process.platform === 'linux' ? ['-f', directory] : []);
   if (!one.failed) return;
   // A file system without syncfs(2): then all of them are synced.
-  const result = /Invalid argument|not implemented|not supported/.test(one.stderr) ? await sync([]) : one;
-  if (result.failed) throw new Fault('DISK_ERROR', `${directory} can't be made durable (${result.shortMessage}): check the volume`);
+  const result = /Invalid argument|not implemented|not supported/.test(one.stderr)
+    ? await sync([])
+    : one;
+  if (result.failed)
+    throw new Fault(
+      'DISK_ERROR',
+      `${directory} can't be made durable (${result.shortMessage}): check the volume`,
+    );
 }
 
 /** Names that are removed at a time. */
@@ -126,10 +163,14 @@ const REMOVED_AT_ONCE = 64;
 const MAX_ROUNDS = 10;
 
 /**
- * Removes a tree, also one whose directories are read-only; links are removed, and not followed. Missing is fine. Throws where `signal` is
- * aborted meanwhile: what is left can be removed the next time.
+ * Removes a tree, also one whose directories are read-only; links are removed, and not followed.
+ * Missing is fine. Throws where `signal` is aborted meanwhile: what is left can be removed the next
+ * time.
  */
-export async function removeTree(directory: string, signal: AbortSignal | null = null): Promise<void> {
+export async function removeTree(
+  directory: string,
+  signal: AbortSignal | null = null,
+): Promise<void> {
   const stats = await lstat(directory).catch((error: unknown) => {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return null;
     throw error;
@@ -142,20 +183,24 @@ async function removeDirectory(directory: string, signal: AbortSignal | null): P
   // Nobody else's directory can be made writable, and need not be.
   if (process.getuid?.() === 0) await takeOver(directory);
   else await chmod(directory, 0o700).catch(() => {});
-  // Some file systems pass over names while others are removed. A process that keeps adding some is not waited for: then it is not empty.
-  for (let round = 0; round < MAX_ROUNDS; round++) if ((await removeNames(directory, signal)) === 0) break;
+  // Some file systems pass over names while others are removed. A process that keeps adding some is
+  // not waited for: then it is not empty.
+  for (let round = 0; round < MAX_ROUNDS; round++)
+    if ((await removeNames(directory, signal)) === 0) break;
   await rmdir(directory);
 }
 
 const DIRECTORY_ITSELF = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
 /**
- * Makes a directory root's alone. Who owns it, or may write it, could exchange its names while root removes by name what lies in it, and have
- * root remove something else. Its own name can't be exchanged: what it lies in is root's place, or was taken over before.
+ * Makes a directory root's alone. Who owns it, or may write it, could exchange its names while root
+ * removes by name what lies in it, and have root remove something else. Its own name can't be
+ * exchanged: what it lies in is root's place, or was taken over before.
  */
 async function takeOver(directory: string): Promise<void> {
   const handle = await open(directory, DIRECTORY_ITSELF).catch(async (error: unknown) => {
-    // Root may lack the right to look into what another keeps for himself (CAP_DAC_OVERRIDE), but not to own it.
+    // Root may lack the right to look into what another keeps for himself (CAP_DAC_OVERRIDE), but
+    // not to own it.
     if (!isErrno(error, 'EACCES')) throw error;
     await lchown(directory, 0, 0);
     await chmod(directory, 0o700);
@@ -174,7 +219,10 @@ async function takeOver(directory: string): Promise<void> {
   }
 }
 
-/** Few at a time: Node's own `rm` begins with all names of a directory at once, which takes 150 MB for a hundred thousand of them. */
+/**
+ * Few at a time: Node's own `rm` begins with all names of a directory at once, which takes 150 MB
+ * for a hundred thousand of them.
+ */
 async function removeNames(directory: string, signal: AbortSignal | null): Promise<number> {
   let found = 0;
   let batch: Promise<void>[] = [];

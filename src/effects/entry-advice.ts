@@ -1,4 +1,7 @@
-/** What to set where it is not clear how a tree is started: only a command that is there, and would be started. */
+/**
+ * What to set where it is not clear how a tree is started: only a command that is there, and would
+ * be started.
+ */
 import { lstat, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { Fault } from '../support/fault.ts';
@@ -20,33 +23,61 @@ const MAX_FILES = 2000;
 type Found = { name: string; kind: ProgramKind | null; isExecutable: boolean };
 
 /** `programs`: what is at the root, and not chosen. */
-export async function entryPointMissing(tree: string, programs: readonly string[], repositoryName: string): Promise<Fault> {
+export async function entryPointMissing(
+  tree: string,
+  programs: readonly string[],
+  repositoryName: string,
+): Promise<Fault> {
   const [first] = programs;
-  if (first !== undefined) return fault(`there are several: ${programs.slice(0, 10).join(', ')}, none named ${repositoryName}`, `./${quoted(first)}`);
+  if (first !== undefined)
+    return fault(
+      `there are several: ${programs.slice(0, 10).join(', ')}, none named ${repositoryName}`,
+      `./${quoted(first)}`,
+    );
   const files = await filesOf(tree);
   const atRoot = files.filter(({ name }) => !name.includes('/'));
   const foreign = atRoot.find(({ kind }) => kind === 'mach-o' || kind === 'windows');
   if (foreign !== undefined) checkPlatform(path.join(tree, foreign.name), undefined);
-  const nested = files.find(({ kind, isExecutable }) => isExecutable && (kind === 'elf' || kind === 'script'));
-  if (nested !== undefined) return fault(`there is no executable file at its root, but ${nested.name}`, `./${quoted(nested.name)}`);
+  const nested = files.find(
+    ({ kind, isExecutable }) => isExecutable && (kind === 'elf' || kind === 'script'),
+  );
+  if (nested !== undefined)
+    return fault(
+      `there is no executable file at its root, but ${nested.name}`,
+      `./${quoted(nested.name)}`,
+    );
   const run = runnerOf(atRoot.map(({ name }) => name));
   if (run !== null) return fault('there is no executable file at its root', run);
   const other = atRoot.find(({ isExecutable, kind }) => isExecutable && kind === null);
   if (other !== undefined)
-    return fault(`${other.name} is executable, but neither an ELF program nor a script that begins with #!`, `sh ./${quoted(other.name)}`);
-  return fault('there is no executable file in it that is an ELF program or a script that begins with #!', null);
+    return fault(
+      `${other.name} is executable, but neither an ELF program nor a script that begins with #!`,
+      `sh ./${quoted(other.name)}`,
+    );
+  return fault(
+    'there is no executable file in it that is an ELF program or a script that begins with #!',
+    null,
+  );
 }
 
 function fault(found: string, command: string | null): Fault {
-  const remedy = command === null ? 'Set UPDATE_APP_COMMAND to the command that starts it' : `Set UPDATE_APP_COMMAND, for instance to: ${command}`;
-  return new Fault('ENTRY_POINT_MISSING', `it is not clear how to start this release: ${found}. ${remedy}`);
+  const remedy =
+    command === null
+      ? 'Set UPDATE_APP_COMMAND to the command that starts it'
+      : `Set UPDATE_APP_COMMAND, for instance to: ${command}`;
+  return new Fault(
+    'ENTRY_POINT_MISSING',
+    `it is not clear how to start this release: ${found}. ${remedy}`,
+  );
 }
 
 /** A pattern goes on to match when the next version's file has another name. */
 function runnerOf(names: readonly string[]): string | null {
   for (const { endings, runner } of RUNNERS) {
     const files = names.filter((name) => endings.some((ending) => name.endsWith(ending)));
-    const usual = USUAL.flatMap((stem) => files.filter((name) => path.parse(name).name === stem))[0];
+    const usual = USUAL.flatMap((stem) =>
+      files.filter((name) => path.parse(name).name === stem),
+    )[0];
     if (usual !== undefined) return `${runner} ${quoted(usual)}`;
     if (files.length === 1) return `${runner} *${path.extname(files[0] ?? '')}`;
     if (files[0] !== undefined) return `${runner} ${quoted(files[0])}`;
@@ -54,7 +85,8 @@ function runnerOf(names: readonly string[]): string | null {
   return null;
 }
 
-const quoted = (name: string): string => (/^[\w./+@-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`);
+const quoted = (name: string): string =>
+  /^[\w./+@-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
 
 /** Nearest to the root first. */
 async function filesOf(tree: string): Promise<Found[]> {
@@ -63,7 +95,9 @@ async function filesOf(tree: string): Promise<Found[]> {
   for (let depth = 0; depth <= MAX_DEPTH && level.length > 0; depth++) {
     const below: string[] = [];
     for (const directory of level)
-      for (const entry of (await readdir(path.join(tree, directory), { withFileTypes: true })).toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
+      for (const entry of (
+        await readdir(path.join(tree, directory), { withFileTypes: true })
+      ).toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
         const name = directory === '' ? entry.name : `${directory}/${entry.name}`;
         if (entry.isDirectory() && entry.name !== 'node_modules') below.push(name);
         if (!entry.isFile() || found.length >= MAX_FILES || isLibrary(name)) continue;

@@ -1,4 +1,7 @@
-/** Gathers what a release has to show for its bytes: sums, signatures, attestations. Everything is capped; nothing is judged here. */
+/**
+ * Gathers what a release has to show for its bytes: sums, signatures, attestations. Everything is
+ * capped; nothing is judged here.
+ */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
@@ -23,10 +26,15 @@ export async function gatherEvidence(
   file: { path: string; sha256: string; sizeBytes: number },
   wanted: Wanted,
   signal: AbortSignal,
-  deps: { http: Http; github: GitHub; readLocal?: ((asset: Asset, mostBytes: number) => Promise<Buffer>) | undefined },
+  deps: {
+    http: Http;
+    github: GitHub;
+    readLocal?: ((asset: Asset, mostBytes: number) => Promise<Buffer>) | undefined;
+  },
 ): Promise<Evidence> {
   const { asset, checksums, signatures, tag } = release;
-  const read = (from: Asset, most: number) => deps.readLocal?.(from, most) ?? readCapped(from, tag, most, signal, deps.http);
+  const read = (from: Asset, most: number) =>
+    deps.readLocal?.(from, most) ?? readCapped(from, tag, most, signal, deps.http);
   const sums = checksums === null ? null : await read(checksums, MAX_BYTES.sums);
   const evidence = {
     sizeBytes: file.sizeBytes,
@@ -42,9 +50,11 @@ export async function gatherEvidence(
   const minisigs: Evidence['minisigs'][number][] = [];
   const bundles: Evidence['bundles'][number][] = [];
   for (const { kind, over, asset: signature } of signatures) {
-    if (kind === 'minisign' && wanted.minisign) minisigs.push({ over, text: (await read(signature, MAX_BYTES.minisign)).toString('utf8') });
+    if (kind === 'minisign' && wanted.minisign)
+      minisigs.push({ over, text: (await read(signature, MAX_BYTES.minisign)).toString('utf8') });
     if (kind === 'attestation' && wanted.attestation)
-      for (const json of parseBundles(await read(signature, MAX_BYTES.attestation))) bundles.push({ over, from: signature.name, json });
+      for (const json of parseBundles(await read(signature, MAX_BYTES.attestation)))
+        bundles.push({ over, from: signature.name, json });
   }
   if (wanted.attestation) {
     const subjects = [
@@ -52,12 +62,16 @@ export async function gatherEvidence(
       ...(evidence.sums ? [{ over: 'sums' as const, sha256: evidence.sums.sha256 }] : []),
     ];
     for (const { over, sha256 } of bundles.length > 0 ? [] : subjects)
-      for (const json of await deps.github.attestations(sha256, signal)) bundles.push({ over, from: 'GitHub', json });
+      for (const json of await deps.github.attestations(sha256, signal))
+        bundles.push({ over, from: 'GitHub', json });
   }
   return { ...evidence, minisigs, bundles };
 }
 
-/** One document, or one a line. What does not parse is handed on as it is, and refused where it is judged. */
+/**
+ * One document, or one a line. What does not parse is handed on as it is, and refused where it is
+ * judged.
+ */
 function parseBundles(bytes: Buffer): unknown[] {
   const text = bytes.toString('utf8').trim();
   const parse = (part: string): unknown => {
@@ -82,10 +96,19 @@ function hash(algorithm: 'sha256' | 'blake2b512', bytes: Buffer): Buffer {
   return createHash(algorithm).update(bytes).digest();
 }
 
-async function readCapped(asset: Asset, tag: string, most: number, signal: AbortSignal, http: Http): Promise<Buffer> {
+async function readCapped(
+  asset: Asset,
+  tag: string,
+  most: number,
+  signal: AbortSignal,
+  http: Http,
+): Promise<Buffer> {
   // Slow retrieval: a byte now and then would keep every shorter timeout from its end.
   const bounded = AbortSignal.any([signal, AbortSignal.timeout(READ_WITHIN_MS)]);
-  const answer = await http.get(asset.url, { accept: 'application/octet-stream' }, bounded, { decompress: true, sameHost: false });
+  const answer = await http.get(asset.url, { accept: 'application/octet-stream' }, bounded, {
+    decompress: true,
+    sameHost: false,
+  });
   try {
     if (answer.status !== 200)
       throw new Fault(
@@ -95,7 +118,11 @@ async function readCapped(asset: Asset, tag: string, most: number, signal: Abort
     return await readStream(answer.stream, {
       maxBytes: most,
       withinMs: READ_WITHIN_MS,
-      tooLarge: () => new Fault('ANSWER_TOO_LARGE', `${asset.name} of ${tag} is larger than ${most} bytes: that is no file of sums, signature or attestation`),
+      tooLarge: () =>
+        new Fault(
+          'ANSWER_TOO_LARGE',
+          `${asset.name} of ${tag} is larger than ${most} bytes: that is no file of sums, signature or attestation`,
+        ),
       tooLate: () => lateFault(answer.url, READ_WITHIN_MS),
     });
   } catch (error) {

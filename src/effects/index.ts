@@ -1,4 +1,7 @@
-/** The registry: every effect the machine can name, bound to what it needs. A missing one does not compile. */
+/**
+ * The registry: every effect the machine can name, bound to what it needs. A missing one does not
+ * compile.
+ */
 import { rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Effects } from '../machines/effects.ts';
@@ -50,10 +53,18 @@ export function createEffects(deps: EffectDependencies): Effects {
     },
     start: async ({ target }) => {
       const version = target ?? (await whatToRun(places));
-      if (version === null) throw new Fault('NOTHING_TO_RUN', 'there is no version to run yet: neither installed nor part of the image');
+      if (version === null)
+        throw new Fault(
+          'NOTHING_TO_RUN',
+          'there is no version to run yet: neither installed nor part of the image',
+        );
       assertComplete(version, places);
-      const { adopted } = await supervisor.start(version.path, await appCommand(version.path, deps.app));
-      for (const file of [path.join(places.root, 'version'), ...deps.versionFiles]) await tellVersion(file, version);
+      const { adopted } = await supervisor.start(
+        version.path,
+        await appCommand(version.path, deps.app),
+      );
+      for (const file of [path.join(places.root, 'version'), ...deps.versionFiles])
+        await tellVersion(file, version);
       return { type: 'appStarted', version: version.version, adopted };
     },
   };
@@ -61,10 +72,12 @@ export function createEffects(deps: EffectDependencies): Effects {
 
 /** For people and scripts that look; nothing depends on it, so it may fail. */
 async function tellVersion(file: string, version: InstalledVersion): Promise<void> {
-  // One line, whatever a server calls a release: shells read it. And never through a link that lies in its place.
+  // One line, whatever a server calls a release: shells read it. And never through a link that lies
+  // in its place.
   const line = `${version.tag.replace(/\p{C}+/gu, ' ').slice(0, 256)}\n`;
   const temporary = `${file}.${process.pid}.tmp`;
-  // A directory's default ACL takes the place of the umask: what is not asked for here, nobody gets by it.
+  // A directory's default ACL takes the place of the umask: what is not asked for here, nobody gets
+  // by it.
   await writeFile(temporary, line, { flag: 'wx', mode: 0o644 })
     .then(() => rename(temporary, file))
     .catch(() => rm(temporary, { force: true }))

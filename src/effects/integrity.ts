@@ -6,15 +6,21 @@ import { readEntries, readManifest, type TreeEntry } from './manifest.ts';
 import { inSlices } from './slices.ts';
 
 /**
- * What was changed, or is missing; empty for a tree that is as it was installed. `linked`: names that lead to the app's data. Only what
- * the manifest names is looked at, below directories that are directories: what else lies there can't make it longer.
+ * What was changed, or is missing; empty for a tree that is as it was installed. `linked`: names
+ * that lead to the app's data. Only what the manifest names is looked at, below directories that
+ * are directories: what else lies there can't make it longer.
  */
-export async function problemsOf(tree: string, linked: readonly string[], signal: AbortSignal | null = null): Promise<string[]> {
+export async function problemsOf(
+  tree: string,
+  linked: readonly string[],
+  signal: AbortSignal | null = null,
+): Promise<string[]> {
   if ((await readManifest(tree)) === null) return ['no manifest'];
   const found: string[] = [];
   try {
     const expected: TreeEntry[] = [];
-    for await (const entry of readEntries(tree)) if (!isWithin(entry.path, linked)) expected.push(entry);
+    for await (const entry of readEntries(tree))
+      if (!isWithin(entry.path, linked)) expected.push(entry);
     const sums = new Sums();
     const links = new Links(tree, linked);
     const directories = new Set(['']);
@@ -32,10 +38,19 @@ export async function problemsOf(tree: string, linked: readonly string[], signal
   return found;
 }
 
-async function problemOf(tree: string, expected: TreeEntry, { sums, links }: { sums: Sums; links: Links }): Promise<string | null> {
+async function problemOf(
+  tree: string,
+  expected: TreeEntry,
+  { sums, links }: { sums: Sums; links: Links },
+): Promise<string | null> {
   try {
     const now = await look(tree, expected.path, sums);
-    if (now.type !== expected.type || now.content !== expected.content || now.mode !== expected.mode) return `${expected.path} was changed`;
+    if (
+      now.type !== expected.type ||
+      now.content !== expected.content ||
+      now.mode !== expected.mode
+    )
+      return `${expected.path} was changed`;
     // An older version of this program let some in.
     if (now.type === 'link') links.check(expected.path);
     return null;

@@ -16,8 +16,9 @@ export async function replaceByLink(inTree: string, data: string, tree: string):
 }
 
 /**
- * Where a directory of the tree really is; null if the way to it leaves the tree, as it does through a name that is linked to the app's
- * data. What a path means there is the app's to say, and root would change what it leads to.
+ * Where a directory of the tree really is; null if the way to it leaves the tree, as it does
+ * through a name that is linked to the app's data. What a path means there is the app's to say, and
+ * root would change what it leads to.
  */
 export async function resolveInTree(tree: string, name: string): Promise<string | null> {
   const pending = name.split('/');
@@ -40,7 +41,11 @@ export async function resolveInTree(tree: string, name: string): Promise<string 
 }
 
 /** Opens a directory of a read-only tree for one change, and closes it again as it was. */
-async function writable(directory: string, tree: string, change: () => Promise<void>): Promise<void> {
+async function writable(
+  directory: string,
+  tree: string,
+  change: () => Promise<void>,
+): Promise<void> {
   await mkdir(directory, { recursive: true }).catch((error: unknown) => {
     if (!isErrno(error, 'EACCES') || directory === tree) throw error;
   });

@@ -1,6 +1,7 @@
 /**
- * A child of the updater's that is the app's user: reads what is to be made of the app's data as JSON, and makes it. Says what went wrong as
- * JSON. It inherits nothing of the updater: no environment, no descriptor but those of the directories that it copies from.
+ * A child of the updater's that is the app's user: reads what is to be made of the app's data as
+ * JSON, and makes it. Says what went wrong as JSON. It inherits nothing of the updater: no
+ * environment, no descriptor but those of the directories that it copies from.
  */
 import { readFileSync } from 'node:fs';
 import { type LinkedData, prepareData } from './linked-data.ts';

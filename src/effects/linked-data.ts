@@ -1,6 +1,7 @@
 /**
- * The app's data, as its own user sees and makes it. Where app and updater are two users this runs in a child that is the app's
- * (linked-child.ts): whatever names the app exchanges meanwhile, it gets nothing that it could not get itself.
+ * The app's data, as its own user sees and makes it. Where app and updater are two users this runs
+ * in a child that is the app's (linked-child.ts): whatever names the app exchanges meanwhile, it
+ * gets nothing that it could not get itself.
  */
 import { execFile } from 'node:child_process';
 import { chmod, cp, lstat, readdir, realpath, rm, rmdir, stat } from 'node:fs/promises';
@@ -17,9 +18,14 @@ export type LinkedName = {
   name: string;
   /** What the tree brings under that name; null for nothing. */
   source: string | null;
-  /** The source is the app's, and goes once it was copied; but its own name, which is the tree's. */
+  /**
+   * The source is the app's, and goes once it was copied; but its own name, which is the tree's.
+   */
   isCleared: boolean;
-  /** Where the tree itself is the app's: the name in it that becomes a link, and the tree; null where root makes the link. */
+  /**
+   * Where the tree itself is the app's: the name in it that becomes a link, and the tree; null
+   * where root makes the link.
+   */
   link: { inTree: string; tree: string } | null;
 };
 
@@ -33,10 +39,14 @@ export type LinkedData = {
 /** The app's own doing: it closed its data, or put something else in the place of a directory. */
 const OWN_DOING = ['EACCES', 'EPERM', 'ENOTDIR', 'ELOOP', 'EEXIST'];
 
-/** Seeds and makes what is missing. Throws `Fault` `LINKED_ESCAPES` where a link in the data leads out of it, and updater and app are one user. */
+/**
+ * Seeds and makes what is missing. Throws `Fault` `LINKED_ESCAPES` where a link in the data leads
+ * out of it, and updater and app are one user.
+ */
 export async function prepareData({ directory, names, isApps }: LinkedData): Promise<void> {
   // Its owner may always enter, whatever mode it gave to it.
-  if (isApps) await chmod(directory, 0o700 | ((await stat(directory)).mode & 0o7777)).catch(() => {});
+  if (isApps)
+    await chmod(directory, 0o700 | ((await stat(directory)).mode & 0o7777)).catch(() => {});
   for (const entry of names) {
     const { data, source, isCleared, link } = entry;
     if (source !== null && (await isVacant(data, source))) {
@@ -49,7 +59,10 @@ export async function prepareData({ directory, names, isApps }: LinkedData): Pro
   }
 }
 
-/** Removes what the app may remove: of a tree with several owners the rest is root's to take away (`removeCleared` in linked.ts). */
+/**
+ * Removes what the app may remove: of a tree with several owners the rest is root's to take away
+ * (`removeCleared` in linked.ts).
+ */
 async function clear(place: string): Promise<void> {
   if (!(await lstat(place)).isDirectory()) return;
   await chmod(place, 0o700).catch(unlessForbidden);
@@ -64,7 +77,10 @@ function unlessForbidden(error: unknown): void {
   if (!isErrno(error, 'EPERM', 'EACCES', 'ENOTEMPTY')) throw error;
 }
 
-/** Whether nobody's data is there. A tree that lacks the name, such as the image's own, has left an empty directory. A link is the app's own doing. */
+/**
+ * Whether nobody's data is there. A tree that lacks the name, such as the image's own, has left an
+ * empty directory. A link is the app's own doing.
+ */
 async function isVacant(data: string, source: string): Promise<boolean> {
   const there = await lstat(data).catch(() => null);
   if (there === null) return true;
@@ -73,19 +89,33 @@ async function isVacant(data: string, source: string): Promise<boolean> {
   return brought.length > 0 && found?.length === 0;
 }
 
-/** What has to be there: the data itself, or, of a name with a dot, which is taken for a file's, the directory that it lies in. */
+/**
+ * What has to be there: the data itself, or, of a name with a dot, which is taken for a file's, the
+ * directory that it lies in.
+ */
 export function neededFor({ name, data }: Pick<LinkedName, 'name' | 'data'>): string {
-  return name.endsWith('/') || !path.basename(name).slice(1).includes('.') ? data : path.dirname(data);
+  return name.endsWith('/') || !path.basename(name).slice(1).includes('.')
+    ? data
+    : path.dirname(data);
 }
 
-async function ensureData({ data, name }: LinkedName, directory: string, isApps: boolean): Promise<void> {
+async function ensureData(
+  { data, name }: LinkedName,
+  directory: string,
+  isApps: boolean,
+): Promise<void> {
   const needed = neededFor({ name, data });
   try {
     if ((await lstat(needed).catch(unlessMissing)) !== null) return;
     if (!isApps) await refuseEscape(directory, data);
     await makeDirectory(needed);
   } catch (error) {
-    if (!isApps || !isErrno(error, ...OWN_DOING) || (await lstat(directory).catch(() => null)) === null) throw error;
+    if (
+      !isApps ||
+      !isErrno(error, ...OWN_DOING) ||
+      (await lstat(directory).catch(() => null)) === null
+    )
+      throw error;
   }
 }
 
@@ -98,11 +128,15 @@ function unlessMissing(error: unknown): null {
 async function refuseEscape(directory: string, data: string): Promise<void> {
   const isThere = (file: string) => stat(file).then(Boolean, () => false);
   let ancestor = path.dirname(data);
-  while (!(await isThere(ancestor)) && ancestor !== directory && ancestor !== '/') ancestor = path.dirname(ancestor);
+  while (!(await isThere(ancestor)) && ancestor !== directory && ancestor !== '/')
+    ancestor = path.dirname(ancestor);
   if (!(await isThere(ancestor)) || !(await isThere(directory))) return;
   const [inside, root] = [await realpath(ancestor), await realpath(directory)];
   if (inside !== root && !inside.startsWith(`${root}/`))
-    throw new Fault('LINKED_ESCAPES', `${data} would lead out of ${directory}, through a link in the app's data: remove that link, or change UPDATE_LINKED`);
+    throw new Fault(
+      'LINKED_ESCAPES',
+      `${data} would lead out of ${directory}, through a link in the app's data: remove that link, or change UPDATE_LINKED`,
+    );
 }
 
 async function makeDirectory(directory: string): Promise<void> {
@@ -112,7 +146,10 @@ async function makeDirectory(directory: string): Promise<void> {
   await ensureDirectory(directory);
 }
 
-/** Copied under another name first, and synced: neither a crash nor a power cut leaves a half of the data that looks whole. */
+/**
+ * Copied under another name first, and synced: neither a crash nor a power cut leaves a half of the
+ * data that looks whole.
+ */
 async function seed(from: string, to: string): Promise<void> {
   const temporary = `${to}.seed.tmp`;
   await makeDirectory(path.dirname(to));
@@ -140,6 +177,11 @@ async function makeWritable(file: string): Promise<void> {
 
 /** As `syncTree`, without its packages: a child starts for this. */
 async function syncAll(directory: string): Promise<void> {
-  const sync = (...args: string[]) => promisify(execFile)('sync', args, { env: { PATH: process.env['PATH'] ?? '' }, timeout: 300_000, killSignal: 'SIGKILL' });
+  const sync = (...args: string[]) =>
+    promisify(execFile)('sync', args, {
+      env: { PATH: process.env['PATH'] ?? '' },
+      timeout: 300_000,
+      killSignal: 'SIGKILL',
+    });
   await (process.platform === 'linux' ? sync('-f', directory).catch(() => sync()) : sync());
 }

@@ -1,6 +1,7 @@
 /**
- * Files that an operator names. What is there may be anything, and may change while it is read: it is opened without waiting for another
- * end (a FIFO), looked at on its descriptor, and read no further than it reached then.
+ * Files that an operator names. What is there may be anything, and may change while it is read: it
+ * is opened without waiting for another end (a FIFO), looked at on its descriptor, and read no
+ * further than it reached then.
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
@@ -13,10 +14,16 @@ const MAX_SMALL_BYTES = 16 * 1024 * 1024;
 /** Throws `Fault` `FILE_MISSING` for what is no regular file; close the handle. */
 export async function openLocal(file: string): Promise<{ handle: FileHandle; sizeBytes: number }> {
   const missing = (cause: unknown) =>
-    new Fault('FILE_MISSING', `${file} is not a file that the updater can read: give the path as the updater sees it`, { cause });
-  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => {
-    throw missing(error);
-  });
+    new Fault(
+      'FILE_MISSING',
+      `${file} is not a file that the updater can read: give the path as the updater sees it`,
+      { cause },
+    );
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK).catch(
+    (error: unknown) => {
+      throw missing(error);
+    },
+  );
   try {
     const stats = await handle.stat();
     if (!stats.isFile()) throw missing(null);
@@ -27,8 +34,16 @@ export async function openLocal(file: string): Promise<{ handle: FileHandle; siz
   }
 }
 
-/** Copies a file into a new one. Throws `Fault` `LENGTH_MISMATCH` where it is no longer as large as it was. */
-export async function copyLocal(from: string, to: string, sizeBytes: number, signal: AbortSignal): Promise<void> {
+/**
+ * Copies a file into a new one. Throws `Fault` `LENGTH_MISMATCH` where it is no longer as large as
+ * it was.
+ */
+export async function copyLocal(
+  from: string,
+  to: string,
+  sizeBytes: number,
+  signal: AbortSignal,
+): Promise<void> {
   const { handle } = await openLocal(from);
   try {
     const output = await open(to, 'w', 0o600);
@@ -44,7 +59,10 @@ export async function copyLocal(from: string, to: string, sizeBytes: number, sig
         await output.writeFile(piece.subarray(0, bytesRead));
       }
       if (bytes !== sizeBytes)
-        throw new Fault('LENGTH_MISMATCH', `${from} was changed while it was read, or is being written still: install it again once it is whole`);
+        throw new Fault(
+          'LENGTH_MISMATCH',
+          `${from} was changed while it was read, or is being written still: install it again once it is whole`,
+        );
     } finally {
       await output.close();
     }
@@ -57,7 +75,11 @@ export async function copyLocal(from: string, to: string, sizeBytes: number, sig
 export async function readLocal(file: string): Promise<Buffer> {
   const { handle, sizeBytes } = await openLocal(file);
   try {
-    if (sizeBytes > MAX_SMALL_BYTES) throw new Fault('FILE_MISSING', `${file} has ${sizeBytes} bytes, which no list of sums or signature has`);
+    if (sizeBytes > MAX_SMALL_BYTES)
+      throw new Fault(
+        'FILE_MISSING',
+        `${file} has ${sizeBytes} bytes, which no list of sums or signature has`,
+      );
     const bytes = Buffer.alloc(sizeBytes);
     const { bytesRead } = await handle.read(bytes, 0, sizeBytes, 0);
     return bytes.subarray(0, bytesRead);

@@ -1,6 +1,6 @@
 /**
- * Packages that not every run needs, loaded when one does: a check that finds nothing starts no process and reads no archive, and
- * `status` asks nobody. They are two thirds of the program.
+ * Packages that not every run needs, loaded when one does: a check that finds nothing starts no
+ * process and reads no archive, and `status` asks nobody. They are two thirds of the program.
  */
 export const loadExeca = () => import('execa');
 export const loadGot = () => import('got');

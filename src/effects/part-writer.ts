@@ -1,4 +1,7 @@
-/** Writes what arrives: many small pieces in one call while the disk is busy, and none held back while it is not. */
+/**
+ * Writes what arrives: many small pieces in one call while the disk is busy, and none held back
+ * while it is not.
+ */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { WriteStream } from 'node:fs';
@@ -7,7 +10,10 @@ import { finished } from 'node:stream/promises';
 
 /** What may wait for the disk before the network has to wait. */
 const MAX_WAITING_BYTES = 1024 * 1024;
-/** No power cut takes more of a download than this, and what passed meanwhile; and the sync at its end has little left to do. */
+/**
+ * No power cut takes more of a download than this, and what passed meanwhile; and the sync at its
+ * end has little left to do.
+ */
 const SYNC_EVERY_BYTES = 32 * 1024 * 1024;
 
 export class PartWriter {
@@ -62,7 +68,10 @@ export class PartWriter {
     if (this.#error !== null) throw this.#error;
   }
 
-  /** Pages may be marked clean that never reached the disk (fsyncgate): the file is of no use, whatever else is said. */
+  /**
+   * Pages may be marked clean that never reached the disk (fsyncgate): the file is of no use,
+   * whatever else is said.
+   */
   get mustBeDiscarded(): boolean {
     return this.#syncFailed;
   }

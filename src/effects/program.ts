@@ -1,11 +1,22 @@
 /** Which platform a file's first bytes are for, and whether this machine can run it. */
-import { closeSync, constants, existsSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+} from 'node:fs';
 import path from 'node:path';
 import { Fault } from '../support/fault.ts';
 
 export type ProgramKind = 'elf' | 'script' | 'mach-o' | 'windows';
 
-/** The first `bytes` of a file, or all of it. Of what is no regular file, nothing: a FIFO that the app puts in a file's place would hold us here. */
+/**
+ * The first `bytes` of a file, or all of it. Of what is no regular file, nothing: a FIFO that the
+ * app puts in a file's place would hold us here.
+ */
 export function headOf(file: string, bytes: number): Buffer {
   const descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
@@ -17,24 +28,38 @@ export function headOf(file: string, bytes: number): Buffer {
   }
 }
 
-/** elf(5), execve(2); Mach-O's header in its 64-bit form; `MZ`, but for Actually Portable Executables, which a shell can run. */
+/**
+ * elf(5), execve(2); Mach-O's header in its 64-bit form; `MZ`, but for Actually Portable
+ * Executables, which a shell can run.
+ */
 export function kindOf(head: Buffer): ProgramKind | null {
   const hex = head.toString('hex', 0, 8);
   if (hex.startsWith('7f454c46')) return 'elf';
   if (hex.startsWith('2321')) return 'script';
   if (hex.startsWith('cffaedfe')) return 'mach-o';
-  if (hex.startsWith('4d5a') && !head.toString('latin1', 0, 8).startsWith('MZqFpD')) return 'windows';
+  if (hex.startsWith('4d5a') && !head.toString('latin1', 0, 8).startsWith('MZqFpD'))
+    return 'windows';
   return null;
 }
 
 /** Whether the kernel starts what begins like this. */
 export function isProgram(head: Buffer): boolean {
   const kind = kindOf(head);
-  return kind === 'elf' || kind === 'script' || (kind === 'mach-o' && process.platform === 'darwin');
+  return (
+    kind === 'elf' || kind === 'script' || (kind === 'mach-o' && process.platform === 'darwin')
+  );
 }
 
-/** e_machine by Node's name of the processor, and what else such a processor may run by itself. See <elf.h>. */
-const MACHINES: Partial<Record<NodeJS.Architecture, { own: number; others?: readonly number[]; bits: 32 | 64; bigEndian?: boolean }>> = {
+/**
+ * e_machine by Node's name of the processor, and what else such a processor may run by itself. See
+ * <elf.h>.
+ */
+const MACHINES: Partial<
+  Record<
+    NodeJS.Architecture,
+    { own: number; others?: readonly number[]; bits: 32 | 64; bigEndian?: boolean }
+  >
+> = {
   x64: { own: 62, others: [3], bits: 64 },
   ia32: { own: 3, bits: 32 },
   arm64: { own: 183, others: [40], bits: 64 },
@@ -65,17 +90,24 @@ const PT_INTERP = 3;
 const HEAD_BYTES = 4096;
 const MAX_PROGRAM_HEADERS = 64;
 
-/** Emulators that the kernel starts by itself, for programs of other machines: qemu-user, Rosetta. */
+/**
+ * Emulators that the kernel starts by itself, for programs of other machines: qemu-user, Rosetta.
+ */
 const EMULATORS_DIR = '/proc/sys/fs/binfmt_misc';
 
 type Platform = { os: NodeJS.Platform; arch: NodeJS.Architecture; emulators: string };
 const HERE: Platform = { os: process.platform, arch: process.arch, emulators: EMULATORS_DIR };
 
 /**
- * Compares a program with this machine, before anything is stopped for it. Throws `Fault` `WRONG_PLATFORM` where these bytes can't run on
- * it, and `INTERPRETER_MISSING` where something is missing that the image could have. `searchPath` is the app's PATH.
+ * Compares a program with this machine, before anything is stopped for it. Throws `Fault`
+ * `WRONG_PLATFORM` where these bytes can't run on it, and `INTERPRETER_MISSING` where something is
+ * missing that the image could have. `searchPath` is the app's PATH.
  */
-export function checkPlatform(file: string, searchPath: string | undefined, platform: Platform = HERE): void {
+export function checkPlatform(
+  file: string,
+  searchPath: string | undefined,
+  platform: Platform = HERE,
+): void {
   if (platform.os !== 'linux') return;
   const head = headOf(file, HEAD_BYTES);
   const name = path.basename(file);
@@ -96,15 +128,21 @@ function wrongPlatform(name: string, madeFor: string, { os, arch }: Platform): F
 function checkElf(head: Buffer, file: string, platform: Platform): void {
   const name = path.basename(file);
   const isBig = head[5] === EI_DATA_BIG;
-  const read16 = (at: number) => (at + 2 > head.length ? 0 : isBig ? head.readUInt16BE(at) : head.readUInt16LE(at));
+  const read16 = (at: number) =>
+    at + 2 > head.length ? 0 : isBig ? head.readUInt16BE(at) : head.readUInt16LE(at);
   const machine = read16(18);
   const bits = head[4] === EI_CLASS_64 ? 64 : 32;
   const known = MACHINES[platform.arch];
   if (known === undefined) return;
-  const isOwn = machine === known.own && bits === known.bits && isBig === (known.bigEndian ?? false);
+  const isOwn =
+    machine === known.own && bits === known.bits && isBig === (known.bigEndian ?? false);
   const isOther = known.others?.includes(machine) === true && bits === 32 && !isBig;
   if (!isOwn && !isOther && !hasEmulators(platform.emulators))
-    throw wrongPlatform(name, `${MACHINE_NAMES[machine] ?? `machine ${machine}`} (${bits} bits)`, platform);
+    throw wrongPlatform(
+      name,
+      `${MACHINE_NAMES[machine] ?? `machine ${machine}`} (${bits} bits)`,
+      platform,
+    );
   if (!isOwn) return;
   const interpreter = interpreterOf(head, { bits, isBig });
   if (interpreter === null || existsSync(interpreter)) return;
@@ -124,7 +162,10 @@ function hasEmulators(directory: string): boolean {
 }
 
 /** The dynamic linker's path; null for a static program, and where that can't be told. */
-function interpreterOf(head: Buffer, { bits, isBig }: { bits: 32 | 64; isBig: boolean }): string | null {
+function interpreterOf(
+  head: Buffer,
+  { bits, isBig }: { bits: 32 | 64; isBig: boolean },
+): string | null {
   const read = (at: number, bytes: 2 | 4 | 8): number => {
     if (at + bytes > head.length) return 0;
     if (bytes === 8) return Number(isBig ? head.readBigUInt64BE(at) : head.readBigUInt64LE(at));
@@ -135,7 +176,8 @@ function interpreterOf(head: Buffer, { bits, isBig }: { bits: 32 | 64; isBig: bo
   const size = read(is64 ? 54 : 42, 2);
   const count = Math.min(read(is64 ? 56 : 44, 2), MAX_PROGRAM_HEADERS);
   for (let index = 0; index < count; index++) {
-    // Endless loop: an offset of 2^63 plus 56 is that offset again, so it is not what is counted by.
+    // Endless loop: an offset of 2^63 plus 56 is that offset again, so it is not what is counted
+    // by.
     const at = tableAt + index * size;
     if (at >= head.length) return null;
     if (read(at, 4) !== PT_INTERP) continue;
@@ -150,7 +192,8 @@ function interpreterOf(head: Buffer, { bits, isBig }: { bits: 32 | 64; isBig: bo
 function checkScript(head: Buffer, name: string, searchPath: string | undefined): void {
   const line = head.toString('utf8', 2).split('\n', 1)[0] ?? '';
   const [interpreter = '', ...args] = line.trim().split(/[ \t]+/);
-  // Without a slash it is looked for in the working directory, which nobody means; the kernel says so.
+  // Without a slash it is looked for in the working directory, which nobody means; the kernel says
+  // so.
   const missing = (what: string) =>
     new Fault(
       'INTERPRETER_MISSING',
@@ -165,5 +208,6 @@ function checkScript(head: Buffer, name: string, searchPath: string | undefined)
   if (path.basename(interpreter) !== 'env' || searchPath === undefined) return;
   const wanted = args.find((word) => !word.startsWith('-') && !word.includes('='));
   if (wanted === undefined || wanted.includes('/')) return;
-  if (!searchPath.split(':').some((directory) => existsSync(path.join(directory, wanted)))) throw missing(wanted);
+  if (!searchPath.split(':').some((directory) => existsSync(path.join(directory, wanted))))
+    throw missing(wanted);
 }

@@ -5,11 +5,21 @@ import type { InstalledVersion } from '../machines/model.ts';
 import { Fault, isErrno } from '../support/fault.ts';
 import { linkAtomically } from './durable.ts';
 import { ensureLinked, type LinkedOptions } from './linked.ts';
-import { currentLink, isTreeThere, lastGoodLink, linkTarget, type Places, readWorld } from './trees.ts';
+import {
+  currentLink,
+  isTreeThere,
+  lastGoodLink,
+  linkTarget,
+  type Places,
+  readWorld,
+} from './trees.ts';
 
 export type SwitchDependencies = { places: Places; linked: LinkedOptions };
 
-export async function switchCurrent({ to, bestEffort }: EffectInputs['switchCurrent'], { places, linked }: SwitchDependencies): Promise<Fact> {
+export async function switchCurrent(
+  { to, bestEffort }: EffectInputs['switchCurrent'],
+  { places, linked }: SwitchDependencies,
+): Promise<Fact> {
   assertComplete(to, places);
   const baked = to.path.startsWith(`${places.bakedDir}/`);
   try {
@@ -22,7 +32,10 @@ export async function switchCurrent({ to, bestEffort }: EffectInputs['switchCurr
   return { type: 'switched', to };
 }
 
-/** Complete versions only: what has no manifest is never linked, and never started. Throws `Fault` `TREE_MISSING`. */
+/**
+ * Complete versions only: what has no manifest is never linked, and never started. Throws `Fault`
+ * `TREE_MISSING`.
+ */
 export function assertComplete(version: InstalledVersion, places: Places): void {
   if (isTreeThere(version.path, places)) return;
   throw new Fault(

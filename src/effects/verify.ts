@@ -1,4 +1,7 @@
-/** `verify`: the downloaded bytes against everything that was asked for. All of it must hold, or nothing is unpacked. */
+/**
+ * `verify`: the downloaded bytes against everything that was asked for. All of it must hold, or
+ * nothing is unpacked.
+ */
 import { rm, stat } from 'node:fs/promises';
 import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
@@ -6,14 +9,27 @@ import type { Asset, Release, VerifyCondition } from '../machines/model.ts';
 import { Fault } from '../support/fault.ts';
 import type { MinisignKey } from '../support/minisign-key.ts';
 import type { AttestationRules } from '../trust/attestation.ts';
-import { type Evidence, isUrgencyVerified, judge, type MinisignBinding, type Rules } from '../trust/judge.ts';
+import {
+  type Evidence,
+  isUrgencyVerified,
+  judge,
+  type MinisignBinding,
+  type Rules,
+} from '../trust/judge.ts';
 import { gatherEvidence } from './evidence.ts';
 import type { GitHub } from './github/client.ts';
 import type { Http } from './github/http.ts';
 import { assertSealed, type Sealed } from './seal.ts';
 
 /** What the bytes, and not the network, are to blame for. */
-const ABOUT_THE_BYTES = new Set(['LENGTH_MISMATCH', 'DIGEST_MISMATCH', 'SIGNATURE_INVALID', 'SIGNATURE_MISSING', 'ATTESTATION_INVALID', 'ATTESTATION_MISSING']);
+const ABOUT_THE_BYTES = new Set([
+  'LENGTH_MISMATCH',
+  'DIGEST_MISMATCH',
+  'SIGNATURE_INVALID',
+  'SIGNATURE_MISSING',
+  'ATTESTATION_INVALID',
+  'ATTESTATION_MISSING',
+]);
 
 export type TrustOptions = {
   /** Empty: nothing is checked. */
@@ -30,13 +46,26 @@ export type TrustOptions = {
   } | null;
 };
 
-export type VerifyDependencies = { http: Http; github: GitHub; trust: TrustOptions; sealed: Sealed };
+export type VerifyDependencies = {
+  http: Http;
+  github: GitHub;
+  trust: TrustOptions;
+  sealed: Sealed;
+};
 
-export async function verify({ release, path, sha256, repositoryId }: EffectInputs['verify'], signal: AbortSignal, deps: VerifyDependencies): Promise<Fact> {
+export async function verify(
+  { release, path, sha256, repositoryId }: EffectInputs['verify'],
+  signal: AbortSignal,
+  deps: VerifyDependencies,
+): Promise<Fact> {
   await assertSealed(path, sha256, deps.sealed);
   // The operator named the file: these are the bytes that were meant.
   if (release.origin !== 'github') {
-    if (release.asset.digest !== sha256) throw new Fault('DIGEST_MISMATCH', `${release.asset.name} was changed after it was named: name it again`);
+    if (release.asset.digest !== sha256)
+      throw new Fault(
+        'DIGEST_MISMATCH',
+        `${release.asset.name} was changed after it was named: name it again`,
+      );
     return { type: 'verified', checks: ['file'] };
   }
   if (deps.trust.conditions.length === 0) return { type: 'verified', checks: [] };
@@ -44,10 +73,21 @@ export async function verify({ release, path, sha256, repositoryId }: EffectInpu
   try {
     const { evidence, rules } = await gather(release, { path, sha256 }, id, signal, deps);
     const checks = judge(release, evidence, rules);
-    return { type: 'verified', checks, repositoryId: id, urgent: isUrgencyVerified(release, evidence, rules) };
+    return {
+      type: 'verified',
+      checks,
+      repositoryId: id,
+      urgent: isUrgencyVerified(release, evidence, rules),
+    };
   } catch (error) {
-    // It may have come from the wire: unless GitHub's own digest says that these are the bytes, the next try starts from nothing.
-    if (error instanceof Fault && ABOUT_THE_BYTES.has(error.code) && release.asset.digest !== sha256) await rm(path, { force: true });
+    // It may have come from the wire: unless GitHub's own digest says that these are the bytes, the
+    // next try starts from nothing.
+    if (
+      error instanceof Fault &&
+      ABOUT_THE_BYTES.has(error.code) &&
+      release.asset.digest !== sha256
+    )
+      await rm(path, { force: true });
     throw error;
   }
 }
@@ -59,31 +99,68 @@ export async function gather(
   repositoryId: number | null,
   signal: AbortSignal,
   /** `readLocal`: for sums and signatures that lie beside a file. */
-  deps: Omit<VerifyDependencies, 'sealed'> & { readLocal?: (asset: Asset, mostBytes: number) => Promise<Buffer> },
+  deps: Omit<VerifyDependencies, 'sealed'> & {
+    readLocal?: (asset: Asset, mostBytes: number) => Promise<Buffer>;
+  },
 ): Promise<{ evidence: Evidence; rules: Rules }> {
   const { conditions, minisignKeys, minisignBinding } = deps.trust;
-  const wanted = { digest: conditions.includes('digest'), minisign: conditions.includes('minisign'), attestation: conditions.includes('attestation') };
-  const evidence = await gatherEvidence(release, { path, sha256, sizeBytes: (await stat(path)).size }, wanted, signal, deps);
-  const rules = { conditions, minisignKeys, minisignBinding, ...(await attestationRules(release, repositoryId, deps.trust)) };
+  const wanted = {
+    digest: conditions.includes('digest'),
+    minisign: conditions.includes('minisign'),
+    attestation: conditions.includes('attestation'),
+  };
+  const evidence = await gatherEvidence(
+    release,
+    { path, sha256, sizeBytes: (await stat(path)).size },
+    wanted,
+    signal,
+    deps,
+  );
+  const rules = {
+    conditions,
+    minisignKeys,
+    minisignBinding,
+    ...(await attestationRules(release, repositoryId, deps.trust)),
+  };
   return { evidence, rules };
 }
 
-async function attestationRules({ repository, tag }: Release, repositoryId: number | null, { conditions, attestation }: TrustOptions) {
-  if (!conditions.includes('attestation') || attestation === null) return { verifyAttestation: null, attestation: null };
+async function attestationRules(
+  { repository, tag }: Release,
+  repositoryId: number | null,
+  { conditions, attestation }: TrustOptions,
+) {
+  if (!conditions.includes('attestation') || attestation === null)
+    return { verifyAttestation: null, attestation: null };
   // A megabyte of certificates and logs, which nobody else needs in memory.
   const { verifyAttestation } = await import('../trust/attestation.ts');
   const { issuer, instance } = attestation;
   // The tag and nothing else: an attestation of another release is for another identity.
   const identity = attestation.identity.replaceAll('*', () => tag);
   const sourceRepository = `${new URL(identity).origin}/${repository}`;
-  return { verifyAttestation, attestation: { identity, issuer, sourceRepository, repositoryId, trustedRoot: await attestation.trustedRoot(), instance } };
+  return {
+    verifyAttestation,
+    attestation: {
+      identity,
+      issuer,
+      sourceRepository,
+      repositoryId,
+      trustedRoot: await attestation.trustedRoot(),
+      instance,
+    },
+  };
 }
 
 /**
- * Wrong software: a name that was given up and taken by somebody else is another repository, and only its id tells.
- * Returns the id; null where the server has no word for it.
+ * Wrong software: a name that was given up and taken by somebody else is another repository, and
+ * only its id tells. Returns the id; null where the server has no word for it.
  */
-async function knownRepository(repository: string, expected: number | null, signal: AbortSignal, github: GitHub): Promise<number | null> {
+async function knownRepository(
+  repository: string,
+  expected: number | null,
+  signal: AbortSignal,
+  github: GitHub,
+): Promise<number | null> {
   const id = await github.repositoryId(signal).catch((error: unknown) => {
     signal.throwIfAborted();
     if (expected !== null) throw error;

@@ -1,9 +1,11 @@
 /**
- * The journal: an append-only table of facts, each chained to the one before by a hash, in one SQLite file.
- * Beside it, in the same file, what may be overwritten: what polling learnt, cached answers, one checkpoint.
+ * The journal: an append-only table of facts, each chained to the one before by a hash, in one
+ * SQLite file. Beside it, in the same file, what may be overwritten: what polling learnt, cached
+ * answers, one checkpoint.
  *
- * One writer, any number of short readers. WAL with synchronous=FULL makes a committed fact survive a power cut
- * (SQLite, "Write-Ahead Logging"); where the volume can't do WAL (no shared memory), a rollback journal with EXTRA does: see mode.ts.
+ * One writer, any number of short readers. WAL with synchronous=FULL makes a committed fact survive
+ * a power cut (SQLite, "Write-Ahead Logging"); where the volume can't do WAL (no shared memory), a
+ * rollback journal with EXTRA does: see mode.ts.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
@@ -24,7 +26,16 @@ const BUSY_TIMEOUT_MS = 5000;
 /** A disk that damages one journal after the other must not fill up with them. */
 const MAX_DAMAGED_KEPT = 3;
 
-type Row = { seq: number; at: number; type: string; version: number; body: string; effect: string | null; command: string | null; hash: string };
+type Row = {
+  seq: number;
+  at: number;
+  type: string;
+  version: number;
+  body: string;
+  effect: string | null;
+  command: string | null;
+  hash: string;
+};
 
 export type Checkpoint = { seq: number; state: string };
 
@@ -45,7 +56,10 @@ export class Journal {
     return path.join(directory, 'journal.db');
   }
 
-  /** Opens for appending; creates what is missing. Throws `Fault` `JOURNAL_NEWER` or `JOURNAL_CORRUPT`. */
+  /**
+   * Opens for appending; creates what is missing. Throws `Fault` `JOURNAL_NEWER` or
+   * `JOURNAL_CORRUPT`.
+   */
   static open(directory: string): Journal {
     makePrivate(directory);
     return guarded(() => {
@@ -62,17 +76,24 @@ export class Journal {
     });
   }
 
-  /** Moves a damaged journal out of the way, whole, and forgets the oldest such ones. Returns its new name. */
+  /**
+   * Moves a damaged journal out of the way, whole, and forgets the oldest such ones. Returns its
+   * new name.
+   */
   static setAside(directory: string): string {
     const aside = `${Journal.path(directory)}.damaged-${new Date().toISOString().replaceAll(':', '')}`;
     const wal = `${Journal.path(directory)}-wal`;
-    // The file first: a crash in between leaves a -wal that fits no other file, and SQLite passes it over.
+    // The file first: a crash in between leaves a -wal that fits no other file, and SQLite passes
+    // it over.
     renameSync(Journal.path(directory), aside);
     if (existsSync(wal)) renameSync(wal, `${aside}-wal`);
     rmSync(`${Journal.path(directory)}-shm`, { force: true });
-    const damaged = readdirSync(directory).filter((name) => /\.damaged-[^-]+-[^-]+-[^-]+$/.test(name));
+    const damaged = readdirSync(directory).filter((name) =>
+      /\.damaged-[^-]+-[^-]+-[^-]+$/.test(name),
+    );
     for (const name of damaged.sort().slice(0, -MAX_DAMAGED_KEPT))
-      for (const suffix of ['', '-wal']) rmSync(path.join(directory, `${name}${suffix}`), { force: true });
+      for (const suffix of ['', '-wal'])
+        rmSync(path.join(directory, `${name}${suffix}`), { force: true });
     return aside;
   }
 
@@ -81,8 +102,13 @@ export class Journal {
     if (!existsSync(Journal.path(directory))) return null;
     assertPlain(Journal.path(directory));
     return guarded(() => {
-      const db = new DatabaseSync(Journal.path(directory), { readOnly: true, timeout: BUSY_TIMEOUT_MS });
-      const { user_version: version } = db.prepare('PRAGMA user_version').get() as { user_version: number };
+      const db = new DatabaseSync(Journal.path(directory), {
+        readOnly: true,
+        timeout: BUSY_TIMEOUT_MS,
+      });
+      const { user_version: version } = db.prepare('PRAGMA user_version').get() as {
+        user_version: number;
+      };
       if (version === 0) {
         db.close();
         return null;
@@ -99,44 +125,74 @@ export class Journal {
   }
 
   /**
-   * Appends one fact. `durable: false` leaves the sync to the next durable append: for the steps between stop and start,
-   * which recovery can see on the disk.
+   * Appends one fact. `durable: false` leaves the sync to the next durable append: for the steps
+   * between stop and start, which recovery can see on the disk.
    */
-  append(fact: Fact, meta: { at: number; effect: string | null; command: string | null; durable?: boolean }): JournalRecord {
+  append(
+    fact: Fact,
+    meta: { at: number; effect: string | null; command: string | null; durable?: boolean },
+  ): JournalRecord {
     const previous = this.#tail();
     const { version, body } = serializeFact(fact);
-    const row = { seq: previous.seq + 1, at: meta.at, type: fact.type, version, body, effect: meta.effect, command: meta.command };
+    const row = {
+      seq: previous.seq + 1,
+      at: meta.at,
+      type: fact.type,
+      version,
+      body,
+      effect: meta.effect,
+      command: meta.command,
+    };
     const hash = chain(previous.hash, row);
-    const insert = this.#db.prepare('INSERT INTO facts (seq, at, type, version, body, effect, command, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
-    const write = () => insert.run(row.seq, row.at, row.type, row.version, row.body, row.effect, row.command, hash);
+    const insert = this.#db.prepare(
+      'INSERT INTO facts (seq, at, type, version, body, effect, command, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+    );
+    const write = () =>
+      insert.run(row.seq, row.at, row.type, row.version, row.body, row.effect, row.command, hash);
     if (meta.durable === false) this.#unsynced(write);
     else write();
     this.#lastHash = hash;
     return { seq: row.seq, at: meta.at, fact, effect: meta.effect, command: meta.command };
   }
 
-  /** The facts after `seq`, oldest first, each checked against the chain. Throws `Fault` `JOURNAL_CORRUPT`. */
+  /**
+   * The facts after `seq`, oldest first, each checked against the chain. Throws `Fault`
+   * `JOURNAL_CORRUPT`.
+   */
   read(after = 0, limit = -1): JournalRecord[] {
     return guarded(() => {
       let hash = after === 0 ? GENESIS : this.#hashAt(after);
       let seq = after;
-      const rows = this.#db.prepare('SELECT * FROM facts WHERE seq > ? ORDER BY seq LIMIT ?').all(after, limit) as Row[];
+      const rows = this.#db
+        .prepare('SELECT * FROM facts WHERE seq > ? ORDER BY seq LIMIT ?')
+        .all(after, limit) as Row[];
       return rows.map((row) => {
         hash = chain(hash, row);
         seq += 1;
         if (row.hash !== hash || row.seq !== seq) throw misfit(row.seq);
-        return { seq: row.seq, at: row.at, fact: parseFact(row.type, row.version, JSON.parse(row.body)), effect: row.effect, command: row.command };
+        return {
+          seq: row.seq,
+          at: row.at,
+          fact: parseFact(row.type, row.version, JSON.parse(row.body)),
+          effect: row.effect,
+          command: row.command,
+        };
       });
     });
   }
 
-  /** Checks the chain over the newest facts, also those that a checkpoint spares us. Throws `Fault` `JOURNAL_CORRUPT`. */
+  /**
+   * Checks the chain over the newest facts, also those that a checkpoint spares us. Throws `Fault`
+   * `JOURNAL_CORRUPT`.
+   */
   checkChain(newest: number): void {
     const after = Math.max(0, this.lastSeq() - newest);
     guarded(() => {
       let hash = after === 0 ? GENESIS : this.#hashAt(after);
       let seq = after;
-      for (const row of this.#db.prepare('SELECT * FROM facts WHERE seq > ? ORDER BY seq').iterate(after) as Iterable<Row>) {
+      for (const row of this.#db
+        .prepare('SELECT * FROM facts WHERE seq > ? ORDER BY seq')
+        .iterate(after) as Iterable<Row>) {
         hash = chain(hash, row);
         seq += 1;
         if (row.hash !== hash || row.seq !== seq) throw misfit(row.seq);
@@ -145,22 +201,39 @@ export class Journal {
   }
 
   lastSeq(): number {
-    return guarded(() => (this.#db.prepare('SELECT coalesce(max(seq), 0) AS seq FROM facts').get() as { seq: number }).seq);
+    return guarded(
+      () =>
+        (
+          this.#db.prepare('SELECT coalesce(max(seq), 0) AS seq FROM facts').get() as {
+            seq: number;
+          }
+        ).seq,
+    );
   }
 
   /** Whether a command from the inbox was taken in already: its file may outlive a crash. */
   hasCommand(command: string): boolean {
-    return guarded(() => this.#db.prepare('SELECT 1 FROM facts WHERE command = ?').get(command) !== undefined);
+    return guarded(
+      () => this.#db.prepare('SELECT 1 FROM facts WHERE command = ?').get(command) !== undefined,
+    );
   }
 
   /** Null if there is none, or it was damaged: it only saves time. */
   checkpoint(): Checkpoint | null {
-    const row = guarded(() => this.#db.prepare('SELECT seq, state FROM checkpoint WHERE id = 1').get() as Checkpoint | undefined);
+    const row = guarded(
+      () =>
+        this.#db.prepare('SELECT seq, state FROM checkpoint WHERE id = 1').get() as
+          | Checkpoint
+          | undefined,
+    );
     const state = row === undefined ? null : unsealed(row.state);
     return row === undefined || state === null ? null : { seq: row.seq, state };
   }
 
-  /** Losing one costs time, so it is written without a sync of its own: it may fall between the stop of the app and its start. */
+  /**
+   * Losing one costs time, so it is written without a sync of its own: it may fall between the stop
+   * of the app and its start.
+   */
   saveCheckpoint({ seq, state }: Checkpoint): void {
     const upsert = this.#db.prepare(
       'INSERT INTO checkpoint (id, seq, state) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, state = excluded.state',
@@ -168,9 +241,17 @@ export class Journal {
     this.#unsynced(() => upsert.run(seq, sealed(state)));
   }
 
-  /** A named cell that may be overwritten; null if it was never written, or damaged. Not part of the truth, and never replayed. */
+  /**
+   * A named cell that may be overwritten; null if it was never written, or damaged. Not part of the
+   * truth, and never replayed.
+   */
   readNote(name: string): string | null {
-    const row = guarded(() => this.#db.prepare('SELECT value FROM notes WHERE name = ?').get(name) as { value: string } | undefined);
+    const row = guarded(
+      () =>
+        this.#db.prepare('SELECT value FROM notes WHERE name = ?').get(name) as
+          | { value: string }
+          | undefined,
+    );
     return row === undefined ? null : unsealed(row.value);
   }
 
@@ -212,23 +293,43 @@ export class Journal {
   }
 
   #hashAt(seq: number): string {
-    const row = guarded(() => this.#db.prepare('SELECT hash FROM facts WHERE seq = ?').get(seq) as { hash: string } | undefined);
+    const row = guarded(
+      () =>
+        this.#db.prepare('SELECT hash FROM facts WHERE seq = ?').get(seq) as
+          | { hash: string }
+          | undefined,
+    );
     if (!row) throw new Fault('JOURNAL_CORRUPT', `fact ${seq} is missing from the journal`);
     return row.hash;
   }
 }
 
 function misfit(seq: number): Fault {
-  return new Fault('JOURNAL_CORRUPT', `fact ${seq} of the journal does not match the one before it: the file was damaged or edited`);
+  return new Fault(
+    'JOURNAL_CORRUPT',
+    `fact ${seq} of the journal does not match the one before it: the file was damaged or edited`,
+  );
 }
 
 /** The hash covers every column, so an edit, a loss and a swap of rows all show. */
 function chain(previous: string, row: Omit<Row, 'hash'>): string {
-  const line = JSON.stringify([previous, row.seq, row.at, row.type, row.version, row.body, row.effect, row.command]);
+  const line = JSON.stringify([
+    previous,
+    row.seq,
+    row.at,
+    row.type,
+    row.version,
+    row.body,
+    row.effect,
+    row.command,
+  ]);
   return createHash('sha256').update(line).digest('hex');
 }
 
-/** SQLite has no page checksums: what may be overwritten carries its own sum, as the facts carry theirs. */
+/**
+ * SQLite has no page checksums: what may be overwritten carries its own sum, as the facts carry
+ * theirs.
+ */
 function sealed(text: string): string {
   return `${createHash('sha256').update(text).digest('hex')} ${text}`;
 }
@@ -249,11 +350,20 @@ function guarded<T>(action: () => T): T {
     if (error instanceof Fault) throw error;
     // Its hash fits, so it is no damage: an older image was started over a newer one's volume.
     if (error instanceof NewerFactError)
-      throw new Fault('JOURNAL_NEWER', `the journal was written by a newer self-update (${error.message}): use the newer image`, { cause: error });
+      throw new Fault(
+        'JOURNAL_NEWER',
+        `the journal was written by a newer self-update (${error.message}): use the newer image`,
+        { cause: error },
+      );
     const code = (error as { errcode?: number }).errcode;
-    const unreadable = error instanceof SyntaxError || (error instanceof Error && error.name === 'ZodError');
+    const unreadable =
+      error instanceof SyntaxError || (error instanceof Error && error.name === 'ZodError');
     if (unreadable || (code !== undefined && CORRUPT_CODES.has(code & 0xff))) {
-      throw new Fault('JOURNAL_CORRUPT', `the journal can't be read (${(error as Error).message.split('\n')[0]}): the file was damaged`, { cause: error });
+      throw new Fault(
+        'JOURNAL_CORRUPT',
+        `the journal can't be read (${(error as Error).message.split('\n')[0]}): the file was damaged`,
+        { cause: error },
+      );
     }
     throw error;
   }

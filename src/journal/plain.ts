@@ -1,4 +1,7 @@
-/** What SQLite is given to open. It opens whatever bears the name, and for a FIFO waits until somebody writes it. */
+/**
+ * What SQLite is given to open. It opens whatever bears the name, and for a FIFO waits until
+ * somebody writes it.
+ */
 import { statSync } from 'node:fs';
 import { kindOf } from '../support/bounded.ts';
 import { Fault, isErrno } from '../support/fault.ts';
@@ -6,16 +9,22 @@ import { setAside } from '../support/own.ts';
 
 const BESIDE = ['', '-wal', '-shm', '-journal'];
 
-/** Throws `Fault` `NOT_A_FILE` where something else than a file is in the place of a database, or of what SQLite keeps beside it. */
+/**
+ * Throws `Fault` `NOT_A_FILE` where something else than a file is in the place of a database, or of
+ * what SQLite keeps beside it.
+ */
 export function assertPlain(database: string): void {
-  for (const [file, kind] of oddOnes(database)) throw new Fault('NOT_A_FILE', `${file} is ${kind}, and not a regular file: move it away`);
+  for (const [file, kind] of oddOnes(database))
+    throw new Fault('NOT_A_FILE', `${file} is ${kind}, and not a regular file: move it away`);
 }
 
 /** Moves such things aside and reports each to `told`. No updater holds a lock on them. */
 export function setOddAside(database: string, told: (message: string) => void): void {
   for (const [file, kind] of oddOnes(database)) {
     const aside = setAside(file);
-    told(`${file} was ${kind}, and not a regular file: it was ${aside === null ? 'removed' : `moved to ${aside}`} [NOT_A_FILE]`);
+    told(
+      `${file} was ${kind}, and not a regular file: it was ${aside === null ? 'removed' : `moved to ${aside}`} [NOT_A_FILE]`,
+    );
   }
 }
 

@@ -4,7 +4,9 @@ import { Fault } from '../support/fault.ts';
 
 /** Bumped when the tables change; facts have versions of their own. */
 const SCHEMA_VERSION = 1;
-/** "self-upd" does not fit: 'sUpd' as SQLite's application id, so that `file` and we recognise it. */
+/**
+ * "self-upd" does not fit: 'sUpd' as SQLite's application id, so that `file` and we recognise it.
+ */
 const APPLICATION_ID = 0x73557064;
 
 const TABLES: Record<string, string> = {
@@ -13,20 +15,30 @@ const TABLES: Record<string, string> = {
       effect TEXT, command TEXT, hash TEXT NOT NULL
     ) STRICT`,
   facts_by_command: 'CREATE INDEX facts_by_command ON facts (command) WHERE command IS NOT NULL',
-  checkpoint: 'CREATE TABLE checkpoint (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, state TEXT NOT NULL) STRICT',
+  checkpoint:
+    'CREATE TABLE checkpoint (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, state TEXT NOT NULL) STRICT',
   notes: 'CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT',
 };
 
-/** Creates what is missing. Throws `Fault` `JOURNAL_NEWER`, or `JOURNAL_CORRUPT` for tables that are not ours. */
+/**
+ * Creates what is missing. Throws `Fault` `JOURNAL_NEWER`, or `JOURNAL_CORRUPT` for tables that are
+ * not ours.
+ */
 export function prepareSchema(db: DatabaseSync): void {
-  const { user_version: version } = db.prepare('PRAGMA user_version').get() as { user_version: number };
+  const { user_version: version } = db.prepare('PRAGMA user_version').get() as {
+    user_version: number;
+  };
   checkVersion(version);
   if (version === SCHEMA_VERSION) {
     checkTables(db);
     return;
   }
   const tables = db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get();
-  if (version < 0 || tables !== undefined) throw new Fault('JOURNAL_CORRUPT', `the journal has no schema version, but is not empty: the file was damaged`);
+  if (version < 0 || tables !== undefined)
+    throw new Fault(
+      'JOURNAL_CORRUPT',
+      `the journal has no schema version, but is not empty: the file was damaged`,
+    );
   db.exec(`
     BEGIN IMMEDIATE;
     ${Object.values(TABLES).join(';')};
@@ -46,18 +58,26 @@ export function checkVersion(version: number): void {
 }
 
 /**
- * A flipped bit in a column's name or its constraint would come up at the first write to it: as an error of ours, not as damage. And a view in
- * the place of a table, or a trigger, is a program of somebody's, and may have no end.
+ * A flipped bit in a column's name or its constraint would come up at the first write to it: as an
+ * error of ours, not as damage. And a view in the place of a table, or a trigger, is a program of
+ * somebody's, and may have no end.
  */
 export function checkTables(db: DatabaseSync): void {
   type Described = { name: string; type: string; sql: string | null };
   const all = db.prepare('SELECT name, type, sql FROM sqlite_schema').all() as Described[];
   const program = all.find(({ type }) => type === 'view' || type === 'trigger');
-  if (program !== undefined) throw new Fault('JOURNAL_CORRUPT', `the journal has a ${program.type} in it, which is not ours: the file was edited`);
+  if (program !== undefined)
+    throw new Fault(
+      'JOURNAL_CORRUPT',
+      `the journal has a ${program.type} in it, which is not ours: the file was edited`,
+    );
   const found = new Map(all.map((row) => [row.name, row.sql]));
   for (const [name, sql] of Object.entries(TABLES))
     if (words(found.get(name) ?? '') !== words(sql))
-      throw new Fault('JOURNAL_CORRUPT', `the journal's ${name} has a different definition: the file was damaged`);
+      throw new Fault(
+        'JOURNAL_CORRUPT',
+        `the journal's ${name} has a different definition: the file was damaged`,
+      );
 }
 
 /** SQLite keeps the statement as it was typed, line breaks and all. */
@@ -65,8 +85,17 @@ function words(sql: string): string {
   return sql.split(/\s+/).join(' ');
 }
 
-/** Damage that no fact shows would come up later, in the middle of an update: looked for at the start (SQLite, "PRAGMA quick_check"). */
+/**
+ * Damage that no fact shows would come up later, in the middle of an update: looked for at the
+ * start (SQLite, "PRAGMA quick_check").
+ */
 export function checkPages(db: DatabaseSync): void {
-  const { quick_check: found } = db.prepare('PRAGMA quick_check(1)').get() as { quick_check: string };
-  if (found !== 'ok') throw new Fault('JOURNAL_CORRUPT', `the journal can't be read (${found}): the file was damaged`);
+  const { quick_check: found } = db.prepare('PRAGMA quick_check(1)').get() as {
+    quick_check: string;
+  };
+  if (found !== 'ok')
+    throw new Fault(
+      'JOURNAL_CORRUPT',
+      `the journal can't be read (${found}): the file was damaged`,
+    );
 }

@@ -1,13 +1,24 @@
-/** What the name of a release's file tells: what kind of file it is, for which platform, and of which program. Pure. */
+/**
+ * What the name of a release's file tells: what kind of file it is, for which platform, and of
+ * which program. Pure.
+ */
 
 import { formatOfName } from './asset-format.ts';
 import { readPlatform, splitWords, type ToldPlatform } from './asset-platform.ts';
 
 /**
- * What may be the app: `archive`, `compressed` and `bare` (an executable), and with less claim a `file` (`.jar`). `unsupported` and
- * `package` could have been it. `other` never is: sums, signatures, sources, documentation, libraries.
+ * What may be the app: `archive`, `compressed` and `bare` (an executable), and with less claim a
+ * `file` (`.jar`). `unsupported` and `package` could have been it. `other` never is: sums,
+ * signatures, sources, documentation, libraries.
  */
-export type AssetKind = 'archive' | 'compressed' | 'bare' | 'file' | 'unsupported' | 'package' | 'other';
+export type AssetKind =
+  | 'archive'
+  | 'compressed'
+  | 'bare'
+  | 'file'
+  | 'unsupported'
+  | 'package'
+  | 'other';
 
 export type ReadName = {
   name: string;
@@ -52,14 +63,20 @@ const OTHER_ENDINGS = list(`
   c cc cpp go rs py ts tsx jsx java kt scala cs swift zig nim proto graphql wit dsc orig changes buildinfo
   xz-sig nix dockerfile containerfile tf hcl`);
 
-/** Words of files that aren't the app, whatever platform they name; unless they are of the repository's own name. */
+/**
+ * Words of files that aren't the app, whatever platform they name; unless they are of the
+ * repository's own name.
+ */
 const OTHER_WORDS = list(`
   checksum checksums sum sums sha1sums sha256sums sha512sums shasum shasums shasums256 sha1 sha256 sha512 md5 md5sums sbom spdx cyclonedx
   source sources src srcs vendor vendored debug dbg dbgsym debuginfo symbols symbol pdb dsym
   completion completions man manpage manpages manual docs doc documentation javadoc apidoc license licenses notices
   headers header include capi devel sdk libs jni ffi bindings`);
 
-/** Of what names no platform, these are not the app either: parts of it that its programs would contain, or what surrounds them. */
+/**
+ * Of what names no platform, these are not the app either: parts of it that its programs would
+ * contain, or what surrounds them.
+ */
 const SURROUNDING_WORDS = list(`
   web webui ui frontend assets static schema schemas themes theme fonts icons locale locales translations i18n examples example samples sample
   test tests testdata fixtures benchmark benchmarks coverage report reports installer setup chart charts helm manifests crds crd dockerfile docker
@@ -73,7 +90,26 @@ const FILLERS = list(`
   alpha beta rc pre preview dev ga lts hf eabi eabihf elf abi3`);
 
 /** A repository may be called by the language or the role beside the program's name. */
-const AFFIXES = ['go', 'golang', 'rs', 'rust', 'js', 'ts', 'py', 'python', 'node', 'cpp', 'zig', 'cli', 'bin', 'cmd', 'app', 'tool', 'lsp', 'server'];
+const AFFIXES = [
+  'go',
+  'golang',
+  'rs',
+  'rust',
+  'js',
+  'ts',
+  'py',
+  'python',
+  'node',
+  'cpp',
+  'zig',
+  'cli',
+  'bin',
+  'cmd',
+  'app',
+  'tool',
+  'lsp',
+  'server',
+];
 
 const plainWords = (text: string) =>
   text
@@ -91,22 +127,36 @@ export function namesOfRepository(repository: string): string[] {
   return names.filter((name) => name !== '');
 }
 
-/** The text without the repository's name, and whether it was in it. Its words are found however they are separated. */
+/**
+ * The text without the repository's name, and whether it was in it. Its words are found however
+ * they are separated.
+ */
 function withoutName(text: string, names: readonly string[]): { rest: string; found: boolean } {
-  const pieces = [...text.matchAll(/[A-Za-z0-9]+/g)].map((match) => ({ word: match[0].toLowerCase(), from: match.index, to: match.index + match[0].length }));
+  const pieces = [...text.matchAll(/[A-Za-z0-9]+/g)].map((match) => ({
+    word: match[0].toLowerCase(),
+    from: match.index,
+    to: match.index + match[0].length,
+  }));
   for (const name of names) {
     for (const [start, piece] of pieces.entries()) {
       let joined = '';
       for (let end = start; end < pieces.length && joined.length < name.length; end++) {
         joined += pieces[end]?.word;
-        if (joined === name) return { rest: `${text.slice(0, piece.from)} ${text.slice(pieces[end]?.to)}`, found: true };
+        if (joined === name)
+          return {
+            rest: `${text.slice(0, piece.from)} ${text.slice(pieces[end]?.to)}`,
+            found: true,
+          };
       }
     }
   }
   return { rest: text, found: false };
 }
 
-const isVersion = (word: string) => /^(?:v|r|rev|rc|alpha|beta|build|cp|py)?\d+[a-z]?\d*$/.test(word) || /^(?=.*\d)[0-9a-f]{7,40}$/.test(word) || word === 'v';
+const isVersion = (word: string) =>
+  /^(?:v|r|rev|rc|alpha|beta|build|cp|py)?\d+[a-z]?\d*$/.test(word) ||
+  /^(?=.*\d)[0-9a-f]{7,40}$/.test(word) ||
+  word === 'v';
 
 /** The last ending, where it looks like one: letters, perhaps with digits. */
 function lastEnding(stem: string): string {
@@ -123,17 +173,27 @@ export function readName(name: string, names: readonly string[]): ReadName {
   const inner = lastEnding(rest);
   const platform = readPlatform(splitWords(rest));
   const packaged = PACKAGES.get(inner);
-  if (packaged !== undefined && packaged !== '' && platform.systems.length === 0) platform.systems.push(packaged);
-  const words = [...(found ? [REPOSITORY] : []), ...platform.others.map((word) => word.replace(/^v(?=\d)/, ''))];
+  if (packaged !== undefined && packaged !== '' && platform.systems.length === 0)
+    platform.systems.push(packaged);
+  const words = [
+    ...(found ? [REPOSITORY] : []),
+    ...platform.others.map((word) => word.replace(/^v(?=\d)/, '')),
+  ];
   const extras = words.filter((word) => !isVersion(word) && !FILLERS.has(word));
-  const isOther = platform.others.some((word) => OTHER_WORDS.has(word)) || (/^lib[a-z0-9]/i.test(rest.trim()) && !platform.others.includes('cli'));
+  const isOther =
+    platform.others.some((word) => OTHER_WORDS.has(word)) ||
+    (/^lib[a-z0-9]/i.test(rest.trim()) && !platform.others.includes('cli'));
   const kindOf = (): AssetKind => {
     // A tool for Windows in an archive: the platform says it.
     if (packaged !== undefined) return 'package';
     if (inner === 'pkg' && format !== 'none') return 'package';
     if (isOther) return 'other';
     if (OTHER_ENDINGS.has(inner) && !isVersionTail(rest, inner)) return 'other';
-    if (format !== 'file' && platform.systems.length + platform.architectures.length === 0 && extras.some((word) => SURROUNDING_WORDS.has(word)))
+    if (
+      format !== 'file' &&
+      platform.systems.length + platform.architectures.length === 0 &&
+      extras.some((word) => SURROUNDING_WORDS.has(word))
+    )
       return 'other';
     if (format === 'none') return inner === '' || isKnownTail(inner) ? 'bare' : 'other';
     return format;
@@ -155,7 +215,10 @@ function isVersionTail(rest: string, inner: string): boolean {
   return inner === '1' && /\d\.1$/.test(rest);
 }
 
-/** What stands behind the last dot of a bare executable's name: a platform, or a word that many have there. */
+/**
+ * What stands behind the last dot of a bare executable's name: a platform, or a word that many have
+ * there.
+ */
 function isKnownTail(inner: string): boolean {
   const { others } = readPlatform(splitWords(inner));
   return others.every((word) => isVersion(word) || FILLERS.has(word));

@@ -1,16 +1,27 @@
-/** The words by which names of files tell a platform: Go's, Rust's, Zig's, Node's, .NET's, Python's and Debian's. Pure. */
+/**
+ * The words by which names of files tell a platform: Go's, Rust's, Zig's, Node's, .NET's, Python's
+ * and Debian's. Pure.
+ */
 
 const words = (text: string): string[] => text.trim().split(/\s+/);
 
-/** System by the words that mean it. `bare` has no system that a program could be downloaded for: wasm runtimes, firmware. */
+/**
+ * System by the words that mean it. `bare` has no system that a program could be downloaded for:
+ * wasm runtimes, firmware.
+ */
 const SYSTEMS: Record<string, string[]> = {
-  linux: words(`linux lin gnulinux tux ubuntu debian centos rhel redhat fedora alpine amazonlinux amzn almalinux alma rocky rockylinux
+  linux:
+    words(`linux lin gnulinux tux ubuntu debian centos rhel redhat fedora alpine amazonlinux amzn almalinux alma rocky rockylinux
     opensuse suse sles archlinux gentoo raspbian raspios raspberrypi rpi manylinux musllinux bookworm bullseye buster stretch trixie
     focal jammy noble bionic xenial trusty linuxmusl linuxgnu linuxstatic el`),
   darwin: words('darwin macos macosx osx mac apple macintosh macosuniversal'),
-  windows: words('windows win win32 win64 msvc mingw mingw32 mingw64 msys msys2 cygwin uwp winnt win7 win10 win11'),
+  windows: words(
+    'windows win win32 win64 msvc mingw mingw32 mingw64 msys msys2 cygwin uwp winnt win7 win10 win11',
+  ),
   android: words('android androideabi termux'),
-  ios: words('ios iphone iphoneos ipados tvos watchos visionos xros maccatalyst macabi iossimulator xcframework'),
+  ios: words(
+    'ios iphone iphoneos ipados tvos watchos visionos xros maccatalyst macabi iossimulator xcframework',
+  ),
   freebsd: words('freebsd'),
   openbsd: words('openbsd'),
   netbsd: words('netbsd'),
@@ -22,22 +33,31 @@ const SYSTEMS: Record<string, string[]> = {
   hurd: words('hurd'),
   zos: words('zos ibmz mvs'),
   nacl: words('nacl'),
-  wasm: words('wasm wasm32 wasm64 wasi wasip1 wasip2 wasip3 wasix emscripten js webassembly wasmer'),
+  wasm: words(
+    'wasm wasm32 wasm64 wasi wasip1 wasip2 wasip3 wasix emscripten js webassembly wasmer',
+  ),
   fuchsia: words('fuchsia'),
   redox: words('redox'),
   serenity: words('serenity serenityos'),
   qnx: words('qnx nto'),
   ohos: words('ohos openharmony harmonyos'),
-  vendor: words('openwrt entware synology qnap dsm webos tizen chromeos steamdeck switch ps3 ps4 ps5 vita'),
+  vendor: words(
+    'openwrt entware synology qnap dsm webos tizen chromeos steamdeck switch ps3 ps4 ps5 vita',
+  ),
   bare: words('uefi freestanding baremetal vxworks rtems contiki espidf'),
 };
 
-/** A name may say `linux` beside these, since they are built upon it; no program of theirs runs here. */
+/**
+ * A name may say `linux` beside these, since they are built upon it; no program of theirs runs
+ * here.
+ */
 const BUILT_ON_LINUX = ['android', 'ohos', 'vendor'];
 
 const ARCHITECTURES: Record<string, string[]> = {
   amd64: words('amd64 x64 x86_64 x8664 x86_64h amd64p32 intel64 em64t amdx64'),
-  arm64: words('arm64 aarch64 armv8 armv8a arm64v8 arm64v8a arm64e arm64ec armv9 silicon applesilicon m1'),
+  arm64: words(
+    'arm64 aarch64 armv8 armv8a arm64v8 arm64v8a arm64e arm64ec armv9 silicon applesilicon m1',
+  ),
   '386': words('386 i386 i486 i586 i686 x86 ia32 x86_32'),
   arm: words(`arm armel armhf armeabi armv4 armv4t armv5 armv5te armv5l armv6 armv6l armv6hf armv6k armv7 armv7a armv7l armv7hf armv7s armv7neon
     armv8l arm5 arm6 arm7 arm32 arm32v5 arm32v6 arm32v7 armbe armeb thumbv7 thumbv7neon armv7r aarch32 rpi`),
@@ -53,7 +73,9 @@ const ARCHITECTURES: Record<string, string[]> = {
   mipsle: words('mipsle mipsel mips32le mips32el mipsisa32r6el'),
   mips: words('mips mips32 mipsisa32r6'),
   sparc64: words('sparc64 sparc sparcv9'),
-  other: words('alpha arc avr32 hppa ia64 m68k nios2 or1k sh3 sh4 tilegx x32 csky hexagon bpf xtensa nvptx64 e2k rppc64le rppc64'),
+  other: words(
+    'alpha arc avr32 hppa ia64 m68k nios2 or1k sh3 sh4 tilegx x32 csky hexagon bpf xtensa nvptx64 e2k rppc64le rppc64',
+  ),
 };
 
 const LIBCS: Record<string, string[]> = {
@@ -63,7 +85,9 @@ const LIBCS: Record<string, string[]> = {
 };
 
 /** Distributions whose number says how old a glibc serves. */
-export const DISTRIBUTIONS = words('glibc gnu manylinux debian ubuntu el centos rhel almalinux rocky fedora opensuse');
+export const DISTRIBUTIONS = words(
+  'glibc gnu manylinux debian ubuntu el centos rhel almalinux rocky fedora opensuse',
+);
 
 const UNIVERSAL = words('all any universal universal2 noarch multiarch multi fat anycpu');
 
@@ -113,17 +137,24 @@ const PAIRS: Record<string, string> = {
   'c api': 'capi',
 };
 
-const index = (table: Record<string, string[]>) => new Map(Object.entries(table).flatMap(([key, names]) => names.map((name) => [name, key] as const)));
+const index = (table: Record<string, string[]>) =>
+  new Map(
+    Object.entries(table).flatMap(([key, names]) => names.map((name) => [name, key] as const)),
+  );
 const [SYSTEM_OF, ARCHITECTURE_OF, LIBC_OF] = [index(SYSTEMS), index(ARCHITECTURES), index(LIBCS)];
 
 const isSystem = (word: string) => SYSTEM_OF.has(word);
 const isBits = (word: string) => /^(?:64|32)bits?$/.test(word);
-const isPlatform = (word: string) => isSystem(word) || ARCHITECTURE_OF.has(word) || LIBC_OF.has(word) || isBits(word);
+const isPlatform = (word: string) =>
+  isSystem(word) || ARCHITECTURE_OF.has(word) || LIBC_OF.has(word) || isBits(word);
 
 /** Longer words are no platform's, and would take long to take apart: names come from anybody. */
 const MAX_WORD = 32;
 
-/** `linuxarm64` → linux, arm64; `ubuntu2204` → ubuntu, 2204; null where it isn't made of such words alone. */
+/**
+ * `linuxarm64` → linux, arm64; `ubuntu2204` → ubuntu, 2204; null where it isn't made of such words
+ * alone.
+ */
 function parts(word: string): string[] | null {
   if (word.length > MAX_WORD) return null;
   if (isPlatform(word)) return [word];
@@ -139,7 +170,10 @@ function parts(word: string): string[] | null {
   return null;
 }
 
-/** The words of a name, in small letters; words that were written together or apart are brought into the form that the tables know. */
+/**
+ * The words of a name, in small letters; words that were written together or apart are brought into
+ * the form that the tables know.
+ */
 export function splitWords(text: string): string[] {
   const single = text.split(/[^A-Za-z0-9]+/).flatMap((word) => {
     if (word === '') return [];
@@ -147,7 +181,8 @@ export function splitWords(text: string): string[] {
     if (whole !== null) return whole;
     // `AppLinuxArm64`: written in humps.
     const humps = word.split(/(?<=[a-z0-9])(?=[A-Z])/).map((hump) => hump.toLowerCase());
-    if (humps.length < 2 || !humps.some((hump) => hump.length > 2 && parts(hump) !== null)) return [word.toLowerCase()];
+    if (humps.length < 2 || !humps.some((hump) => hump.length > 2 && parts(hump) !== null))
+      return [word.toLowerCase()];
     return humps.flatMap((hump) => parts(hump) ?? [hump]);
   });
   const joined: string[] = [];
@@ -157,20 +192,25 @@ export function splitWords(text: string): string[] {
     if (pair !== undefined) {
       joined.push(pair);
       at++;
-    } else if ((word === '64' || word === '32') && isSystem(joined.at(-1) ?? '')) joined.push(`${word}bit`);
+    } else if ((word === '64' || word === '32') && isSystem(joined.at(-1) ?? ''))
+      joined.push(`${word}bit`);
     else joined.push(word);
   }
   return joined;
 }
 
-/** What the words of a name tell. Empty lists: nothing. `others`: the words that tell no platform. */
+/**
+ * What the words of a name tell. Empty lists: nothing. `others`: the words that tell no platform.
+ */
 export type ToldPlatform = {
   systems: string[];
   architectures: string[];
   libcs: string[];
   isUniversal: boolean;
   isStatic: boolean;
-  /** `arm` without a version or an ABI: a 32-bit one as a rule, and some projects' word for arm64. */
+  /**
+   * `arm` without a version or an ABI: a 32-bit one as a rule, and some projects' word for arm64.
+   */
   isPlainArm: boolean;
   /** The micro-architecture level of `amd64v3`; 1, the baseline, where none is told. */
   level: number;
@@ -185,7 +225,8 @@ export function readPlatform(given: readonly string[]): ToldPlatform {
     ['architectures', new Set()],
     ['libcs', new Set()],
   ]);
-  const add = (kind: 'systems' | 'architectures' | 'libcs', value: string | undefined) => value !== undefined && found.get(kind)?.add(value);
+  const add = (kind: 'systems' | 'architectures' | 'libcs', value: string | undefined) =>
+    value !== undefined && found.get(kind)?.add(value);
   let [isUniversal, isStatic, level] = [false, false, 1];
   let distribution: ToldPlatform['distribution'] = null;
   let bits = '';
@@ -196,7 +237,11 @@ export function readPlatform(given: readonly string[]): ToldPlatform {
     if (own !== undefined) level = Number(own);
     // `amd64-v3`, but not `amd64-v3.2.0`, where a version follows.
     const after = /^v([1-4])$/.exec(raw)?.[1];
-    if (after !== undefined && ARCHITECTURE_OF.get(given[at - 1] ?? '') === 'amd64' && !/^\d/.test(given[at + 1] ?? '')) {
+    if (
+      after !== undefined &&
+      ARCHITECTURE_OF.get(given[at - 1] ?? '') === 'amd64' &&
+      !/^\d/.test(given[at + 1] ?? '')
+    ) {
       level = Number(after);
       continue;
     }
@@ -209,7 +254,11 @@ export function readPlatform(given: readonly string[]): ToldPlatform {
     add('libcs', LIBC_OF.get(word));
     if (DISTRIBUTIONS.includes(word)) distribution ??= [word, numberAfter(given, at)];
   }
-  const [systems, architectures, libcs] = [...found.values()].map((values) => [...values]) as [string[], string[], string[]];
+  const [systems, architectures, libcs] = [...found.values()].map((values) => [...values]) as [
+    string[],
+    string[],
+    string[],
+  ];
   if (bits === '64') {
     // `arm-64bit` is no 32-bit ARM.
     if (architectures.length === 0) architectures.push('amd64');
@@ -219,13 +268,28 @@ export function readPlatform(given: readonly string[]): ToldPlatform {
   if (systems.length === 0 && libcs.length > 0) systems.push('linux');
   const upon = systems.find((system) => BUILT_ON_LINUX.includes(system));
   const isPlainArm =
-    given.includes('arm') && architectures.length === 1 && architectures[0] === 'arm' && !given.some((word) => /eabi|^hf$|^armv?\d/.test(word));
-  return { systems: upon === undefined ? systems : [upon], architectures, libcs, isUniversal, isStatic, isPlainArm, level, distribution, others };
+    given.includes('arm') &&
+    architectures.length === 1 &&
+    architectures[0] === 'arm' &&
+    !given.some((word) => /eabi|^hf$|^armv?\d/.test(word));
+  return {
+    systems: upon === undefined ? systems : [upon],
+    architectures,
+    libcs,
+    isUniversal,
+    isStatic,
+    isPlainArm,
+    level,
+    distribution,
+    others,
+  };
 }
 
 /** The number behind a distribution's word, as `22`, `04` → 2204; 0 where there is none. */
 function numberAfter(given: readonly string[], at: number): number {
   const [major, minor] = [given[at + 1] ?? '', given[at + 2] ?? ''];
   if (!/^\d{1,6}$/.test(major)) return 0;
-  return major.length > 2 ? Number(major) : Number(major) * 100 + (/^\d{1,2}$/.test(minor) ? Number(minor) : 0);
+  return major.length > 2
+    ? Number(major)
+    : Number(major) * 100 + (/^\d{1,2}$/.test(minor) ? Number(minor) : 0);
 }

@@ -1,4 +1,7 @@
-/** The way from a target to a running app, whatever the reason: an update, a boot, a rollback, a restart. */
+/**
+ * The way from a target to a running app, whatever the reason: an update, a boot, a rollback, a
+ * restart.
+ */
 import { and, not } from 'xstate';
 import { hookInput } from './change.ts';
 import { updaterSetup } from './vocabulary.ts';
@@ -16,18 +19,35 @@ export const bringingUp = updaterSetup.createStateConfig({
       ],
     },
     migrating: {
-      description: 'Runs the pre-start hook with the app down: it may back up, migrate, or on the way back restore.',
-      invoke: { id: 'runHook', src: 'runHook', input: ({ context }) => hookInput(context, 'preStart') },
+      description:
+        'Runs the pre-start hook with the app down: it may back up, migrate, or on the way back restore.',
+      invoke: {
+        id: 'runHook',
+        src: 'runHook',
+        input: ({ context }) => hookInput(context, 'preStart'),
+      },
       on: {
         hookSucceeded: { target: 'switching' },
         hookFailed: [
-          { guard: and(['hasOtherVersion', not('isWayBack')]), target: '#updater.steady', actions: 'recordBadVersion' },
+          {
+            guard: and(['hasOtherVersion', not('isWayBack')]),
+            target: '#updater.steady',
+            actions: 'recordBadVersion',
+          },
           // The service comes first: there is nothing else to run.
           { target: 'switching', actions: 'recordProblem' },
         ],
-        versionDenied: { guard: and(['deniesCandidate', 'hasOtherVersion']), target: '#updater.steady', actions: 'deny' },
+        versionDenied: {
+          guard: and(['deniesCandidate', 'hasOtherVersion']),
+          target: '#updater.steady',
+          actions: 'deny',
+        },
         workInterrupted: [
-          { guard: and(['isInterruptedTooOften', 'hasOtherVersion']), target: '#updater.steady', actions: 'giveUpInterrupted' },
+          {
+            guard: and(['isInterruptedTooOften', 'hasOtherVersion']),
+            target: '#updater.steady',
+            actions: 'giveUpInterrupted',
+          },
           { actions: 'recordWorkInterrupted' },
         ],
       },
@@ -38,8 +58,12 @@ export const bringingUp = updaterSetup.createStateConfig({
         id: 'switchCurrent',
         src: 'switchCurrent',
         input: ({ context }) => {
-          if (context.target === null) throw new Error('invariant: there is a target in this state');
-          return { to: context.target, bestEffort: context.target.path !== context.installed?.path };
+          if (context.target === null)
+            throw new Error('invariant: there is a target in this state');
+          return {
+            to: context.target,
+            bestEffort: context.target.path !== context.installed?.path,
+          };
         },
       },
       on: {

@@ -4,18 +4,37 @@ import type { FactOf } from './facts.ts';
 import { fingerprint, type Policy, type Release } from './model.ts';
 import { isForceInForce } from './pacing.ts';
 
-/** The candidate that follows from a release: the current one if it has the same bytes, else a new one. */
+/**
+ * The candidate that follows from a release: the current one if it has the same bytes, else a new
+ * one.
+ */
 export function candidateFor(context: Context, release: Release): Candidate {
-  const same = context.candidate !== null && fingerprint(context.candidate.release) === fingerprint(release);
+  const same =
+    context.candidate !== null && fingerprint(context.candidate.release) === fingerprint(release);
   const byOperator = context.request !== null;
   const forced = context.request?.force === true;
   if (same && context.candidate) {
     const { candidate } = context;
     // Its notes may say so again at every poll: only what was verified counts.
     const urgent = release.urgent && candidate.vouched !== false;
-    return { ...candidate, release: { ...release, urgent }, byOperator: candidate.byOperator || byOperator, forced: candidate.forced || forced };
+    return {
+      ...candidate,
+      release: { ...release, urgent },
+      byOperator: candidate.byOperator || byOperator,
+      forced: candidate.forced || forced,
+    };
   }
-  return { release, attempt: 1, setbacks: 0, interruptions: 0, byOperator, downloadFirst: false, forced, vouched: null, deferral: null };
+  return {
+    release,
+    attempt: 1,
+    setbacks: 0,
+    interruptions: 0,
+    byOperator,
+    downloadFirst: false,
+    forced,
+    vouched: null,
+    deferral: null,
+  };
 }
 
 /** What was noted in the course of an attempt, and is over with it. */
@@ -23,32 +42,61 @@ const noAttempt = { retryAt: null, download: null, installed: null };
 /** Nothing is on its way in any more. */
 export const noCandidate = { candidate: null, ...noAttempt };
 
-export function adoptRelease(context: Context, fact: FactOf<'releaseFound'> & { at: number }): Partial<Context> {
+export function adoptRelease(
+  context: Context,
+  fact: FactOf<'releaseFound'> & { at: number },
+): Partial<Context> {
   const fresh = candidateFor(context, fact.release);
   const candidate = { ...fresh, forced: fresh.forced || isForceInForce(context.forcedAt, fact.at) };
-  const denied = candidate.byOperator ? context.denied.filter((denial) => denial.version !== fact.release.version) : context.denied;
+  const denied = candidate.byOperator
+    ? context.denied.filter((denial) => denial.version !== fact.release.version)
+    : context.denied;
   const found = { request: null, replacedBy: null, awaiting: null, refused: null };
-  return { candidate, denied, ...found, ...noAttempt, failedPaths: [], restarted: [], cutShort: null, verdict: null };
+  return {
+    candidate,
+    denied,
+    ...found,
+    ...noAttempt,
+    failedPaths: [],
+    restarted: [],
+    cutShort: null,
+    verdict: null,
+  };
 }
 
 /** What was learnt while the bytes were checked. */
-export function recordVerified({ repositoryId, candidate }: Context, fact: FactOf<'verified'>): Partial<Context> {
+export function recordVerified(
+  { repositoryId, candidate }: Context,
+  fact: FactOf<'verified'>,
+): Partial<Context> {
   const vouched = fact.urgent !== false;
   const urgent = candidate?.release.urgent === true && vouched;
-  return { repositoryId: fact.repositoryId ?? repositoryId, candidate: candidate && { ...candidate, vouched, release: { ...candidate.release, urgent } } };
+  return {
+    repositoryId: fact.repositoryId ?? repositoryId,
+    candidate: candidate && { ...candidate, vouched, release: { ...candidate.release, urgent } },
+  };
 }
 
-/** Whether a release on its way in would be chosen under other rules too: one that is denied now, or beside the pinned tag, is not run. */
+/**
+ * Whether a release on its way in would be chosen under other rules too: one that is denied now, or
+ * beside the pinned tag, is not run.
+ */
 function isChosenStill({ candidate, policy: before }: Context, policy: Policy): boolean {
   if (candidate === null) return true;
   if (policy.denied.includes(candidate.release.version)) return false;
-  const same = (['tag', 'range', 'prerelease', 'tagPrefix', 'versioning', 'assetGlob'] as const).every((rule) => policy[rule] === before[rule]);
+  const same = (
+    ['tag', 'range', 'prerelease', 'tagPrefix', 'versioning', 'assetGlob'] as const
+  ).every((rule) => policy[rule] === before[rule]);
   return candidate.byOperator || same;
 }
 
-/** A changed repository is the operator's word: what was learnt of the other one does not bind this one. */
+/**
+ * A changed repository is the operator's word: what was learnt of the other one does not bind this
+ * one.
+ */
 export function adoptPolicy(context: Context, policy: Policy): Partial<Context> {
-  if (policy.repository === context.policy.repository) return { policy, ...(isChosenStill(context, policy) ? {} : noCandidate) };
+  if (policy.repository === context.policy.repository)
+    return { policy, ...(isChosenStill(context, policy) ? {} : noCandidate) };
   return {
     policy,
     highestHealthy: null,

@@ -6,11 +6,19 @@ import type { HookName, World } from './model.ts';
 import { fallback, isUnproven } from './rules.ts';
 import { compareVersions } from './version.ts';
 
-/** The app is about to be stopped: hooks may act from here on, so a post-update hook must follow. */
+/**
+ * The app is about to be stopped: hooks may act from here on, so a post-update hook must follow.
+ */
 export function beginChange({ candidate, prepared, current }: Context): Partial<Context> {
   if (candidate === null) return {};
   const from = prepared?.version ?? current?.version ?? null;
-  return { change: { from, to: candidate.release.version, reason: candidate.byOperator ? 'install' : 'update' } };
+  return {
+    change: {
+      from,
+      to: candidate.release.version,
+      reason: candidate.byOperator ? 'install' : 'update',
+    },
+  };
 }
 
 /** The target is about to be started; another one than the change was for is a way back. */
@@ -18,10 +26,20 @@ export function aimChange(context: Context): Partial<Context> {
   return { change: changeTo(context) };
 }
 
-function changeTo({ target, prepared, change, candidate, installed, app, nothingStarts, policy }: Context): Change | null {
+function changeTo({
+  target,
+  prepared,
+  change,
+  candidate,
+  installed,
+  app,
+  nothingStarts,
+  policy,
+}: Context): Change | null {
   if (target === null || change?.to === target.version) return change;
   // A newer one is no way back, though the change before it has not been told to its end.
-  if (change !== null && compareVersions(target.version, change.to, policy.versioning) < 0) return { from: change.to, to: target.version, reason: 'rollback' };
+  if (change !== null && compareVersions(target.version, change.to, policy.versioning) < 0)
+    return { from: change.to, to: target.version, reason: 'rollback' };
   if (prepared?.path === target.path) return null;
   const from = prepared?.version ?? null;
   const isCandidate = candidate !== null && target.path === installed?.path;
@@ -49,7 +67,9 @@ export function beginPreparation(context: Context): Partial<Context> {
 /** Whether a change is over, with or without success, and no post-update hook ran yet. */
 export function isChangeOver(context: Context): boolean {
   const { change, app, current } = context;
-  return change !== null && app === 'up' && !(isUnproven(context) && current?.version === change.to);
+  return (
+    change !== null && app === 'up' && !(isUnproven(context) && current?.version === change.to)
+  );
 }
 
 export function hookInput(context: Context, hook: HookName): EffectInputs['runHook'] {

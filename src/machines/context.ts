@@ -1,6 +1,18 @@
-/** What the machine remembers. How facts change it: candidate.ts, failure.ts, bad-version.ts, current.ts and their like. */
+/**
+ * What the machine remembers. How facts change it: candidate.ts, failure.ts, bad-version.ts,
+ * current.ts and their like.
+ */
 import type { ChangeReason } from './effects.ts';
-import type { Approval, Denial, Inhibitor, InstalledVersion, Policy, Problem, Release, World } from './model.ts';
+import type {
+  Approval,
+  Denial,
+  Inhibitor,
+  InstalledVersion,
+  Policy,
+  Problem,
+  Release,
+  World,
+} from './model.ts';
 import type { Outage } from './pacing.ts';
 import { higherOf } from './version.ts';
 
@@ -8,7 +20,10 @@ import { higherOf } from './version.ts';
 export type Candidate = {
   release: Release;
   attempt: number;
-  /** The operator asked for this very one: rules about newness do not apply, and it is held once it runs. */
+  /**
+   * The operator asked for this very one: rules about newness do not apply, and it is held once it
+   * runs.
+   */
   byOperator: boolean;
   /** Failures so far, whosever fault: they pace the next try. */
   setbacks: number;
@@ -20,17 +35,31 @@ export type Candidate = {
   forced: boolean;
   /** Whether what was verified says that it is urgent; null while nothing was verified. */
   vouched: boolean | null;
-  /** Why the app was not interrupted for it when that was last asked; `times` counts how often its pre-stop hook said "not now". */
-  deferral: { since: number; inhibitors: Inhibitor[]; message: string | null; times: number } | null;
+  /**
+   * Why the app was not interrupted for it when that was last asked; `times` counts how often its
+   * pre-stop hook said "not now".
+   */
+  deferral: {
+    since: number;
+    inhibitors: Inhibitor[];
+    message: string | null;
+    times: number;
+  } | null;
 };
 
 /** A change of the version from which the hooks have been told, or are to be told. */
 export type Change = { from: string | null; to: string; reason: ChangeReason };
 
-/** A version that was denied because it ended on probation, and everything that is needed to take that back. */
+/**
+ * A version that was denied because it ended on probation, and everything that is needed to take
+ * that back.
+ */
 export type Verdict = { candidate: Candidate; installed: InstalledVersion; code: string };
 
-/** How often the judgement of a version was cut short, by what ended: the updater alone, or the app with it. */
+/**
+ * How often the judgement of a version was cut short, by what ended: the updater alone, or the app
+ * with it.
+ */
 export type CutShort = { path: string; kills: number; ends: number };
 
 export type Request = { tag: string | null; file: string | null; force?: boolean | undefined };
@@ -49,7 +78,10 @@ export type Context = {
   installed: InstalledVersion | null;
   /** What `switching` links and `starting` starts. */
   target: InstalledVersion | null;
-  /** Whether the app runs. `booting`: since the start of the container (or of the embedded supervisor) it has not been started yet. */
+  /**
+   * Whether the app runs. `booting`: since the start of the container (or of the embedded
+   * supervisor) it has not been started yet.
+   */
   app: 'up' | 'stopped' | 'booting';
   startedAt: number;
   /** Trees that failed to start since the last one that became healthy. */
@@ -58,7 +90,10 @@ export type Context = {
   restarted: string[];
   /** Counts for the version that has yet to prove itself; null when no probation was cut short. */
   cutShort: CutShort | null;
-  /** The last denial, until the version that came back shows whether it was just: see `src/machines/outage.ts`. */
+  /**
+   * The last denial, until the version that came back shows whether it was just: see
+   * `src/machines/outage.ts`.
+   */
   verdict: Verdict | null;
   /** Pauses in a row because nothing could be started. */
   outage: Outage | null;
@@ -77,7 +112,9 @@ export type Context = {
   nothingStarts: boolean;
   /** GitHub's id of the repository that is followed; null until it was told. */
   repositoryId: number | null;
-  /** The fingerprint of an asset that took the place of what runs, under the same tag: told once. */
+  /**
+   * The fingerprint of an asset that took the place of what runs, under the same tag: told once.
+   */
   replacedBy: string | null;
   request: Request | null;
   retryAt: number | null;
@@ -86,7 +123,15 @@ export type Context = {
   lastError: Problem | null;
 };
 
-export function initialContext({ policy, world, floor }: { policy: Policy; world: World; floor: string | null }): Context {
+export function initialContext({
+  policy,
+  world,
+  floor,
+}: {
+  policy: Policy;
+  world: World;
+  floor: string | null;
+}): Context {
   return {
     policy,
     baked: world.baked,

@@ -1,16 +1,23 @@
 /**
- * The effects the machine asks for: what each is given, and the fact that its failure becomes. The registry in
- * `src/effects` is typed by this table, so an effect without an implementation does not compile.
+ * The effects the machine asks for: what each is given, and the fact that its failure becomes. The
+ * registry in `src/effects` is typed by this table, so an effect without an implementation does not
+ * compile.
  */
 import type { Fact, FactType } from './facts.ts';
 import type { HookName, InstalledVersion, Policy, Release, Window } from './model.ts';
 
 export type EffectInputs = {
   /**
-   * Looks for a release now: by the rules, or the very one that the operator named. `running`: the version that one has to be newer than.
-   * `fresh`: what is on disk under the tag was replaced since, and does not count.
+   * Looks for a release now: by the rules, or the very one that the operator named. `running`: the
+   * version that one has to be newer than. `fresh`: what is on disk under the tag was replaced
+   * since, and does not count.
    */
-  check: { policy: Policy; request: { tag: string | null; file: string | null } | null; running: string | null; fresh: boolean };
+  check: {
+    policy: Policy;
+    request: { tag: string | null; file: string | null } | null;
+    running: string | null;
+    fresh: boolean;
+  };
   download: { release: Release };
   /** `repositoryId`: what the repository's id has to be; null for whatever it is. */
   verify: { release: Release; path: string; sha256: string; repositoryId: number | null };
@@ -18,8 +25,17 @@ export type EffectInputs = {
   /** The clock and the app's busy lock, for the question whether the app may be interrupted. */
   observeConditions: { window: Window | null };
   /** The operator's command, to its end. `tree`: what is to run next, or runs by now. */
-  runHook: { hook: HookName; from: string | null; to: string; reason: ChangeReason; tree: string | null };
-  /** Everything that can be checked before the app is stopped. `installed`: whether the tree must be complete by now. */
+  runHook: {
+    hook: HookName;
+    from: string | null;
+    to: string;
+    reason: ChangeReason;
+    tree: string | null;
+  };
+  /**
+   * Everything that can be checked before the app is stopped. `installed`: whether the tree must be
+   * complete by now.
+   */
   prepareSwitch: { release: Release; from: string | null; attempt: number; installed: boolean };
   /** Stops the app and proves that it is gone. Safe when it does not run. */
   stop: Record<string, never>;
@@ -40,7 +56,10 @@ export type ChangeReason = 'update' | 'install' | 'boot' | 'rollback';
 /** One effect to perform, as data. */
 export type EffectRequest = { [N in EffectName]: { name: N; input: EffectInputs[N] } }[EffectName];
 
-/** The fact that says an effect failed. Every one of them carries `code`, `message` and, where it paces retries, `jitter`. */
+/**
+ * The fact that says an effect failed. Every one of them carries `code`, `message` and, where it
+ * paces retries, `jitter`.
+ */
 export const failureFacts = {
   check: 'checkFailed',
   download: 'downloadFailed',
@@ -57,5 +76,8 @@ export const failureFacts = {
 } as const satisfies Record<EffectName, FactType>;
 
 /** `input` in, fact out. Safe to run twice, bounded in time, ends soon after `signal` aborts. */
-export type Effect<N extends EffectName> = (input: EffectInputs[N], signal: AbortSignal) => Promise<Fact>;
+export type Effect<N extends EffectName> = (
+  input: EffectInputs[N],
+  signal: AbortSignal,
+) => Promise<Fact>;
 export type Effects = { [N in EffectName]: Effect<N> };

@@ -1,9 +1,18 @@
 /**
- * The facts: what is journaled, past tense. Each type has a schema and a version of its own. A schema only ever grows
- * optional fields; anything else is a new version with an upcast in `upcast`, because old journals replay forever.
+ * The facts: what is journaled, past tense. Each type has a schema and a version of its own. A
+ * schema only ever grows optional fields; anything else is a new version with an upcast in
+ * `upcast`, because old journals replay forever.
  */
 import * as z from 'zod';
-import { conditionsSchema, hookNameSchema, installedVersionSchema, policySchema, releaseSchema, sha256Schema, worldSchema } from './model.ts';
+import {
+  conditionsSchema,
+  hookNameSchema,
+  installedVersionSchema,
+  policySchema,
+  releaseSchema,
+  sha256Schema,
+  worldSchema,
+} from './model.ts';
 
 const problem = {
   /** Stable and upper case, for machines. */
@@ -20,7 +29,10 @@ const schemas = {
   initialized: z.object({
     policy: policySchema,
     world: worldSchema,
-    /** The highest version that the trees on disk name: after the loss of a journal nothing older is installed all the same. */
+    /**
+     * The highest version that the trees on disk name: after the loss of a journal nothing older is
+     * installed all the same.
+     */
     floor: z.string().nullable().optional(),
   }),
   configurationChanged: z.object({ policy: policySchema }),
@@ -32,7 +44,10 @@ const schemas = {
   nothingNewer: z.object({}),
   checkFailed: z.object(problem),
   assetsAwaited: z.object({ tag: z.string(), version: z.string(), ...problem }),
-  /** Without a version where no release is allowed by the rules; the tag is then the one that the message explains. */
+  /**
+   * Without a version where no release is allowed by the rules; the tag is then the one that the
+   * message explains.
+   */
   releaseRefused: z.object({ tag: z.string(), version: z.string().optional(), ...problem }),
 
   // Getting it.
@@ -56,7 +71,11 @@ const schemas = {
   hookFailed: z.object(failure),
 
   // The switch.
-  switchStarted: z.object({ from: z.string().nullable(), to: z.string(), attempt: z.number().int() }),
+  switchStarted: z.object({
+    from: z.string().nullable(),
+    to: z.string(),
+    attempt: z.number().int(),
+  }),
   preparationFailed: z.object(failure),
   appStopped: z.object({ killed: z.boolean(), durationMs: z.number() }),
   stopFailed: z.object(failure),
@@ -77,13 +96,19 @@ const schemas = {
   retryDue: z.object({}),
   workInterrupted: z.object({
     effect: z.string(),
-    /** Whether the app outlived the updater: false where the container or the machine ended with it. */
+    /**
+     * Whether the app outlived the updater: false where the container or the machine ended with it.
+     */
     appUp: z.boolean().optional(),
   }),
 
   // What the operator said.
   updateRequested: z.object({ force: z.boolean().optional() }),
-  installRequested: z.object({ tag: z.string().nullable(), file: z.string().nullable(), force: z.boolean().optional() }),
+  installRequested: z.object({
+    tag: z.string().nullable(),
+    file: z.string().nullable(),
+    force: z.boolean().optional(),
+  }),
   holdReleased: z.object({}),
   restartRequested: z.object({}),
   paused: z.object({}),
@@ -123,10 +148,17 @@ export type OperatorFact = FactOf<(typeof operatorFactTypes)[number]>;
 /** A fact that only a newer program can have written. */
 export class NewerFactError extends Error {}
 
-/** Reads a fact as written under `version`. Throws `NewerFactError` for an unknown type or version, `ZodError` for a body that does not fit. */
+/**
+ * Reads a fact as written under `version`. Throws `NewerFactError` for an unknown type or version,
+ * `ZodError` for a body that does not fit.
+ */
 export function parseFact(type: string, version: number, body: unknown): Fact {
-  if (!Object.hasOwn(schemas, type)) throw new NewerFactError(`fact ${JSON.stringify(type)} is not known`);
-  if (version > FACT_VERSION) throw new NewerFactError(`fact ${type} has schema version ${version}, and ${FACT_VERSION} is known`);
+  if (!Object.hasOwn(schemas, type))
+    throw new NewerFactError(`fact ${JSON.stringify(type)} is not known`);
+  if (version > FACT_VERSION)
+    throw new NewerFactError(
+      `fact ${type} has schema version ${version}, and ${FACT_VERSION} is known`,
+    );
   const parsed: object = schemas[type as FactType].parse(body);
   return { ...parsed, type } as Fact;
 }

@@ -1,17 +1,23 @@
 /**
- * The words of the domain, as data. Everything here crosses the journal, so it is plain JSON with a zod schema;
- * times are wall-clock milliseconds since the Unix epoch, sizes are bytes, digests are lower-case hex sha256.
+ * The words of the domain, as data. Everything here crosses the journal, so it is plain JSON with a
+ * zod schema; times are wall-clock milliseconds since the Unix epoch, sizes are bytes, digests are
+ * lower-case hex sha256.
  */
 import * as z from 'zod';
 
 /** Lower-case hexadecimal sha256, without a prefix. */
 export const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
 
-/** A file attached to a release. `digest` is what GitHub computed at upload, or null for assets older than June 2025. */
+/**
+ * A file attached to a release. `digest` is what GitHub computed at upload, or null for assets
+ * older than June 2025.
+ */
 export const assetSchema = z.object({
   id: z.number().int().nonnegative(),
   name: z.string().min(1).max(255),
-  /** The API address; `GET` with `Accept: application/octet-stream` answers the bytes or a redirect. */
+  /**
+   * The API address; `GET` with `Accept: application/octet-stream` answers the bytes or a redirect.
+   */
   url: z.string(),
   /** The public address, usable without a token. */
   browserUrl: z.string(),
@@ -30,18 +36,33 @@ export const releaseSchema = z.object({
   asset: assetSchema,
   /** A `checksums.txt`, `SHA256SUMS` or `<asset>.sha256` of the same release. */
   checksums: assetSchema.nullable(),
-  /** Signatures and attestations that came with it, each over the asset or over the file of sums. */
-  signatures: z.array(z.object({ kind: z.enum(['minisign', 'attestation']), over: z.enum(['asset', 'sums']), asset: assetSchema })).default([]),
-  /** Its maintainer says that it can't wait: a line `urgent` in its notes, or an asset of that name. */
+  /**
+   * Signatures and attestations that came with it, each over the asset or over the file of sums.
+   */
+  signatures: z
+    .array(
+      z.object({
+        kind: z.enum(['minisign', 'attestation']),
+        over: z.enum(['asset', 'sums']),
+        asset: assetSchema,
+      }),
+    )
+    .default([]),
+  /**
+   * Its maintainer says that it can't wait: a line `urgent` in its notes, or an asset of that name.
+   */
   urgent: z.boolean().default(false),
-  /** `file`: the operator named a local archive; `baked`: the tree of the image. `asset.url` is then an absolute path. */
+  /**
+   * `file`: the operator named a local archive; `baked`: the tree of the image. `asset.url` is then
+   * an absolute path.
+   */
   origin: z.enum(['github', 'file', 'baked']),
 });
 export type Release = z.infer<typeof releaseSchema>;
 
 /**
- * A complete tree on disk. `path` is absolute; `digest` is the archive's sha256, null for a baked tree; `fingerprint`
- * is that of the release it came from.
+ * A complete tree on disk. `path` is absolute; `digest` is the archive's sha256, null for a baked
+ * tree; `fingerprint` is that of the release it came from.
  */
 export const installedVersionSchema = z.object({
   repository: z.string(),
@@ -53,7 +74,9 @@ export const installedVersionSchema = z.object({
 });
 export type InstalledVersion = z.infer<typeof installedVersionSchema>;
 
-/** What the disk says: links are resolved, and null where there is none or its tree is not complete. */
+/**
+ * What the disk says: links are resolved, and null where there is none or its tree is not complete.
+ */
 export const worldSchema = z.object({
   baked: installedVersionSchema.nullable(),
   current: installedVersionSchema.nullable(),
@@ -69,20 +92,32 @@ export const strategySchema = z.enum(['kill-then-download', 'download-then-kill'
 export const versioningSchema = z.enum(['semver', 'loose']);
 export type Versioning = z.infer<typeof versioningSchema>;
 
-/** When a running app may be interrupted, in local time. Minutes count from midnight; an end at or before its start is on the next day. */
+/**
+ * When a running app may be interrupted, in local time. Minutes count from midnight; an end at or
+ * before its start is on the next day.
+ */
 export const windowSchema = z.object({
   /** As the operator wrote it. */
   text: z.string(),
   timeZone: z.string(),
   /** 1 is Monday, 7 is Sunday. */
-  spans: z.array(z.object({ days: z.array(z.number().int().min(1).max(7)), startMinute: z.number().int(), endMinute: z.number().int() })),
+  spans: z.array(
+    z.object({
+      days: z.array(z.number().int().min(1).max(7)),
+      startMinute: z.number().int(),
+      endMinute: z.number().int(),
+    }),
+  ),
 });
 export type Window = z.infer<typeof windowSchema>;
 
 export const hookNameSchema = z.enum(['preStop', 'preStart', 'postUpdate']);
 export type HookName = z.infer<typeof hookNameSchema>;
 
-/** The operator's rules, as far as the machine follows them. Part of the journal's first fact. What later versions added has a default. */
+/**
+ * The operator's rules, as far as the machine follows them. Part of the journal's first fact. What
+ * later versions added has a default.
+ */
 export const policySchema = z.object({
   repository: z.string(),
   strategy: strategySchema,
@@ -113,9 +148,14 @@ export const policySchema = z.object({
   urgentNeedsProof: z.boolean().default(false),
   /** Versions that are not run, whatever the journal says. */
   denied: z.array(z.string()).default([]),
-  /** Conditions beside the digest, so that a release whose signature is still being uploaded is waited for. */
+  /**
+   * Conditions beside the digest, so that a release whose signature is still being uploaded is
+   * waited for.
+   */
   requireMinisign: z.boolean().default(false),
-  hooks: z.object({ preStop: z.boolean(), preStart: z.boolean(), postUpdate: z.boolean() }).default({ preStop: false, preStart: false, postUpdate: false }),
+  hooks: z
+    .object({ preStop: z.boolean(), preStart: z.boolean(), postUpdate: z.boolean() })
+    .default({ preStop: false, preStart: false, postUpdate: false }),
 });
 export type Policy = z.infer<typeof policySchema>;
 
@@ -129,10 +169,15 @@ export const denialSchema = z.object({
 });
 export type Denial = z.infer<typeof denialSchema>;
 
-/** The operator's word for a version: `fingerprint` null means whatever bytes it turns out to have. */
+/**
+ * The operator's word for a version: `fingerprint` null means whatever bytes it turns out to have.
+ */
 export type Approval = { version: string; fingerprint: string | null };
 
-/** Why a running app is not interrupted now. `until`: when that is looked at again; null where nobody knows. */
+/**
+ * Why a running app is not interrupted now. `until`: when that is looked at again; null where
+ * nobody knows.
+ */
 export type Inhibitor = {
   reason: 'denied' | 'paused' | 'held' | 'approval' | 'minAge' | 'window' | 'busy' | 'hook';
   until: number | null;
@@ -150,7 +195,10 @@ export type Conditions = z.infer<typeof conditionsSchema>;
 /** What is shown as `lastError`. */
 export type Problem = { code: string; message: string; at: number };
 
-/** What identifies the bytes of a release: its digest, or the asset's id, which changes at every upload. */
+/**
+ * What identifies the bytes of a release: its digest, or the asset's id, which changes at every
+ * upload.
+ */
 export function fingerprint(release: Release): string {
   return release.asset.digest ?? `asset:${release.asset.id}`;
 }

@@ -1,11 +1,12 @@
 /**
  * What is remembered when versions don't start or don't stay up. Pure.
  *
- * Every way down ends in a pause: each failure uses up a tree (`failedPaths`), and when none is left the machine waits, longer each
- * time (`outage`), before all of them get another chance.
+ * Every way down ends in a pause: each failure uses up a tree (`failedPaths`), and when none is
+ * left the machine waits, longer each time (`outage`), before all of them get another chance.
  *
- * A version that ends early is started once more before it is judged. If the version that comes back in its place ends in the same way,
- * the machine is to blame (a port that is still taken, say): the denial is withdrawn, and after a pause the newer one is tried first.
+ * A version that ends early is started once more before it is judged. If the version that comes
+ * back in its place ends in the same way, the machine is to blame (a port that is still taken,
+ * say): the denial is withdrawn, and after a pause the newer one is tried first.
  */
 import { treeLost } from './bad-version.ts';
 import type { Context } from './context.ts';
@@ -20,7 +21,11 @@ function problem({ code, message, at }: Trouble): Pick<Context, 'lastError'> {
   return { lastError: { code, message, at } };
 }
 
-function paused({ outage, policy }: Context, at: number, jitter: number): { outage: Outage; retryAt: number } {
+function paused(
+  { outage, policy }: Context,
+  at: number,
+  jitter: number,
+): { outage: Outage; retryAt: number } {
   const next = nextOutage(outage, at, policy.retryBaseMs, jitter);
   return { outage: next, retryAt: next.until };
 }
@@ -28,7 +33,14 @@ function paused({ outage, policy }: Context, at: number, jitter: number): { outa
 /** Nothing could be started: after a pause everything gets another chance. */
 export function recordNothingStarts(context: Context, fact: Failure): Partial<Context> {
   const lost = treeLost(context, fact.code, context.target ?? context.current);
-  return { ...lost, ...paused(context, fact.at, fact.jitter), ...problem(fact), failedPaths: [], app: 'booting', nothingStarts: true };
+  return {
+    ...lost,
+    ...paused(context, fact.at, fact.jitter),
+    ...problem(fact),
+    failedPaths: [],
+    app: 'booting',
+    nothingStarts: true,
+  };
 }
 
 /** It did well, but that could not be recorded: it runs on, and proves itself once more later. */
@@ -40,23 +52,40 @@ export function recordUnproven(context: Context, fact: Failure): Partial<Context
   return { ...problem(fact), outage, retryAt, candidate: null, download: null, installed: null };
 }
 
-/** The link could not be moved to this version: it is not tried again before something runs, or everything has another chance. */
+/**
+ * The link could not be moved to this version: it is not tried again before something runs, or
+ * everything has another chance.
+ */
 export function recordUnlinked(context: Context, fact: Failure): Partial<Context> {
   const { target, failedPaths } = context;
   const others = failedPaths.filter((path) => path !== target?.path);
-  return { ...problem(fact), failedPaths: target === null ? others : [...others, target.path], ...treeLost(context, fact.code, target) };
+  return {
+    ...problem(fact),
+    failedPaths: target === null ? others : [...others, target.path],
+    ...treeLost(context, fact.code, target),
+  };
 }
 
-/** Nothing runs, and nothing is there to be started. What was to be tried again later is tried sooner. */
+/**
+ * Nothing runs, and nothing is there to be started. What was to be tried again later is tried
+ * sooner.
+ */
 export function pauseOutage(context: Context, event: StampedFact): Partial<Context> {
   const { outage, retryAt } = paused(context, event.at, 'jitter' in event ? event.jitter : 0.5);
   return { outage, retryAt: Math.min(retryAt, context.retryAt ?? retryAt) };
 }
 
 /** It ended early, and the supervisor starts it once more: its port may not have been free yet. */
-export function recordEarlyExit(context: Context, fact: FactOf<'appExitedEarly'> & { at: number }): Partial<Context> {
+export function recordEarlyExit(
+  context: Context,
+  fact: FactOf<'appExitedEarly'> & { at: number },
+): Partial<Context> {
   const { current, restarted } = context;
-  return { ...problem(fact), startedAt: fact.at, restarted: current === null ? restarted : [...restarted, current.path] };
+  return {
+    ...problem(fact),
+    startedAt: fact.at,
+    restarted: current === null ? restarted : [...restarted, current.path],
+  };
 }
 
 /** Whether the version that came back fails as the one did that was denied for it. */
@@ -65,19 +94,31 @@ export function failsAlike({ verdict, current, policy }: Context, code: string):
   return code === verdict.code && verdict.candidate.attempt < policy.maxAttempts;
 }
 
-/** The machine is to blame. What can be started is tried again after a pause, the newer version first. */
+/**
+ * The machine is to blame. What can be started is tried again after a pause, the newer version
+ * first.
+ */
 export function withdrawDenial(context: Context, fact: Failure): Partial<Context> {
   const { verdict, current, baked, lastGood, previous } = context;
   if (verdict === null) return {};
   const { candidate, installed } = verdict;
   const print = fingerprint(candidate.release);
   const message = `${candidate.release.version} and ${current?.version} both ended early, so the release is probably not the cause: a port may still be in use. Both are tried again (${fact.message})`;
-  const known = [baked, current, lastGood, previous].flatMap((version) => (version === null ? [] : [version.path]));
+  const known = [baked, current, lastGood, previous].flatMap((version) =>
+    version === null ? [] : [version.path],
+  );
   return {
     ...problem({ ...fact, message }),
     verdict: null,
-    denied: context.denied.filter((denial) => denial.version !== candidate.release.version || denial.fingerprint !== print),
-    candidate: { ...candidate, attempt: candidate.attempt + 1, setbacks: candidate.setbacks + 1, deferral: null },
+    denied: context.denied.filter(
+      (denial) => denial.version !== candidate.release.version || denial.fingerprint !== print,
+    ),
+    candidate: {
+      ...candidate,
+      attempt: candidate.attempt + 1,
+      setbacks: candidate.setbacks + 1,
+      deferral: null,
+    },
     installed,
     retryAt: null,
     nothingStarts: true,

@@ -17,33 +17,63 @@ export function backoffMs(attempt: number, baseMs: number, jitter: number): numb
 const FIRST_OUTAGE_PAUSE_MS = 4_000;
 /** While nothing runs, no pause is longer, unless polls are rarer than that. */
 const MAX_OUTAGE_PAUSE_MS = 5 * 60 * 1000;
-/** A pause that ended this long ago says nothing about the next one. What was healthy for a moment only does not count. */
+/**
+ * A pause that ended this long ago says nothing about the next one. What was healthy for a moment
+ * only does not count.
+ */
 const OUTAGE_FORGOTTEN_MS = 10 * 60 * 1000;
 
 /** Pauses because nothing could be started: how many in a row, and when the last one ends. */
 export type Outage = { pauses: number; until: number };
 
-/** The next pause. They double: from seconds up to five minutes, or up to `pollIntervalMs` where that is longer. */
-export function nextOutage(before: Outage | null, at: number, pollIntervalMs: number, jitter: number): Outage {
+/**
+ * The next pause. They double: from seconds up to five minutes, or up to `pollIntervalMs` where
+ * that is longer.
+ */
+export function nextOutage(
+  before: Outage | null,
+  at: number,
+  pollIntervalMs: number,
+  jitter: number,
+): Outage {
   const isOver = before === null || Math.abs(at - before.until) > OUTAGE_FORGOTTEN_MS;
   const pauses = isOver ? 1 : before.pauses + 1;
-  const pauseMs = Math.min(backoffMs(pauses, FIRST_OUTAGE_PAUSE_MS, jitter), Math.max(pollIntervalMs, MAX_OUTAGE_PAUSE_MS));
+  const pauseMs = Math.min(
+    backoffMs(pauses, FIRST_OUTAGE_PAUSE_MS, jitter),
+    Math.max(pollIntervalMs, MAX_OUTAGE_PAUSE_MS),
+  );
   return { pauses, until: at + pauseMs };
 }
 
-/** Whether a limit holds now. One that ends later than any can be was noted while the clock was wrong, and holds no longer. */
-export function isLimitInForce(limitedUntilAt: number | null, nowMs: number): limitedUntilAt is number {
-  return limitedUntilAt !== null && limitedUntilAt > nowMs && limitedUntilAt - nowMs <= MAX_LIMIT_PAUSE_MS;
+/**
+ * Whether a limit holds now. One that ends later than any can be was noted while the clock was
+ * wrong, and holds no longer.
+ */
+export function isLimitInForce(
+  limitedUntilAt: number | null,
+  nowMs: number,
+): limitedUntilAt is number {
+  return (
+    limitedUntilAt !== null &&
+    limitedUntilAt > nowMs &&
+    limitedUntilAt - nowMs <= MAX_LIMIT_PAUSE_MS
+  );
 }
 
-/** An operator's `--force` counts for what is found within this time, and for as long as that then takes. */
+/**
+ * An operator's `--force` counts for what is found within this time, and for as long as that then
+ * takes.
+ */
 const FORCE_HOLDS_MS = 5 * 60 * 1000;
 
 export function isForceInForce(forcedAt: number | null, nowMs: number): boolean {
   return forcedAt !== null && Math.abs(nowMs - forcedAt) <= FORCE_HOLDS_MS;
 }
 
-/** The pause between two polls, up to 10 % longer than asked, so that containers behind one address don't ask at once. */
+/**
+ * The pause between two polls, up to 10 % longer than asked, so that containers behind one address
+ * don't ask at once.
+ */
 export function pollPauseMs(intervalMs: number, jitter: number): number {
   return Math.round(intervalMs * (1 + jitter / 10));
 }
@@ -58,10 +88,15 @@ export type Quota = { limit: number; remaining: number; resetAt: number };
 const SAME_WINDOW_MS = 60_000;
 
 /**
- * The pause that makes a shared quota last until its reset; 0 while half of it is left. Containers behind one address share one, and none
- * knows of the others: but what was spent since this one's last answer (`before`) is what all of them spend in one round.
+ * The pause that makes a shared quota last until its reset; 0 while half of it is left. Containers
+ * behind one address share one, and none knows of the others: but what was spent since this one's
+ * last answer (`before`) is what all of them spend in one round.
  */
-export function sharedPauseMs({ limit, remaining, resetAt }: Quota, before: Quota | null, nowMs: number): number {
+export function sharedPauseMs(
+  { limit, remaining, resetAt }: Quota,
+  before: Quota | null,
+  nowMs: number,
+): number {
   if (remaining > limit / 2) return 0;
   const leftMs = Math.min(Math.max(resetAt - nowMs, 0), MAX_LIMIT_PAUSE_MS);
   const isSameWindow = before !== null && Math.abs(before.resetAt - resetAt) < SAME_WINDOW_MS;
@@ -70,8 +105,8 @@ export function sharedPauseMs({ limit, remaining, resetAt }: Quota, before: Quot
 }
 
 /**
- * What is left of a deadline, never more than `longestMs`: a clock that jumps back by years, or a deadline written
- * while it was wrong, must not silence anything for years.
+ * What is left of a deadline, never more than `longestMs`: a clock that jumps back by years, or a
+ * deadline written while it was wrong, must not silence anything for years.
  */
 export function remainingMs(deadlineAt: number, nowMs: number, longestMs: number): number {
   return Math.min(Math.max(deadlineAt - nowMs, 0), longestMs);

@@ -5,33 +5,62 @@ import type { InstalledVersion, World } from './model.ts';
 import { compareVersions } from './version.ts';
 
 /** Denied in the journal, or by the environment: a lost volume loses only the former. */
-export function isDenied({ denied, policy }: Pick<Context, 'denied' | 'policy'>, version: string, print: string | null): boolean {
+export function isDenied(
+  { denied, policy }: Pick<Context, 'denied' | 'policy'>,
+  version: string,
+  print: string | null,
+): boolean {
   if (policy.denied.includes(version)) return true;
-  return denied.some((denial) => denial.version === version && (denial.fingerprint === null || denial.fingerprint === print));
-}
-
-/** The client's order stops a running app before the download; a failure after the stop ends that for this release. */
-export function stopsFirst({ policy, app, candidate }: Context): boolean {
-  return policy.strategy === 'kill-then-download' && app === 'up' && candidate !== null && !candidate.downloadFirst;
+  return denied.some(
+    (denial) =>
+      denial.version === version && (denial.fingerprint === null || denial.fingerprint === print),
+  );
 }
 
 /**
- * What is to be run, the best first: what is linked, what was good, what was linked before, what the image brings. The one order, also
- * where only the disk is known (`whatToRun` in src/effects/trees.ts). docker/service/app/run has it in shell, and a test holds the two together.
+ * The client's order stops a running app before the download; a failure after the stop ends that
+ * for this release.
  */
-export function runOrder({ current, lastGood, previous = null, baked }: World & { previous?: InstalledVersion | null }): InstalledVersion[] {
+export function stopsFirst({ policy, app, candidate }: Context): boolean {
+  return (
+    policy.strategy === 'kill-then-download' &&
+    app === 'up' &&
+    candidate !== null &&
+    !candidate.downloadFirst
+  );
+}
+
+/**
+ * What is to be run, the best first: what is linked, what was good, what was linked before, what
+ * the image brings. The one order, also where only the disk is known (`whatToRun` in
+ * src/effects/trees.ts). docker/service/app/run has it in shell, and a test holds the two together.
+ */
+export function runOrder({
+  current,
+  lastGood,
+  previous = null,
+  baked,
+}: World & { previous?: InstalledVersion | null }): InstalledVersion[] {
   return [current, lastGood, previous, baked].filter((version) => version !== null);
 }
 
 /** What to run when nothing newer is to be had: by that order, what failed or is denied last. */
 export function fallback(context: Context): InstalledVersion | null {
   const { baked, failedPaths } = context;
-  const order = baked !== null && bakedIsNewer(context) ? [baked, ...runOrder(context)] : runOrder(context);
+  const order =
+    baked !== null && bakedIsNewer(context) ? [baked, ...runOrder(context)] : runOrder(context);
   const complete = order.filter((version) => !failedPaths.includes(version.path));
-  return complete.find((version) => !isDenied(context, version.version, version.fingerprint)) ?? complete[0] ?? null;
+  return (
+    complete.find((version) => !isDenied(context, version.version, version.fingerprint)) ??
+    complete[0] ??
+    null
+  );
 }
 
-/** What a version that does not prove itself gives way to: never one that is denied, or two bad ones would take turns. */
+/**
+ * What a version that does not prove itself gives way to: never one that is denied, or two bad ones
+ * would take turns.
+ */
 function rollbackTarget(context: Context): InstalledVersion | null {
   const { verdict } = context;
   const bad = context.current?.path;
@@ -41,14 +70,18 @@ function rollbackTarget(context: Context): InstalledVersion | null {
   return target === null || isDenied(context, target.version, target.fingerprint) ? null : target;
 }
 
-/** Whether the operator lets a bad version give way by itself, and there is one that it can give way to. */
+/**
+ * Whether the operator lets a bad version give way by itself, and there is one that it can give way
+ * to.
+ */
 export function mayRollBack(context: Context): boolean {
   return context.policy.rollback === 'auto' && rollbackTarget(context) !== null;
 }
 
 /** Whether a version that crash-loops gives way to another one, or to a pause. */
 export function givesWay(context: Context, code: string): boolean {
-  // Each loop of vanished files uses up a version. With none linked there is nothing to forget: the same app would be stopped and started.
+  // Each loop of vanished files uses up a version. With none linked there is nothing to forget: the
+  // same app would be stopped and started.
   if (code === 'TREE_MISSING') return context.current !== null;
   // An operator's choice stands, and is only reported; but files that are gone can't run.
   return context.hold === null && mayRollBack(context);
@@ -58,12 +91,18 @@ export function givesWay(context: Context, code: string): boolean {
 export const CRASH_LOOP_EXITS = 5;
 const CRASH_LOOP_WINDOW_MS = 5 * 60 * 1000;
 
-/** `exitAgesMs`: how long ago the app exited unexpectedly, each time since the updater last started it. */
+/**
+ * `exitAgesMs`: how long ago the app exited unexpectedly, each time since the updater last started
+ * it.
+ */
 export function isCrashLoop(exitAgesMs: readonly number[]): boolean {
   return exitAgesMs.filter((age) => age <= CRASH_LOOP_WINDOW_MS).length >= CRASH_LOOP_EXITS;
 }
 
-/** A newer image over an older volume: its version wins, unless the operator holds one or it failed here before. */
+/**
+ * A newer image over an older volume: its version wins, unless the operator holds one or it failed
+ * here before.
+ */
 function bakedIsNewer(context: Context): boolean {
   const { baked, current, hold, policy, app } = context;
   if (app !== 'booting' || baked === null || hold !== null || policy.tag !== null) return false;
@@ -75,13 +114,22 @@ export function isInterruptedTooOften({ candidate }: Context): boolean {
   return candidate !== null && candidate.interruptions >= MAX_INTERRUPTIONS;
 }
 
-/** A version under which the updater alone dies so often, before it is judged, has failed: the app was up, so it was no power cut. */
+/**
+ * A version under which the updater alone dies so often, before it is judged, has failed: the app
+ * was up, so it was no power cut.
+ */
 const MAX_KILLS_ON_PROBATION = 3;
 /** Likewise where everything ended: restarts and power cuts in a row, each within one probation. */
 const MAX_ENDS_ON_PROBATION = 5;
 
-/** Why a version whose probation was cut short counts as failed; null while it gets another. See ADR 26. */
-export function cutShortTooOften({ current, cutShort }: Context): { code: string; message: string } | null {
+/**
+ * Why a version whose probation was cut short counts as failed; null while it gets another. See ADR
+ * 26.
+ */
+export function cutShortTooOften({
+  current,
+  cutShort,
+}: Context): { code: string; message: string } | null {
   if (current === null || cutShort?.path !== current.path) return null;
   const { version } = current;
   const { kills, ends } = cutShort;
@@ -99,13 +147,19 @@ export function cutShortTooOften({ current, cutShort }: Context): { code: string
   return null;
 }
 
-/** Trees that may be needed again, and those that failed here: these go at once. What is linked stays whatever is said here. */
+/**
+ * Trees that may be needed again, and those that failed here: these go at once. What is linked
+ * stays whatever is said here.
+ */
 export function sortTrees(context: Context): { keep: string[]; reject: string[] } {
   const { current, lastGood, previous } = context;
   const known = [current, lastGood, previous].filter((version) => version !== null);
   const failed = known.filter((version) => isDenied(context, version.version, version.fingerprint));
   const paths = (versions: InstalledVersion[]) => [...new Set(versions.map(({ path }) => path))];
-  return { keep: paths(known.filter((version) => !failed.includes(version))), reject: paths(failed) };
+  return {
+    keep: paths(known.filter((version) => !failed.includes(version))),
+    reject: paths(failed),
+  };
 }
 
 /** Whether what was just started has yet to prove itself. */

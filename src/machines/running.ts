@@ -11,7 +11,8 @@ export const running = updaterSetup.createStateConfig({
       always: [{ guard: 'isUnproven', target: 'probation' }, { target: 'settled' }],
     },
     probation: {
-      description: 'Started, not yet trusted: it has to stay up, and to pass the health check if one is set.',
+      description:
+        'Started, not yet trusted: it has to stay up, and to pass the health check if one is set.',
       invoke: {
         id: 'observeProbation',
         src: 'observeProbation',
@@ -24,13 +25,18 @@ export const running = updaterSetup.createStateConfig({
       },
       on: {
         versionBecameHealthy: { target: '#updater.steady', actions: 'recordHealthy' },
-        // It begins anew, so that nobody is trusted for time in which no updater looked. Too many are a failure: see rules.ts.
+        // It begins anew, so that nobody is trusted for time in which no updater looked. Too many
+        // are a failure: see rules.ts.
         workInterrupted: { target: 'probation', reenter: true, actions: 'recordCutShort' },
         appExitedEarly: { target: 'probation', reenter: true, actions: 'recordEarlyExit' },
         probationFailed: [
           { guard: 'failsAlike', target: '#updater.rollingBack', actions: 'withdrawDenial' },
           { guard: 'isHostFailure', target: '#updater.steady.waiting', actions: 'recordUnproven' },
-          { guard: 'mayRollBack', target: '#updater.rollingBack', actions: ['targetCurrent', 'recordBadVersion'] },
+          {
+            guard: 'mayRollBack',
+            target: '#updater.rollingBack',
+            actions: ['targetCurrent', 'recordBadVersion'],
+          },
           { guard: 'isDeferred', target: '#updater.steady.waiting', actions: 'recordProblem' },
           { target: 'settled', actions: 'recordProblem' },
         ],
@@ -50,7 +56,11 @@ export const running = updaterSetup.createStateConfig({
           { guard: 'isWanted', target: '#updater.incoming', actions: 'adoptRelease' },
           { guard: 'isReplaced', actions: 'recordReplacement' },
         ],
-        assetsAwaited: { guard: 'isNewsworthy', target: '#updater.steady.waiting', actions: 'recordWait' },
+        assetsAwaited: {
+          guard: 'isNewsworthy',
+          target: '#updater.steady.waiting',
+          actions: 'recordWait',
+        },
         releaseRefused: { guard: 'isNewsworthy', actions: 'recordRefusal' },
       },
     },

@@ -1,9 +1,15 @@
-/** The names under which states are told. Groups only structure the machine: what is told begins inside of them. */
+/**
+ * The names under which states are told. Groups only structure the machine: what is told begins
+ * inside of them.
+ */
 import { type UpdaterNode, type UpdaterSnapshot, updaterMachine } from './updater.ts';
 
 export type Shown = { state: string; phase: string | null };
 
-/** `state` is what the machine does, `phase` what it does in that, or what it waits for; null where nothing is inside. */
+/**
+ * `state` is what the machine does, `phase` what it does in that, or what it waits for; null where
+ * nothing is inside.
+ */
 export function shownState({ value }: Pick<UpdaterSnapshot, 'value'>): Shown {
   const [state = '', phase = null] = shownPath(keysOf(value));
   return { state, phase };
@@ -15,7 +21,10 @@ export function shownName(snapshot: Pick<UpdaterSnapshot, 'value'>): string {
   return phase === null ? state : `${state}.${phase}`;
 }
 
-/** What is told of a path through the machine: `['steady', 'running', 'settled']` is told as `['running', 'settled']`. */
+/**
+ * What is told of a path through the machine: `['steady', 'running', 'settled']` is told as
+ * `['running', 'settled']`.
+ */
 export function shownPath(path: readonly string[]): string[] {
   let node: UpdaterNode = updaterMachine.root;
   return path.filter((key) => {
@@ -24,9 +33,14 @@ export function shownPath(path: readonly string[]): string[] {
   });
 }
 
-/** Every state that can be told, in the order of the machine. Those that are left at once are never seen. */
+/**
+ * Every state that can be told, in the order of the machine. Those that are left at once are never
+ * seen.
+ */
 export function shownStates(node: UpdaterNode = updaterMachine.root): string[] {
-  return Object.values(node.states).flatMap((child) => (isGroup(child) ? shownStates(child) : isTransient(child) ? [] : [child.key]));
+  return Object.values(node.states).flatMap((child) =>
+    isGroup(child) ? shownStates(child) : isTransient(child) ? [] : [child.key],
+  );
 }
 
 export function isGroup({ meta }: UpdaterNode): boolean {
@@ -46,5 +60,8 @@ function childOf(node: UpdaterNode, key: string): UpdaterNode {
 
 function keysOf(value: unknown): string[] {
   if (typeof value === 'string') return [value];
-  return Object.entries(value as Record<string, unknown>).flatMap(([key, inner]) => [key, ...keysOf(inner)]);
+  return Object.entries(value as Record<string, unknown>).flatMap(([key, inner]) => [
+    key,
+    ...keysOf(inner),
+  ]);
 }

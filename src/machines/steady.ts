@@ -6,7 +6,8 @@ import { updaterSetup } from './vocabulary.ts';
 import { waiting } from './waiting.ts';
 
 export const steady = updaterSetup.createStateConfig({
-  description: 'Nothing is being changed. The app runs, or the updater waits for what could start it.',
+  description:
+    'Nothing is being changed. The app runs, or the updater waits for what could start it.',
   meta: { isGroup: true },
   initial: 'deciding',
   on: {
@@ -27,8 +28,12 @@ export const steady = updaterSetup.createStateConfig({
         { guard: 'isChangeOver', target: 'deciding', actions: 'endChange' },
         // What was started has to prove itself before anything takes its place.
         { guard: and(['isDeferred', 'appIsUp', 'isUnproven']), target: 'running.probation' },
-        { guard: and(['isUnblockedByOperator', 'treeIsThere']), target: '#updater.incoming.preparing' },
-        // Nothing is there that could run: it is looked for again within seconds, not at the next poll.
+        {
+          guard: and(['isUnblockedByOperator', 'treeIsThere']),
+          target: '#updater.incoming.preparing',
+        },
+        // Nothing is there that could run: it is looked for again within seconds, not at the next
+        // poll.
         { guard: not('appIsUp'), target: 'waiting', actions: 'pauseOutage' },
         { guard: 'mustWait', target: 'waiting' },
         { target: 'running' },

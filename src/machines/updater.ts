@@ -1,12 +1,15 @@
 /**
- * The updater's state machine. Pure: no clock, no randomness, no I/O; effects are named here and performed elsewhere.
+ * The updater's state machine. Pure: no clock, no randomness, no I/O; effects are named here and
+ * performed elsewhere.
  *
  * INVARIANTS
- * - A running app is stopped only through `stopping` or `rollingBack`; every path out of them leads to `starting`.
+ * - A running app is stopped only through `stopping` or `rollingBack`; every path out of them leads
+ *   to `starting`.
  * - `switching` is entered only with a complete tree as `target`.
- * - A running app is interrupted for a release only on the way through `preparing.asking`: nothing that says "not now" is passed over
- *   but by the operator's word.
- * - A release is tried at most `policy.maxAttempts` times, then denied; only the operator or a newer release changes that.
+ * - A running app is interrupted for a release only on the way through `preparing.asking`: nothing
+ *   that says "not now" is passed over but by the operator's word.
+ * - A release is tried at most `policy.maxAttempts` times, then denied; only the operator or a
+ *   newer release changes that.
  * - Every failure is a fact with a transition. None of them ends in a state without a way on.
  */
 import { type AnyStateNode, and, not } from 'xstate';
@@ -43,7 +46,8 @@ export const updaterMachine = updaterSetup.createMachine({
       },
     },
     checking: {
-      description: 'Asks GitHub for the newest release before the app is started, or for the one the operator named.',
+      description:
+        'Asks GitHub for the newest release before the app is started, or for the one the operator named.',
       invoke: {
         id: 'check',
         src: 'check',
@@ -52,11 +56,18 @@ export const updaterMachine = updaterSetup.createMachine({
       on: {
         releaseFound: [
           { guard: 'runsAlready', target: 'steady', actions: 'holdCurrent' },
-          { guard: and(['isWanted', not('appIsUp'), 'hasConditions']), target: 'incoming.preparing', actions: 'adoptRelease' },
+          {
+            guard: and(['isWanted', not('appIsUp'), 'hasConditions']),
+            target: 'incoming.preparing',
+            actions: 'adoptRelease',
+          },
           { guard: 'isWanted', target: 'incoming', actions: 'adoptRelease' },
           { target: 'steady', actions: ['recordUnwanted', 'forgetRequest'] },
         ],
-        nothingNewer: { target: 'steady', actions: ['recordUnwanted', 'forgetRequest', 'forgetWait'] },
+        nothingNewer: {
+          target: 'steady',
+          actions: ['recordUnwanted', 'forgetRequest', 'forgetWait'],
+        },
         checkFailed: { target: 'steady', actions: ['recordProblem', 'forgetRequest'] },
         assetsAwaited: { target: 'steady', actions: ['recordNewWait', 'forgetRequest'] },
         releaseRefused: { target: 'steady', actions: ['recordRefusal', 'forgetRequest'] },
@@ -76,22 +87,33 @@ export const updaterMachine = updaterSetup.createMachine({
       },
       states: {
         forUpdate: {
-          description: 'Another version replaces it, or is downloaded now. Otherwise the stopped version is started again.',
+          description:
+            'Another version replaces it, or is downloaded now. Otherwise the stopped version is started again.',
           on: {
             appStopped: [
-              { guard: 'candidateIsInstalled', target: '#updater.bringingUp', actions: 'targetCandidate' },
+              {
+                guard: 'candidateIsInstalled',
+                target: '#updater.bringingUp',
+                actions: 'targetCandidate',
+              },
               { guard: 'hasCandidate', target: '#updater.incoming.fetching' },
             ],
             stopFailed: { target: '#updater.steady', actions: 'recordFailure' },
           },
         },
-        forRestart: { description: 'The operator asked for it. The same version is started again.' },
+        forRestart: {
+          description: 'The operator asked for it. The same version is started again.',
+        },
       },
     },
     bringingUp,
     announcing: {
       description: 'Runs the post-update hook: the new version is healthy, or the old one is back.',
-      invoke: { id: 'runHook', src: 'runHook', input: ({ context }) => hookInput(context, 'postUpdate') },
+      invoke: {
+        id: 'runHook',
+        src: 'runHook',
+        input: ({ context }) => hookInput(context, 'postUpdate'),
+      },
       on: {
         hookSucceeded: { target: 'steady', actions: 'endChange' },
         hookFailed: { target: 'steady', actions: ['recordProblem', 'endChange'] },

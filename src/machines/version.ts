@@ -1,18 +1,24 @@
 /**
  * Versions: from a tag, compared, matched against a range. Pure.
  *
- * Two readings. `semver` is strict. `loose` reads numbers, and what stands behind them (docs/releases.md has the rules for users):
+ * Two readings. `semver` is strict. `loose` reads numbers, and what stands behind them
+ * (docs/releases.md has the rules for users):
  * 1. Numbers separated by dots, or by underscores, compare as numbers; missing ones are 0.
- * 2. What follows decides between equal numbers: a prerelease is older than the plain version, a letter or a further part is newer.
- * 3. `rc`, `beta`, `dev` and their like make a prerelease. `a1`, `b2` and `c3` are alpha, beta and candidate (as in PEP 440);
- *    a letter without a number behind it is a letter release (`3.7b`).
+ * 2. What follows decides between equal numbers: a prerelease is older than the plain version, a
+ *    letter or a further part is newer.
+ * 3. `rc`, `beta`, `dev` and their like make a prerelease. `a1`, `b2` and `c3` are alpha, beta and
+ *    candidate (as in PEP 440); a letter without a number behind it is a letter release (`3.7b`).
  *
- * Versions are stored in journals, and their order must not change: what `1.2.3-anything` compares to is semver's rule in both readings.
+ * Versions are stored in journals, and their order must not change: what `1.2.3-anything` compares
+ * to is semver's rule in both readings.
  */
 import semver from 'semver';
 import type { Versioning } from './model.ts';
 
-/** `2024.01.05`, `1.2`, `1.2.3.4`, each optionally with `-suffix` and `+build`: what loose versions were from the first release on. */
+/**
+ * `2024.01.05`, `1.2`, `1.2.3.4`, each optionally with `-suffix` and `+build`: what loose versions
+ * were from the first release on.
+ */
 const DASHED = /^(\d{1,15}(?:\.\d{1,15}){0,7})(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?$/;
 /** `3.7b`, `1.2.3_1`, `1.0rc1`, `16_2`: read loosely since the second release. */
 const LETTERED = /^(\d{1,15}(?:[._]\d{1,15}){0,7})([0-9A-Za-z._~-]*)(?:\+[0-9A-Za-z._-]+)?$/;
@@ -22,7 +28,21 @@ const MAX_CHARACTERS = 256;
 /** These say that it is the plain version. */
 const FINAL_WORDS = new Set(['stable', 'final', 'release', 'ga', 'lts', 'tag']);
 const PRERELEASE_WORDS = new Set(
-  ['rc', 'cr', 'candidate', 'alpha', 'beta', 'pre', 'preview', 'prerelease', 'dev', 'devel', 'nightly', 'snapshot', 'canary'].concat([
+  [
+    'rc',
+    'cr',
+    'candidate',
+    'alpha',
+    'beta',
+    'pre',
+    'preview',
+    'prerelease',
+    'dev',
+    'devel',
+    'nightly',
+    'snapshot',
+    'canary',
+  ].concat([
     'unstable',
     'experimental',
     'insider',
@@ -35,7 +55,10 @@ const PRERELEASE_WORDS = new Set(
     'testing',
   ]),
 );
-/** PEP 440's short forms, only with a number behind them. See https://peps.python.org/pep-0440/#pre-releases */
+/**
+ * PEP 440's short forms, only with a number behind them. See
+ * https://peps.python.org/pep-0440/#pre-releases
+ */
 const SHORT_PRERELEASES: Readonly<Record<string, string>> = { a: 'alpha', b: 'beta', c: 'rc' };
 
 type Parsed = {
@@ -47,15 +70,22 @@ type Parsed = {
   isPrerelease: boolean;
 };
 
-/** The version in a tag: the prefix and a leading `v` are taken off. Null if the tag names no version. */
+/**
+ * The version in a tag: the prefix and a leading `v` are taken off. Null if the tag names no
+ * version.
+ */
 export function versionFromTag(tag: string, versioning: Versioning, prefix = ''): string | null {
   if (!tag.startsWith(prefix)) return null;
   const bare = tag.slice(prefix.length).replace(/^[vV]/, '');
-  if (versioning === 'loose') return bare.length <= MAX_CHARACTERS && parseLoose(bare) !== null ? bare : null;
+  if (versioning === 'loose')
+    return bare.length <= MAX_CHARACTERS && parseLoose(bare) !== null ? bare : null;
   return semver.parse(bare)?.version ?? null;
 }
 
-/** Negative, zero or positive, as `Array.prototype.sort` wants it. A string that is no version is older than any. */
+/**
+ * Negative, zero or positive, as `Array.prototype.sort` wants it. A string that is no version is
+ * older than any.
+ */
 export function compareVersions(a: string, b: string, versioning: Versioning): number {
   if (versioning === 'semver') {
     const [x, y] = [semver.parse(a), semver.parse(b)];
@@ -72,7 +102,11 @@ export function compareVersions(a: string, b: string, versioning: Versioning): n
 }
 
 /** The higher one; null only where there is none. */
-export function higherOf(one: string | null, other: string | null, versioning: Versioning): string | null {
+export function higherOf(
+  one: string | null,
+  other: string | null,
+  versioning: Versioning,
+): string | null {
   if (one === null || other === null) return one ?? other;
   return compareVersions(one, other, versioning) >= 0 ? one : other;
 }
@@ -84,8 +118,9 @@ export function isPrerelease(version: string, versioning: Versioning): boolean {
 }
 
 /**
- * Whether the version lies in a semver range. Prereleases are judged like releases, because whether they count at all
- * is a setting of its own. Loose versions are judged by their first three numbers.
+ * Whether the version lies in a semver range. Prereleases are judged like releases, because whether
+ * they count at all is a setting of its own. Loose versions are judged by their first three
+ * numbers.
  */
 export function satisfies(version: string, range: string, versioning: Versioning): boolean {
   if (range === '*') return true;
@@ -118,7 +153,12 @@ function parseDashed(text: string): Parsed | null {
   const numbers = (match[1] ?? '').split('.').map(Number);
   const suffix = match[2];
   if (suffix === undefined) return { numbers, rank: 0, identifiers: [], isPrerelease: false };
-  return { numbers, rank: -1, identifiers: suffix.split('.'), isPrerelease: tokensOf(suffix).some(isPrereleaseToken) };
+  return {
+    numbers,
+    rank: -1,
+    identifiers: suffix.split('.'),
+    isPrerelease: tokensOf(suffix).some(isPrereleaseToken),
+  };
 }
 
 function parseLettered(text: string): Parsed | null {
@@ -126,7 +166,9 @@ function parseLettered(text: string): Parsed | null {
   if (match === null) return null;
   const numbers = (match[1] ?? '').split(/[._]/).map(Number);
   const tokens = tokensOf(match[2] ?? '');
-  const identifiers = tokens.map((token, index) => expand(token, tokens[index + 1])).filter((token) => !FINAL_WORDS.has(token));
+  const identifiers = tokens
+    .map((token, index) => expand(token, tokens[index + 1]))
+    .filter((token) => !FINAL_WORDS.has(token));
   if (identifiers.length === 0) return { numbers, rank: 0, identifiers, isPrerelease: false };
   const before = tokens.some(isPrereleaseToken);
   return { numbers, rank: before ? -1 : 1, identifiers, isPrerelease: before };

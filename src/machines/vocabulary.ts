@@ -1,29 +1,91 @@
-/** The machine's vocabulary: what it may ask for (effects), ask about (guards) and remember (actions). Pure. */
+/**
+ * The machine's vocabulary: what it may ask for (effects), ask about (guards) and remember
+ * (actions). Pure.
+ */
 import { assertEvent, assign, enqueueActions, fromPromise, setup } from 'xstate';
 import { recordBadVersion, recordCrashLoop, recordCutShort } from './bad-version.ts';
-import { adoptPolicy, adoptRelease, candidateFor, noCandidate, recordVerified } from './candidate.ts';
-import { aimChange, beginChange, beginPreparation, isBootWithHook, isChangeOver, isPreStartDue } from './change.ts';
+import {
+  adoptPolicy,
+  adoptRelease,
+  candidateFor,
+  noCandidate,
+  recordVerified,
+} from './candidate.ts';
+import {
+  aimChange,
+  beginChange,
+  beginPreparation,
+  isBootWithHook,
+  isChangeOver,
+  isPreStartDue,
+} from './change.ts';
 import type { Context } from './context.ts';
-import { holdOf, prepare, recordHealthy, recordStart, recordSwitch, seenOnDisk } from './current.ts';
-import { approve, isInhibited, isWithdrawn, recordDeferral, recordForce, recordHookDeferral, retryNow } from './deferral.ts';
+import {
+  holdOf,
+  prepare,
+  recordHealthy,
+  recordStart,
+  recordSwitch,
+  seenOnDisk,
+} from './current.ts';
+import {
+  approve,
+  isInhibited,
+  isWithdrawn,
+  recordDeferral,
+  recordForce,
+  recordHookDeferral,
+  retryNow,
+} from './deferral.ts';
 import type { EffectInputs, EffectName } from './effects.ts';
 import type { StampedFact } from './facts.ts';
-import { deny, giveUpInterrupted, isHostFailure, recordFailure, recordInterruption, recordWorkInterrupted } from './failure.ts';
+import {
+  deny,
+  giveUpInterrupted,
+  isHostFailure,
+  recordFailure,
+  recordInterruption,
+  recordWorkInterrupted,
+} from './failure.ts';
 import type { Policy, Release, World } from './model.ts';
-import { failsAlike, pauseOutage, recordEarlyExit, recordNothingStarts, recordUnlinked, recordUnproven, withdrawDenial } from './outage.ts';
+import {
+  failsAlike,
+  pauseOutage,
+  recordEarlyExit,
+  recordNothingStarts,
+  recordUnlinked,
+  recordUnproven,
+  withdrawDenial,
+} from './outage.ts';
 import { hasConditions, isUnblockedByOperator } from './permission.ts';
-import { fallback, givesWay, isInterruptedTooOften, isUnproven, mayRollBack, stopsFirst } from './rules.ts';
+import {
+  fallback,
+  givesWay,
+  isInterruptedTooOften,
+  isUnproven,
+  mayRollBack,
+  stopsFirst,
+} from './rules.ts';
 import { recordRefusal, recordReplacement, recordUnwanted, recordWait } from './unwanted.ts';
 import { isCandidateElsewhere, isNewsworthy, isReplaced, isWanted, runsAlready } from './wanted.ts';
 
-/** No release is allowed by the rules any more. A latest tag that can't be read says nothing about others. */
+/**
+ * No release is allowed by the rules any more. A latest tag that can't be read says nothing about
+ * others.
+ */
 function isNoneAllowed(event: StampedFact): boolean {
-  return event.type === 'releaseRefused' && event.version === undefined && event.code !== 'TAG_UNREADABLE';
+  return (
+    event.type === 'releaseRefused' &&
+    event.version === undefined &&
+    event.code !== 'TAG_UNREADABLE'
+  );
 }
 
 /** The runtime performs effects from their names; the machine never runs one. */
 function performedByRuntime<N extends EffectName>() {
-  return fromPromise<never, EffectInputs[N]>(() => Promise.reject(new Error('effects are performed by the runtime')));
+  return fromPromise<never, EffectInputs[N]>(() =>
+    Promise.reject(new Error('effects are performed by the runtime')),
+  );
 }
 
 export function releaseAtHand({ candidate }: Context): Release {
@@ -62,42 +124,56 @@ export const updaterSetup = setup({
     untilRetry: ({ context, event }) => Math.max(0, (context.retryAt ?? 0) - event.at),
   },
   guards: {
-    isWanted: ({ context, event }) => event.type === 'releaseFound' && isWanted(context, event.release, event.at),
+    isWanted: ({ context, event }) =>
+      event.type === 'releaseFound' && isWanted(context, event.release, event.at),
     asksFirst: ({ context }) => context.installed !== null || stopsFirst(context),
-    runsAlready: ({ context, event }) => event.type === 'releaseFound' && runsAlready(context, event.release),
-    isCandidateElsewhere: ({ context, event }) => event.type === 'releaseFound' && isCandidateElsewhere(context, event.release),
+    runsAlready: ({ context, event }) =>
+      event.type === 'releaseFound' && runsAlready(context, event.release),
+    isCandidateElsewhere: ({ context, event }) =>
+      event.type === 'releaseFound' && isCandidateElsewhere(context, event.release),
     isNewsworthy: ({ context, event }) => isNewsworthy(context, event),
     hasCandidate: ({ context }) => context.candidate !== null,
     hasConditions: ({ context }) => hasConditions(context),
-    isInhibited: ({ context, event }) => event.type === 'conditionsObserved' && isInhibited(context, event),
+    isInhibited: ({ context, event }) =>
+      event.type === 'conditionsObserved' && isInhibited(context, event),
     isDeferred: ({ context }) => context.candidate?.deferral != null,
-    isGone: ({ context, event }) => event.type === 'checkFailed' && event.code === 'NOT_FOUND' && isWithdrawn(context, null),
+    isGone: ({ context, event }) =>
+      event.type === 'checkFailed' && event.code === 'NOT_FOUND' && isWithdrawn(context, null),
     isUnblockedByOperator: ({ context }) => isUnblockedByOperator(context),
     isRefusedNow: ({ context, event }) =>
       context.candidate?.deferral != null &&
-      (('version' in event && context.candidate.release.version === event.version) || (isNoneAllowed(event) && isWithdrawn(context, null))),
+      (('version' in event && context.candidate.release.version === event.version) ||
+        (isNoneAllowed(event) && isWithdrawn(context, null))),
     isForced: ({ context }) => context.candidate?.forced === true,
-    isReplaced: ({ context, event }) => event.type === 'releaseFound' && isReplaced(context, event.release),
-    isWithdrawn: ({ context, event }) => isWithdrawn(context, event.type === 'releaseFound' ? event.release : null),
+    isReplaced: ({ context, event }) =>
+      event.type === 'releaseFound' && isReplaced(context, event.release),
+    isWithdrawn: ({ context, event }) =>
+      isWithdrawn(context, event.type === 'releaseFound' ? event.release : null),
     forces: ({ event }) => event.type === 'updateRequested' && event.force === true,
     hasPreStopHook: ({ context }) => context.policy.hooks.preStop,
     hasPostUpdateHook: ({ context }) => context.policy.hooks.postUpdate,
-    isBootWithHook: ({ context, event }) => event.type === 'appFoundDown' && isBootWithHook(context, event.world),
+    isBootWithHook: ({ context, event }) =>
+      event.type === 'appFoundDown' && isBootWithHook(context, event.world),
     isPreStartDue: ({ context }) => isPreStartDue(context),
     isChangeOver: ({ context }) => isChangeOver(context),
     isWayBack: ({ context }) => context.change?.reason === 'rollback',
     treeIsThere: ({ context }) => context.installed !== null,
     nothingStarts: ({ context }) => context.nothingStarts,
     candidateIsInstalled: ({ context }) => context.candidate !== null && context.installed !== null,
-    deniesCandidate: ({ context, event }) => event.type === 'versionDenied' && context.candidate?.release.version === event.version,
+    deniesCandidate: ({ context, event }) =>
+      event.type === 'versionDenied' && context.candidate?.release.version === event.version,
     appIsUp: ({ context }) => context.app === 'up',
     wasStoppedForUpdate: ({ context }) => context.app === 'stopped',
     knowsVersion: ({ context }) => fallback({ ...context, failedPaths: [] }) !== null,
     canBringUp: ({ context }) => context.app !== 'up' && fallback(context) !== null,
-    mustWait: ({ context }) => context.retryAt !== null || context.awaiting !== null || context.candidate?.deferral != null,
+    mustWait: ({ context }) =>
+      context.retryAt !== null || context.awaiting !== null || context.candidate?.deferral != null,
     awaitsAssets: ({ context }) => context.awaiting !== null,
-    targetIsCandidate: ({ context }) => context.target !== null && context.target.path === context.installed?.path,
-    hasOtherVersion: ({ context }) => context.target !== null && fallback({ ...context, failedPaths: [...context.failedPaths, context.target.path] }) !== null,
+    targetIsCandidate: ({ context }) =>
+      context.target !== null && context.target.path === context.installed?.path,
+    hasOtherVersion: ({ context }) =>
+      context.target !== null &&
+      fallback({ ...context, failedPaths: [...context.failedPaths, context.target.path] }) !== null,
     mayRollBack: ({ context }) => mayRollBack(context),
     givesWay: ({ context, event }) => 'code' in event && givesWay(context, event.code),
     isHostFailure: ({ event }) => 'code' in event && isHostFailure(event.code),
@@ -107,46 +183,139 @@ export const updaterSetup = setup({
     isUnproven: ({ context }) => isUnproven(context),
   },
   actions: {
-    adoptRelease: assign(({ context, event }) => (assertEvent(event, 'releaseFound'), adoptRelease(context, event))),
-    refreshCandidate: assign(({ context, event }) => (assertEvent(event, 'releaseFound'), { candidate: candidateFor(context, event.release) })),
-    adoptPolicy: assign(({ context, event }) => (assertEvent(event, 'configurationChanged'), adoptPolicy(context, event.policy))),
-    adoptRequest: assign(({ event }) => (assertEvent(event, 'installRequested'), { request: { tag: event.tag, file: event.file, force: event.force } })),
-    adoptDownload: assign(({ event }) => (assertEvent(event, 'downloaded'), { download: { path: event.path, sha256: event.sha256 } })),
-    recordReplacement: assign(({ context, event }) => (assertEvent(event, 'releaseFound'), recordReplacement(context, event))),
-    recordVerified: assign(({ context, event }) => (assertEvent(event, 'verified'), recordVerified(context, event))),
-    adoptTree: assign(({ event }) => (assertEvent(event, 'installed'), { installed: event.version })),
+    adoptRelease: assign(
+      ({ context, event }) => (assertEvent(event, 'releaseFound'), adoptRelease(context, event)),
+    ),
+    refreshCandidate: assign(
+      ({ context, event }) => (
+        assertEvent(event, 'releaseFound'), { candidate: candidateFor(context, event.release) }
+      ),
+    ),
+    adoptPolicy: assign(
+      ({ context, event }) => (
+        assertEvent(event, 'configurationChanged'), adoptPolicy(context, event.policy)
+      ),
+    ),
+    adoptRequest: assign(
+      ({ event }) => (
+        assertEvent(event, 'installRequested'),
+        { request: { tag: event.tag, file: event.file, force: event.force } }
+      ),
+    ),
+    adoptDownload: assign(
+      ({ event }) => (
+        assertEvent(event, 'downloaded'), { download: { path: event.path, sha256: event.sha256 } }
+      ),
+    ),
+    recordReplacement: assign(
+      ({ context, event }) => (
+        assertEvent(event, 'releaseFound'), recordReplacement(context, event)
+      ),
+    ),
+    recordVerified: assign(
+      ({ context, event }) => (assertEvent(event, 'verified'), recordVerified(context, event)),
+    ),
+    adoptTree: assign(
+      ({ event }) => (assertEvent(event, 'installed'), { installed: event.version }),
+    ),
     seeDown: assign(
-      ({ context, event }) => (assertEvent(event, 'appFoundDown'), { ...seenOnDisk(context, event.world), app: 'booting', restarted: [], verdict: null }),
+      ({ context, event }) => (
+        assertEvent(event, 'appFoundDown'),
+        { ...seenOnDisk(context, event.world), app: 'booting', restarted: [], verdict: null }
+      ),
     ),
     seeUp: assign(({ context, event }) => {
       assertEvent(event, 'appFoundUp');
       const { world, at } = event;
-      return { ...seenOnDisk(context, world), app: 'up', startedAt: at, nothingStarts: false, prepared: prepare(world.current) };
+      return {
+        ...seenOnDisk(context, world),
+        app: 'up',
+        startedAt: at,
+        nothingStarts: false,
+        prepared: prepare(world.current),
+      };
     }),
-    recordInterruption: assign(({ context, event }) => (assertEvent(event, 'appFoundDown'), recordInterruption(context, event))),
-    recordFailure: assign(({ context, event }) => ('jitter' in event ? recordFailure(context, event) : {})),
+    recordInterruption: assign(
+      ({ context, event }) => (
+        assertEvent(event, 'appFoundDown'), recordInterruption(context, event)
+      ),
+    ),
+    recordFailure: assign(({ context, event }) =>
+      'jitter' in event ? recordFailure(context, event) : {},
+    ),
     recordWorkInterrupted: assign(({ context }) => recordWorkInterrupted(context)),
-    recordCutShort: assign(({ context, event }) => (assertEvent(event, 'workInterrupted'), recordCutShort(context, event))),
-    giveUpInterrupted: assign(({ context, event }) => (assertEvent(event, 'workInterrupted'), giveUpInterrupted(context, event))),
-    recordBadVersion: assign(({ context, event }) => ('jitter' in event ? recordBadVersion(context, event) : {})),
-    recordCrashLoop: assign(({ context, event }) => (assertEvent(event, 'appCrashLooped'), recordCrashLoop(context, event))),
-    recordUnproven: assign(({ context, event }) => ('jitter' in event ? recordUnproven(context, event) : {})),
-    recordNothingStarts: assign(({ context, event }) => ('jitter' in event ? recordNothingStarts(context, event) : {})),
-    recordUnlinked: assign(({ context, event }) => ('jitter' in event ? recordUnlinked(context, event) : {})),
+    recordCutShort: assign(
+      ({ context, event }) => (
+        assertEvent(event, 'workInterrupted'), recordCutShort(context, event)
+      ),
+    ),
+    giveUpInterrupted: assign(
+      ({ context, event }) => (
+        assertEvent(event, 'workInterrupted'), giveUpInterrupted(context, event)
+      ),
+    ),
+    recordBadVersion: assign(({ context, event }) =>
+      'jitter' in event ? recordBadVersion(context, event) : {},
+    ),
+    recordCrashLoop: assign(
+      ({ context, event }) => (
+        assertEvent(event, 'appCrashLooped'), recordCrashLoop(context, event)
+      ),
+    ),
+    recordUnproven: assign(({ context, event }) =>
+      'jitter' in event ? recordUnproven(context, event) : {},
+    ),
+    recordNothingStarts: assign(({ context, event }) =>
+      'jitter' in event ? recordNothingStarts(context, event) : {},
+    ),
+    recordUnlinked: assign(({ context, event }) =>
+      'jitter' in event ? recordUnlinked(context, event) : {},
+    ),
     pauseOutage: assign(({ context, event }) => pauseOutage(context, event)),
-    recordEarlyExit: assign(({ context, event }) => (assertEvent(event, 'appExitedEarly'), recordEarlyExit(context, event))),
-    withdrawDenial: assign(({ context, event }) => ('jitter' in event ? withdrawDenial(context, event) : {})),
+    recordEarlyExit: assign(
+      ({ context, event }) => (
+        assertEvent(event, 'appExitedEarly'), recordEarlyExit(context, event)
+      ),
+    ),
+    withdrawDenial: assign(({ context, event }) =>
+      'jitter' in event ? withdrawDenial(context, event) : {},
+    ),
     // What an operator chose is what comes back.
-    askForHeld: assign(({ context: { hold } }) => ({ request: hold && { tag: hold.tag, file: null } })),
-    recordProblem: assign(({ event }) => ('code' in event ? { lastError: { code: event.code, message: event.message, at: event.at } } : {})),
+    askForHeld: assign(({ context: { hold } }) => ({
+      request: hold && { tag: hold.tag, file: null },
+    })),
+    recordProblem: assign(({ event }) =>
+      'code' in event
+        ? { lastError: { code: event.code, message: event.message, at: event.at } }
+        : {},
+    ),
     recordWait: assign(({ event }) => (assertEvent(event, 'assetsAwaited'), recordWait(event))),
-    recordNewWait: assign(({ context, event }) => (assertEvent(event, 'assetsAwaited'), isNewsworthy(context, event) ? recordWait(event) : {})),
-    recordRefusal: assign(({ event }) => (assertEvent(event, 'releaseRefused'), recordRefusal(event))),
-    recordUnwanted: assign(({ context, event }) => recordUnwanted(context, event.type === 'releaseFound' ? event : null)),
-    recordSwitch: assign(({ context, event }) => (assertEvent(event, 'switched'), recordSwitch(context, event))),
+    recordNewWait: assign(
+      ({ context, event }) => (
+        assertEvent(event, 'assetsAwaited'), isNewsworthy(context, event) ? recordWait(event) : {}
+      ),
+    ),
+    recordRefusal: assign(
+      ({ event }) => (assertEvent(event, 'releaseRefused'), recordRefusal(event)),
+    ),
+    recordUnwanted: assign(({ context, event }) =>
+      recordUnwanted(context, event.type === 'releaseFound' ? event : null),
+    ),
+    recordSwitch: assign(
+      ({ context, event }) => (assertEvent(event, 'switched'), recordSwitch(context, event)),
+    ),
     recordStart: assign(({ context, event }) => recordStart(context, event.at)),
-    holdCurrent: assign(({ context, event }) => ({ hold: holdOf(context.current, event.at), request: null, candidate: null, retryAt: null })),
-    recordHealthy: assign(({ context, event }) => (assertEvent(event, 'versionBecameHealthy'), recordHealthy(context, event))),
+    holdCurrent: assign(({ context, event }) => ({
+      hold: holdOf(context.current, event.at),
+      request: null,
+      candidate: null,
+      retryAt: null,
+    })),
+    recordHealthy: assign(
+      ({ context, event }) => (
+        assertEvent(event, 'versionBecameHealthy'), recordHealthy(context, event)
+      ),
+    ),
     noteAppDown: assign(({ context: { app } }) => ({ app: app === 'up' ? 'stopped' : app })),
     // What was noted for the wait is over with it.
     forgetWhatWaited: assign(({ context }) => ({
@@ -159,12 +328,29 @@ export const updaterSetup = setup({
     targetCandidate: assign(({ context }) => ({ target: context.installed })),
     targetFallback: assign(({ context }) => ({ target: fallback(context) })),
     targetCurrent: assign(({ context }) => ({ target: context.current })),
-    pause: assign(({ context, event }) => ({ paused: true, pausedAt: context.pausedAt ?? event.at })),
+    pause: assign(({ context, event }) => ({
+      paused: true,
+      pausedAt: context.pausedAt ?? event.at,
+    })),
     resume: assign({ paused: false, pausedAt: null }),
-    approve: assign(({ context, event }) => (assertEvent(event, 'versionApproved'), approve(context, event.version))),
-    recordForce: assign(({ context, event }) => (event.type === 'updateRequested' ? recordForce(context, event) : {})),
-    recordDeferral: assign(({ context, event }) => (assertEvent(event, 'conditionsObserved'), recordDeferral(context, event))),
-    recordHookDeferral: assign(({ context, event }) => (assertEvent(event, 'interruptionDeferred'), recordHookDeferral(context, event))),
+    approve: assign(
+      ({ context, event }) => (
+        assertEvent(event, 'versionApproved'), approve(context, event.version)
+      ),
+    ),
+    recordForce: assign(({ context, event }) =>
+      event.type === 'updateRequested' ? recordForce(context, event) : {},
+    ),
+    recordDeferral: assign(
+      ({ context, event }) => (
+        assertEvent(event, 'conditionsObserved'), recordDeferral(context, event)
+      ),
+    ),
+    recordHookDeferral: assign(
+      ({ context, event }) => (
+        assertEvent(event, 'interruptionDeferred'), recordHookDeferral(context, event)
+      ),
+    ),
     retryNow: assign(({ context, event }) => retryNow(context, event.at)),
     dropCandidate: assign(noCandidate),
     beginChange: assign(({ context }) => beginChange(context)),
@@ -175,19 +361,34 @@ export const updaterSetup = setup({
     releaseHold: assign({ hold: null }),
     deny: assign(({ context, event }) => {
       assertEvent(event, 'versionDenied');
-      const denial = { version: event.version, fingerprint: null, code: 'DENIED_BY_OPERATOR', reason: 'denied by the operator', at: event.at };
+      const denial = {
+        version: event.version,
+        fingerprint: null,
+        code: 'DENIED_BY_OPERATOR',
+        reason: 'denied by the operator',
+        at: event.at,
+      };
       const dropped = context.candidate?.release.version === event.version ? noCandidate : {};
       return { denied: deny(context.denied, denial), ...dropped };
     }),
     allow: assign(({ context, event }) => {
       assertEvent(event, 'versionRetried');
-      return { denied: context.denied.filter((denial) => denial.version !== event.version), failedPaths: [], refused: null, cutShort: null };
+      return {
+        denied: context.denied.filter((denial) => denial.version !== event.version),
+        failedPaths: [],
+        refused: null,
+        cutShort: null,
+      };
     }),
     // After a pause in which nothing ran everything has another chance.
-    clearRetry: assign(({ context: { app, failedPaths } }) => ({ retryAt: null, failedPaths: app === 'up' ? failedPaths : [] })),
+    clearRetry: assign(({ context: { app, failedPaths } }) => ({
+      retryAt: null,
+      failedPaths: app === 'up' ? failedPaths : [],
+    })),
     // The runtime keeps the time and stamps the fact when it is due.
     scheduleRetry: enqueueActions(({ context, enqueue }) => {
-      if (context.retryAt !== null) enqueue.raise({ type: 'retryDue', at: 0 }, { id: 'retry', delay: 'untilRetry' });
+      if (context.retryAt !== null)
+        enqueue.raise({ type: 'retryDue', at: 0 }, { id: 'retry', delay: 'untilRetry' });
     }),
   },
 });

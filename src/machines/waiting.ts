@@ -12,13 +12,21 @@ export const waiting = updaterSetup.createStateConfig({
     retryDue: [
       // Back to a release that waits, as far as it had come.
       { guard: 'hasCandidate', target: '#updater.incoming', actions: 'clearRetry' },
-      { guard: and([not('appIsUp'), 'knowsVersion']), target: '#updater.bringingUp', actions: ['clearRetry', 'targetFallback'] },
+      {
+        guard: and([not('appIsUp'), 'knowsVersion']),
+        target: '#updater.bringingUp',
+        actions: ['clearRetry', 'targetFallback'],
+      },
       { guard: 'appIsUp', target: 'running', actions: 'clearRetry' },
       // There is nothing to start: it has to be had first.
       { target: '#updater.checking', actions: ['clearRetry', 'askForHeld'] },
     ],
     updateRequested: [
-      { guard: 'hasCandidate', target: '#updater.incoming', actions: ['clearRetry', 'recordForce'] },
+      {
+        guard: 'hasCandidate',
+        target: '#updater.incoming',
+        actions: ['clearRetry', 'recordForce'],
+      },
       { guard: and(['appIsUp', 'isUnproven']), target: 'running', actions: 'clearRetry' },
     ],
     releaseFound: [
@@ -52,17 +60,31 @@ export const waiting = updaterSetup.createStateConfig({
       ],
     },
     forPermission: {
-      description: 'The release must not interrupt the app yet: something said "not now". The operator or time ends that.',
+      description:
+        'The release must not interrupt the app yet: something said "not now". The operator or time ends that.',
       on: {
         versionApproved: { target: '#updater.steady', actions: ['approve', 'retryNow'] },
         resumed: { target: '#updater.steady', actions: ['resume', 'retryNow'] },
         holdReleased: { target: '#updater.steady', actions: ['releaseHold', 'retryNow'] },
         configurationChanged: { target: '#updater.steady', actions: ['adoptPolicy', 'retryNow'] },
-        // The only release was taken away, or the pinned tag: nothing is there any more, or not for us.
-        checkFailed: { guard: 'isGone', target: '#updater.steady', actions: ['dropCandidate', 'recordProblem'] },
+        // The only release was taken away, or the pinned tag: nothing is there any more, or not for
+        // us.
+        checkFailed: {
+          guard: 'isGone',
+          target: '#updater.steady',
+          actions: ['dropCandidate', 'recordProblem'],
+        },
         // Its maintainers took its assets away while it waited.
-        assetsAwaited: { guard: and(['isRefusedNow', 'appIsUp']), target: '#updater.steady', actions: ['dropCandidate', 'recordWait'] },
-        releaseRefused: { guard: and(['isRefusedNow', 'appIsUp']), target: '#updater.steady', actions: ['dropCandidate', 'recordRefusal'] },
+        assetsAwaited: {
+          guard: and(['isRefusedNow', 'appIsUp']),
+          target: '#updater.steady',
+          actions: ['dropCandidate', 'recordWait'],
+        },
+        releaseRefused: {
+          guard: and(['isRefusedNow', 'appIsUp']),
+          target: '#updater.steady',
+          actions: ['dropCandidate', 'recordRefusal'],
+        },
         // What might help waits already: it need not ask an app that does not stay up.
         appCrashLooped: {
           guard: and([not('givesWay'), not('nothingStarts')]),
@@ -71,8 +93,12 @@ export const waiting = updaterSetup.createStateConfig({
         },
       },
     },
-    forAssets: { description: "The newest release's assets are still being uploaded. Each poll looks again." },
+    forAssets: {
+      description: "The newest release's assets are still being uploaded. Each poll looks again.",
+    },
     forRetry: { description: 'The app runs, and what failed is tried again after a pause.' },
-    forVersion: { description: 'No version runs, and none could be started. After a pause all are tried again.' },
+    forVersion: {
+      description: 'No version runs, and none could be started. After a pause all are tried again.',
+    },
   },
 });

@@ -1,4 +1,7 @@
-/** Tells one notice to an address or a command. Every wait is bounded; an address is a secret, so no error names more than its host. */
+/**
+ * Tells one notice to an address or a command. Every wait is bounded; an address is a secret, so no
+ * error names more than its host.
+ */
 import got from 'got';
 import { runCommandLine } from '../effects/command.ts';
 import { agentsFor, hostOf, type ProxyEnvironment } from '../effects/github/http.ts';
@@ -9,7 +12,12 @@ import type { Notice } from './notice.ts';
 const ANSWER_TIMEOUT_MS = 10_000;
 const COMMAND_TIMEOUT_MS = 10_000;
 
-export async function post(url: string, notice: Notice, proxy: ProxyEnvironment, userAgent: string): Promise<void> {
+export async function post(
+  url: string,
+  notice: Notice,
+  proxy: ProxyEnvironment,
+  userAgent: string,
+): Promise<void> {
   const request = got.stream.post(url, {
     json: notice,
     headers: { 'user-agent': userAgent },
@@ -24,11 +32,18 @@ export async function post(url: string, notice: Notice, proxy: ProxyEnvironment,
       request.once('response', (response: { statusCode: number }) => resolve(response.statusCode));
       request.once('error', reject);
     });
-    if (status < 200 || status > 299) throw new Fault('NOTIFY_FAILED', `${hostOf(url)} answered ${status} to a notification: check UPDATE_NOTIFY_URL`);
+    if (status < 200 || status > 299)
+      throw new Fault(
+        'NOTIFY_FAILED',
+        `${hostOf(url)} answered ${status} to a notification: check UPDATE_NOTIFY_URL`,
+      );
   } catch (error) {
     if (error instanceof Fault) throw error;
     const { code } = error as NodeJS.ErrnoException;
-    throw new Fault('NOTIFY_FAILED', `${hostOf(url)} could not be notified (${code ?? 'no answer'}): check UPDATE_NOTIFY_URL and the network`);
+    throw new Fault(
+      'NOTIFY_FAILED',
+      `${hostOf(url)} could not be notified (${code ?? 'no answer'}): check UPDATE_NOTIFY_URL and the network`,
+    );
   } finally {
     // Its answer is of no interest, and may have no end.
     request.on('error', () => {});
@@ -36,11 +51,22 @@ export async function post(url: string, notice: Notice, proxy: ProxyEnvironment,
   }
 }
 
-/** The notice as JSON on standard input, its event in `UPDATE_NOTICE`; no setting of the updater in its environment. `directory`: UPDATE_DIR. */
+/**
+ * The notice as JSON on standard input, its event in `UPDATE_NOTICE`; no setting of the updater in
+ * its environment. `directory`: UPDATE_DIR.
+ */
 export async function runCommand(
   command: string,
   notice: Notice,
-  { environment, directory, say }: { environment: Readonly<Record<string, string>>; directory: string; say: (line: string) => void },
+  {
+    environment,
+    directory,
+    say,
+  }: {
+    environment: Readonly<Record<string, string>>;
+    directory: string;
+    say: (line: string) => void;
+  },
 ): Promise<void> {
   const lines = new LineReader((line) => say(`notify command: ${line}`));
   const outcome = await runCommandLine(
@@ -56,6 +82,14 @@ export async function runCommand(
     new AbortController().signal,
   );
   lines.end();
-  if (outcome === 'late') throw new Fault('NOTIFY_FAILED', `UPDATE_NOTIFY_CMD took longer than ${COMMAND_TIMEOUT_MS / 1000} s and was killed`);
-  if (outcome !== 0) throw new Fault('NOTIFY_FAILED', `UPDATE_NOTIFY_CMD exited with status ${outcome ?? 'unknown'}: see its output in the log`);
+  if (outcome === 'late')
+    throw new Fault(
+      'NOTIFY_FAILED',
+      `UPDATE_NOTIFY_CMD took longer than ${COMMAND_TIMEOUT_MS / 1000} s and was killed`,
+    );
+  if (outcome !== 0)
+    throw new Fault(
+      'NOTIFY_FAILED',
+      `UPDATE_NOTIFY_CMD exited with status ${outcome ?? 'unknown'}: see its output in the log`,
+    );
 }

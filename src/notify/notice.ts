@@ -18,7 +18,10 @@ export const NOTICE_EVENTS = [
   'checksRecovered',
 ] as const;
 
-/** The one documented shape; docs/notifications.md. `text` and `content` say the same, for Slack's and Discord's webhooks. */
+/**
+ * The one documented shape; docs/notifications.md. `text` and `content` say the same, for Slack's
+ * and Discord's webhooks.
+ */
 export const noticeSchema = z.object({
   id: z.string().describe('the same for every try to deliver one notification'),
   event: z.enum(NOTICE_EVENTS),
@@ -38,15 +41,31 @@ const MAX_CHARACTERS = 1900;
 
 type Draft = Pick<Notice, 'event' | 'from' | 'to' | 'code' | 'reason'>;
 
-export function noticeOf(before: State, after: State, { seq, at, fact }: JournalRecord): Notice | null {
+export function noticeOf(
+  before: State,
+  after: State,
+  { seq, at, fact }: JournalRecord,
+): Notice | null {
   const [was, is] = [before.snapshot.context, after.snapshot.context];
-  const draft = changeOver(was, is) ?? nothingRuns(was, is) ?? unhealthy(after, fact) ?? newDenial(was, is) ?? approvalNeeded(was, is);
+  const draft =
+    changeOver(was, is) ??
+    nothingRuns(was, is) ??
+    unhealthy(after, fact) ??
+    newDenial(was, is) ??
+    approvalNeeded(was, is);
   return draft === null ? null : notice(draft, is.policy.repository, String(seq), at);
 }
 
 export function notice(draft: Draft, repository: string, id: string, at: number): Notice {
   const text = visible(`${repository}: ${sentence(draft)}`).slice(0, MAX_CHARACTERS);
-  return { id: `${repository}/${id}`, at: formatTime(at), repository, ...visibleJson(draft), text, content: text };
+  return {
+    id: `${repository}/${id}`,
+    at: formatTime(at),
+    repository,
+    ...visibleJson(draft),
+    text,
+    content: text,
+  };
 }
 
 /** Told once the new version is healthy, or the old one is back: not before. */
@@ -59,15 +78,32 @@ function changeOver(was: Context, is: Context): Draft | null {
     if (running === from && reason !== 'rollback') return null;
     const bad = reason === 'rollback' ? from : to;
     const denial = is.denied.findLast(({ version }) => version === bad);
-    const why = denial === undefined ? is.lastError && { code: is.lastError.code, reason: is.lastError.message } : { code: denial.code, reason: denial.reason };
-    return { event: 'rolledBack', from: bad, to: running, code: why?.code ?? null, reason: why?.reason ?? null };
+    const why =
+      denial === undefined
+        ? is.lastError && { code: is.lastError.code, reason: is.lastError.message }
+        : { code: denial.code, reason: denial.reason };
+    return {
+      event: 'rolledBack',
+      from: bad,
+      to: running,
+      code: why?.code ?? null,
+      reason: why?.reason ?? null,
+    };
   }
-  return reason === 'boot' && (from === null || from === to) ? null : { event: 'updated', from, to, code: null, reason: null };
+  return reason === 'boot' && (from === null || from === to)
+    ? null
+    : { event: 'updated', from, to, code: null, reason: null };
 }
 
 function nothingRuns(was: Context, is: Context): Draft | null {
   if (was.nothingStarts || !is.nothingStarts) return null;
-  return { event: 'appDown', from: is.current?.version ?? null, to: null, code: is.lastError?.code ?? null, reason: is.lastError?.message ?? null };
+  return {
+    event: 'appDown',
+    from: is.current?.version ?? null,
+    to: null,
+    code: is.lastError?.code ?? null,
+    reason: is.lastError?.message ?? null,
+  };
 }
 
 /** It stays, by the operator's choice or because there is nothing else. */
@@ -80,18 +116,37 @@ function unhealthy({ snapshot }: State, fact: JournalRecord['fact']): Draft | nu
 
 function newDenial(was: Context, is: Context): Draft | null {
   const denial = is.denied.find(
-    (one) => one.code !== 'DENIED_BY_OPERATOR' && !was.denied.some((other) => other.version === one.version && other.at === one.at),
+    (one) =>
+      one.code !== 'DENIED_BY_OPERATOR' &&
+      !was.denied.some((other) => other.version === one.version && other.at === one.at),
   );
   // While the way back is under way, its end tells of both.
   if (denial === undefined || is.change !== null) return null;
-  const event = was.candidate !== null && was.candidate.attempt >= was.policy.maxAttempts ? 'gaveUp' : 'denied';
+  const event =
+    was.candidate !== null && was.candidate.attempt >= was.policy.maxAttempts ? 'gaveUp' : 'denied';
   const interrupted = denial.code === 'INTERRUPTED' ? 'gaveUp' : event;
-  return { event: interrupted, from: is.current?.version ?? null, to: denial.version, code: denial.code, reason: denial.reason };
+  return {
+    event: interrupted,
+    from: is.current?.version ?? null,
+    to: denial.version,
+    code: denial.code,
+    reason: denial.reason,
+  };
 }
 
 function approvalNeeded(was: Context, is: Context): Draft | null {
-  if (!waitsForApproval(is) || (waitsForApproval(was) && was.candidate?.release.version === is.candidate?.release.version)) return null;
-  return { event: 'approvalNeeded', from: is.current?.version ?? null, to: is.candidate?.release.version ?? null, code: null, reason: null };
+  if (
+    !waitsForApproval(is) ||
+    (waitsForApproval(was) && was.candidate?.release.version === is.candidate?.release.version)
+  )
+    return null;
+  return {
+    event: 'approvalNeeded',
+    from: is.current?.version ?? null,
+    to: is.candidate?.release.version ?? null,
+    code: null,
+    reason: null,
+  };
 }
 
 function waitsForApproval({ candidate }: Context): boolean {

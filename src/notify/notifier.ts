@@ -1,6 +1,7 @@
 /**
- * Notifications: what matters is put into the outbox beside the facts, told from there, and tried again when that fails, also
- * by the next updater. Nothing of it waits for an answer while there is something to do for the app.
+ * Notifications: what matters is put into the outbox beside the facts, told from there, and tried
+ * again when that fails, also by the next updater. Nothing of it waits for an answer while there is
+ * something to do for the app.
  */
 
 import type { JournalRecord } from '../journal/record.ts';
@@ -9,7 +10,17 @@ import { evolve, replay, type State } from '../runtime/fold.ts';
 import type { Log } from '../support/log.ts';
 import { redactJson } from '../support/redact.ts';
 import { type Notice, notice, noticeOf } from './notice.ts';
-import { type Channel, delivered, dueAt, enqueue, type Outbox, outboxSchema, type Pending, postponed, replaced } from './outbox.ts';
+import {
+  type Channel,
+  delivered,
+  dueAt,
+  enqueue,
+  type Outbox,
+  outboxSchema,
+  type Pending,
+  postponed,
+  replaced,
+} from './outbox.ts';
 
 export type NotifierOptions = {
   channels: readonly Channel[];
@@ -56,7 +67,8 @@ export class Notifier {
       // Nor is what happened while they were switched off.
       if (now() - (facts[0]?.at ?? 0) > OLD_NEWS_MS) return;
       this.#state = stateAfter(seq);
-      for (const record of facts) this.#take(record, this.#state === null ? replay([record]) : evolve(this.#state, record));
+      for (const record of facts)
+        this.#take(record, this.#state === null ? replay([record]) : evolve(this.#state, record));
     });
   }
 
@@ -118,7 +130,10 @@ export class Notifier {
   /** In one write with what it changes: a kill in between would lose it, or tell it twice. */
   #put(found: Notice, changes: Partial<Outbox> = {}): void {
     const { channels, secrets, now } = this.#options;
-    this.#outbox = { ...enqueue(this.#outbox, redactJson(found, secrets()), channels, now()), ...changes };
+    this.#outbox = {
+      ...enqueue(this.#outbox, redactJson(found, secrets()), channels, now()),
+      ...changes,
+    };
     this.#save();
   }
 
@@ -132,33 +147,56 @@ export class Notifier {
     if (!fails) {
       const over = { failingSince: null, failingTold: false };
       if (failingTold)
-        this.#put(notice({ event: 'checksRecovered', from: version, to: version, code: null, reason: null }, repository, `recovered-${now()}`, now()), over);
+        this.#put(
+          notice(
+            { event: 'checksRecovered', from: version, to: version, code: null, reason: null },
+            repository,
+            `recovered-${now()}`,
+            now(),
+          ),
+          over,
+        );
       else this.#outbox = { ...this.#outbox, ...over };
       return;
     }
     const since = this.#outbox.failingSince ?? lastSuccessAt ?? lastError.at;
     this.#outbox = { ...this.#outbox, failingSince: since };
     if (failingTold || now() - since < failingAfterMs) return;
-    const draft = { event: 'checksFailing', from: version, to: version, code: lastError.code, reason: lastError.message } as const;
+    const draft = {
+      event: 'checksFailing',
+      from: version,
+      to: version,
+      code: lastError.code,
+      reason: lastError.message,
+    } as const;
     this.#put(notice(draft, repository, `failing-${since}`, now()), { failingTold: true });
   }
 
-  /** Called in the middle of a fact and of a check: what is wrong here must not be taken for trouble there. */
+  /**
+   * Called in the middle of a fact and of a check: what is wrong here must not be taken for trouble
+   * there.
+   */
   #safely(action: () => void): void {
     try {
       action();
     } catch (error) {
-      this.#options.log.warn(`a notification may be missing: ${(error as Error).message} [NOTIFY_FAILED]`);
+      this.#options.log.warn(
+        `a notification may be missing: ${(error as Error).message} [NOTIFY_FAILED]`,
+      );
     }
   }
 
-  /** A full disk keeps nobody from the app: what is not kept is told by this updater, or not at all. */
+  /**
+   * A full disk keeps nobody from the app: what is not kept is told by this updater, or not at all.
+   */
   #save(): void {
     try {
       this.#outbox = { ...this.#outbox, seq: this.#seq };
       this.#options.store.write(JSON.stringify(this.#outbox));
     } catch (error) {
-      this.#options.log.debug(`a pending notification could not be stored: ${(error as Error).message}`);
+      this.#options.log.debug(
+        `a pending notification could not be stored: ${(error as Error).message}`,
+      );
     }
   }
 
@@ -183,7 +221,8 @@ export class Notifier {
   async #deliverAll(): Promise<void> {
     const { deliver, log, now } = this.#options;
     for (let one = this.#due(); one !== undefined; one = this.#due()) {
-      // Counted before it is made: a receiver that outlives our patience, or us, must not be tried for ever.
+      // Counted before it is made: a receiver that outlives our patience, or us, must not be tried
+      // for ever.
       const again = postponed(one, now());
       this.#outbox = replaced(this.#outbox, one, again);
       this.#save();
@@ -191,7 +230,9 @@ export class Notifier {
         await deliver(one.channel, one.notice);
         this.#outbox = delivered(this.#outbox, one);
       } catch (error) {
-        log.warn(`${(error as Error).message}; ${again === null ? `"${one.notice.text}" is dropped` : 'it is tried again'} [NOTIFY_FAILED]`);
+        log.warn(
+          `${(error as Error).message}; ${again === null ? `"${one.notice.text}" is dropped` : 'it is tried again'} [NOTIFY_FAILED]`,
+        );
         // From the end of a try that took long.
         this.#outbox = replaced(this.#outbox, one, postponed(one, now()));
       }
@@ -203,7 +244,10 @@ export class Notifier {
     clearTimeout(this.#timer);
     const at = this.nextAt();
     if (at === null || this.#ended) return;
-    this.#timer = setTimeout(() => this.#start(), Math.min(Math.max(at - this.#options.now(), 1), MAX_TIMER_MS));
+    this.#timer = setTimeout(
+      () => this.#start(),
+      Math.min(Math.max(at - this.#options.now(), 1), MAX_TIMER_MS),
+    );
     this.#timer.unref();
   }
 }

@@ -1,11 +1,18 @@
-/** Pending notifications and their channels: one note beside the facts. Pure except for its store. */
+/**
+ * Pending notifications and their channels: one note beside the facts. Pure except for its store.
+ */
 import * as z from 'zod';
 import { type Notice, noticeSchema } from './notice.ts';
 
 export const CHANNELS = ['url', 'command'] as const;
 export type Channel = (typeof CHANNELS)[number];
 
-const pendingSchema = z.object({ notice: noticeSchema, channel: z.enum(CHANNELS), attempts: z.number().int(), nextAt: z.number() });
+const pendingSchema = z.object({
+  notice: noticeSchema,
+  channel: z.enum(CHANNELS),
+  attempts: z.number().int(),
+  nextAt: z.number(),
+});
 export type Pending = z.infer<typeof pendingSchema>;
 
 export const outboxSchema = z.object({
@@ -19,10 +26,24 @@ export const outboxSchema = z.object({
 export type Outbox = z.infer<typeof outboxSchema>;
 
 /** A receiver that is away for a day missed it; what is older than fifty others is no news. */
-const PAUSES_MS = [10_000, 60_000, 300_000, 900_000, 3_600_000, 3 * 3_600_000, 6 * 3_600_000, 12 * 3_600_000];
+const PAUSES_MS = [
+  10_000,
+  60_000,
+  300_000,
+  900_000,
+  3_600_000,
+  3 * 3_600_000,
+  6 * 3_600_000,
+  12 * 3_600_000,
+];
 const MAX_PENDING = 50;
 
-export function enqueue(outbox: Outbox, notice: Notice, channels: readonly Channel[], now: number): Outbox {
+export function enqueue(
+  outbox: Outbox,
+  notice: Notice,
+  channels: readonly Channel[],
+  now: number,
+): Outbox {
   const added = channels.map((channel) => ({ notice, channel, attempts: 0, nextAt: now }));
   return { ...outbox, pending: [...outbox.pending, ...added].slice(-MAX_PENDING) };
 }

@@ -21,5 +21,11 @@ export function eventLine(record: JournalRecord, json: boolean): string {
 /** What `replay` leads to. */
 export function replaySummary(seq: number, { snapshot, effects }: State) {
   const { state, phase } = shownState(snapshot);
-  return { seq, state, value: phase === null ? state : { [state]: phase }, outstanding: [...effects.keys()], context: snapshot.context };
+  return {
+    seq,
+    state,
+    value: phase === null ? state : { [state]: phase },
+    outstanding: [...effects.keys()],
+    context: snapshot.context,
+  };
 }

@@ -62,14 +62,16 @@ export class History {
         break;
       case 'appStarted':
         this.#running = fact.version;
-        if (this.#draft?.stoppedAt != null) this.#draft.update.downtimeMs ??= at - this.#draft.stoppedAt;
+        if (this.#draft?.stoppedAt != null)
+          this.#draft.update.downtimeMs ??= at - this.#draft.stoppedAt;
         break;
       case 'versionBecameHealthy':
         if (this.#draft?.update.to === fact.version) this.#end('updated', at, null);
         this.#draft = null;
         break;
       case 'hookFailed':
-        // After the pre-stop hook the app runs on; after the pre-start hook the old version comes back.
+        // After the pre-stop hook the app runs on; after the pre-start hook the old version comes
+        // back.
         if (fact.code === 'PRE_STOP_HOOK_FAILED') this.#end('failed', at, fact.message);
         if (fact.code === 'PRE_START_HOOK_FAILED') this.#end('rolledBack', at, fact.message);
         break;
@@ -110,6 +112,11 @@ export class History {
     if (this.#draft === null) return;
     this.ends[outcome] += 1;
     const { update, startedAt } = this.#draft;
-    Object.assign(update, { outcome, reason, finishedAt: formatTime(at), durationMs: at - startedAt });
+    Object.assign(update, {
+      outcome,
+      reason,
+      finishedAt: formatTime(at),
+      durationMs: at - startedAt,
+    });
   }
 }

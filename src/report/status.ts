@@ -30,8 +30,13 @@ export const statusSchema = z.object({
   latest: version.describe('the newest that the last check found'),
   latestTag: z.string().nullable(),
   target: version.describe('on its way in'),
-  download: z.object({ receivedBytes: z.number().int(), totalBytes: z.number().int() }).nullable().describe('how far the download that runs has come'),
-  denied: z.array(z.object({ version: z.string(), code: z.string(), reason: z.string(), at: time })),
+  download: z
+    .object({ receivedBytes: z.number().int(), totalBytes: z.number().int() })
+    .nullable()
+    .describe('how far the download that runs has come'),
+  denied: z.array(
+    z.object({ version: z.string(), code: z.string(), reason: z.string(), at: time }),
+  ),
   hold: z.object({ version: z.string(), tag: z.string(), since: time }).nullable(),
   paused: z.boolean(),
   waitingFor: waitingForSchema.nullable(),
@@ -39,11 +44,17 @@ export const statusSchema = z.object({
   lastSuccessfulCheck: time,
   nextCheck: time,
   lastError: z.object({ code: z.string(), message: z.string(), at: time }).nullable(),
-  verify: z.array(verifyConditionSchema).describe('what a download must show; empty: nothing is checked'),
-  warnings: z.array(z.string()).describe('what is less safe than it could be, by the settings; empty: nothing'),
+  verify: z
+    .array(verifyConditionSchema)
+    .describe('what a download must show; empty: nothing is checked'),
+  warnings: z
+    .array(z.string())
+    .describe('what is less safe than it could be, by the settings; empty: nothing'),
   imageVersion: z.string().nullable(),
   imageCreated: time,
-  updaterRunning: z.boolean().describe('whether an updater is at work now; between two wake-ups none is'),
+  updaterRunning: z
+    .boolean()
+    .describe('whether an updater is at work now; between two wake-ups none is'),
   seq: z.number().int().describe('number of the newest fact'),
 });
 export type Status = z.infer<typeof statusSchema>;
@@ -64,7 +75,10 @@ export function statusOf(
 ): Status {
   const context = state?.snapshot.context ?? null;
   const shown = state === null ? { state: 'idle', phase: null } : shownState(state.snapshot);
-  const error = newest(context === null ? null : standingError(context, note), note?.lastError ?? null);
+  const error = newest(
+    context === null ? null : standingError(context, note),
+    note?.lastError ?? null,
+  );
   return {
     ...shown,
     repository: context?.policy.repository ?? facts.repository,
@@ -86,7 +100,9 @@ export function statusOf(
     lastCheck: formatTime(note?.lastCheckAt),
     lastSuccessfulCheck: formatTime(note?.lastSuccessAt),
     // A clock that was set back since the last check makes the next one due.
-    nextCheck: formatTime(note?.lastCheckAt != null && note.lastCheckAt > facts.now ? facts.now : note?.nextCheckAt),
+    nextCheck: formatTime(
+      note?.lastCheckAt != null && note.lastCheckAt > facts.now ? facts.now : note?.nextCheckAt,
+    ),
     lastError: error && { ...error, at: formatTime(error.at) },
     verify: [...facts.verify],
     warnings: [...facts.warnings],
@@ -98,20 +114,45 @@ export function statusOf(
 }
 
 function downloadOf(state: State | null, receivedBytes: number | null): Status['download'] {
-  const release = state?.snapshot.matches({ incoming: { fetching: 'downloading' } }) ? state.snapshot.context.candidate?.release : undefined;
-  return release === undefined || receivedBytes === null ? null : { receivedBytes, totalBytes: release.asset.sizeBytes };
+  const release = state?.snapshot.matches({ incoming: { fetching: 'downloading' } })
+    ? state.snapshot.context.candidate?.release
+    : undefined;
+  return release === undefined || receivedBytes === null
+    ? null
+    : { receivedBytes, totalBytes: release.asset.sizeBytes };
 }
 
 /** The journal's, and those of the environment. */
 function denials({ denied, policy }: Context): Status['denied'] {
-  const byEnvironment = policy.denied.map((version) => ({ version, code: 'DENIED_BY_ENVIRONMENT', reason: 'denied by UPDATE_DENY', at: null }));
-  return [...byEnvironment, ...denied.map(({ version, code, reason, at }) => ({ version, code, reason, at: formatTime(at) }))];
+  const byEnvironment = policy.denied.map((version) => ({
+    version,
+    code: 'DENIED_BY_ENVIRONMENT',
+    reason: 'denied by UPDATE_DENY',
+    at: null,
+  }));
+  return [
+    ...byEnvironment,
+    ...denied.map(({ version, code, reason, at }) => ({
+      version,
+      code,
+      reason,
+      at: formatTime(at),
+    })),
+  ];
 }
 
-/** A refusal is over once a later check found none: the machine is told of a refusal, and not of its end. */
+/**
+ * A refusal is over once a later check found none: the machine is told of a refusal, and not of its
+ * end.
+ */
 function standingError({ lastError, refused }: Context, note: PollNote | null): Problem | null {
   const isRefusal = lastError !== null && lastError.message === refused?.message;
-  return isRefusal && note !== null && note.lastError === null && (note.lastSuccessAt ?? 0) > lastError.at ? null : lastError;
+  return isRefusal &&
+    note !== null &&
+    note.lastError === null &&
+    (note.lastSuccessAt ?? 0) > lastError.at
+    ? null
+    : lastError;
 }
 
 function newest(a: Problem | null, b: Problem | null): Problem | null {

@@ -1,6 +1,6 @@
 /**
- * The journal as people look at it: the state after each fact, the updates, the way that the last one took. Derived, in
- * pages that let others run, and only where somebody looks.
+ * The journal as people look at it: the state after each fact, the updates, the way that the last
+ * one took. Derived, in pages that let others run, and only where somebody looks.
  */
 import { setImmediate as others } from 'node:timers/promises';
 import type { JournalRecord } from '../journal/record.ts';

@@ -1,4 +1,6 @@
-/** "Why not now", in one line: what waits, for what, since when, and when the next chance is. Pure. */
+/**
+ * "Why not now", in one line: what waits, for what, since when, and when the next chance is. Pure.
+ */
 import * as z from 'zod';
 import type { Candidate, Context } from '../machines/context.ts';
 import type { Inhibitor, Policy } from '../machines/model.ts';
@@ -10,37 +12,84 @@ import type { State } from '../runtime/fold.ts';
 import { formatDuration, formatTime } from './words.ts';
 
 const time = z.string().meta({ format: 'date-time' }).nullable();
-const inhibitorReasons = ['denied', 'paused', 'held', 'approval', 'minAge', 'window', 'busy', 'hook'] as const satisfies Inhibitor['reason'][];
+const inhibitorReasons = [
+  'denied',
+  'paused',
+  'held',
+  'approval',
+  'minAge',
+  'window',
+  'busy',
+  'hook',
+] as const satisfies Inhibitor['reason'][];
 
 export const waitingForSchema = z.object({
-  reason: z.enum(['assets', 'retry', 'firstVersion', 'rateLimit', ...inhibitorReasons]).describe('the first one, if there are several'),
+  reason: z
+    .enum(['assets', 'retry', 'firstVersion', 'rateLimit', ...inhibitorReasons])
+    .describe('the first one, if there are several'),
   message: z.string().describe('what is waiting, for what, and what would end the wait'),
   since: time,
   until: time.describe('the next chance; null if unknown'),
 });
 export type WaitingFor = z.infer<typeof waitingForSchema>;
 
-export function waitingFor(state: State | null, note: PollNote | null, now: number): WaitingFor | null {
+export function waitingFor(
+  state: State | null,
+  note: PollNote | null,
+  now: number,
+): WaitingFor | null {
   if (state === null) return null;
   const { context } = state.snapshot;
   const { awaiting, candidate, retryAt, current, paused, pausedAt } = context;
-  if (candidate?.deferral && state.snapshot.matches({ steady: { waiting: 'forPermission' } })) return deferralOf(candidate, candidate.deferral, context.policy);
+  if (candidate?.deferral && state.snapshot.matches({ steady: { waiting: 'forPermission' } }))
+    return deferralOf(candidate, candidate.deferral, context.policy);
   // Of the same wait, the newest words: what polling noted.
   const words = note?.lastError?.code === awaiting?.code ? note?.lastError?.message : undefined;
-  if (awaiting) return { reason: 'assets', message: words ?? awaiting.message, since: formatTime(awaiting.since), until: null };
-  if (paused) return { reason: 'paused', message: 'updates are paused until `self-update resume`', since: formatTime(pausedAt), until: null };
+  if (awaiting)
+    return {
+      reason: 'assets',
+      message: words ?? awaiting.message,
+      since: formatTime(awaiting.since),
+      until: null,
+    };
+  if (paused)
+    return {
+      reason: 'paused',
+      message: 'updates are paused until `self-update resume`',
+      since: formatTime(pausedAt),
+      until: null,
+    };
   if (candidate && retryAt !== null)
-    return { reason: 'retry', message: `${candidate.release.version} is tried again (try ${candidate.attempt})`, since: null, until: formatTime(retryAt) };
+    return {
+      reason: 'retry',
+      message: `${candidate.release.version} is tried again (try ${candidate.attempt})`,
+      since: null,
+      until: formatTime(retryAt),
+    };
   if (note && isLimitInForce(note.limitedUntilAt, now))
-    return { reason: 'rateLimit', message: "GitHub's limit", since: formatTime(note.lastCheckAt), until: formatTime(note.limitedUntilAt) };
+    return {
+      reason: 'rateLimit',
+      message: "GitHub's limit",
+      since: formatTime(note.lastCheckAt),
+      until: formatTime(note.limitedUntilAt),
+    };
   const passedOver = note?.latest && latestPassedOver(context, note.latest.version);
   if (passedOver) return passedOver;
   if (current === null && state.snapshot.matches({ steady: 'waiting' }))
-    return { reason: 'firstVersion', message: 'no version is installed or part of the image yet', since: null, until: formatTime(note?.nextCheckAt) };
+    return {
+      reason: 'firstVersion',
+      message: 'no version is installed or part of the image yet',
+      since: null,
+      until: formatTime(note?.nextCheckAt),
+    };
   return null;
 }
 
-function deferralOf({ release }: Candidate, { inhibitors, since }: NonNullable<Candidate['deferral']>, policy: Policy): WaitingFor | null {
+function deferralOf(
+  { release }: Candidate,
+  { inhibitors, since }: NonNullable<Candidate['deferral']>,
+  policy: Policy,
+): WaitingFor | null {
   const [first] = inhibitors;
   if (first === undefined) return null;
   const untils = inhibitors.map(({ until }) => until);
@@ -49,7 +98,11 @@ function deferralOf({ release }: Candidate, { inhibitors, since }: NonNullable<C
   return { reason: first.reason, message, since: formatTime(since), until: formatTime(until) };
 }
 
-function describe({ reason, until }: Inhibitor, version: string, { window, minAgeMs }: Policy): string {
+function describe(
+  { reason, until }: Inhibitor,
+  version: string,
+  { window, minAgeMs }: Policy,
+): string {
   switch (reason) {
     case 'denied':
       return `\`self-update retry ${version}\`, or UPDATE_DENY without it`;
@@ -77,7 +130,8 @@ function describe({ reason, until }: Inhibitor, version: string, { window, minAg
 /** A newer release is known, and will not be run by itself. */
 function latestPassedOver(context: Context, latest: string): WaitingFor | null {
   const { current, hold, policy, denied } = context;
-  if (current === null || compareVersions(latest, current.version, policy.versioning) <= 0) return null;
+  if (current === null || compareVersions(latest, current.version, policy.versioning) <= 0)
+    return null;
   if (hold !== null)
     return {
       reason: 'held',
@@ -87,7 +141,15 @@ function latestPassedOver(context: Context, latest: string): WaitingFor | null {
     };
   const denial = denied.find(({ version }) => version === latest);
   const byEnvironment = policy.denied.includes(latest);
-  if (!byEnvironment && (denial === undefined || !isDenied(context, latest, denial.fingerprint))) return null;
-  const end = byEnvironment ? 'until UPDATE_DENY no longer names it' : `until \`self-update retry ${latest}\`, or a newer one`;
-  return { reason: 'denied', message: `${latest} is there, and denied ${end}`, since: formatTime(denial?.at), until: null };
+  if (!byEnvironment && (denial === undefined || !isDenied(context, latest, denial.fingerprint)))
+    return null;
+  const end = byEnvironment
+    ? 'until UPDATE_DENY no longer names it'
+    : `until \`self-update retry ${latest}\`, or a newer one`;
+  return {
+    reason: 'denied',
+    message: `${latest} is there, and denied ${end}`,
+    since: formatTime(denial?.at),
+    until: null,
+  };
 }

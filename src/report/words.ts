@@ -24,7 +24,9 @@ export function describeFact(fact: Fact): string {
     case 'downloaded':
       return `downloaded ${formatBytes(fact.sizeBytes)}, sha256 ${fact.sha256.slice(0, 12)}…`;
     case 'verified':
-      return fact.checks.length === 0 ? 'NOT verified: UPDATE_VERIFY=none' : `verified by ${fact.checks.join(' and ')}`;
+      return fact.checks.length === 0
+        ? 'NOT verified: UPDATE_VERIFY=none'
+        : `verified by ${fact.checks.join(' and ')}`;
     case 'installed':
       return `version ${fact.version.version} is complete on disk`;
     case 'switchStarted':
@@ -38,7 +40,9 @@ export function describeFact(fact: Fact): string {
     case 'versionBecameHealthy':
       return `version ${fact.version} passed probation`;
     case 'oldVersionsRemoved':
-      return fact.names.length === 0 ? 'no old version to remove' : `removed ${fact.names.join(', ')}`;
+      return fact.names.length === 0
+        ? 'no old version to remove'
+        : `removed ${fact.names.join(', ')}`;
     case 'retryDue':
       return 'trying again';
     case 'updateRequested':
@@ -82,12 +86,17 @@ export function describeFact(fact: Fact): string {
   }
 }
 
-const HOOK_NAMES = { preStop: 'pre-stop', preStart: 'pre-start', postUpdate: 'post-update' } as const;
+const HOOK_NAMES = {
+  preStop: 'pre-stop',
+  preStart: 'pre-start',
+  postUpdate: 'post-update',
+} as const;
 
 function describeConditions({ window, busy }: Conditions): string {
   const parts = [
     busy === null ? 'it is not busy' : `it is busy, since ${formatTime(busy.since)}`,
-    window && `the window is ${window.isOpen ? 'open' : 'closed'}${window.changesAt === null ? '' : ` until ${formatTime(window.changesAt)}`}`,
+    window &&
+      `the window is ${window.isOpen ? 'open' : 'closed'}${window.changesAt === null ? '' : ` until ${formatTime(window.changesAt)}`}`,
   ];
   return parts.filter((part) => part !== null).join('; ');
 }
@@ -112,7 +121,11 @@ export function formatDuration(ms: number): string {
   if (seconds < 1) return `${Math.round(ms)} ms`;
   if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
   const [large, small, factor, per] =
-    seconds < 3600 ? (['min', 's', 60, 1] as const) : seconds < 86_400 ? (['h', 'min', 3600, 60] as const) : (['d', 'h', 86_400, 3600] as const);
+    seconds < 3600
+      ? (['min', 's', 60, 1] as const)
+      : seconds < 86_400
+        ? (['h', 'min', 3600, 60] as const)
+        : (['d', 'h', 86_400, 3600] as const);
   const whole = Math.floor(seconds / factor);
   const rest = Math.floor((seconds - whole * factor) / per);
   return rest === 0 ? `${whole} ${large}` : `${whole} ${large} ${rest} ${small}`;
@@ -121,7 +134,12 @@ export function formatDuration(ms: number): string {
 /** RFC 3339 has years of four digits. */
 const MAX_TIME = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
-/** RFC 3339, or null for what never happened, and for what never will: a server may say when a release was published, in 9999 as well. */
+/**
+ * RFC 3339, or null for what never happened, and for what never will: a server may say when a
+ * release was published, in 9999 as well.
+ */
 export function formatTime(at: number | null | undefined): string | null {
-  return at === null || at === undefined || at === 0 || !(at <= MAX_TIME) ? null : new Date(at).toISOString();
+  return at === null || at === undefined || at === 0 || !(at <= MAX_TIME)
+    ? null
+    : new Date(at).toISOString();
 }

@@ -1,4 +1,7 @@
-/** At boot an old version does not run when a newer one can be had in time; but in time, something runs. */
+/**
+ * At boot an old version does not run when a newer one can be had in time; but in time, something
+ * runs.
+ */
 import { isPreStartDue } from '../machines/change.ts';
 import type { Context } from '../machines/context.ts';
 import type { World } from '../machines/model.ts';
@@ -26,8 +29,9 @@ export class BootGate {
   }
 
   /**
-   * Before anything slow: `current` names what is to run if the first check takes too long, or if we die in it. A newer image
-   * over an older volume wins here. The link alone starts nothing, so it is no fact; recovery sees it on the disk.
+   * Before anything slow: `current` names what is to run if the first check takes too long, or if
+   * we die in it. A newer image over an older volume wins here. The link alone starts nothing, so
+   * it is no fact; recovery sees it on the disk.
    */
   async linkFallback(): Promise<void> {
     const context = this.#context();
@@ -36,13 +40,21 @@ export class BootGate {
     // What is linked may be started without us, and this has data to be prepared first.
     if (isPreStartDue({ ...context, target })) return;
     try {
-      await this.#options.effects.switchCurrent({ to: target, bestEffort: true }, AbortSignal.timeout(STEP_TIMEOUT_MS));
+      await this.#options.effects.switchCurrent(
+        { to: target, bestEffort: true },
+        AbortSignal.timeout(STEP_TIMEOUT_MS),
+      );
     } catch (error) {
-      this.#options.log.warn(`the link to ${target.version} could not be made: ${(error as Error).message}`);
+      this.#options.log.warn(
+        `the link to ${target.version} could not be made: ${(error as Error).message}`,
+      );
     }
   }
 
-  /** From now on the first check has its time: little where what would run meanwhile was healthy here. */
+  /**
+   * From now on the first check has its time: little where what would run meanwhile was healthy
+   * here.
+   */
   arm(): void {
     setTimeout(() => void this.#open(), this.#timeoutMs()).unref();
   }
@@ -59,9 +71,16 @@ export class BootGate {
     const target = context === null ? null : fallback(context);
     if (context === null || target === null || context.app !== 'booting') return;
     // A hook prepares the data for another version right now: it has a time limit of its own.
-    if (context.policy.hooks.preStart && context.prepared !== null && context.prepared.path !== target.path) return this.arm();
+    if (
+      context.policy.hooks.preStart &&
+      context.prepared !== null &&
+      context.prepared.path !== target.path
+    )
+      return this.arm();
     const { effects, log, observeWorld } = this.#options;
-    log.info(`the first check takes longer than ${this.#timeoutMs() / 1000} s: version ${target.version} is started meanwhile`);
+    log.info(
+      `the first check takes longer than ${this.#timeoutMs() / 1000} s: version ${target.version} is started meanwhile`,
+    );
     try {
       const signal = AbortSignal.timeout(STEP_TIMEOUT_MS);
       await effects.switchCurrent({ to: target, bestEffort: true }, signal);

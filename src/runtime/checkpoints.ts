@@ -3,7 +3,10 @@
 import { type State, serializeState } from './fold.ts';
 import type { RuntimeOptions } from './options.ts';
 
-/** Reading and folding so many facts takes about 20 ms of a start; more than that starts from a checkpoint. */
+/**
+ * Reading and folding so many facts takes about 20 ms of a start; more than that starts from a
+ * checkpoint.
+ */
 const CHECKPOINT_EVERY = 200;
 
 type Options = Pick<RuntimeOptions, 'journal' | 'log'>;

@@ -1,4 +1,7 @@
-/** What keeps the updater from its work: the journal can't be written, most likely. It looks again, each time a little later. */
+/**
+ * What keeps the updater from its work: the journal can't be written, most likely. It looks again,
+ * each time a little later.
+ */
 import { type Fault, toFault } from '../support/fault.ts';
 import type { Log } from '../support/log.ts';
 
@@ -19,7 +22,8 @@ export class Faults {
   record(error: unknown, log: Log): number {
     const fault = toFault(error, 'JOURNAL_FAILED');
     // A full disk is told once, not every few seconds.
-    if (fault.message !== this.#current?.message) log.warn(`updates are suspended: ${fault.message} [${fault.code}]`);
+    if (fault.message !== this.#current?.message)
+      log.warn(`updates are suspended: ${fault.message} [${fault.code}]`);
     this.#current = fault;
     return Math.min(RETRY_AFTER_FAULT_MS * 2 ** this.#inARow++, MAX_FAULT_PAUSE_MS);
   }

@@ -1,6 +1,7 @@
 /**
- * The state as a fold of the journal: the machine's snapshot, the effects that are outstanding and the timers that run.
- * Pure. Live operation and replay both go through `evolve`, so cold start and crash recovery are one path.
+ * The state as a fold of the journal: the machine's snapshot, the effects that are outstanding and
+ * the timers that run. Pure. Live operation and replay both go through `evolve`, so cold start and
+ * crash recovery are one path.
  */
 import { createActor, initialTransition, type Snapshot, transition } from 'xstate';
 import type { JournalRecord } from '../journal/record.ts';
@@ -13,20 +14,31 @@ import { checkInput } from '../machines/wanted.ts';
 export type OutstandingEffect = { id: string; sinceSeq: number; request: EffectRequest };
 /** `dueAt` is wall clock; `delayMs` caps the wait when the clock has jumped. */
 export type Timer = { id: string; type: FactType; dueAt: number; delayMs: number };
-export type State = { snapshot: UpdaterSnapshot; effects: ReadonlyMap<string, OutstandingEffect>; timers: ReadonlyMap<string, Timer> };
+export type State = {
+  snapshot: UpdaterSnapshot;
+  effects: ReadonlyMap<string, OutstandingEffect>;
+  timers: ReadonlyMap<string, Timer>;
+};
 
-/** XState's own action types, as `transition()` returns them for `invoke`, `raise` with a delay, and `cancel`. */
+/**
+ * XState's own action types, as `transition()` returns them for `invoke`, `raise` with a delay, and
+ * `cancel`.
+ */
 type ExecutableAction = { type: string; params?: unknown };
 
 /** The first record. Throws if that is not `initialized`. */
 export function begin(record: JournalRecord): State {
-  if (record.fact.type !== 'initialized') throw new Error(`a journal begins with initialized, not ${record.fact.type}`);
+  if (record.fact.type !== 'initialized')
+    throw new Error(`a journal begins with initialized, not ${record.fact.type}`);
   const { policy, world, floor = null } = record.fact;
   const [snapshot, actions] = initialTransition(updaterMachine, { policy, world, floor });
   return interpret({ snapshot, effects: new Map(), timers: new Map() }, actions, record);
 }
 
-/** The state after one more fact. `snapshot` is the very same object if the machine does not handle the fact here. */
+/**
+ * The state after one more fact. `snapshot` is the very same object if the machine does not handle
+ * the fact here.
+ */
 export function evolve(state: State, record: JournalRecord): State {
   const event = { ...record.fact, at: record.at } as StampedFact;
   const [snapshot, actions] = transition(updaterMachine, state.snapshot, event);
@@ -38,13 +50,26 @@ function resolves({ effects }: State, { effect }: JournalRecord): boolean {
   return effect !== null && effects.has(effect);
 }
 
-/** The id of a poll, which only looks: none is begun or ended by a fact, so one that finds nothing leaves no trace. */
+/**
+ * The id of a poll, which only looks: none is begun or ended by a fact, so one that finds nothing
+ * leaves no trace.
+ */
 const POLL = 'poll';
 
-/** What is to run: what facts have begun and not ended, and in a resting state, once it is due, the poll. */
-export function outstanding({ snapshot, effects }: State, isPollDue: boolean): ReadonlyMap<string, OutstandingEffect> {
+/**
+ * What is to run: what facts have begun and not ended, and in a resting state, once it is due, the
+ * poll.
+ */
+export function outstanding(
+  { snapshot, effects }: State,
+  isPollDue: boolean,
+): ReadonlyMap<string, OutstandingEffect> {
   if (!isPollDue || !isResting({ snapshot })) return effects;
-  const poll: OutstandingEffect = { id: POLL, sinceSeq: 0, request: { name: 'check', input: checkInput(snapshot.context) } };
+  const poll: OutstandingEffect = {
+    id: POLL,
+    sinceSeq: 0,
+    request: { name: 'check', input: checkInput(snapshot.context) },
+  };
   return new Map([...effects, [POLL, poll]]);
 }
 
@@ -63,7 +88,11 @@ export function replay(records: Iterable<JournalRecord>, from: State | null = nu
   return state;
 }
 
-function interpret(state: State, actions: readonly ExecutableAction[], record: JournalRecord): State {
+function interpret(
+  state: State,
+  actions: readonly ExecutableAction[],
+  record: JournalRecord,
+): State {
   const effects = new Map(state.effects);
   const timers = new Map(state.timers);
   if (record.effect !== null) effects.delete(record.effect);
@@ -73,14 +102,22 @@ function interpret(state: State, actions: readonly ExecutableAction[], record: J
     switch (action.type) {
       case 'xstate.spawnChild': {
         const { id, src, input } = params as { id: string; src: string; input: unknown };
-        effects.set(id, { id, sinceSeq: record.seq, request: { name: src, input } as EffectRequest });
+        effects.set(id, {
+          id,
+          sinceSeq: record.seq,
+          request: { name: src, input } as EffectRequest,
+        });
         break;
       }
       case 'xstate.stopChild':
         effects.delete((params as { id: string }).id);
         break;
       case 'xstate.raise': {
-        const { id, delay, event } = params as { id: string; delay: number; event: { type: FactType } };
+        const { id, delay, event } = params as {
+          id: string;
+          delay: number;
+          event: { type: FactType };
+        };
         timers.set(id, { id, type: event.type, dueAt: record.at + delay, delayMs: delay });
         break;
       }
@@ -88,7 +125,9 @@ function interpret(state: State, actions: readonly ExecutableAction[], record: J
         timers.delete((params as { sendId: string }).sendId);
         break;
       default:
-        throw new Error(`the machine asked for an action that the runtime does not know: ${action.type}`);
+        throw new Error(
+          `the machine asked for an action that the runtime does not know: ${action.type}`,
+        );
     }
   }
   return { snapshot: state.snapshot, effects, timers };
@@ -97,7 +136,9 @@ function interpret(state: State, actions: readonly ExecutableAction[], record: J
 /** Clocks are corrected by seconds all the time. */
 const CLOCK_SLACK_MS = 60_000;
 
-/** A clock that was set back since a timer was set says nothing about what is left of it: it is due. */
+/**
+ * A clock that was set back since a timer was set says nothing about what is left of it: it is due.
+ */
 export function untilDueMs({ dueAt, delayMs }: Timer, now: number): number {
   return now < dueAt - delayMs - CLOCK_SLACK_MS ? 0 : remainingMs(dueAt, now, delayMs);
 }
@@ -106,22 +147,41 @@ export function withoutTimer(state: State, timer: string): State {
   return { ...state, timers: new Map([...state.timers].filter(([id]) => id !== timer)) };
 }
 
-/** Bumped whenever the machine's context or states change shape: an older checkpoint is then passed over, and all facts are folded. */
+/**
+ * Bumped whenever the machine's context or states change shape: an older checkpoint is then passed
+ * over, and all facts are folded.
+ */
 const CHECKPOINT_FORMAT = 7;
 
 /** The state as JSON, for a checkpoint. */
 export function serializeState(state: State): string {
   const snapshot = updaterMachine.getPersistedSnapshot(state.snapshot as never);
-  return JSON.stringify({ format: CHECKPOINT_FORMAT, snapshot, effects: [...state.effects.values()], timers: [...state.timers.values()] });
+  return JSON.stringify({
+    format: CHECKPOINT_FORMAT,
+    snapshot,
+    effects: [...state.effects.values()],
+    timers: [...state.timers.values()],
+  });
 }
 
-/** The state from `serializeState`. Throws if another version wrote it. An actor that is never started only restores: it runs nothing. */
+/**
+ * The state from `serializeState`. Throws if another version wrote it. An actor that is never
+ * started only restores: it runs nothing.
+ */
 export function deserializeState(text: string): State {
-  const parsed = JSON.parse(text) as { format: number; snapshot: Snapshot<unknown>; effects: OutstandingEffect[]; timers: Timer[] };
+  const parsed = JSON.parse(text) as {
+    format: number;
+    snapshot: Snapshot<unknown>;
+    effects: OutstandingEffect[];
+    timers: Timer[];
+  };
   if (parsed.format !== CHECKPOINT_FORMAT) throw new Error(`checkpoint of format ${parsed.format}`);
   const { snapshot, effects, timers } = parsed;
   return {
-    snapshot: createActor(updaterMachine, { snapshot, input: undefined as never }).getSnapshot() as UpdaterSnapshot,
+    snapshot: createActor(updaterMachine, {
+      snapshot,
+      input: undefined as never,
+    }).getSnapshot() as UpdaterSnapshot,
     effects: new Map(effects.map((effect) => [effect.id, effect])),
     timers: new Map(timers.map((timer) => [timer.id, timer])),
   };

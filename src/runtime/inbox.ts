@@ -1,6 +1,16 @@
 /** The operators' inbox: one file a command, placed by rename, taken in as a fact, then removed. */
 import { randomUUID } from 'node:crypto';
-import { chownSync, type Dir, existsSync, type FSWatcher, opendirSync, renameSync, statSync, watch, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  type Dir,
+  existsSync,
+  type FSWatcher,
+  opendirSync,
+  renameSync,
+  statSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import * as z from 'zod';
 import { type Fact, operatorFactTypes, parseFact } from '../machines/facts.ts';
@@ -25,12 +35,16 @@ export function submit(directory: string, command: Fact | { type: typeof CHECK_N
   const text = JSON.stringify(command);
   // What would be set aside when it is read is not written.
   if (Buffer.byteLength(text) > MAX_COMMAND_BYTES)
-    throw new Fault('COMMAND_REFUSED', `the command has more than ${MAX_COMMAND_BYTES} bytes: a tag or a path is much shorter`);
+    throw new Fault(
+      'COMMAND_REFUSED',
+      `the command has more than ${MAX_COMMAND_BYTES} bytes: a tag or a path is much shorter`,
+    );
   makePrivate(directory);
   const id = `${Date.now()}-${randomUUID()}`;
   const temporary = path.join(directory, `.${id}.tmp`);
   writeFileSync(temporary, text, { flag: 'wx', mode: 0o600 });
-  // By root, as `docker exec -u 0` has it, for an updater that is another user: it could not read it.
+  // By root, as `docker exec -u 0` has it, for an updater that is another user: it could not read
+  // it.
   const { uid, gid } = statSync(directory);
   if (userId() === 0 && uid !== 0) chownSync(temporary, uid, gid);
   renameSync(temporary, commandFile(directory, id));
@@ -78,7 +92,9 @@ export class Inbox {
       remove(file);
     } catch (error) {
       this.#stuck.add(file);
-      this.#log.warn(`${file} can't be removed, and is ignored from now on: ${(error as Error).message} [COMMAND_REFUSED]`);
+      this.#log.warn(
+        `${file} can't be removed, and is ignored from now on: ${(error as Error).message} [COMMAND_REFUSED]`,
+      );
     }
   }
 
@@ -88,23 +104,44 @@ export class Inbox {
     try {
       prepareInbox(this.#directory, warn);
       const watcher = watch(this.#directory, onChange);
-      watcher.on('error', (error) => warn(`the inbox is no longer watched, so commands wait for the next check: ${error.message}`));
+      watcher.on('error', (error) =>
+        warn(
+          `the inbox is no longer watched, so commands wait for the next check: ${error.message}`,
+        ),
+      );
       return watcher;
     } catch (error) {
-      warn(`the inbox can't be watched, so commands wait for the next check: ${(error as Error).message}`);
+      warn(
+        `the inbox can't be watched, so commands wait for the next check: ${(error as Error).message}`,
+      );
       return null;
     }
   }
 }
 
-/** What is in the inbox, oldest first. Files that say nothing sensible are handed to `reject`. `isDone`: what is not looked at again. */
-export function pendingCommands(directory: string, isDone: (file: string) => boolean, reject: (file: string, reason: string) => void): Command[] {
+/**
+ * What is in the inbox, oldest first. Files that say nothing sensible are handed to `reject`.
+ * `isDone`: what is not looked at again.
+ */
+export function pendingCommands(
+  directory: string,
+  isDone: (file: string) => boolean,
+  reject: (file: string, reason: string) => void,
+): Command[] {
   return commandNames(directory).flatMap((name) => {
     const file = path.join(directory, name);
     if (isDone(file)) return [];
     try {
-      const { type, ...body } = commandSchema.parse(JSON.parse(readOwn(file, MAX_COMMAND_BYTES).toString('utf8')));
-      return [{ id: path.basename(name, '.json'), file, fact: type === CHECK_NOW ? null : parseFact(type, 1, body) }];
+      const { type, ...body } = commandSchema.parse(
+        JSON.parse(readOwn(file, MAX_COMMAND_BYTES).toString('utf8')),
+      );
+      return [
+        {
+          id: path.basename(name, '.json'),
+          file,
+          fact: type === CHECK_NOW ? null : parseFact(type, 1, body),
+        },
+      ];
     } catch (error) {
       reject(file, (error as Error).message.split('\n')[0] ?? '');
       return [];
@@ -134,17 +171,24 @@ function openDirectory(directory: string): Dir | null {
   }
 }
 
-/** Makes the inbox. Something else that bears its name is moved out of the way, and `told`. Throws what the file system says. */
+/**
+ * Makes the inbox. Something else that bears its name is moved out of the way, and `told`. Throws
+ * what the file system says.
+ */
 export function prepareInbox(directory: string, told: (message: string) => void): void {
   if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() === false) {
     const aside = setAside(directory);
-    told(`${directory} was not a directory, and was ${aside === null ? 'removed' : `moved to ${aside}`} [COMMAND_REFUSED]`);
+    told(
+      `${directory} was not a directory, and was ${aside === null ? 'removed' : `moved to ${aside}`} [COMMAND_REFUSED]`,
+    );
   }
   setForeignAside(directory, path.dirname(directory), told);
   makePrivate(directory);
 }
 
-/** A directory of that name is moved out of the way. Throws where the file system takes no change. */
+/**
+ * A directory of that name is moved out of the way. Throws where the file system takes no change.
+ */
 export function remove(file: string): void {
   setAside(file);
 }

@@ -1,7 +1,8 @@
 /**
- * What became of each command, noted under its id: who gave it reads that, instead of guessing from the state. A command is noted when it
- * is taken, before its file goes, and once more when the updater rests after it. A kill in between leaves it open, and the next updater
- * goes on with it. The note lies beside the facts, in the journal's file: it is told, and nothing follows from it.
+ * What became of each command, noted under its id: who gave it reads that, instead of guessing from
+ * the state. A command is noted when it is taken, before its file goes, and once more when the
+ * updater rests after it. A kill in between leaves it open, and the next updater goes on with it.
+ * The note lies beside the facts, in the journal's file: it is told, and nothing follows from it.
  */
 import * as z from 'zod';
 import type { Journal } from '../journal/journal.ts';
@@ -44,13 +45,29 @@ export type Asked = Pick<TakenCommand, 'type' | 'tag' | 'since'>;
 export type Trouble = { code: string; message: string; at: number };
 
 /** These change what is remembered, and need nothing done. */
-const QUICK = new Set<TakenCommand['type']>(['paused', 'resumed', 'versionDenied', 'versionRetried', 'holdReleased']);
+const QUICK = new Set<TakenCommand['type']>([
+  'paused',
+  'resumed',
+  'versionDenied',
+  'versionRetried',
+  'holdReleased',
+]);
 
 export const isQuick = (type: TakenCommand['type']): boolean => QUICK.has(type);
 
-/** What became of a command, by what is remembered after it. `pollTrouble`: what polling met last. */
-export function judge({ type, tag, since }: Asked, { current, hold, lastError, candidate }: Context, pollTrouble: Trouble | null): Outcome {
-  const troubles = isQuick(type) ? [] : [lastError, pollTrouble].filter((trouble) => trouble !== null).filter(({ at }) => at >= since);
+/**
+ * What became of a command, by what is remembered after it. `pollTrouble`: what polling met last.
+ */
+export function judge(
+  { type, tag, since }: Asked,
+  { current, hold, lastError, candidate }: Context,
+  pollTrouble: Trouble | null,
+): Outcome {
+  const troubles = isQuick(type)
+    ? []
+    : [lastError, pollTrouble]
+        .filter((trouble) => trouble !== null)
+        .filter(({ at }) => at >= since);
   const problem = troubles.sort((a, b) => b.at - a.at)[0] ?? null;
   const ok = problem === null && !(type === 'installRequested' && isAnotherHeld(tag, hold));
   return {
@@ -64,10 +81,16 @@ export function judge({ type, tag, since }: Asked, { current, hold, lastError, c
 
 /** Whether something else is held than what was asked for. */
 function isAnotherHeld(wanted: string | null, hold: Context['hold']): boolean {
-  return hold === null || (wanted !== null && hold.tag !== wanted && hold.version !== wanted.replace(/^v(?=\d)/, ''));
+  return (
+    hold === null ||
+    (wanted !== null && hold.tag !== wanted && hold.version !== wanted.replace(/^v(?=\d)/, ''))
+  );
 }
 
-/** What is noted of a command; null for one that nobody took, that was long ago, or that was taken by a version which notes nothing. */
+/**
+ * What is noted of a command; null for one that nobody took, that was long ago, or that was taken
+ * by a version which notes nothing.
+ */
 export function readTaken(journal: Journal, id: string): TakenCommand | null {
   return readAll(journal).find((taken) => taken.id === id) ?? null;
 }
@@ -98,16 +121,26 @@ export class Outcomes {
     try {
       this.#taken = readAll(options.journal);
     } catch (error) {
-      options.log.debug(`what became of earlier commands can't be read: ${(error as Error).message}`);
+      options.log.debug(
+        `what became of earlier commands can't be read: ${(error as Error).message}`,
+      );
     }
   }
 
-  /** Whether a check was asked for by a command that is still open: its file is gone, so the next updater knows it from here. */
+  /**
+   * Whether a check was asked for by a command that is still open: its file is gone, so the next
+   * updater knows it from here.
+   */
   get awaitCheck(): boolean {
-    return this.#taken.some(({ type, outcome }) => outcome === null && (type === 'updateRequested' || type === CHECK_NOW));
+    return this.#taken.some(
+      ({ type, outcome }) => outcome === null && (type === 'updateRequested' || type === CHECK_NOW),
+    );
   }
 
-  /** Before the file of the command goes: that it is gone, and not noted, tells of an updater that notes nothing. */
+  /**
+   * Before the file of the command goes: that it is gone, and not noted, tells of an updater that
+   * notes nothing.
+   */
   take({ id, fact }: Pick<Command, 'id' | 'fact'>, context: Context): void {
     // Noted before a crash that left the file.
     if (this.#taken.some((taken) => taken.id === id)) return;
@@ -116,7 +149,10 @@ export class Outcomes {
       tag: fact?.type === 'installRequested' ? fact.tag : null,
       since: submittedAt(id) ?? this.#options.now(),
     };
-    this.#write(() => [...this.#taken, { id, ...asked, outcome: isQuick(asked.type) ? judge(asked, context, null) : null }]);
+    this.#write(() => [
+      ...this.#taken,
+      { id, ...asked, outcome: isQuick(asked.type) ? judge(asked, context, null) : null },
+    ]);
   }
 
   /** The updater rests: what was open is done, or will not be. */
@@ -124,11 +160,15 @@ export class Outcomes {
     if (this.#taken.every(({ outcome }) => outcome !== null)) return;
     this.#write(() => {
       const trouble = this.#options.pollTrouble();
-      return this.#taken.map((taken) => (taken.outcome === null ? { ...taken, outcome: judge(taken, context, trouble) } : taken));
+      return this.#taken.map((taken) =>
+        taken.outcome === null ? { ...taken, outcome: judge(taken, context, trouble) } : taken,
+      );
     });
   }
 
-  /** What can't be noted keeps nobody from an update: whoever waits for it looks at the state then. */
+  /**
+   * What can't be noted keeps nobody from an update: whoever waits for it looks at the state then.
+   */
   #write(change: () => TakenCommand[]): void {
     const { journal, log, secrets } = this.#options;
     try {

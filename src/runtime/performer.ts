@@ -1,4 +1,7 @@
-/** Starts and aborts effects until those that run are those that are outstanding. What becomes of one is a fact, also where it fails. */
+/**
+ * Starts and aborts effects until those that run are those that are outstanding. What becomes of
+ * one is a fact, also where it fails.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type EffectName, type EffectRequest, failureFacts } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
@@ -38,17 +41,27 @@ export class Performer {
 
   /** Brings what runs in line with what is outstanding. */
   follow(outstanding: ReadonlyMap<string, OutstandingEffect>): void {
-    for (const running of this.#running.values()) if (outstanding.get(running.effect.id)?.sinceSeq !== running.effect.sinceSeq) this.#abort(running);
-    for (const effect of outstanding.values()) if (!this.#running.has(effect.id)) void this.#perform(effect);
+    for (const running of this.#running.values())
+      if (outstanding.get(running.effect.id)?.sinceSeq !== running.effect.sinceSeq)
+        this.#abort(running);
+    for (const effect of outstanding.values())
+      if (!this.#running.has(effect.id)) void this.#perform(effect);
   }
 
   abortAll(): void {
     for (const running of this.#running.values()) this.#abort(running);
   }
 
-  /** What was aborted may still be at work on the same files: a removal, say, of what a download has just begun. */
+  /**
+   * What was aborted may still be at work on the same files: a removal, say, of what a download has
+   * just begun.
+   */
   async abortedHaveEnded(): Promise<void> {
-    if (this.#ending.size > 0) await Promise.race([Promise.all(this.#ending), sleep(ABORT_PATIENCE_MS, undefined, { ref: false })]);
+    if (this.#ending.size > 0)
+      await Promise.race([
+        Promise.all(this.#ending),
+        sleep(ABORT_PATIENCE_MS, undefined, { ref: false }),
+      ]);
   }
 
   #abort({ effect, abort, done }: Running): void {
@@ -76,7 +89,10 @@ export class Performer {
   /** An effect's failure is a fact like any other. */
   async #outcome({ name, input }: EffectRequest, signal: AbortSignal): Promise<Fact> {
     try {
-      const perform = this.#options.effects[name] as (input: unknown, signal: AbortSignal) => Promise<Fact>;
+      const perform = this.#options.effects[name] as (
+        input: unknown,
+        signal: AbortSignal,
+      ) => Promise<Fact>;
       return await perform(input, signal);
     } catch (error) {
       return this.#failure(name, error, signal);

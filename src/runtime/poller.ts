@@ -1,4 +1,7 @@
-/** When a poll is due. What polling learnt says so, an operator may ask for one now, and none follows on another without a pause. */
+/**
+ * When a poll is due. What polling learnt says so, an operator may ask for one now, and none
+ * follows on another without a pause.
+ */
 import { remainingMs } from '../machines/pacing.ts';
 import type { RuntimeOptions } from './options.ts';
 
@@ -12,7 +15,10 @@ export class Poller {
   #isAsked = false;
   /** Whether the one that runs was asked for; null while none runs. */
   #wasAsked: boolean | null = null;
-  /** When the last poll of this runtime ended, by a clock that can't be set; it may have failed to note that. */
+  /**
+   * When the last poll of this runtime ended, by a clock that can't be set; it may have failed to
+   * note that.
+   */
   #polledAt: number | null = null;
 
   constructor(options: Options) {
@@ -31,10 +37,15 @@ export class Poller {
   untilDueMs(): number {
     const { nextPollAt, now, pollIntervalMs } = this.#options;
     const next = nextPollAt();
-    const noted = next === null || this.#isAsked ? 0 : remainingMs(next, now(), 2 * pollIntervalMs + 2 * 60 * 60 * 1000);
+    const noted =
+      next === null || this.#isAsked
+        ? 0
+        : remainingMs(next, now(), 2 * pollIntervalMs + 2 * 60 * 60 * 1000);
     // A poll that could not note when the next one is due must not be made again at once.
     const pauseMs = this.#isAsked ? MIN_POLL_PAUSE_MS : pollIntervalMs;
-    return this.#polledAt === null ? noted : Math.max(noted, this.#polledAt + pauseMs - performance.now());
+    return this.#polledAt === null
+      ? noted
+      : Math.max(noted, this.#polledAt + pauseMs - performance.now());
   }
 
   get isRunning(): boolean {
@@ -51,7 +62,10 @@ export class Poller {
     this.#isAsked = false;
   }
 
-  /** One that was aborted counts too, or many would follow on each other; but whoever asked for it still waits for an answer. */
+  /**
+   * One that was aborted counts too, or many would follow on each other; but whoever asked for it
+   * still waits for an answer.
+   */
   ended(isAborted: boolean): void {
     if (isAborted && this.#wasAsked) this.#isAsked = true;
     this.#wasAsked = null;

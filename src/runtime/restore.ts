@@ -1,4 +1,7 @@
-/** The state as the journal has it: from the newest checkpoint and the facts after it, or from all facts. */
+/**
+ * The state as the journal has it: from the newest checkpoint and the facts after it, or from all
+ * facts.
+ */
 import type { Checkpoint, Journal } from '../journal/journal.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import { deserializeState, replay, type State } from './fold.ts';
@@ -9,7 +12,10 @@ export function restore(journal: Journal): { state: State | null; seq: number } 
 }
 
 /** `read` gives the facts after a seq, as far as the caller wants them. */
-export function restoreFrom(checkpoint: Checkpoint | null, read: (after: number) => JournalRecord[]): { state: State | null; seq: number } {
+export function restoreFrom(
+  checkpoint: Checkpoint | null,
+  read: (after: number) => JournalRecord[],
+): { state: State | null; seq: number } {
   const from = checkpoint && readCheckpoint(checkpoint.state);
   // A checkpoint only saves time: one that another version of this program wrote is not needed.
   if (checkpoint === null || from === null) return { state: replay(read(0)), seq: 0 };

@@ -1,7 +1,8 @@
 /**
- * The runtime: one serial queue. Each fact is applied to a copy of the state (pure), appended (durable), adopted, and
- * only then followed: effects are started or aborted so that those which run are those which are outstanding.
- * Boot and recovery are the same: fold the journal, look at the world, perform the difference.
+ * The runtime: one serial queue. Each fact is applied to a copy of the state (pure), appended
+ * (durable), adopted, and only then followed: effects are started or aborted so that those which
+ * run are those which are outstanding. Boot and recovery are the same: fold the journal, look at
+ * the world, perform the difference.
  */
 import type { JournalRecord } from '../journal/record.ts';
 import type { Fact, FactType } from '../machines/facts.ts';
@@ -11,7 +12,17 @@ import { redactJson } from '../support/redact.ts';
 import { BootGate } from './boot-gate.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { Faults, RETRY_AFTER_FAULT_MS } from './faults.ts';
-import { begin, evolve, isPoll, isResting, type OutstandingEffect, outstanding, type State, untilDueMs, withoutTimer } from './fold.ts';
+import {
+  begin,
+  evolve,
+  isPoll,
+  isResting,
+  type OutstandingEffect,
+  outstanding,
+  type State,
+  untilDueMs,
+  withoutTimer,
+} from './fold.ts';
 import { Inbox } from './inbox.ts';
 import { crashLoop, tellInterruption, tellWhatIsSeen } from './observed.ts';
 import type { RuntimeOptions } from './options.ts';
@@ -21,10 +32,18 @@ import { Poller } from './poller.ts';
 import { restore } from './restore.ts';
 import { nextWakeAt, waitsForBusyApp } from './schedule.ts';
 
-/** These lie between stop and start: recovery sees them on the disk, so their sync waits for the next durable fact. */
+/**
+ * These lie between stop and start: recovery sees them on the disk, so their sync waits for the
+ * next durable fact.
+ */
 const SEEN_ON_DISK = new Set<FactType>(['appStopped', 'switched']);
 /** After these the operator expects that GitHub is asked. */
-const ASKS_FOR_POLL = new Set<FactType>(['updateRequested', 'resumed', 'holdReleased', 'versionRetried']);
+const ASKS_FOR_POLL = new Set<FactType>([
+  'updateRequested',
+  'resumed',
+  'holdReleased',
+  'versionRetried',
+]);
 /** setTimeout takes 32 bits. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -46,7 +65,10 @@ export class Runtime {
     this.#outcomes = new Outcomes(options);
     this.#state = state;
     this.#poller = new Poller(options);
-    this.#performer = new Performer(options, { begun: (effect) => this.#begun(effect), ended: (effect, outcome) => this.#ended(effect, outcome) });
+    this.#performer = new Performer(options, {
+      begun: (effect) => this.#begun(effect),
+      ended: (effect, outcome) => this.#ended(effect, outcome),
+    });
     this.#checkpoints = new Checkpoints(options, checkpointSeq);
     this.#inbox = new Inbox(options.inboxDir, options.log);
   }
@@ -56,7 +78,12 @@ export class Runtime {
     const { journal, policy, now } = options;
     const { state, seq } = restore(journal);
     if (state !== null) return new Runtime(options, state, seq);
-    const fact: Fact = { type: 'initialized', policy, world: await options.observeWorld(), floor: await options.observeFloor() };
+    const fact: Fact = {
+      type: 'initialized',
+      policy,
+      world: await options.observeWorld(),
+      floor: await options.observeFloor(),
+    };
     const record = journal.append(fact, { at: now(), effect: null, command: null });
     const first = begin(record);
     options.onRecord(record, first);
@@ -72,7 +99,10 @@ export class Runtime {
     return this.#faults.current;
   }
 
-  /** Looks at the world and at the configuration, and takes up what is outstanding. `poll`: also if none is due. */
+  /**
+   * Looks at the world and at the configuration, and takes up what is outstanding. `poll`: also if
+   * none is due.
+   */
   async start({ poll = false }: { poll?: boolean } = {}): Promise<void> {
     if (poll || this.#outcomes.awaitCheck) this.#poller.ask();
     const appIsUp = await tellWhatIsSeen(this, this.#options);
@@ -120,7 +150,9 @@ export class Runtime {
     this.stop();
   }
 
-  /** Aborts what runs; facts that would still come are not taken. The journal stays the caller's. */
+  /**
+   * Aborts what runs; facts that would still come are not taken. The journal stays the caller's.
+   */
   stop(): void {
     this.#stopping = true;
     clearTimeout(this.#wakeTimer);
@@ -141,7 +173,8 @@ export class Runtime {
 
   /** Who asks for a check also wants to know whether what waits may be run by now. */
   #askNow(): void {
-    if (this.#state.snapshot.matches({ steady: { waiting: 'forPermission' } })) this.dispatch({ type: 'updateRequested' });
+    if (this.#state.snapshot.matches({ steady: { waiting: 'forPermission' } }))
+      this.dispatch({ type: 'updateRequested' });
   }
 
   /** The next moment at which there is something to do, wall clock. */
@@ -159,20 +192,34 @@ export class Runtime {
     return this.#performer.abortedHaveEnded();
   }
 
-  /** Applies one fact: journaled if the machine handles it or it resolves an effect, else only said in the debug log. */
+  /**
+   * Applies one fact: journaled if the machine handles it or it resolves an effect, else only said
+   * in the debug log.
+   */
   dispatch(said: Fact, meta: { effect?: string; command?: string } = {}): boolean {
     const { journal, now, log, onRecord, secrets } = this.#options;
     // A server may say our token back to us.
     const fact = redactJson(said, secrets());
     const at = now();
-    const draft: JournalRecord = { seq: journal.lastSeq() + 1, at, fact, effect: meta.effect ?? null, command: meta.command ?? null };
+    const draft: JournalRecord = {
+      seq: journal.lastSeq() + 1,
+      at,
+      fact,
+      effect: meta.effect ?? null,
+      command: meta.command ?? null,
+    };
     const next = evolve(this.#state, draft);
     if (next === this.#state) {
       log.debug(`${fact.type} changes nothing in ${JSON.stringify(this.#state.snapshot.value)}`);
       return false;
     }
     // Append before act: if this throws, nothing has happened.
-    const record = journal.append(fact, { at, effect: draft.effect, command: draft.command, durable: !SEEN_ON_DISK.has(fact.type) });
+    const record = journal.append(fact, {
+      at,
+      effect: draft.effect,
+      command: draft.command,
+      durable: !SEEN_ON_DISK.has(fact.type),
+    });
     this.#state = next;
     onRecord(record, next);
     this.#checkpoints.afterFact(record.seq, next);
@@ -202,7 +249,8 @@ export class Runtime {
     if (isPoll(effect)) this.#poller.ended(outcome === null);
     if (outcome === null) return;
     // In the journal, unless it says something new, there is nothing of it.
-    if (isPoll(effect) && outcome.type === 'checkFailed') this.#options.log.warn(`check failed: ${outcome.message} [${outcome.code}]`);
+    if (isPoll(effect) && outcome.type === 'checkFailed')
+      this.#options.log.warn(`check failed: ${outcome.message} [${outcome.code}]`);
     try {
       this.dispatch(outcome, { effect: effect.id });
     } catch (error) {
@@ -223,14 +271,18 @@ export class Runtime {
     }
   }
 
-  /** Taken in when the machine has a use for them; what it can't do now waits until it rests, and is then refused. */
+  /**
+   * Taken in when the machine has a use for them; what it can't do now waits until it rests, and is
+   * then refused.
+   */
   #takeCommands(): void {
     const { journal } = this.#options;
     for (const command of this.#inbox.pending()) {
       // Taken in before a crash that left the file.
       const known = journal.hasCommand(command.id);
       if (!known && command.fact === null) this.#askNow();
-      const taken = known || (command.fact !== null && this.dispatch(command.fact, { command: command.id }));
+      const taken =
+        known || (command.fact !== null && this.dispatch(command.fact, { command: command.id }));
       const pokes = command.fact === null || ASKS_FOR_POLL.has(command.fact.type);
       if (pokes) this.#poller.ask();
       if (!taken && !pokes && !isResting(this.#state)) continue;
@@ -239,7 +291,9 @@ export class Runtime {
     }
   }
 
-  /** Looked for whenever something else is due too; the container's finish script wakes us for it. */
+  /**
+   * Looked for whenever something else is due too; the container's finish script wakes us for it.
+   */
   #noticeCrashLoop(): void {
     const seen = crashLoop(this.#state, this.#options);
     if (seen !== null) this.dispatch(seen);
@@ -249,10 +303,12 @@ export class Runtime {
   #rest(): void {
     clearTimeout(this.#wakeTimer);
     const busy = this.#performer.isBusy;
-    if (!this.#poller.isRunning && !this.#poller.isAsked && isResting(this.#state)) this.#outcomes.settle(this.#state.snapshot.context);
+    if (!this.#poller.isRunning && !this.#poller.isAsked && isResting(this.#state))
+      this.#outcomes.settle(this.#state.snapshot.context);
     if (!busy) this.#checkpoints.atRest(this.#state);
     if (!busy && this.#settled === null) this.#faults.over();
-    // A check that somebody asked for, and that only keeps its distance to the one before, is still to be made.
+    // A check that somebody asked for, and that only keeps its distance to the one before, is still
+    // to be made.
     if (!busy && !this.#poller.isAsked && this.#settled !== null) {
       this.#settled();
       return;
@@ -262,7 +318,10 @@ export class Runtime {
     this.#wakeTimer = setTimeout(() => this.#advance(), Math.min(waitMs, MAX_TIMER_MS));
   }
 
-  /** The journal could not be written, most likely: nothing more is done, but a stopped app is started, whatever is current. */
+  /**
+   * The journal could not be written, most likely: nothing more is done, but a stopped app is
+   * started, whatever is current.
+   */
   #faulted(error: unknown): void {
     const { log, effects } = this.#options;
     const pauseMs = this.#faults.record(error, log);
@@ -271,7 +330,9 @@ export class Runtime {
     void this.#performer
       .abortedHaveEnded()
       .then(() => effects.start({ target: null }, AbortSignal.timeout(RETRY_AFTER_FAULT_MS)))
-      .catch((failure: unknown) => log.warn(`the app could not be started: ${(failure as Error).message}`))
+      .catch((failure: unknown) =>
+        log.warn(`the app could not be started: ${(failure as Error).message}`),
+      )
       .finally(() => {
         if (this.#settled) this.#settled();
         else if (!this.#stopping) this.#wakeTimer = setTimeout(() => this.#advance(), pauseMs);

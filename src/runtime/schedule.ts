@@ -9,14 +9,24 @@ type Options = Pick<RuntimeOptions, 'now' | 'isBusy' | 'busyLookMs' | 'pollInter
 export function nextWakeAt(state: State, poller: Poller, options: Options): number {
   const now = options.now();
   const isBusy = waitsForBusyApp(state, options);
-  const waits = [...state.timers.values()].map((timer) => (isBusy ? options.busyLookMs : untilDueMs(timer, now)));
+  const waits = [...state.timers.values()].map((timer) =>
+    isBusy ? options.busyLookMs : untilDueMs(timer, now),
+  );
   if (isResting(state) && !poller.isRunning) waits.push(poller.untilDueMs());
-  // No sooner than that: a poll's jitter makes it later than the interval, and waking twice for it costs twice.
+  // No sooner than that: a poll's jitter makes it later than the interval, and waking twice for it
+  // costs twice.
   return now + (waits.length > 0 ? Math.min(...waits) : options.pollIntervalMs);
 }
 
 /** Whether an update waits for an app that still is busy. */
-export function waitsForBusyApp({ snapshot }: State, { isBusy }: Pick<RuntimeOptions, 'isBusy'>): boolean {
+export function waitsForBusyApp(
+  { snapshot }: State,
+  { isBusy }: Pick<RuntimeOptions, 'isBusy'>,
+): boolean {
   const inhibitors = snapshot.context.candidate?.deferral?.inhibitors ?? [];
-  return snapshot.matches({ steady: 'waiting' }) && inhibitors.some(({ reason }) => reason === 'busy') && isBusy();
+  return (
+    snapshot.matches({ steady: 'waiting' }) &&
+    inhibitors.some(({ reason }) => reason === 'busy') &&
+    isBusy()
+  );
 }

@@ -1,6 +1,7 @@
 /**
- * Whatever is read from outside ends: a file, an answer's body, what a process writes. One place, and `test/support/bounded.test.ts` holds
- * the rest of the source to it. A read that waits (a FIFO that nobody writes, a terminal) is never begun; one that grows for ever is cut off.
+ * Whatever is read from outside ends: a file, an answer's body, what a process writes. One place,
+ * and `test/support/bounded.test.ts` holds the rest of the source to it. A read that waits (a FIFO
+ * that nobody writes, a terminal) is never begun; one that grows for ever is cut off.
  */
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
 import type { Readable } from 'node:stream';
@@ -14,14 +15,17 @@ const PIECE_BYTES = 64 * 1024;
 
 /** A secret, a setting's file, a note of ours, a line of /proc: a page of text. */
 export const MAX_NOTE_BYTES = 64 * 1024;
-/** What the kernel tells of a process, or a table of locks: large with a large environment, and never larger than this by itself. */
+/**
+ * What the kernel tells of a process, or a table of locks: large with a large environment, and
+ * never larger than this by itself.
+ */
 export const MAX_PROC_BYTES = 8 * 1024 * 1024;
 /** What a helper program of ours prints. */
 export const MAX_OUTPUT_BYTES = 1024 * 1024;
 
 /**
- * A regular file, whole. Links are followed: secrets are mounted by them. Throws `Fault` `NOT_A_FILE` or `FILE_TOO_LARGE`, and errors of
- * the system as they are.
+ * A regular file, whole. Links are followed: secrets are mounted by them. Throws `Fault`
+ * `NOT_A_FILE` or `FILE_TOO_LARGE`, and errors of the system as they are.
  */
 export function readBounded(file: string, maxBytes: number): Buffer {
   const descriptor = openSync(file, AT_ONCE);
@@ -33,7 +37,10 @@ export function readBounded(file: string, maxBytes: number): Buffer {
   }
 }
 
-/** Throws `Fault` `FILE_TOO_LARGE`. What the file says of its size is not believed: /proc says 0, and a log grows. */
+/**
+ * Throws `Fault` `FILE_TOO_LARGE`. What the file says of its size is not believed: /proc says 0,
+ * and a log grows.
+ */
 export function readDescriptor(descriptor: number, file: string, maxBytes: number): Buffer {
   const pieces: Buffer[] = [];
   for (let size = 0; ; ) {
@@ -41,13 +48,18 @@ export function readDescriptor(descriptor: number, file: string, maxBytes: numbe
     const read = readSync(descriptor, piece, 0, piece.length, null);
     if (read === 0) return Buffer.concat(pieces);
     size += read;
-    if (size > maxBytes) throw new Fault('FILE_TOO_LARGE', `${file} is larger than ${maxBytes} bytes: is it the right file?`);
+    if (size > maxBytes)
+      throw new Fault(
+        'FILE_TOO_LARGE',
+        `${file} is larger than ${maxBytes} bytes: is it the right file?`,
+      );
     pieces.push(piece.subarray(0, read));
   }
 }
 
 export function assertRegular(file: string, stats: Stats): void {
-  if (!stats.isFile()) throw new Fault('NOT_A_FILE', `${file} is ${kindOf(stats)}, and not a regular file`);
+  if (!stats.isFile())
+    throw new Fault('NOT_A_FILE', `${file} is ${kindOf(stats)}, and not a regular file`);
 }
 
 export function kindOf(stats: Stats): string {
@@ -58,10 +70,18 @@ export function kindOf(stats: Stats): string {
   return stats.isFile() ? 'a file' : 'a device';
 }
 
-/** A stream to its end. `tooLarge` and `tooLate` are what it is ended with; bytes count as they come out of it, so decompressed. */
+/**
+ * A stream to its end. `tooLarge` and `tooLate` are what it is ended with; bytes count as they come
+ * out of it, so decompressed.
+ */
 export async function readStream(
   stream: Readable,
-  { maxBytes, withinMs, tooLarge, tooLate }: { maxBytes: number; withinMs: number; tooLarge: () => Error; tooLate: () => Error },
+  {
+    maxBytes,
+    withinMs,
+    tooLarge,
+    tooLate,
+  }: { maxBytes: number; withinMs: number; tooLarge: () => Error; tooLate: () => Error },
 ): Promise<Buffer> {
   const pieces: Buffer[] = [];
   let size = 0;
@@ -83,7 +103,10 @@ export async function readStream(
 const MAX_LINE_CHARACTERS = 1000;
 const MAX_LINES = 1000;
 
-/** Lines out of a stream of somebody else's bytes: neither a line without an end nor one without a pause may fill memory or the log. */
+/**
+ * Lines out of a stream of somebody else's bytes: neither a line without an end nor one without a
+ * pause may fill memory or the log.
+ */
 export class LineReader {
   readonly #say: (line: string) => void;
   readonly #maxLines: number;
@@ -111,6 +134,10 @@ export class LineReader {
     this.#lines += 1;
     if (this.#lines > this.#maxLines) return;
     // Visible before it is cut: a zero becomes six characters.
-    this.#say(this.#lines === this.#maxLines ? '… (more output omitted)' : visible(line).slice(0, MAX_LINE_CHARACTERS));
+    this.#say(
+      this.#lines === this.#maxLines
+        ? '… (more output omitted)'
+        : visible(line).slice(0, MAX_LINE_CHARACTERS),
+    );
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Globs for file names, as `path.posix.matchesGlob` reads them, in time that grows with the name's length alone: that one turns a glob
- * into a regular expression, which a name that a server chose can keep busy for minutes.
+ * Globs for file names, as `path.posix.matchesGlob` reads them, in time that grows with the name's
+ * length alone: that one turns a glob into a regular expression, which a name that a server chose
+ * can keep busy for minutes.
  */
 
 /** Of the characters from a place to the end, told by that place. */
@@ -30,8 +31,9 @@ const CLASSES: Record<string, string> = {
 };
 
 /**
- * `*`, `?`, `[…]`, `{a,b}`, `{1..9}`, and `@(…)`, `?(…)`, `+(…)`, `*(…)`, `!(…)` with `|`. `\` takes the next character as it is. A name
- * that begins with a dot has to be asked for with one. Throws `RangeError` for a glob that would take long, saying what is in it.
+ * `*`, `?`, `[…]`, `{a,b}`, `{1..9}`, and `@(…)`, `?(…)`, `+(…)`, `*(…)`, `!(…)` with `|`. `\`
+ * takes the next character as it is. A name that begins with a dot has to be asked for with one.
+ * Throws `RangeError` for a glob that would take long, saying what is in it.
  */
 export function globMatcher(glob: string): (name: string) => boolean {
   const nodes = parse(glob);
@@ -54,14 +56,19 @@ function checkRepetitions(nodes: readonly Node[], isRepeated: boolean): void {
   }
 }
 
-/** From the end: the places from where `nodes` lead to one of `ends`. Each node looks at each place once. */
+/**
+ * From the end: the places from where `nodes` lead to one of `ends`. Each node looks at each place
+ * once.
+ */
 function before(nodes: readonly Node[], ends: Places, name: string): Places {
   return nodes.reduceRight((places, node) => beforeOne(node, places, name), ends);
 }
 
 function beforeOne(node: Node, ends: Places, name: string): Places {
   if (node.kind === 'one') {
-    const places = ends.map((_, at) => at < name.length && ends[at + 1] === true && node.fits(name[at] as string));
+    const places = ends.map(
+      (_, at) => at < name.length && ends[at + 1] === true && node.fits(name[at] as string),
+    );
     return node.isWild ? withoutHidden(places, name) : places;
   }
   if (node.kind === 'any') return withoutHidden(anyBefore(ends, name), name);
@@ -95,7 +102,8 @@ function beforeOne(node: Node, ends: Places, name: string): Places {
 
 function anyBefore(ends: Places, name: string): Places {
   const places = [...ends];
-  for (let at = name.length - 1; at >= 0; at--) places[at] ||= places[at + 1] === true && name[at] !== '/';
+  for (let at = name.length - 1; at >= 0; at--)
+    places[at] ||= places[at + 1] === true && name[at] !== '/';
   return places;
 }
 
@@ -104,11 +112,16 @@ function withoutHidden(places: Places, name: string): Places {
   return places;
 }
 
-const either = (left: Places, right: Places): Places => left.map((is, at) => is || right[at] === true);
+const either = (left: Places, right: Places): Places =>
+  left.map((is, at) => is || right[at] === true);
 const count = (places: Places): number => places.filter(Boolean).length;
 
 function literal(text: string): Node[] {
-  return [...text.split('')].map((wanted) => ({ kind: 'one', isWild: false, fits: (char) => char === wanted }));
+  return [...text.split('')].map((wanted) => ({
+    kind: 'one',
+    isWild: false,
+    fits: (char) => char === wanted,
+  }));
 }
 
 function parse(text: string): Node[] {
@@ -125,18 +138,26 @@ type Read = { read: Node[]; end: number };
 
 function readOne(text: string, at: number): Read {
   const char = text[at] as string;
-  if (char === '\\' && at + 1 < text.length) return { read: literal(text[at + 1] as string), end: at + 2 };
-  const read = (char === '{' && readBraces(text, at)) || ('@?+*!'.includes(char) && text[at + 1] === '(' && readGroup(text, at)) || null;
+  if (char === '\\' && at + 1 < text.length)
+    return { read: literal(text[at + 1] as string), end: at + 2 };
+  const read =
+    (char === '{' && readBraces(text, at)) ||
+    ('@?+*!'.includes(char) && text[at + 1] === '(' && readGroup(text, at)) ||
+    null;
   if (read) return read;
   if (char === '*') return { read: [{ kind: 'any' }], end: at + 1 };
-  if (char === '?') return { read: [{ kind: 'one', isWild: true, fits: (other) => other !== '/' }], end: at + 1 };
+  if (char === '?')
+    return { read: [{ kind: 'one', isWild: true, fits: (other) => other !== '/' }], end: at + 1 };
   return (char === '[' && readClass(text, at)) || { read: literal(char), end: at + 1 };
 }
 
 function readGroup(text: string, at: number): Read | null {
   const found = split(text, at + 1, ')', '|');
   if (found === null) return null;
-  return { read: [{ kind: 'group', times: text[at] as '@', choices: found.parts.map(parse) }], end: found.end };
+  return {
+    read: [{ kind: 'group', times: text[at] as '@', choices: found.parts.map(parse) }],
+    end: found.end,
+  };
 }
 
 function readBraces(text: string, at: number): Read | null {
@@ -147,8 +168,16 @@ function readBraces(text: string, at: number): Read | null {
   return choices === undefined ? null : { read: [{ kind: 'group', times: '@', choices }], end };
 }
 
-/** What stands between the bracket at `from` and its partner, cut at the separators that are within no other. Null without a partner. */
-function split(text: string, from: number, close: string, separator: string): { parts: string[]; end: number } | null {
+/**
+ * What stands between the bracket at `from` and its partner, cut at the separators that are within
+ * no other. Null without a partner.
+ */
+function split(
+  text: string,
+  from: number,
+  close: string,
+  separator: string,
+): { parts: string[]; end: number } | null {
   const parts = [''];
   const open: string[] = [close];
   for (let at = from + 1; at < text.length; at++) {
@@ -170,18 +199,25 @@ function split(text: string, from: number, close: string, separator: string): { 
 
 /** `1..12`, `01..12`, `0..20..5`, `a..f`. */
 function rangeOf(text: string): string[] | null {
-  const match = /^(?:(-?\d{1,9})\.\.(-?\d{1,9})|([A-Za-z])\.\.([A-Za-z]))(?:\.\.(-?\d{1,9}))?$/.exec(text);
+  const match =
+    /^(?:(-?\d{1,9})\.\.(-?\d{1,9})|([A-Za-z])\.\.([A-Za-z]))(?:\.\.(-?\d{1,9}))?$/.exec(text);
   if (match === null) return null;
   const [, first = '', last = '', from, to, step = '1'] = match;
-  const [begin, end] = from === undefined ? [Number(first), Number(last)] : [from.charCodeAt(0), (to as string).charCodeAt(0)];
+  const [begin, end] =
+    from === undefined
+      ? [Number(first), Number(last)]
+      : [from.charCodeAt(0), (to as string).charCodeAt(0)];
   const by = Math.max(Math.abs(Number(step)), 1);
   const length = Math.floor(Math.abs(end - begin) / by) + 1;
   if (length > MAX_RANGE) throw new RangeError(`has a range of more than ${MAX_RANGE}`);
-  const width = /^-?0\d/.test(first) || /^-?0\d/.test(last) ? Math.max(first.length, last.length) : 0;
+  const width =
+    /^-?0\d/.test(first) || /^-?0\d/.test(last) ? Math.max(first.length, last.length) : 0;
   return Array.from({ length }, (_, index) => {
     const value = begin + Math.sign(end - begin) * by * index;
     if (from !== undefined) return String.fromCharCode(value);
-    return value < 0 ? `-${String(-value).padStart(width - 1, '0')}` : String(value).padStart(width, '0');
+    return value < 0
+      ? `-${String(-value).padStart(width - 1, '0')}`
+      : String(value).padStart(width, '0');
   });
 }
 
@@ -198,9 +234,13 @@ function readClass(text: string, from: number): Read | null {
       at += named[0].length - 1;
       continue;
     }
-    if (text[at] === ']' && at > first) return { read: [{ kind: 'one', isWild: true, fits: oneOf(set, isNot) }], end: at + 1 };
+    if (text[at] === ']' && at > first)
+      return { read: [{ kind: 'one', isWild: true, fits: oneOf(set, isNot) }], end: at + 1 };
     const [low, lowEnd] = escaped(text, at);
-    const [high, highEnd] = text[lowEnd] === '-' && text[lowEnd + 1] !== ']' && lowEnd + 1 < text.length ? escaped(text, lowEnd + 1) : [low, lowEnd];
+    const [high, highEnd] =
+      text[lowEnd] === '-' && text[lowEnd + 1] !== ']' && lowEnd + 1 < text.length
+        ? escaped(text, lowEnd + 1)
+        : [low, lowEnd];
     if (low <= high) set += `${unit(low)}-${unit(high)}`;
     at = highEnd - 1;
   }
@@ -209,7 +249,9 @@ function readClass(text: string, from: number): Read | null {
 
 /** The character at a place, and where the next begins. */
 function escaped(text: string, at: number): [string, number] {
-  return text[at] === '\\' && at + 1 < text.length ? [text[at + 1] as string, at + 2] : [text[at] as string, at + 1];
+  return text[at] === '\\' && at + 1 < text.length
+    ? [text[at + 1] as string, at + 2]
+    : [text[at] as string, at + 1];
 }
 
 const unit = (char: string): string => `\\u{${char.charCodeAt(0).toString(16)}}`;

@@ -2,4 +2,8 @@
 
 /** `fields` are for machines: the log's JSON has them beside the message. */
 export type LogFields = Readonly<Record<string, string | number>>;
-export type Log = { info(message: string, fields?: LogFields): void; warn(message: string, fields?: LogFields): void; debug(message: string): void };
+export type Log = {
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  debug(message: string): void;
+};

@@ -11,12 +11,23 @@ const ED25519_SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
 /** Standard base64 and nothing else: Node's own decoder passes over what it does not know. */
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 
-/** A public key as `minisign -G` prints it: 56 characters, beginning with `RW`. Null for anything else. */
+/**
+ * A public key as `minisign -G` prints it: 56 characters, beginning with `RW`. Null for anything
+ * else.
+ */
 export function parseMinisignKey(text: string): MinisignKey | null {
   const bytes = decodeExactly(text, 2 + KEY_ID_BYTES + KEY_BYTES);
   if (bytes === null || bytes.toString('latin1', 0, 2) !== 'Ed') return null;
   const raw = bytes.subarray(2 + KEY_ID_BYTES);
-  return { text, id: keyIdOf(bytes), key: createPublicKey({ key: Buffer.concat([ED25519_SPKI_PREFIX, raw]), format: 'der', type: 'spki' }) };
+  return {
+    text,
+    id: keyIdOf(bytes),
+    key: createPublicKey({
+      key: Buffer.concat([ED25519_SPKI_PREFIX, raw]),
+      format: 'der',
+      type: 'spki',
+    }),
+  };
 }
 
 /** The bytes of standard base64 that holds `length` of them. Null for anything else. */

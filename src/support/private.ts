@@ -8,7 +8,9 @@ export function makePrivate(directory: string): void {
   make(directory, 0o700);
 }
 
-/** Node's recursive mkdir says ENOENT where the truth is EROFS, so each level is made for itself. */
+/**
+ * Node's recursive mkdir says ENOENT where the truth is EROFS, so each level is made for itself.
+ */
 function make(directory: string, mode: number): void {
   try {
     mkdirSync(directory, { mode });

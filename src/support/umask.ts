@@ -1,4 +1,7 @@
-/** What is ours only we may write, whatever umask(2) we were started with; the app gets that one back. */
+/**
+ * What is ours only we may write, whatever umask(2) we were started with; the app gets that one
+ * back.
+ */
 const OURS = 0o022;
 let given = OURS;
 
@@ -7,7 +10,10 @@ export function claimUmask(): void {
   given = process.umask(OURS);
 }
 
-/** Starts a process with the umask that we were given. `start` returns once it is started: libuv forks within the call. */
+/**
+ * Starts a process with the umask that we were given. `start` returns once it is started: libuv
+ * forks within the call.
+ */
 export function underGivenUmask<T>(start: () => T): T {
   process.umask(given);
   try {

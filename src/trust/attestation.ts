@@ -1,6 +1,7 @@
 /**
- * Sigstore attestations: a bundle of https://docs.sigstore.dev/about/bundle/ with an in-toto statement in a DSSE envelope,
- * as GitHub's `actions/attest-build-provenance` makes it. Pure: no clock, no network; the trust root is given.
+ * Sigstore attestations: a bundle of https://docs.sigstore.dev/about/bundle/ with an in-toto
+ * statement in a DSSE envelope, as GitHub's `actions/attest-build-provenance` makes it. Pure: no
+ * clock, no network; the trust root is given.
  */
 import { bundleFromJSON, isBundleWithDsseEnvelope } from '@sigstore/bundle';
 import { TrustedRoot } from '@sigstore/protobuf-specs';
@@ -9,9 +10,14 @@ import * as z from 'zod';
 import { Fault } from '../support/fault.ts';
 
 export type AttestationRules = {
-  /** The workflow, exactly: `https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1.2.3`. */
+  /**
+   * The workflow, exactly:
+   * `https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1.2.3`.
+   */
   identity: string;
-  /** Who vouched for the workflow's identity: GitHub Actions' address, or an Enterprise server's. */
+  /**
+   * Who vouched for the workflow's identity: GitHub Actions' address, or an Enterprise server's.
+   */
   issuer: string;
   /** `https://github.com/acme/app`. */
   sourceRepository: string;
@@ -19,12 +25,18 @@ export type AttestationRules = {
   repositoryId: number | null;
   /** A trusted root as JSON, see https://github.com/sigstore/protobuf-specs `TrustedRoot`. */
   trustedRoot: unknown;
-  /** `public-good`: a certificate log and a transparency log vouch for the moment; `github`: GitHub's own time stamps do. */
+  /**
+   * `public-good`: a certificate log and a transparency log vouch for the moment; `github`:
+   * GitHub's own time stamps do.
+   */
   instance: 'public-good' | 'github';
 };
 
 /** What is vouched for. */
-export const PREDICATE_TYPES: readonly string[] = ['https://slsa.dev/provenance/v1', 'https://slsa.dev/provenance/v0.2'];
+export const PREDICATE_TYPES: readonly string[] = [
+  'https://slsa.dev/provenance/v1',
+  'https://slsa.dev/provenance/v0.2',
+];
 const PAYLOAD_TYPE = 'application/vnd.in-toto+json';
 const THRESHOLDS = {
   'public-good': { ctlogThreshold: 1, tlogThreshold: 1, timestampThreshold: 1 },
@@ -37,7 +49,9 @@ const SOURCE_REPOSITORY_ID = `${FULCIO}.15`;
 
 const statementSchema = z.object({
   _type: z.enum(['https://in-toto.io/Statement/v1', 'https://in-toto.io/Statement/v0.1']),
-  subject: z.array(z.object({ name: z.string().optional(), digest: z.record(z.string(), z.string()) })).max(1024),
+  subject: z
+    .array(z.object({ name: z.string().optional(), digest: z.record(z.string(), z.string()) }))
+    .max(1024),
   predicateType: z.string(),
 });
 
@@ -45,42 +59,63 @@ const statementSchema = z.object({
 export type Subject = { sha256: string; name: string };
 
 /** The identity that signed. Throws `Fault` `ATTESTATION_INVALID` with what is wrong. */
-export function verifyAttestation(json: unknown, { sha256, name }: Subject, rules: AttestationRules): { identity: string } {
+export function verifyAttestation(
+  json: unknown,
+  { sha256, name }: Subject,
+  rules: AttestationRules,
+): { identity: string } {
   const bundle = attempt(() => bundleFromJSON(json), 'is no Sigstore bundle');
   // A bare signature over bytes says nothing about where they were built.
   if (!isBundleWithDsseEnvelope(bundle)) throw invalid('is a signature, not an attestation');
   const { payload, payloadType, signatures } = bundle.content.dsseEnvelope;
-  if (payloadType !== PAYLOAD_TYPE || signatures.length !== 1) throw invalid('is not an in-toto statement with one signature');
+  if (payloadType !== PAYLOAD_TYPE || signatures.length !== 1)
+    throw invalid('is not an in-toto statement with one signature');
   // Arbitrary installation: the root is the operator's choice, never the bundle's.
-  const material = attempt(() => toTrustMaterial(TrustedRoot.fromJSON(rules.trustedRoot)), "can't be checked: the trust root is damaged");
+  const material = attempt(
+    () => toTrustMaterial(TrustedRoot.fromJSON(rules.trustedRoot)),
+    "can't be checked: the trust root is damaged",
+  );
   const verifier = new Verifier(material, THRESHOLDS[rules.instance]);
   const signer = attempt(() => verifier.verify(toSignedEntity(bundle)), 'does not hold');
   assertIdentity(signer.identity, rules);
-  const statement = attempt(() => statementSchema.parse(JSON.parse(payload.toString('utf8'))), 'is not an in-toto statement');
-  if (!PREDICATE_TYPES.includes(statement.predicateType)) throw invalid(`is not about how it was built (${statement.predicateType})`);
+  const statement = attempt(
+    () => statementSchema.parse(JSON.parse(payload.toString('utf8'))),
+    'is not an in-toto statement',
+  );
+  if (!PREDICATE_TYPES.includes(statement.predicateType))
+    throw invalid(`is not about how it was built (${statement.predicateType})`);
   // The library does not look at what an envelope is about: this is what binds it to these bytes.
   const about = statement.subject.filter(({ digest }) => digest['sha256'] === sha256);
   if (about.length === 0) throw invalid(`is about other bytes than sha256 ${sha256}`);
   // Wrong software: another output of the same build, under this name.
   if (!about.some((subject) => subject.name?.split('/').at(-1) === name))
-    throw invalid(`is about ${about[0]?.name ?? 'something without a name'}, and not about ${name}`);
+    throw invalid(
+      `is about ${about[0]?.name ?? 'something without a name'}, and not about ${name}`,
+    );
   return { identity: signer.identity?.subjectAlternativeName ?? '' };
 }
 
 /** Wrong software: whole strings, since `acme/ap` is a prefix of `acme/app`. */
 function assertIdentity(identity: Signer['identity'], rules: AttestationRules): void {
   const { subjectAlternativeName = 'nobody', extensions, oids = [] } = identity ?? {};
-  if (subjectAlternativeName !== rules.identity) throw invalid(`was made by ${subjectAlternativeName}, and not by ${rules.identity}`);
-  if (extensions?.issuer !== rules.issuer) throw invalid(`has the issuer ${extensions?.issuer ?? 'none'}, and not ${rules.issuer}`);
+  if (subjectAlternativeName !== rules.identity)
+    throw invalid(`was made by ${subjectAlternativeName}, and not by ${rules.identity}`);
+  if (extensions?.issuer !== rules.issuer)
+    throw invalid(`has the issuer ${extensions?.issuer ?? 'none'}, and not ${rules.issuer}`);
   const named = (oid: string) => {
     const value = oids.find((pair) => pair.oid?.id.join('.') === oid)?.value;
     return value === undefined ? null : utf8String(value);
   };
   const source = named(SOURCE_REPOSITORY_URI);
-  if (source !== rules.sourceRepository) throw invalid(`was built from ${source ?? 'an unknown repository'}, and not from ${rules.sourceRepository}`);
+  if (source !== rules.sourceRepository)
+    throw invalid(
+      `was built from ${source ?? 'an unknown repository'}, and not from ${rules.sourceRepository}`,
+    );
   const id = named(SOURCE_REPOSITORY_ID);
   if (rules.repositoryId !== null && id !== null && id !== String(rules.repositoryId))
-    throw invalid(`was built from the repository of id ${id}, and ${rules.sourceRepository} has ${rules.repositoryId}`);
+    throw invalid(
+      `was built from the repository of id ${id}, and ${rules.sourceRepository} has ${rules.repositoryId}`,
+    );
 }
 
 /** DER: a UTF8String of less than 128 bytes, or of two bytes of length. */

@@ -1,25 +1,36 @@
 /**
- * Decides whether downloaded bytes may be unpacked. No I/O: `Evidence` was gathered by effects/evidence.ts.
+ * Decides whether downloaded bytes may be unpacked. No I/O: `Evidence` was gathered by
+ * effects/evidence.ts.
  *
  * Who can make bytes pass, and with what:
  *
  *   party             holds                                            can
- *   operator          the settings (`Rules`), `install FILE`           choose the conditions, or turn them off
- *   maintainers       the right to publish a release                   under `digest` alone: publish any bytes
- *   GitHub            the TLS keys of its API and asset hosts          under `digest` alone: replace them
- *   signer            the minisign secret key, of `minisignKeys`       say which bytes are which version
- *   release workflow  the OIDC identity that `attestation` names       say what it built, from which tag
+ *   operator          the settings (`Rules`), `install FILE`           choose the conditions, or
+ *   turn them off
+ *   maintainers       the right to publish a release                   under `digest` alone:
+ *   publish any bytes
+ *   GitHub            the TLS keys of its API and asset hosts          under `digest` alone:
+ *   replace them
+ *   signer            the minisign secret key, of `minisignKeys`       say which bytes are which
+ *   version
+ *   release workflow  the OIDC identity that `attestation` names       say what it built, from
+ *   which tag
  *   Sigstore          the trust root (trust/roots/, or the operator's) confirm that identity
  *   network, proxy    nothing                                          delay, never change
  *
- * All rules that apply must hold, and missing evidence is a refusal. Each rule below names the attack that it stops.
- * docs/security.md is the same for users, with what is not promised.
+ * All rules that apply must hold, and missing evidence is a refusal. Each rule below names the
+ * attack that it stops. docs/security.md is the same for users, with what is not promised.
  */
 import type { Release, VerifyCondition } from '../machines/model.ts';
 import { Fault } from '../support/fault.ts';
 import type { MinisignKey } from '../support/minisign-key.ts';
 import type { AttestationRules, Subject } from './attestation.ts';
-import { isNameOfComment, isVersionOfComment, isVersionOfName, readsAsAnotherVersion } from './binding.ts';
+import {
+  isNameOfComment,
+  isVersionOfComment,
+  isVersionOfName,
+  readsAsAnotherVersion,
+} from './binding.ts';
 import { assertBound, type Signed, verifyMinisign } from './minisign.ts';
 import { sumsFor } from './sums.ts';
 
@@ -27,16 +38,26 @@ export type Rules = {
   /** Empty: whatever is downloaded is installed. */
   conditions: readonly VerifyCondition[];
   minisignKeys: readonly MinisignKey[];
-  /** `version`: what is signed has to say which release it is of. `none`: signed bytes of any release are taken. */
+  /**
+   * `version`: what is signed has to say which release it is of. `none`: signed bytes of any
+   * release are taken.
+   */
   minisignBinding: MinisignBinding;
-  /** Checks one bundle against the operator's identity; loaded only where it is asked for. Throws `Fault`. */
-  verifyAttestation: ((json: unknown, subject: Subject, rules: AttestationRules) => { identity: string }) | null;
+  /**
+   * Checks one bundle against the operator's identity; loaded only where it is asked for. Throws
+   * `Fault`.
+   */
+  verifyAttestation:
+    | ((json: unknown, subject: Subject, rules: AttestationRules) => { identity: string })
+    | null;
   attestation: AttestationRules | null;
 };
 
 export type MinisignBinding = 'version' | 'none';
 
-/** Over what a signature or an attestation is: the asset itself, or the file of sums that lists it. */
+/**
+ * Over what a signature or an attestation is: the asset itself, or the file of sums that lists it.
+ */
 export type Over = 'asset' | 'sums';
 export type Evidence = {
   sizeBytes: number;
@@ -51,7 +72,10 @@ export type Evidence = {
 const ANY_LIST = 'checksums.txt';
 
 /** `text` says what was compared; null where a rule does not apply. */
-type Rule = { name: string; check: (release: Release, evidence: Evidence, rules: Rules) => string | null };
+type Rule = {
+  name: string;
+  check: (release: Release, evidence: Evidence, rules: Rules) => string | null;
+};
 export type Finding = { rule: string; ok: boolean; code: string | null; text: string };
 
 const RULES: readonly Rule[] = [
@@ -67,14 +91,26 @@ const RULES: readonly Rule[] = [
 /** The names of the rules that held. Throws the `Fault` of the first that did not. */
 export function judge(release: Release, evidence: Evidence, rules: Rules): string[] {
   if (rules.conditions.length === 0) return [];
-  const held = RULES.filter(({ check }) => check(release, evidence, rules) !== null).map(({ name }) => name);
-  return held.filter((name) => name === 'digest' || name === 'checksums' || name === 'minisign' || name === 'attestation');
+  const held = RULES.filter(({ check }) => check(release, evidence, rules) !== null).map(
+    ({ name }) => name,
+  );
+  return held.filter(
+    (name) =>
+      name === 'digest' || name === 'checksums' || name === 'minisign' || name === 'attestation',
+  );
 }
 
 /** Every rule's finding, also after one that did not hold: for people. */
 export function explain(release: Release, evidence: Evidence, rules: Rules): Finding[] {
   if (rules.conditions.length === 0)
-    return [{ rule: 'none', ok: true, code: null, text: 'UPDATE_VERIFY=none: nothing is checked, and whatever is downloaded is installed' }];
+    return [
+      {
+        rule: 'none',
+        ok: true,
+        code: null,
+        text: 'UPDATE_VERIFY=none: nothing is checked, and whatever is downloaded is installed',
+      },
+    ];
   return RULES.flatMap(({ name, check }): Finding[] => {
     try {
       const text = check(release, evidence, rules);
@@ -107,7 +143,8 @@ function checkDigest({ asset, tag }: Release, { sha256 }: Evidence): string | nu
 /** Where there are two sums, they must agree. */
 function checkSums({ asset, checksums, tag }: Release, { sha256, sums }: Evidence): string | null {
   if (sums === null) return null;
-  if (checksums?.digest != null && checksums.digest !== sums.sha256) throw mismatch(sums.name, tag, sums.sha256, 'GitHub', checksums.digest);
+  if (checksums?.digest != null && checksums.digest !== sums.sha256)
+    throw mismatch(sums.name, tag, sums.sha256, 'GitHub', checksums.digest);
   const listed = sumsFor(sums.text, asset.name, sums.name);
   if (listed.length === 0) return null;
   // Two different ones for one name can't both be right.
@@ -117,8 +154,17 @@ function checkSums({ asset, checksums, tag }: Release, { sha256, sums }: Evidenc
 }
 
 /** Fail closed: no digest to be had under `digest` is a refusal. */
-function requireDigest({ asset, tag }: Release, { sums }: Evidence, { conditions }: Rules): string | null {
-  if (!conditions.includes('digest') || asset.digest !== null || (sums !== null && sumsFor(sums.text, asset.name, sums.name).length > 0)) return null;
+function requireDigest(
+  { asset, tag }: Release,
+  { sums }: Evidence,
+  { conditions }: Rules,
+): string | null {
+  if (
+    !conditions.includes('digest') ||
+    asset.digest !== null ||
+    (sums !== null && sumsFor(sums.text, asset.name, sums.name).length > 0)
+  )
+    return null;
   throw new Fault(
     'DIGEST_MISSING',
     sums === null
@@ -128,23 +174,42 @@ function requireDigest({ asset, tag }: Release, { sums }: Evidence, { conditions
 }
 
 /**
- * Rollback: an attestation whose identity has no `*` is one of any release. A name that carries a version carries this one.
- * Under minisign the signature itself is bound, more strictly.
+ * Rollback: an attestation whose identity has no `*` is one of any release. A name that carries a
+ * version carries this one. Under minisign the signature itself is bound, more strictly.
  */
-function checkName({ asset, version, tag }: Release, _: Evidence, { conditions }: Rules): string | null {
-  if (!conditions.includes('attestation') || conditions.includes('minisign') || !readsAsAnotherVersion(asset.name, version)) return null;
+function checkName(
+  { asset, version, tag }: Release,
+  _: Evidence,
+  { conditions }: Rules,
+): string | null {
+  if (
+    !conditions.includes('attestation') ||
+    conditions.includes('minisign') ||
+    !readsAsAnotherVersion(asset.name, version)
+  )
+    return null;
   throw new Fault(
     'VERSION_MISMATCH',
     `${asset.name} of ${tag} is named after a version other than ${version}: attested bytes of another release are not installed under this one`,
   );
 }
 
-function checkMinisign(release: Release, { sha256, blake2b512, sums, minisigs }: Evidence, rules: Rules): string | null {
+function checkMinisign(
+  release: Release,
+  { sha256, blake2b512, sums, minisigs }: Evidence,
+  rules: Rules,
+): string | null {
   const { asset, tag } = release;
   if (!rules.conditions.includes('minisign')) return null;
   const own = minisigs.find(({ over }) => over === 'asset');
   if (own) {
-    const { keyId, trustedComment, bound } = checkSignature(own.text, { name: asset.name, blake2b512 }, [], release, rules);
+    const { keyId, trustedComment, bound } = checkSignature(
+      own.text,
+      { name: asset.name, blake2b512 },
+      [],
+      release,
+      rules,
+    );
     return `signed with key ${keyId}; ${trustedComment}; ${bound}`;
   }
   const shared = minisigs.find(({ over }) => over === 'sums');
@@ -153,20 +218,36 @@ function checkMinisign(release: Release, { sha256, blake2b512, sums, minisigs }:
       'SIGNATURE_MISSING',
       `${tag} has no minisign signature of ${asset.name}, nor of a checksums file that lists it: publish ${asset.name}.minisig`,
     );
-  const { keyId, trustedComment, bound } = checkSignature(shared.text, sums, namesIn(sums.text, asset.name), release, rules);
+  const { keyId, trustedComment, bound } = checkSignature(
+    shared.text,
+    sums,
+    namesIn(sums.text, asset.name),
+    release,
+    rules,
+  );
   return `listed in ${sums.name}, which is signed with key ${keyId}; ${trustedComment}; ${bound}`;
 }
 
-/** A list of sums signs the names that it lists, however it is written. A sum without a name says nothing about one. */
+/**
+ * A list of sums signs the names that it lists, however it is written. A sum without a name says
+ * nothing about one.
+ */
 function namesIn(sums: string, name: string): string[] {
   return sumsFor(sums, name, ANY_LIST).length > 0 ? [name] : [];
 }
 
 /**
- * Rollback: signed bytes of an old release are signed for ever. So what is signed says which version it is, by the trusted
- * comment or by a name that the signature covers: that of the file itself where the comment has it, and `listed` ones.
+ * Rollback: signed bytes of an old release are signed for ever. So what is signed says which
+ * version it is, by the trusted comment or by a name that the signature covers: that of the file
+ * itself where the comment has it, and `listed` ones.
  */
-function checkSignature(text: string, signed: Signed, listed: readonly string[], { version, tag, repository }: Release, rules: Rules) {
+function checkSignature(
+  text: string,
+  signed: Signed,
+  listed: readonly string[],
+  { version, tag, repository }: Release,
+  rules: Rules,
+) {
   const { keyId, trustedComment } = verifyMinisign(text, signed, rules.minisignKeys);
   assertBound(trustedComment, { name: signed.name, version, tag });
   const found = (bound: string) => ({ keyId, trustedComment, bound });
@@ -174,29 +255,43 @@ function checkSignature(text: string, signed: Signed, listed: readonly string[],
   const names = [...(isNameOfComment(trustedComment) ? [signed.name] : []), ...listed];
   const name = names.find((one) => isVersionOfName(one, version, repository));
   if (name !== undefined) return found(`bound to ${version} by the name ${name}`);
-  if (rules.minisignBinding === 'none') return found('NOT bound to a version (UPDATE_MINISIGN_BINDING=none)');
+  if (rules.minisignBinding === 'none')
+    return found('NOT bound to a version (UPDATE_MINISIGN_BINDING=none)');
   throw new Fault(
     'VERSION_UNBOUND',
     `the minisign signature of ${signed.name} does not say that it is for ${tag}, so it may be of an older release. Sign with -t 'file:${signed.name} tag:${tag}', or set UPDATE_MINISIGN_BINDING=none`,
   );
 }
 
-/** Several may be there (of other kinds, of older builds): one that holds is enough, and it has to be about these bytes. */
-function checkAttestation({ asset, tag }: Release, { sha256, sums, bundles }: Evidence, { conditions, verifyAttestation, attestation }: Rules): string | null {
+/**
+ * Several may be there (of other kinds, of older builds): one that holds is enough, and it has to
+ * be about these bytes.
+ */
+function checkAttestation(
+  { asset, tag }: Release,
+  { sha256, sums, bundles }: Evidence,
+  { conditions, verifyAttestation, attestation }: Rules,
+): string | null {
   if (!conditions.includes('attestation')) return null;
-  if (verifyAttestation === null || attestation === null) throw new Error('invariant: an attestation is checked by rules');
+  if (verifyAttestation === null || attestation === null)
+    throw new Error('invariant: an attestation is checked by rules');
   const listed = sums !== null && sumsFor(sums.text, asset.name, sums.name).includes(sha256);
   let failure: unknown = null;
   for (const { over, from, json } of bundles) {
     if (over === 'sums' && !listed) continue;
     try {
-      const { identity } = verifyAttestation(json, over === 'sums' && sums !== null ? sums : { sha256, name: asset.name }, attestation);
+      const { identity } = verifyAttestation(
+        json,
+        over === 'sums' && sums !== null ? sums : { sha256, name: asset.name },
+        attestation,
+      );
       return `${over === 'sums' ? `listed in ${sums?.name}, which was ` : ''}built by ${identity}, as ${from} says`;
     } catch (error) {
       failure ??= error;
     }
   }
-  if (failure instanceof Fault) throw new Fault(failure.code, `${asset.name} of ${tag} is not installed: ${failure.message}`);
+  if (failure instanceof Fault)
+    throw new Fault(failure.code, `${asset.name} of ${tag} is not installed: ${failure.message}`);
   if (failure !== null) throw failure;
   throw new Fault(
     'ATTESTATION_MISSING',
@@ -204,19 +299,34 @@ function checkAttestation({ asset, tag }: Release, { sha256, sums, bundles }: Ev
   );
 }
 
-function mismatch(name: string, tag: string, sha256: string, source: string, expected: string): Fault {
+function mismatch(
+  name: string,
+  tag: string,
+  sha256: string,
+  source: string,
+  expected: string,
+): Fault {
   return new Fault(
     'DIGEST_MISMATCH',
     `${name} of ${tag} has sha256 ${sha256}, and ${source} says ${expected}: the asset was damaged in transit, replaced, or tampered with`,
   );
 }
 
-/** A release may say that it can't wait only as verifiably as the rest: where signatures are asked for, sums that are signed list the marker. */
-export function isUrgencyVerified(release: Release, { sums, minisigs, bundles }: Evidence, rules: Rules): boolean {
+/**
+ * A release may say that it can't wait only as verifiably as the rest: where signatures are asked
+ * for, sums that are signed list the marker.
+ */
+export function isUrgencyVerified(
+  release: Release,
+  { sums, minisigs, bundles }: Evidence,
+  rules: Rules,
+): boolean {
   const { urgent, asset } = release;
   const { conditions, verifyAttestation, attestation } = rules;
-  if (!urgent || (!conditions.includes('minisign') && !conditions.includes('attestation'))) return urgent;
-  if (sums === null || !/^[0-9a-f]{64}[ \t]+[ *]?urgent(?:\.[a-z]{1,8})?\s*$/im.test(sums.text)) return false;
+  if (!urgent || (!conditions.includes('minisign') && !conditions.includes('attestation')))
+    return urgent;
+  if (sums === null || !/^[0-9a-f]{64}[ \t]+[ *]?urgent(?:\.[a-z]{1,8})?\s*$/im.test(sums.text))
+    return false;
   const holds = (check: () => void): boolean => {
     try {
       check();
@@ -226,8 +336,17 @@ export function isUrgencyVerified(release: Release, { sums, minisigs, bundles }:
     }
   };
   const isSigned = minisigs.some(
-    ({ over, text }) => over === 'sums' && holds(() => checkSignature(text, sums, namesIn(sums.text, asset.name), release, rules)),
+    ({ over, text }) =>
+      over === 'sums' &&
+      holds(() => checkSignature(text, sums, namesIn(sums.text, asset.name), release, rules)),
   );
-  const isAttested = bundles.some(({ over, json }) => over === 'sums' && holds(() => attestation !== null && verifyAttestation?.(json, sums, attestation)));
-  return (!conditions.includes('minisign') || isSigned) && (!conditions.includes('attestation') || isAttested);
+  const isAttested = bundles.some(
+    ({ over, json }) =>
+      over === 'sums' &&
+      holds(() => attestation !== null && verifyAttestation?.(json, sums, attestation)),
+  );
+  return (
+    (!conditions.includes('minisign') || isSigned) &&
+    (!conditions.includes('attestation') || isAttested)
+  );
 }

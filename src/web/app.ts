@@ -41,13 +41,18 @@ export function createApp(context: WebContext): Hono {
       await next();
       if (!c.res.headers.has('cache-control')) c.header('cache-control', 'no-store');
       // The page has a policy of its own.
-      if (!c.res.headers.has('content-security-policy')) c.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
+      if (!c.res.headers.has('content-security-policy'))
+        c.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
     },
     knownMethods(app),
     inTurn(new Turns(TURNS)),
   );
   const readers = readersOnly(context);
-  app.use('/api/*', (c, next) => (c.req.path === DESCRIPTION || methodsOf(app, c.req.path).length === 0 ? next() : readers(c, next)));
+  app.use('/api/*', (c, next) =>
+    c.req.path === DESCRIPTION || methodsOf(app, c.req.path).length === 0
+      ? next()
+      : readers(c, next),
+  );
   const strangers = notTheApp(context);
   for (const place of JOURNAL) app.use(place, strangers);
   addReading(api, context);
@@ -55,7 +60,11 @@ export function createApp(context: WebContext): Hono {
   addMetrics(api, context);
   addActions(app, api, context);
   addWebhook(app, api, context);
-  const info = { title: 'self-update', version: context.programVersion, description: 'Dashboard, metrics and API: docs/observability.md' };
+  const info = {
+    title: 'self-update',
+    version: context.programVersion,
+    description: 'Dashboard, metrics and API: docs/observability.md',
+  };
   app.get(DESCRIPTION, (c) => c.json(api.document(info)));
   app.get('/', async (c) => {
     const { html, policy } = await dashboard();
@@ -67,14 +76,22 @@ export function createApp(context: WebContext): Hono {
   return app;
 }
 
-/** Flood of dear questions: they are answered one after another, and none of an address that waits for many already. */
+/**
+ * Flood of dear questions: they are answered one after another, and none of an address that waits
+ * for many already.
+ */
 function inTurn(turns: Turns): MiddlewareHandler {
   return async (c, next) => {
     if (!takesTurns(c.req.method, c.req.path)) return next();
     const end = await turns.take(addressOf(c));
     if (end === null) {
       c.header('retry-after', '1');
-      return failure(c, 429, 'TOO_MANY_REQUESTS', `${TURNS.maxWaiting} requests of this address are waiting: send fewer at a time`);
+      return failure(
+        c,
+        429,
+        'TOO_MANY_REQUESTS',
+        `${TURNS.maxWaiting} requests of this address are waiting: send fewer at a time`,
+      );
     }
     return next().finally(end);
   };

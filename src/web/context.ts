@@ -35,6 +35,10 @@ export type WebContext = {
 /** The updater, or a fault that becomes 503: its journal can't be opened, or is being opened. */
 export function viewOf({ view }: WebContext): UpdaterView {
   const found = view();
-  if (found === null) throw new Fault('STARTING', 'the updater has not opened its journal yet: the log says why if this stays so');
+  if (found === null)
+    throw new Fault(
+      'STARTING',
+      'the updater has not opened its journal yet: the log says why if this stays so',
+    );
   return found;
 }

@@ -1,6 +1,7 @@
 /**
- * Server-sent events: the journal as it grows, the status and the progress of a download as they change. Each client reads
- * at its own pace from the journal, so one that never reads costs one page and no queue. See "Server-sent events", HTML standard.
+ * Server-sent events: the journal as it grows, the status and the progress of a download as they
+ * change. Each client reads at its own pace from the journal, so one that never reads costs one
+ * page and no queue. See "Server-sent events", HTML standard.
  */
 import { type SSEStreamingApi, streamSSE } from 'hono/streaming';
 import * as z from 'zod';
@@ -22,7 +23,9 @@ const SIGN_OF_LIFE_MS = 15_000;
 const STALLED_MS = 30_000;
 const RECONNECT_MS = 1000;
 
-const query = z.object({ after: z.coerce.number().int().min(0).optional().describe('facts after this one; by default all') });
+const query = z.object({
+  after: z.coerce.number().int().min(0).optional().describe('facts after this one; by default all'),
+});
 
 export function addEvents(api: Api, context: WebContext): void {
   const feed = new Feed(context);
@@ -31,7 +34,8 @@ export function addEvents(api: Api, context: WebContext): void {
     method: 'get',
     path: '/api/events',
     summary: 'The journal as it grows (server-sent events), resumed by Last-Event-ID',
-    description: 'Messages carry a fact each, with its number as id. `status` and `progress` events carry the status and the bytes of a download.',
+    description:
+      'Messages carry a fact each, with its number as id. `status` and `progress` events carry the status and the bytes of a download.',
     query,
     headers: z.object({ 'last-event-id': z.string().optional().describe('goes before `after`') }),
     responses: {
@@ -45,13 +49,17 @@ export function addEvents(api: Api, context: WebContext): void {
     const { timeline } = viewOf(context);
     // Nobody would read it.
     if (c.req.method === 'HEAD') return c.body(null, 200, { 'content-type': 'text/event-stream' });
-    // An EventSource that is pushed out comes back at once, so a stream is only taken from an owner that has more of them.
+    // An EventSource that is pushed out comes back at once, so a stream is only taken from an owner
+    // that has more of them.
     const owner = addressOf(c);
-    if (clients.isCrowdedBy(owner)) return failure(c, 503, 'TOO_MANY_CLIENTS', `${MAX_CLIENTS} clients are connected already`);
+    if (clients.isCrowdedBy(owner))
+      return failure(c, 503, 'TOO_MANY_CLIENTS', `${MAX_CLIENTS} clients are connected already`);
     const last = c.req.header('last-event-id');
-    const after = last !== undefined && /^\d{1,15}$/.test(last) ? Number(last) : (queryOf(c, query).after ?? 0);
+    const after =
+      last !== undefined && /^\d{1,15}$/.test(last) ? Number(last) : (queryOf(c, query).after ?? 0);
     await timeline.catchUp();
-    // Another journal than the client's: it was lost, and begun anew. This ends an EventSource; the page then loads afresh.
+    // Another journal than the client's: it was lost, and begun anew. This ends an EventSource; the
+    // page then loads afresh.
     if (after > timeline.seq) return c.body(null, 204);
     c.header('cache-control', 'no-store');
     // For nginx, which would gather them.
@@ -93,7 +101,11 @@ class Feed {
     if (last <= seq) return null;
     const wanted = Array.from({ length: last - seq }, (_, i) => seq + 1 + i);
     if (wanted.some((one) => !this.#rendered.has(one))) {
-      for (const record of read(seq, last - seq)) this.#remember(record.seq, `id: ${record.seq}\ndata: ${JSON.stringify(told(record, timeline))}\n\n`);
+      for (const record of read(seq, last - seq))
+        this.#remember(
+          record.seq,
+          `id: ${record.seq}\ndata: ${JSON.stringify(told(record, timeline))}\n\n`,
+        );
     }
     return { text: wanted.map((one) => this.#rendered.get(one) ?? '').join(''), last };
   }
@@ -114,7 +126,8 @@ class Feed {
     // Anew at the end: a page that is read once more must not push itself out.
     this.#rendered.delete(seq);
     this.#rendered.set(seq, text);
-    if (this.#rendered.size > MAX_RENDERED) this.#rendered.delete(this.#rendered.keys().next().value ?? 0);
+    if (this.#rendered.size > MAX_RENDERED)
+      this.#rendered.delete(this.#rendered.keys().next().value ?? 0);
   }
 }
 
@@ -139,14 +152,19 @@ class Client {
     let seq = after;
     while (!this.#signal.aborted) {
       const { version } = changes;
-      for (let page = await this.#feed.facts(seq); page !== null && !this.#signal.aborted; page = await this.#feed.facts(seq)) {
+      for (
+        let page = await this.#feed.facts(seq);
+        page !== null && !this.#signal.aborted;
+        page = await this.#feed.facts(seq)
+      ) {
         await this.#write(page.text);
         seq = page.last;
       }
       await this.#sendStatus();
       await this.#sendProgress();
       await changes.after(version, SIGN_OF_LIFE_MS, this.#signal);
-      if (changes.version === version && !this.#signal.aborted) await this.#write(': still here\n\n');
+      if (changes.version === version && !this.#signal.aborted)
+        await this.#write(': still here\n\n');
     }
   }
 

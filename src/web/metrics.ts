@@ -1,5 +1,6 @@
 /**
- * `/metrics`, derived from the journal at each scrape. Names follow https://prometheus.io/docs/practices/naming/
+ * `/metrics`, derived from the journal at each scrape. Names follow
+ * https://prometheus.io/docs/practices/naming/
  */
 import { Counter, Gauge, Histogram, type Metric, Registry } from 'prom-client';
 import * as z from 'zod';
@@ -12,10 +13,11 @@ import { visibleJson } from '../support/visible.ts';
 import { viewOf, type WebContext } from './context.ts';
 import { type Api, refusal } from './describe.ts';
 
-const OUTCOMES = { updated: 'updated', rolledBack: 'rolled_back', failed: 'failed' } as const satisfies Record<
-  Exclude<Update['outcome'], 'inProgress'>,
-  string
->;
+const OUTCOMES = {
+  updated: 'updated',
+  rolledBack: 'rolled_back',
+  failed: 'failed',
+} as const satisfies Record<Exclude<Update['outcome'], 'inProgress'>, string>;
 const DOWNTIME_BUCKETS_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 const DOWNLOAD_BUCKETS_SECONDS = [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600];
 
@@ -25,9 +27,13 @@ export function addMetrics(api: Api, context: WebContext): void {
       method: 'get',
       path: '/metrics',
       summary: 'Metrics for Prometheus',
-      responses: { 200: { description: 'text format', schema: z.string(), type: 'text/plain' }, 503: refusal('the updater is starting') },
+      responses: {
+        200: { description: 'text format', schema: z.string(), type: 'text/plain' },
+        503: refusal('the updater is starting'),
+      },
     },
-    async (c) => c.text(await measure(context), 200, { 'content-type': Registry.PROMETHEUS_CONTENT_TYPE }),
+    async (c) =>
+      c.text(await measure(context), 200, { 'content-type': Registry.PROMETHEUS_CONTENT_TYPE }),
   );
 }
 
@@ -37,39 +43,100 @@ async function measure(context: WebContext): Promise<string> {
   await timeline.catchUp();
   const registry = new Registry();
   const gauge = (name: string, help: string, value: number | null): void => {
-    if (value !== null) add(registry, new Gauge({ name: `self_update_${name}`, help, registers: [] })).set(value);
+    if (value !== null)
+      add(registry, new Gauge({ name: `self_update_${name}`, help, registers: [] })).set(value);
   };
   const info = (name: string, help: string, labels: Record<string, string>): void => {
-    add(registry, new Gauge({ name: `self_update_${name}`, help, labelNames: Object.keys(labels), registers: [] })).set(visibleJson(labels), 1);
+    add(
+      registry,
+      new Gauge({
+        name: `self_update_${name}`,
+        help,
+        labelNames: Object.keys(labels),
+        registers: [],
+      }),
+    ).set(visibleJson(labels), 1);
   };
   const now = await status();
   const learnt = note();
   info('build_info', 'The updater itself.', { version: context.programVersion });
-  info('app_info', 'The current version.', { version: now.version ?? '', tag: now.tag ?? '', repository: now.repository ?? '' });
+  info('app_info', 'The current version.', {
+    version: now.version ?? '',
+    tag: now.tag ?? '',
+    repository: now.repository ?? '',
+  });
   gauge('app_up', 'Whether the app runs.', (await isAppUp()) ? 1 : 0);
-  gauge('update_available', 'Whether a version newer than the current one is known.', isNewerKnown(state().snapshot.context, learnt.latest) ? 1 : 0);
+  gauge(
+    'update_available',
+    'Whether a version newer than the current one is known.',
+    isNewerKnown(state().snapshot.context, learnt.latest) ? 1 : 0,
+  );
   gauge('last_check_timestamp_seconds', 'When GitHub was last asked.', seconds(learnt.lastCheckAt));
-  gauge('last_successful_check_timestamp_seconds', 'When GitHub last answered.', seconds(learnt.lastSuccessAt));
+  gauge(
+    'last_successful_check_timestamp_seconds',
+    'When GitHub last answered.',
+    seconds(learnt.lastSuccessAt),
+  );
   gauge('next_check_timestamp_seconds', 'When GitHub is asked next.', seconds(learnt.nextCheckAt));
-  gauge('rate_limit_remaining', "Requests left of GitHub's quota.", learnt.quota?.remaining ?? null);
-  gauge('rate_limit_reset_timestamp_seconds', 'When the quota is reset.', seconds(learnt.quota?.resetAt ?? null));
+  gauge(
+    'rate_limit_remaining',
+    "Requests left of GitHub's quota.",
+    learnt.quota?.remaining ?? null,
+  );
+  gauge(
+    'rate_limit_reset_timestamp_seconds',
+    'When the quota is reset.',
+    seconds(learnt.quota?.resetAt ?? null),
+  );
   gauge('denied_versions', 'Versions that are not installed automatically.', now.denied.length);
   gauge('paused', 'Whether the operator paused updates.', now.paused ? 1 : 0);
   const states = add(
     registry,
-    new Gauge({ name: 'self_update_state', help: 'The state of the updater: 1 for the current one.', labelNames: ['state'], registers: [] }),
+    new Gauge({
+      name: 'self_update_state',
+      help: 'The state of the updater: 1 for the current one.',
+      labelNames: ['state'],
+      registers: [],
+    }),
   );
   for (const state of shownStates()) states.set({ state }, state === now.state ? 1 : 0);
-  add(registry, new Counter({ name: 'self_update_facts_total', help: 'Facts in the journal.', registers: [] })).inc(timeline.seq);
+  add(
+    registry,
+    new Counter({ name: 'self_update_facts_total', help: 'Facts in the journal.', registers: [] }),
+  ).inc(timeline.seq);
   const updates = add(
     registry,
-    new Counter({ name: 'self_update_updates_total', help: 'Tries to update, by outcome.', labelNames: ['outcome'], registers: [] }),
+    new Counter({
+      name: 'self_update_updates_total',
+      help: 'Tries to update, by outcome.',
+      labelNames: ['outcome'],
+      registers: [],
+    }),
   );
-  for (const [outcome, count] of Object.entries(timeline.ends)) updates.inc({ outcome: OUTCOMES[outcome as keyof typeof OUTCOMES] }, count);
-  const downtime = histogram(registry, 'app_downtime_seconds', 'How long the app was down for an update.', DOWNTIME_BUCKETS_SECONDS);
-  for (const { downtimeMs } of timeline.updates) if (downtimeMs !== null) downtime.observe(downtimeMs / 1000);
-  const durations = histogram(registry, 'download_duration_seconds', 'How long downloads took.', DOWNLOAD_BUCKETS_SECONDS);
-  const bytes = add(registry, new Counter({ name: 'self_update_downloaded_bytes_total', help: 'Bytes of the downloads that were completed.', registers: [] }));
+  for (const [outcome, count] of Object.entries(timeline.ends))
+    updates.inc({ outcome: OUTCOMES[outcome as keyof typeof OUTCOMES] }, count);
+  const downtime = histogram(
+    registry,
+    'app_downtime_seconds',
+    'How long the app was down for an update.',
+    DOWNTIME_BUCKETS_SECONDS,
+  );
+  for (const { downtimeMs } of timeline.updates)
+    if (downtimeMs !== null) downtime.observe(downtimeMs / 1000);
+  const durations = histogram(
+    registry,
+    'download_duration_seconds',
+    'How long downloads took.',
+    DOWNLOAD_BUCKETS_SECONDS,
+  );
+  const bytes = add(
+    registry,
+    new Counter({
+      name: 'self_update_downloaded_bytes_total',
+      help: 'Bytes of the downloads that were completed.',
+      registers: [],
+    }),
+  );
   for (const { durationMs, sizeBytes } of timeline.downloads) {
     durations.observe(durationMs / 1000);
     bytes.inc(sizeBytes);
@@ -77,9 +144,14 @@ async function measure(context: WebContext): Promise<string> {
   return registry.metrics();
 }
 
-function isNewerKnown({ candidate, current, policy }: Context, latest: PollNote['latest']): boolean {
+function isNewerKnown(
+  { candidate, current, policy }: Context,
+  latest: PollNote['latest'],
+): boolean {
   if (candidate !== null || latest === null) return candidate !== null;
-  return current === null || compareVersions(latest.version, current.version, policy.versioning) > 0;
+  return (
+    current === null || compareVersions(latest.version, current.version, policy.versioning) > 0
+  );
 }
 
 function add<M extends Metric>(registry: Registry, metric: M): M {
@@ -88,7 +160,10 @@ function add<M extends Metric>(registry: Registry, metric: M): M {
 }
 
 function histogram(registry: Registry, name: string, help: string, buckets: number[]): Histogram {
-  return add(registry, new Histogram({ name: `self_update_${name}`, help, buckets, registers: [] }));
+  return add(
+    registry,
+    new Histogram({ name: `self_update_${name}`, help, buckets, registers: [] }),
+  );
 }
 
 function seconds(ms: number | null): number | null {

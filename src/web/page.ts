@@ -1,4 +1,7 @@
-/** The dashboard's page: built beside the program; run from the sources, it is built at the first visit. */
+/**
+ * The dashboard's page: built beside the program; run from the sources, it is built at the first
+ * visit.
+ */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -14,7 +17,9 @@ const BUILDER = '../../scripts/dashboard.ts';
 let built: Promise<Page> | undefined;
 
 export async function dashboard(): Promise<Page> {
-  built ??= existsSync(BUILT) ? readFile(BUILT, 'utf8').then((text) => JSON.parse(text) as Page) : buildNow();
+  built ??= existsSync(BUILT)
+    ? readFile(BUILT, 'utf8').then((text) => JSON.parse(text) as Page)
+    : buildNow();
   return built;
 }
 
@@ -24,6 +29,10 @@ async function buildNow(): Promise<Page> {
     return await buildDashboard();
   } catch (cause) {
     built = undefined;
-    throw new Fault('DASHBOARD_MISSING', 'the dashboard was not built, and its builder is not installed: run `npm ci` and `npm run build`', { cause });
+    throw new Fault(
+      'DASHBOARD_MISSING',
+      'the dashboard was not built, and its builder is not installed: run `npm ci` and `npm run build`',
+      { cause },
+    );
   }
 }

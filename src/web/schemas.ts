@@ -5,7 +5,10 @@ import { outcomeSchema } from '../runtime/outcomes.ts';
 const time = z.string().nullable().describe('RFC 3339, UTC; null if unknown');
 const version = z.string().nullable();
 
-export const failureSchema = z.object({ ok: z.literal(false), error: z.object({ code: z.string(), message: z.string() }) });
+export const failureSchema = z.object({
+  ok: z.literal(false),
+  error: z.object({ code: z.string(), message: z.string() }),
+});
 
 export const eventSchema = z
   .looseObject({
@@ -17,7 +20,10 @@ export const eventSchema = z
   })
   .describe('a fact of the journal, with further fields of its type');
 
-export const eventsSchema = z.object({ events: z.array(eventSchema), seq: z.number().int().describe('number of the newest fact') });
+export const eventsSchema = z.object({
+  events: z.array(eventSchema),
+  seq: z.number().int().describe('number of the newest fact'),
+});
 
 export const historySchema = z.object({
   updates: z.array(
@@ -44,11 +50,19 @@ export const replaySchema = z.object({
   context: z.looseObject({}).describe('the context of the machine then'),
 });
 
-export const acceptedSchema = z.object({ ok: z.literal(true), id: z.string().describe('of the command; /api/command tells what becomes of it') });
+export const acceptedSchema = z.object({
+  ok: z.literal(true),
+  id: z.string().describe('of the command; /api/command tells what becomes of it'),
+});
 export const commandSchema = z.object({
   id: z.string(),
-  progress: z.enum(['waiting', 'taken', 'settled']).describe('in the inbox; the updater is at it; the updater rests after it'),
+  progress: z
+    .enum(['waiting', 'taken', 'settled'])
+    .describe('in the inbox; the updater is at it; the updater rests after it'),
   outcome: outcomeSchema.nullable().describe('null until it is settled'),
 });
 export const probeSchema = z.object({ ok: z.boolean(), reason: z.string().nullable() });
-export const webhookSchema = z.object({ ok: z.literal(true), outcome: z.enum(['checking', 'ignored', 'duplicate', 'limited']) });
+export const webhookSchema = z.object({
+  ok: z.literal(true),
+  outcome: z.enum(['checking', 'ignored', 'duplicate', 'limited']),
+});

@@ -1,4 +1,7 @@
-/** The server: nothing of this folder is loaded unless `UPDATE_HTTP_ADDR` is set. It never keeps the updater from its work. */
+/**
+ * The server: nothing of this folder is loaded unless `UPDATE_HTTP_ADDR` is set. It never keeps the
+ * updater from its work.
+ */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { createAdaptorServer } from '@hono/node-server';
@@ -42,7 +45,10 @@ const REQUEST_TIMEOUT_MS = 15_000;
 const MAX_CONNECTIONS = 256;
 /** The kernel's part: those that are closed here are gone a moment later. */
 const MAX_CONNECTIONS_FOR_A_MOMENT = 2 * MAX_CONNECTIONS;
-/** Slow read: a connection on which nothing moves is closed. Event streams show signs of life more often than that. */
+/**
+ * Slow read: a connection on which nothing moves is closed. Event streams show signs of life more
+ * often than that.
+ */
 const SILENCE_MS = 60_000;
 const LOOK_FOR_LATE_MS = 5000;
 /** Pipelining: answers that nobody reads are held in memory, one for each request. */
@@ -58,7 +64,13 @@ export function startWeb(options: WebOptions): Web {
   let view: UpdaterView | null = null;
   let progress: Progress | null = null;
   let progressAt = Number.NEGATIVE_INFINITY;
-  const app = createApp({ ...options, view: () => view, changes, progress: () => progress, ending: ending.signal });
+  const app = createApp({
+    ...options,
+    view: () => view,
+    changes,
+    progress: () => progress,
+    ending: ending.signal,
+  });
   const server = createAdaptorServer({
     fetch: app.fetch,
     // got has its own idea of Request and Response.
@@ -83,7 +95,12 @@ export function startWeb(options: WebOptions): Web {
       changes.announce();
     },
     changed() {
-      if (progress !== null && view !== null && !view.state().snapshot.matches({ incoming: { fetching: 'downloading' } })) progress = null;
+      if (
+        progress !== null &&
+        view !== null &&
+        !view.state().snapshot.matches({ incoming: { fetching: 'downloading' } })
+      )
+        progress = null;
       changes.announce();
     },
     progressed(receivedBytes, totalBytes) {
@@ -102,8 +119,9 @@ export function startWeb(options: WebOptions): Web {
 }
 
 /**
- * Exhaustion: one client that holds every connection would block the probes, and a liveness probe that fails has the container
- * killed. So no connection is refused; the owner that has most loses one.
+ * Exhaustion: one client that holds every connection would block the probes, and a liveness probe
+ * that fails has the container killed. So no connection is refused; the owner that has most loses
+ * one.
  */
 function shareConnections(server: Server): void {
   const places = new Shares(MAX_CONNECTIONS);
@@ -132,7 +150,12 @@ function boundPipelining(server: Server): void {
   });
 }
 
-function listen(server: Server, { host, port }: WebOptions['address'], log: Log, ending: AbortSignal): void {
+function listen(
+  server: Server,
+  { host, port }: WebOptions['address'],
+  log: Log,
+  ending: AbortSignal,
+): void {
   const options = host === null ? { port } : { port, host };
   const shown = `${host ?? 'every interface'}, port ${port}`;
   let said = false;

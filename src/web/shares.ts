@@ -1,6 +1,7 @@
 /**
- * Places that are shared among addresses: connections, event streams, bodies that are being read. One address that takes all of them
- * can't block others: a new connection replaces one of the owner that has most.
+ * Places that are shared among addresses: connections, event streams, bodies that are being read.
+ * One address that takes all of them can't block others: a new connection replaces one of the owner
+ * that has most.
  */
 import { isIPv6 } from 'node:net';
 
@@ -20,8 +21,9 @@ export class Shares {
   }
 
   /**
-   * Takes a place for `owner`, and returns what gives it back. Where all are taken, the owner of most loses one (the newcomer, where
-   * nobody has more): an idle one before one that is at work, the oldest first; `evict` is called for it.
+   * Takes a place for `owner`, and returns what gives it back. Where all are taken, the owner of
+   * most loses one (the newcomer, where nobody has more): an idle one before one that is at work,
+   * the oldest first; `evict` is called for it.
    */
   enter(owner: string, evict: () => void, isIdle: () => boolean = () => true): () => void {
     if (this.#places.size >= this.#max) this.#makeRoom(owner);
@@ -55,7 +57,10 @@ export class Shares {
   }
 }
 
-/** The owner of an address: an IPv4 address, or the /64 of an IPv6 address, since a host controls all of it. */
+/**
+ * The owner of an address: an IPv4 address, or the /64 of an IPv6 address, since a host controls
+ * all of it.
+ */
 export function ownerOf(address: string | undefined): string {
   if (address === undefined) return 'unknown';
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
@@ -65,7 +70,11 @@ export function ownerOf(address: string | undefined): string {
   const [head = '', tail = ''] = plain.split('::');
   const groups = head === '' ? [] : head.split(':');
   const rest = tail === '' ? [] : tail.split(':');
-  const zeros = plain.includes('::') ? Array<string>(Math.max(0, 8 - groups.length - rest.length)).fill('0') : [];
-  const prefix = [...groups, ...zeros, ...rest].slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16));
+  const zeros = plain.includes('::')
+    ? Array<string>(Math.max(0, 8 - groups.length - rest.length)).fill('0')
+    : [];
+  const prefix = [...groups, ...zeros, ...rest]
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16));
   return `${prefix.join(':')}::/64`;
 }

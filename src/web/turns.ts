@@ -1,6 +1,6 @@
 /**
- * One at a time, by turns among addresses: reading the journal takes the time of the whole process, and the probes are answered between two
- * turns, however many are asked for.
+ * One at a time, by turns among addresses: reading the journal takes the time of the whole process,
+ * and the probes are answered between two turns, however many are asked for.
  */
 /** Probes wait for nobody; listeners and GitHub have places of their own. */
 const WITHOUT = new Set(['/healthz', '/readyz', '/api/events', '/hooks/github']);
@@ -17,13 +17,19 @@ export class Turns {
   readonly #waiting = new Map<string, (() => void)[]>();
   #isTaken = false;
 
-  /** `maxWaiting`: of one owner. A turn that takes longer than `maxTurnMs` keeps nobody waiting any more. */
+  /**
+   * `maxWaiting`: of one owner. A turn that takes longer than `maxTurnMs` keeps nobody waiting any
+   * more.
+   */
   constructor({ maxWaiting, maxTurnMs }: { maxWaiting: number; maxTurnMs: number }) {
     this.#maxWaiting = maxWaiting;
     this.#maxTurnMs = maxTurnMs;
   }
 
-  /** Waits for a turn, and gives what ends it; null at once where the owner waits for as many already. */
+  /**
+   * Waits for a turn, and gives what ends it; null at once where the owner waits for as many
+   * already.
+   */
   async take(owner: string): Promise<(() => void) | null> {
     if (!this.#isTaken) {
       this.#isTaken = true;

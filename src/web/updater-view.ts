@@ -1,4 +1,7 @@
-/** What the server shows, and the little it may do: given by the composition root once there is an updater. */
+/**
+ * What the server shows, and the little it may do: given by the composition root once there is an
+ * updater.
+ */
 
 import type { OperatorFact } from '../machines/facts.ts';
 import type { PollNote } from '../machines/poll-note.ts';
@@ -20,13 +23,18 @@ export type UpdaterView = {
   fault: () => Fault | null;
   /** Places a command in the inbox; returns its id. */
   submit: (command: OperatorFact | { type: 'checkNow' }) => string;
-  /** What is noted of a command; `waits` while it is in the inbox, null where nothing is known of it. */
+  /**
+   * What is noted of a command; `waits` while it is in the inbox, null where nothing is known of
+   * it.
+   */
   command: (id: string) => TakenCommand | 'waits' | null;
   /** Digests of webhooks that were taken already, across restarts. */
   deliveries: { has(digest: string): boolean; add(digest: string): void };
 };
 
-/** Facts come in bursts during an update: watchers are notified a little later, of several at once. */
+/**
+ * Facts come in bursts during an update: watchers are notified a little later, of several at once.
+ */
 const GATHERED_FOR_MS = 25;
 
 /** Wakes those that wait for a change. */
@@ -53,7 +61,9 @@ export class Changes {
     }, GATHERED_FOR_MS).unref();
   }
 
-  /** Resolves at the first change after `version`, or after `patienceMs`, or when `signal` aborts. */
+  /**
+   * Resolves at the first change after `version`, or after `patienceMs`, or when `signal` aborts.
+   */
   async after(version: number, patienceMs: number, signal: AbortSignal): Promise<void> {
     if (this.#version !== version || signal.aborted) return;
     await new Promise<void>((resolve) => {

@@ -1,4 +1,7 @@
-/** Errors of the disk at every operation on it: nothing is lost, the app runs, the message is clear, and the update goes on when the fault ends. */
+/**
+ * Errors of the disk at every operation on it: nothing is lost, the app runs, the message is clear,
+ * and the update goes on when the fault ends.
+ */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cases } from '../support/chaos/cases.ts';
@@ -24,23 +27,39 @@ function errnosFor(point: Point & { kind: Kind }): Errno[] {
 
 /** The app is traced, too. */
 const OPENED_BY_APP = /(?:^|\/)(?:package\.json|app)$/;
-const points = [...(await pointsOf([safe, stopFirst], MUTATING)), ...(await pointsOf([safe], ['openat'])).filter(({ on }) => !OPENED_BY_APP.test(on))];
+const points = [
+  ...(await pointsOf([safe, stopFirst], MUTATING)),
+  ...(await pointsOf([safe], ['openat'])).filter(({ on }) => !OPENED_BY_APP.test(on)),
+];
 const faults: Fault[] = points.flatMap((point) =>
-  errnosFor(point).map((errno) => ({ ...point, errno, title: `${errno} at ${point.call} ${point.at} on ${point.on} (${point.kind.strategy})` })),
+  errnosFor(point).map((errno) => ({
+    ...point,
+    errno,
+    title: `${errno} at ${point.call} ${point.at} on ${point.on} (${point.kind.strategy})`,
+  })),
 );
 
-cases('errors', faults, { sample: 40, group: ({ call, on, errno }) => `${errno} at ${call} on ${on}` }, async (fault) => {
-  await using scenario = await Scenario.prepare(fault.kind);
-  const startedAt = performance.now();
-  const { signal } = await scenario.update(injecting(scenario.product, fault, `error=${fault.errno}`, ERRORS[fault.errno]));
-  assert.equal(signal, undefined, 'the updater died of it');
-  // Without any restart: whatever failed, the app runs.
-  // A journal that could not be written catches up at the next start.
-  const version = await scenario.check(startedAt, { journalAgrees: false });
-  const told = scenario.isDone() ? 'the update was made all the same' : `${version} went on: ${codeIn(await scenario.log())}`;
-  await scenario.recover();
-  return told;
-});
+cases(
+  'errors',
+  faults,
+  { sample: 40, group: ({ call, on, errno }) => `${errno} at ${call} on ${on}` },
+  async (fault) => {
+    await using scenario = await Scenario.prepare(fault.kind);
+    const startedAt = performance.now();
+    const { signal } = await scenario.update(
+      injecting(scenario.product, fault, `error=${fault.errno}`, ERRORS[fault.errno]),
+    );
+    assert.equal(signal, undefined, 'the updater died of it');
+    // Without any restart: whatever failed, the app runs.
+    // A journal that could not be written catches up at the next start.
+    const version = await scenario.check(startedAt, { journalAgrees: false });
+    const told = scenario.isDone()
+      ? 'the update was made all the same'
+      : `${version} went on: ${codeIn(await scenario.log())}`;
+    await scenario.recover();
+    return told;
+  },
+);
 
 const firstPoints = await pointsOf([{ ...safe, story: 'first' } as const]);
 const firstFaults: Fault[] = firstPoints.flatMap((point) =>
@@ -52,26 +71,35 @@ const firstFaults: Fault[] = firstPoints.flatMap((point) =>
 );
 
 /** There is nothing yet but what the image brings; and something runs all the same. */
-cases('errors-at-first-start', firstFaults, { sample: 16, group: ({ call, on, errno }) => `${errno} at ${call} on ${on}` }, async (fault) => {
-  await using scenario = await Scenario.prepare(fault.kind);
-  const { product } = scenario;
-  const { signal } = await scenario.update(injecting(product, fault, `error=${fault.errno}`, ERRORS[fault.errno]));
-  assert.equal(signal, undefined, 'the updater died of it');
-  const deadline = performance.now() + 10_000;
-  const answer = () => ask(product.port);
-  while (!['0.0.0', '0.0.1'].includes((await answer()) ?? '')) {
-    assert.ok(performance.now() < deadline, `nothing runs:\n${await scenario.log()}`);
-    await sleep(25);
-  }
-  const version = await answer();
-  assert.equal(product.apps().length, 1);
-  const told = scenario.isDone() ? '0.0.1 was installed all the same' : `${version} runs: ${codeIn(await scenario.log())}`;
-  // The fault ends.
-  await product.command(['run', '--once']);
-  await product.command(['update']);
-  assert.equal(await scenario.check(performance.now()), '0.0.1');
-  return told;
-});
+cases(
+  'errors-at-first-start',
+  firstFaults,
+  { sample: 16, group: ({ call, on, errno }) => `${errno} at ${call} on ${on}` },
+  async (fault) => {
+    await using scenario = await Scenario.prepare(fault.kind);
+    const { product } = scenario;
+    const { signal } = await scenario.update(
+      injecting(product, fault, `error=${fault.errno}`, ERRORS[fault.errno]),
+    );
+    assert.equal(signal, undefined, 'the updater died of it');
+    const deadline = performance.now() + 10_000;
+    const answer = () => ask(product.port);
+    while (!['0.0.0', '0.0.1'].includes((await answer()) ?? '')) {
+      assert.ok(performance.now() < deadline, `nothing runs:\n${await scenario.log()}`);
+      await sleep(25);
+    }
+    const version = await answer();
+    assert.equal(product.apps().length, 1);
+    const told = scenario.isDone()
+      ? '0.0.1 was installed all the same'
+      : `${version} runs: ${codeIn(await scenario.log())}`;
+    // The fault ends.
+    await product.command(['run', '--once']);
+    await product.command(['update']);
+    assert.equal(await scenario.check(performance.now()), '0.0.1');
+    return told;
+  },
+);
 
 /** The code that the user was told, with its message. */
 function codeIn(log: string): string {

@@ -11,7 +11,14 @@ const MOMENTS = ['before', 'after'] as const;
 /** Facts that a recovery has at most; a later number kills nothing, and that is said. */
 const RECOVERY_FACTS = 8;
 
-type Kill = { kind: Kind; at: number; moment: (typeof MOMENTS)[number]; fact: string; title: string; again: string | null };
+type Kill = {
+  kind: Kind;
+  at: number;
+  moment: (typeof MOMENTS)[number];
+  fact: string;
+  title: string;
+  again: string | null;
+};
 
 async function factsOf(kind: Kind): Promise<string[]> {
   await using scenario = await Scenario.prepare(kind, { entry: MORTAL });
@@ -24,7 +31,15 @@ async function factsOf(kind: Kind): Promise<string[]> {
 const kills: Kill[] = [];
 for (const kind of KINDS) {
   for (const [index, fact] of (await factsOf(kind)).entries())
-    for (const moment of MOMENTS) kills.push({ kind, at: index + 1, moment, fact, again: null, title: `${moment} ${fact} (${nameOf(kind)})` });
+    for (const moment of MOMENTS)
+      kills.push({
+        kind,
+        at: index + 1,
+        moment,
+        fact,
+        again: null,
+        title: `${moment} ${fact} (${nameOf(kind)})`,
+      });
 }
 const pairs = kills
   .filter(({ kind }) => kind.mode === 'once')
@@ -38,7 +53,11 @@ const pairs = kills
 
 async function die({ kind, at, moment, again }: Kill): Promise<string> {
   await using scenario = await Scenario.prepare(kind, { entry: MORTAL });
-  const { signal } = await scenario.update({ prefix: [], env: { MORTAL_AT: `${at}:${moment}` }, ended: async () => {} });
+  const { signal } = await scenario.update({
+    prefix: [],
+    env: { MORTAL_AT: `${at}:${moment}` },
+    ended: async () => {},
+  });
   assert.equal(signal, 'SIGKILL', await scenario.log());
   if (again !== null) await scenario.product.command(['run', '--once'], { MORTAL_AT: again });
   return `${await scenario.recover()} ran after the restart`;
@@ -46,4 +65,9 @@ async function die({ kind, at, moment, again }: Kill): Promise<string> {
 
 const group = ({ moment, fact }: Kill) => `killed ${moment} ${fact}`;
 cases('kill-at-facts', kills, { sample: 24, group }, die);
-cases('kill-again-in-recovery', pairs, { sample: 12, group: (kill) => `${group(kill)}, and again` }, die);
+cases(
+  'kill-again-in-recovery',
+  pairs,
+  { sample: 12, group: (kill) => `${group(kill)}, and again` },
+  die,
+);

@@ -1,10 +1,19 @@
 /**
- * Power cuts at any moment of an update: the system calls of a real run are played on a disk that forgets what was not synced, and what it
- * is left with is read by the product's own code. Every thirtieth is also started for real.
+ * Power cuts at any moment of an update: the system calls of a real run are played on a disk that
+ * forgets what was not synced, and what it is left with is read by the product's own code. Every
+ * thirtieth is also started for real.
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after } from 'node:test';
@@ -32,9 +41,17 @@ const ROUNDS = 4;
 const START_EVERY = 30;
 
 type Recording = { kind: Kind; scenario: Scenario; before: string; operations: Operation[] };
-type PowerCut = { recording: Recording; moment: number; cut: (typeof CUTS)[number]; started: boolean; title: string };
+type PowerCut = {
+  recording: Recording;
+  moment: number;
+  cut: (typeof CUTS)[number];
+  started: boolean;
+  title: string;
+};
 
-const root = mkdtempSync(path.join(existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir(), 'power-cut-'));
+const root = mkdtempSync(
+  path.join(existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir(), 'power-cut-'),
+);
 
 /** An update, from a disk where all is durable. */
 async function record(kind: Kind): Promise<Recording> {
@@ -45,8 +62,16 @@ async function record(kind: Kind): Promise<Recording> {
   mkdirSync(dir, { recursive: true });
   await execa('sync');
   const before = path.join(root, nameOf(kind).replaceAll(/\W+/g, '-'));
-  cpSync(dir, before, { recursive: true, verbatimSymlinks: true, filter: (file) => !file.endsWith('.log') });
-  const { output, ...wrapping } = traced(scenario.product, ['-e', `trace=${RECORDED.join()}`, ...RECORDING_OPTIONS]);
+  cpSync(dir, before, {
+    recursive: true,
+    verbatimSymlinks: true,
+    filter: (file) => !file.endsWith('.log'),
+  });
+  const { output, ...wrapping } = traced(scenario.product, [
+    '-e',
+    `trace=${RECORDED.join()}`,
+    ...RECORDING_OPTIONS,
+  ]);
   await scenario.update(wrapping);
   assert.ok(scenario.isDone(), await scenario.log());
   return { kind, scenario, before, operations: operationsIn(output, dir) };
@@ -54,7 +79,8 @@ async function record(kind: Kind): Promise<Recording> {
 
 const recordings: Recording[] = [];
 const FIRST: Kind = { strategy: 'download-then-kill', story: 'first', mode: 'once' };
-for (const kind of [...KINDS.filter(({ mode }) => mode === 'once'), FIRST]) recordings.push(await record(kind));
+for (const kind of [...KINDS.filter(({ mode }) => mode === 'once'), FIRST])
+  recordings.push(await record(kind));
 after(async () => {
   for (const { scenario } of recordings) await scenario[Symbol.asyncDispose]();
   await removeTree(root);
@@ -73,7 +99,8 @@ const cuts: PowerCut[] = recordings.flatMap((recording) =>
     ),
   ),
 );
-for (let index = 0; index < cuts.length; index += START_EVERY) Object.assign(cuts[index] as PowerCut, { started: true });
+for (let index = 0; index < cuts.length; index += START_EVERY)
+  Object.assign(cuts[index] as PowerCut, { started: true });
 
 /** Plays the run up to the moment, and cuts the power. */
 function play({ recording, moment, cut }: PowerCut, into: string, random: Random): Operation[] {
@@ -85,7 +112,11 @@ function play({ recording, moment, cut }: PowerCut, into: string, random: Random
 }
 
 /** Whatever is left replays, and agrees with itself. Returns the version that would run. */
-async function consistent(directory: string, scenario: Scenario, played: readonly Operation[]): Promise<string> {
+async function consistent(
+  directory: string,
+  scenario: Scenario,
+  played: readonly Operation[],
+): Promise<string> {
   const journal = Journal.open(path.join(directory, 'state'));
   try {
     const { state } = restore(journal);
@@ -99,15 +130,23 @@ async function consistent(directory: string, scenario: Scenario, played: readonl
       assert.ok(lastGood, 'nothing is linked as last-good');
     }
     for (const tree of [current, lastGood])
-      if (tree !== null && tree.digest !== null) assert.deepEqual(await problemsOf(tree.path, scenario.linked), [], `${tree.version} is not complete`);
+      if (tree !== null && tree.digest !== null)
+        assert.deepEqual(
+          await problemsOf(tree.path, scenario.linked),
+          [],
+          `${tree.version} is not complete`,
+        );
     // What has a manifest counts, and could be gone back to.
     for (const tree of treesIn(path.join(directory, 'releases')))
-      if (existsSync(path.join(tree, MANIFEST_NAME))) assert.deepEqual(await problemsOf(tree, scenario.linked), [], `${tree} is half there`);
+      if (existsSync(path.join(tree, MANIFEST_NAME)))
+        assert.deepEqual(await problemsOf(tree, scenario.linked), [], `${tree} is half there`);
     for (const name of scenario.linked) {
       const data = path.join(directory, 'linked', name);
-      if (existsSync(data)) assert.equal(readFileSync(data, 'utf8'), '# app 0.0.1\n', 'half of the data looks whole');
+      if (existsSync(data))
+        assert.equal(readFileSync(data, 'utf8'), '# app 0.0.1\n', 'half of the data looks whole');
     }
-    const has = (type: Fact['type'], fits: (fact: Fact) => boolean = () => true) => facts.some((fact) => fact.type === type && fits(fact));
+    const has = (type: Fact['type'], fits: (fact: Fact) => boolean = () => true) =>
+      facts.some((fact) => fact.type === type && fits(fact));
     // Append before act.
     if (played.some(({ type }) => type === 'kill'))
       assert.ok(
@@ -120,12 +159,23 @@ async function consistent(directory: string, scenario: Scenario, played: readonl
         'switched before that was durable',
       );
     // A fact says what the disk holds.
-    if (has('versionBecameHealthy', (fact) => 'version' in fact && fact.version === '0.0.2')) assert.equal(lastGood?.version, '0.0.2');
+    if (has('versionBecameHealthy', (fact) => 'version' in fact && fact.version === '0.0.2'))
+      assert.equal(lastGood?.version, '0.0.2');
     const last = facts.at(-1);
     if (last?.type === 'downloaded')
-      assert.equal(sha256Of(path.join(directory, 'tmp', path.basename(last.path))), last.sha256, 'what was downloaded is not on the disk');
+      assert.equal(
+        sha256Of(path.join(directory, 'tmp', path.basename(last.path))),
+        last.sha256,
+        'what was downloaded is not on the disk',
+      );
     if (last?.type === 'installed') {
-      assert.deepEqual(await problemsOf(path.join(directory, 'releases', path.basename(last.version.path)), scenario.linked), []);
+      assert.deepEqual(
+        await problemsOf(
+          path.join(directory, 'releases', path.basename(last.version.path)),
+          scenario.linked,
+        ),
+        [],
+      );
       assert.deepEqual(
         readdirSync(path.join(directory, 'tmp')).filter((name) => name.startsWith('tree-')),
         [],
@@ -167,7 +217,11 @@ async function start(powerCut: PowerCut, random: Random): Promise<string> {
 cases(
   'power-cut',
   cuts,
-  { sample: 300, concurrency: isFull ? 4 : 2, group: ({ cut, started }) => `${cut.name}${started ? ', then a real start' : ''}` },
+  {
+    sample: 300,
+    concurrency: isFull ? 4 : 2,
+    group: ({ cut, started }) => `${cut.name}${started ? ', then a real start' : ''}`,
+  },
   async (powerCut, random) => {
     if (powerCut.started) return `${await start(powerCut, random)} ran`;
     const directory = mkdtempSync(path.join(root, 'state-'));

@@ -9,24 +9,36 @@ const RACES = 100;
 const UPDATE_MS = 900;
 const KIND: Kind = { strategy: 'download-then-kill', story: 'update', mode: 'once' };
 
-const races = Array.from({ length: RACES }, (_, index) => ({ title: `two updaters at once, ${index + 1}` }));
+const races = Array.from({ length: RACES }, (_, index) => ({
+  title: `two updaters at once, ${index + 1}`,
+}));
 
-cases('two-updaters', races, { sample: 12, group: () => 'two updaters at once' }, async (_, random) => {
-  await using scenario = await Scenario.prepare(KIND);
-  const { product } = scenario;
-  // Half of them at the very same moment.
-  const lead = random() < 0.5 ? 0 : random() * UPDATE_MS;
-  const first = product.command(['run', '--once', '--now']);
-  await sleep(lead);
-  const second = product.command([...(random() < 0.5 ? ['run', '--once', '--now'] : ['update'])]);
-  const [one, other] = await Promise.all([first, second]);
-  for (const { exitCode, stderr } of [one, other]) assert.ok(exitCode === 0 || exitCode === 75, stderr);
-  assert.ok(one.exitCode === 0 || other.exitCode === 0, 'nobody won');
-  assert.equal(await scenario.check(performance.now()), '0.0.2');
-  const switches = scenario.records().filter(({ fact }) => fact.type === 'switchStarted' && fact.to === '0.0.2');
-  assert.equal(switches.length, 1, 'both of them did it');
-  return one.exitCode === 75 || other.exitCode === 75 ? 'one updated, the other was told to try again' : 'one updated, the other found it done';
-});
+cases(
+  'two-updaters',
+  races,
+  { sample: 12, group: () => 'two updaters at once' },
+  async (_, random) => {
+    await using scenario = await Scenario.prepare(KIND);
+    const { product } = scenario;
+    // Half of them at the very same moment.
+    const lead = random() < 0.5 ? 0 : random() * UPDATE_MS;
+    const first = product.command(['run', '--once', '--now']);
+    await sleep(lead);
+    const second = product.command([...(random() < 0.5 ? ['run', '--once', '--now'] : ['update'])]);
+    const [one, other] = await Promise.all([first, second]);
+    for (const { exitCode, stderr } of [one, other])
+      assert.ok(exitCode === 0 || exitCode === 75, stderr);
+    assert.ok(one.exitCode === 0 || other.exitCode === 0, 'nobody won');
+    assert.equal(await scenario.check(performance.now()), '0.0.2');
+    const switches = scenario
+      .records()
+      .filter(({ fact }) => fact.type === 'switchStarted' && fact.to === '0.0.2');
+    assert.equal(switches.length, 1, 'both of them did it');
+    return one.exitCode === 75 || other.exitCode === 75
+      ? 'one updated, the other was told to try again'
+      : 'one updated, the other found it done';
+  },
+);
 
 const COMMANDS: readonly { title: string; args: string[]; ends: readonly string[] }[] = [
   { title: 'restart', args: ['restart'], ends: ['0.0.2'] },
@@ -39,7 +51,12 @@ const COMMANDS: readonly { title: string; args: string[]; ends: readonly string[
 ];
 const interruptions = COMMANDS.flatMap((command) =>
   (['kill-then-download', 'download-then-kill'] as const).flatMap((strategy) =>
-    [1, 2, 3, 4].map((round) => ({ ...command, strategy, round, title: `${command.title} during an update (${strategy}), ${round}` })),
+    [1, 2, 3, 4].map((round) => ({
+      ...command,
+      strategy,
+      round,
+      title: `${command.title} during an update (${strategy}), ${round}`,
+    })),
   ),
 );
 
@@ -53,7 +70,10 @@ cases(
     const update = product.command(['run', '--once', '--now']);
     await sleep(random() * UPDATE_MS);
     const command = await product.command(args);
-    assert.ok([0, 75, 100].includes(command.exitCode ?? -1), `${command.exitCode}: ${command.stderr}`);
+    assert.ok(
+      [0, 75, 100].includes(command.exitCode ?? -1),
+      `${command.exitCode}: ${command.stderr}`,
+    );
     const { exitCode, stderr } = await update;
     assert.ok(exitCode === 0 || exitCode === 75, stderr);
     // What the command left to be done is done by the next run.

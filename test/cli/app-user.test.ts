@@ -1,4 +1,7 @@
-/** Who the app is, by UPDATE_APP_USER, as docker/init reads it: no slip makes it root, and what was fine goes on to be. */
+/**
+ * Who the app is, by UPDATE_APP_USER, as docker/init reads it: no slip makes it root, and what was
+ * fine goes on to be.
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -51,7 +54,9 @@ describe('the user of the app', { skip: missing('busybox') }, () => {
     it(`${JSON.stringify(given)} ${expected === null ? 'is refused' : `is ${expected}`}`, () => {
       assert.notEqual(READ_USER, '');
       const script = `set -u\n${READ_USER}\nread_user "$1" && printf %s "$user"`;
-      const { status, stdout, stderr } = spawnSync('busybox', ['sh', '-c', script, 'sh', given], { encoding: 'utf8' });
+      const { status, stdout, stderr } = spawnSync('busybox', ['sh', '-c', script, 'sh', given], {
+        encoding: 'utf8',
+      });
       assert.equal(stderr, '');
       assert.equal(status === 0 ? stdout : null, expected);
     });

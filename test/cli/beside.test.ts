@@ -1,4 +1,7 @@
-/** A command beside an updater: this test is the updater, of this version or of an older one, and is gone when it likes. */
+/**
+ * A command beside an updater: this test is the updater, of this version or of an older one, and is
+ * gone when it likes.
+ */
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import os from 'node:os';
@@ -27,7 +30,8 @@ beforeEach(() => {
   root = mkdtempSync(path.join(os.tmpdir(), 'beside-'));
   parts = partsOf(root);
   journal = Journal.open(stateDir(parts.places));
-  for (const { fact, at, effect, command } of updatedTo('2.0.0').records) journal.append(fact, { at, effect, command });
+  for (const { fact, at, effect, command } of updatedTo('2.0.0').records)
+    journal.append(fact, { at, effect, command });
   lock = acquireLock(stateDir(parts.places));
   trouble = null;
 });
@@ -43,8 +47,11 @@ function gone(): void {
   lock = null;
 }
 
-const given = (command: Parameters<typeof argumentsOf>[0], operand: string | null = null, signal = new AbortController().signal) =>
-  written(() => operate(argumentsOf(command, { operand }), parts, signal));
+const given = (
+  command: Parameters<typeof argumentsOf>[0],
+  operand: string | null = null,
+  signal = new AbortController().signal,
+) => written(() => operate(argumentsOf(command, { operand }), parts, signal));
 
 async function arrived(): Promise<Command> {
   for (;;) {
@@ -68,8 +75,15 @@ function context(): Context {
 
 /** As the updater takes it: a fact, a note, and only then the file goes. */
 function taken({ id, fact, file }: Command, { isOlder = false } = {}): Outcomes {
-  const outcomes = new Outcomes({ journal, now: Date.now, log, secrets: () => [], pollTrouble: () => trouble });
-  if (fact !== null && fact.type !== 'updateRequested') journal.append(fact, { at: Date.now(), effect: null, command: id });
+  const outcomes = new Outcomes({
+    journal,
+    now: Date.now,
+    log,
+    secrets: () => [],
+    pollTrouble: () => trouble,
+  });
+  if (fact !== null && fact.type !== 'updateRequested')
+    journal.append(fact, { at: Date.now(), effect: null, command: id });
   if (!isOlder) outcomes.take({ id, fact }, context());
   remove(file);
   return outcomes;
@@ -98,7 +112,10 @@ describe('a command beside an updater', () => {
     assert.equal((await denial).result, 0);
     const update = given('update');
     taken(await arrived(), { isOlder: true });
-    journal.writeNote('poll', JSON.stringify({ lastCheckAt: Date.now() + 1, lastSuccessAt: Date.now() }));
+    journal.writeNote(
+      'poll',
+      JSON.stringify({ lastCheckAt: Date.now() + 1, lastSuccessAt: Date.now() }),
+    );
     assert.equal((await update).result, 0);
   });
 });

@@ -1,7 +1,15 @@
 /** Two environments: what the updater's process keeps, and what the app is given. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
@@ -24,7 +32,9 @@ const WRAPPER = path.join(DOCKER, 'self-update');
 
 describe('the list of names that the updater keeps', () => {
   it('is the same in the shell that starts it', () => {
-    const listed = [...readFileSync(WRAPPER, 'utf8').matchAll(/^ {4}(.+)\) continue ;;$/gm)].flatMap(([, names = '']) => names.split(' | '));
+    const listed = [
+      ...readFileSync(WRAPPER, 'utf8').matchAll(/^ {4}(.+)\) continue ;;$/gm),
+    ].flatMap(([, names = '']) => names.split(' | '));
     assert.deepEqual(listed.sort(), [...OWN_NAMES].sort());
   });
 
@@ -47,13 +57,23 @@ describe('an environment', () => {
 
   it('of a clean start has no name that is not on the list', () => {
     const names = Object.keys(cleanEnvironment(given));
-    assert.deepEqual(names.filter((name) => !name.startsWith('SELF_UPDATE_KEPT_')).sort(), ['NODE_EXTRA_CA_CERTS', 'PATH', 'UPDATE_DIR']);
+    assert.deepEqual(names.filter((name) => !name.startsWith('SELF_UPDATE_KEPT_')).sort(), [
+      'NODE_EXTRA_CA_CERTS',
+      'PATH',
+      'UPDATE_DIR',
+    ]);
   });
 
   const zoneOfCheck = (zone: string): string => {
-    assert.match(readFileSync(path.join(DOCKER, 'healthcheck'), 'utf8'), /app\.user.*drop_variables steers_program && drop_zone/);
+    assert.match(
+      readFileSync(path.join(DOCKER, 'healthcheck'), 'utf8'),
+      /app\.user.*drop_variables steers_program && drop_zone/,
+    );
     const script = '. "$1"; drop_zone; [ -n "$TZ" ] || TZ=none; printf %s "$TZ"';
-    return spawnSync('/bin/sh', ['-c', script, 'sh', path.join(DOCKER, 'steering.sh')], { env: { TZ: zone }, encoding: 'utf8' }).stdout;
+    return spawnSync('/bin/sh', ['-c', script, 'sh', path.join(DOCKER, 'steering.sh')], {
+      env: { TZ: zone },
+      encoding: 'utf8',
+    }).stdout;
   };
 
   for (const zone of [':/data/app/fifo', '/data/app/fifo', '../../data/app/fifo', ':UTC'])
@@ -78,9 +98,14 @@ describe('an environment', () => {
 
 describe('what steers programs', () => {
   it('is the same in the shell that takes it from checks, and from what starts the services', () => {
-    const [, loader = '', program = ''] = readFileSync(path.join(DOCKER, 'steering.sh'), 'utf8').split(/^steers_\w+\(\)/m);
+    const [, loader = '', program = ''] = readFileSync(
+      path.join(DOCKER, 'steering.sh'),
+      'utf8',
+    ).split(/^steers_\w+\(\)/m);
     const names = (text: string, end: string): string[] =>
-      [...text.matchAll(/^ {4}([A-Z_].*)\) (.*);;$/gm)].flatMap(([, list = '', does]) => (does === end ? list.split(' | ') : []));
+      [...text.matchAll(/^ {4}([A-Z_].*)\) (.*);;$/gm)].flatMap(([, list = '', does]) =>
+        does === end ? list.split(' | ') : [],
+      );
     assert.deepEqual(names(loader, '').sort(), [...LOADER_NAMES].sort());
     assert.deepEqual(names(program, '').sort(), [...RUNTIME_NAMES].sort());
     assert.deepEqual(names(program, 'return 1 ').sort(), [...HARMLESS_NAMES].sort());
@@ -88,10 +113,32 @@ describe('what steers programs', () => {
 
   it('is not given to a command of another user, and nothing else is kept from it', () => {
     const steering = {
-      ...{ NODE_OPTIONS: '--inspect', NODE_V8_COVERAGE: '/x', LD_AUDIT: '/x.so', OPENSSL_CONF: '/x', GCONV_PATH: '/x', PYTHONPATH: '/x', RUBYOPT: '-rx' },
-      ...{ PERL5OPT: '-Mx', JAVA_TOOL_OPTIONS: '-javaagent:x', JDK_JAVA_OPTIONS: '-x', BASH_ENV: '/x', ENV: '/x', 'BASH_FUNC_ls%%': '() { id; }' },
+      ...{
+        NODE_OPTIONS: '--inspect',
+        NODE_V8_COVERAGE: '/x',
+        LD_AUDIT: '/x.so',
+        OPENSSL_CONF: '/x',
+        GCONV_PATH: '/x',
+        PYTHONPATH: '/x',
+        RUBYOPT: '-rx',
+      },
+      ...{
+        PERL5OPT: '-Mx',
+        JAVA_TOOL_OPTIONS: '-javaagent:x',
+        JDK_JAVA_OPTIONS: '-x',
+        BASH_ENV: '/x',
+        ENV: '/x',
+        'BASH_FUNC_ls%%': '() { id; }',
+      },
     };
-    const kept = { PATH: '/bin', NODE_ENV: 'production', NODE_EXTRA_CA_CERTS: '/ca', DATABASE_URL: 'x', 'spring.datasource.url': 'y\nz', ENVIRONMENT: 'live' };
+    const kept = {
+      PATH: '/bin',
+      NODE_ENV: 'production',
+      NODE_EXTRA_CA_CERTS: '/ca',
+      DATABASE_URL: 'x',
+      'spring.datasource.url': 'y\nz',
+      ENVIRONMENT: 'live',
+    };
     assert.deepEqual(withoutSteering({ ...steering, ...kept }), kept);
   });
 });
@@ -108,7 +155,16 @@ describe('a PATH for root', () => {
       if (process.getuid?.() === 0) chownSync(at('apps'), app.uid, app.gid);
       else chmodSync(at('apps'), 0o777);
       symlinkSync(at('apps/bin'), at('ours/link'));
-      const searchPath = ['/usr/bin', at('apps/bin'), at('apps'), at('ours/link'), 'relative', '', '/nonexistent', '/bin'];
+      const searchPath = [
+        '/usr/bin',
+        at('apps/bin'),
+        at('apps'),
+        at('ours/link'),
+        'relative',
+        '',
+        '/nonexistent',
+        '/bin',
+      ];
       assert.equal(pathWithoutApp(searchPath.join(':'), app), '/usr/bin:/bin');
       assert.match(pathWithoutApp(at('apps/bin'), app), /^\/usr\/local\/sbin:/);
     } finally {
@@ -116,7 +172,9 @@ describe('a PATH for root', () => {
     }
   });
 
-  it('has no link that leads through a directory of the app, wherever it ends', { skip: process.getuid?.() !== 0 && 'needs root' }, () => {
+  it('has no link that leads through a directory of the app, wherever it ends', {
+    skip: process.getuid?.() !== 0 && 'needs root',
+  }, () => {
     // Not below /tmp, where everything is within reach.
     const root = mkdtempSync('/opt/path-');
     const at = (name: string): string => path.join(root, name);
@@ -137,11 +195,21 @@ describe('a PATH for root', () => {
 describe('the shell that starts the updater', { skip: missing('busybox') }, () => {
   // What it would start prints its environment instead.
   const script = readFileSync(WRAPPER, 'utf8').replace(/^exec .*$/m, 'exec /usr/bin/env -0');
-  const given = (variables: Record<string, string>): { environment: Record<string, string>; stderr: string } => {
-    const { stdout, stderr, status, error } = spawnSync('busybox', ['sh', '-c', script], { env: variables, encoding: 'utf8', maxBuffer: 1e7 });
+  const given = (
+    variables: Record<string, string>,
+  ): { environment: Record<string, string>; stderr: string } => {
+    const { stdout, stderr, status, error } = spawnSync('busybox', ['sh', '-c', script], {
+      env: variables,
+      encoding: 'utf8',
+      maxBuffer: 1e7,
+    });
     assert.deepEqual([status, error], [0, undefined], stderr);
     const pairs = stdout.split('\0').filter((pair) => pair !== '');
-    const environment = givenEnvironment(Object.fromEntries(pairs.map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)])));
+    const environment = givenEnvironment(
+      Object.fromEntries(
+        pairs.map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
+      ),
+    );
     return { environment, stderr };
   };
 
@@ -154,7 +222,11 @@ describe('the shell that starts the updater', { skip: missing('busybox') }, () =
 
   it('counts its bytes, whatever the locale', () => {
     for (const locale of ['C', 'C.UTF-8']) {
-      const { environment, stderr } = given({ LC_ALL: locale, BIG: 'é'.repeat(65_527), FITS: 'é'.repeat(65_500) });
+      const { environment, stderr } = given({
+        LC_ALL: locale,
+        BIG: 'é'.repeat(65_527),
+        FITS: 'é'.repeat(65_500),
+      });
       assert.equal(environment['BIG'], undefined);
       assert.equal(environment['FITS']?.length, 65_500);
       assert.match(stderr, /^self-update: the variable BIG is too long/);
@@ -162,7 +234,12 @@ describe('the shell that starts the updater', { skip: missing('busybox') }, () =
   });
 
   it('takes a variable that is named like its own values for what it is', () => {
-    const variables = { FIRST: '1', SECOND: '2', SELF_UPDATE_KEPT_1: 'PATH=/evil', SELF_UPDATE_KEPT_9: 'x' };
+    const variables = {
+      FIRST: '1',
+      SECOND: '2',
+      SELF_UPDATE_KEPT_1: 'PATH=/evil',
+      SELF_UPDATE_KEPT_9: 'x',
+    };
     const { environment } = given(variables);
     for (const [name, value] of Object.entries(variables)) assert.equal(environment[name], value);
     assert.notEqual(environment['PATH'], '/evil');
@@ -171,10 +248,19 @@ describe('the shell that starts the updater', { skip: missing('busybox') }, () =
 
 describe('what the app is given', () => {
   it("is the whole environment but the updater's variables", () => {
-    assert.deepEqual(appEnvironment({ PORT: '80', GH_USER: 'acme', UPDATE_GH_TOKEN: 'secret', EMPTY: '', UNSET: undefined }), {
-      PORT: '80',
-      GH_USER: 'acme',
-      EMPTY: '',
-    });
+    assert.deepEqual(
+      appEnvironment({
+        PORT: '80',
+        GH_USER: 'acme',
+        UPDATE_GH_TOKEN: 'secret',
+        EMPTY: '',
+        UNSET: undefined,
+      }),
+      {
+        PORT: '80',
+        GH_USER: 'acme',
+        EMPTY: '',
+      },
+    );
   });
 });

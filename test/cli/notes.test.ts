@@ -16,7 +16,10 @@ describe('the note and the cached answers', () => {
   it('are kept without secrets, and an answer that holds one is not kept at all', () => {
     const journal = Journal.open(path.join(root, 'noted'));
     const { note, cache } = noteStore(journal, true, () => ['hush-hush-hush']);
-    note.write({ ...note.read(), lastError: { code: 'NETWORK_FAILED', message: 'said hush-hush-hush', at: 1 } });
+    note.write({
+      ...note.read(),
+      lastError: { code: 'NETWORK_FAILED', message: 'said hush-hush-hush', at: 1 },
+    });
     assert.doesNotMatch(note.read().lastError?.message ?? '', /hush/);
     const entry = { etag: 'x', body: 'fine' } as never as Parameters<typeof cache.write>[1];
     cache.write('a', entry);

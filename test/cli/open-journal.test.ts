@@ -15,11 +15,20 @@ let said: string[];
 const log = { info: () => {}, debug: () => {}, warn: (message: string) => void said.push(message) };
 beforeEach(() => {
   const root = mkdtempSync(path.join(os.tmpdir(), 'open-journal-'));
-  places = { root, bakedDir: path.join(root, 'baked'), repository: 'acme/app', versioning: 'semver', tagPrefix: '' };
+  places = {
+    root,
+    bakedDir: path.join(root, 'baked'),
+    repository: 'acme/app',
+    versioning: 'semver',
+    tagPrefix: '',
+  };
   directory = path.join(root, 'state');
   said = [];
   const journal = Journal.open(directory);
-  for (const fact of [{ type: 'initialized', policy, world: world() }, { type: 'nothingNewer' }] as const)
+  for (const fact of [
+    { type: 'initialized', policy, world: world() },
+    { type: 'nothingNewer' },
+  ] as const)
     journal.append(fact, { at: 1, effect: null, command: null });
   journal.close();
 });
@@ -44,13 +53,17 @@ function held(): string[] {
 }
 
 describe('opening the journal', () => {
-  it('leaves nothing open when it is refused, however often that is tried', { skip: process.platform !== 'linux' && 'needs /proc' }, async () => {
+  it('leaves nothing open when it is refused, however often that is tried', {
+    skip: process.platform !== 'linux' && 'needs /proc',
+  }, async () => {
     edit("UPDATE facts SET type = 'appTeleported' WHERE seq = 2");
-    // The chain does not hold any more, so the damaged one is set aside; the new one is the caller's.
+    // The chain does not hold any more, so the damaged one is set aside; the new one is the
+    // caller's.
     (await openJournal(places, log)).close();
     assert.match(said.join(), /JOURNAL_CORRUPT/);
     edit('PRAGMA user_version = 99');
-    for (let i = 0; i < 3; i++) await assert.rejects(openJournal(places, log), { code: 'JOURNAL_NEWER' });
+    for (let i = 0; i < 3; i++)
+      await assert.rejects(openJournal(places, log), { code: 'JOURNAL_NEWER' });
     assert.deepEqual(held(), []);
   });
 

@@ -1,4 +1,7 @@
-/** Commands that change something, where no updater runs. In this process: what needs an app or another process is in test/product. */
+/**
+ * Commands that change something, where no updater runs. In this process: what needs an app or
+ * another process is in test/product.
+ */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
@@ -21,13 +24,17 @@ beforeEach(() => {
   root = mkdtempSync(path.join(os.tmpdir(), 'operate-'));
   parts = partsOf(root);
   const journal = Journal.open(stateDir(parts.places));
-  for (const { fact, at, effect, command } of updatedTo('2.0.0').records) journal.append(fact, { at, effect, command });
+  for (const { fact, at, effect, command } of updatedTo('2.0.0').records)
+    journal.append(fact, { at, effect, command });
   journal.close();
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
-const commanded = (command: Parameters<typeof argumentsOf>[0], operand: string | null = null, json = false) =>
-  written(() => operate(argumentsOf(command, { operand, json }), parts, signal));
+const commanded = (
+  command: Parameters<typeof argumentsOf>[0],
+  operand: string | null = null,
+  json = false,
+) => written(() => operate(argumentsOf(command, { operand, json }), parts, signal));
 const context = () => {
   const { state } = readState(parts);
   assert.ok(state);
@@ -37,8 +44,14 @@ const context = () => {
 describe('a command without an updater', () => {
   it('is done, says so, and gives the directory back', async () => {
     const { text, result } = await commanded('pause');
-    assert.deepEqual([result, context().paused, isLocked(stateDir(parts.places))], [0, true, false]);
-    assert.match(text, /^the operator paused updates: done, version 2\.0\.0; updates are paused until `self-update resume`\n$/);
+    assert.deepEqual(
+      [result, context().paused, isLocked(stateDir(parts.places))],
+      [0, true, false],
+    );
+    assert.match(
+      text,
+      /^the operator paused updates: done, version 2\.0\.0; updates are paused until `self-update resume`\n$/,
+    );
     await commanded('resume');
     assert.equal(context().paused, false);
   });
@@ -55,6 +68,12 @@ describe('a command without an updater', () => {
 
   it('tells the same in JSON', async () => {
     const { text } = await commanded('deny', '3.0.0', true);
-    assert.deepEqual(JSON.parse(text), { ok: true, version: '2.0.0', tag: 'v2.0.0', waitingFor: null, error: null });
+    assert.deepEqual(JSON.parse(text), {
+      ok: true,
+      version: '2.0.0',
+      tag: 'v2.0.0',
+      waitingFor: null,
+      error: null,
+    });
   });
 });

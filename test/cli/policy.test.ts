@@ -27,12 +27,19 @@ describe("the updater's directory", () => {
 describe('the policy', () => {
   it('asks for digests, and for nothing that is not set', () => {
     const policy = policyOf(configOf());
-    assert.deepEqual([policy.repository, policy.requireDigest, policy.requireMinisign, policy.tag, policy.window], ['acme/app', true, false, null, null]);
+    assert.deepEqual(
+      [policy.repository, policy.requireDigest, policy.requireMinisign, policy.tag, policy.window],
+      ['acme/app', true, false, null, null],
+    );
     assert.deepEqual(policy.hooks, { preStop: false, preStart: false, postUpdate: false });
   });
 
   it('knows denied versions without their v, and a tag that begins with one as it is', () => {
-    assert.deepEqual(policyOf(configOf({ UPDATE_DENY: 'v1.2.3 1.2.4 version-5' })).denied, ['1.2.3', '1.2.4', 'version-5']);
+    assert.deepEqual(policyOf(configOf({ UPDATE_DENY: 'v1.2.3 1.2.4 version-5' })).denied, [
+      '1.2.3',
+      '1.2.4',
+      'version-5',
+    ]);
   });
 
   it('has a window in the time zone of TZ', () => {
@@ -42,6 +49,11 @@ describe('the policy', () => {
 
   it('believes a release that it is urgent on its word where digests are all that is checked', () => {
     assert.equal(policyOf(configOf()).urgentNeedsProof, false);
-    assert.equal(policyOf(configOf({ UPDATE_VERIFY: 'minisign', UPDATE_MINISIGN_KEYS: new FakeMinisign().publicKey })).urgentNeedsProof, true);
+    assert.equal(
+      policyOf(
+        configOf({ UPDATE_VERIFY: 'minisign', UPDATE_MINISIGN_KEYS: new FakeMinisign().publicKey }),
+      ).urgentNeedsProof,
+      true,
+    );
   });
 });

@@ -1,4 +1,6 @@
-/** Who is the updater: with real locks, a real FIFO, and processes that hold them and are killed. */
+/**
+ * Who is the updater: with real locks, a real FIFO, and processes that hold them and are killed.
+ */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -7,7 +9,14 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { Parts } from '../../src/cli/compose.ts';
-import { Absence, becomeUpdater, isAtWork, presenceOf, refuseBesideLoop, wakeUpdater } from '../../src/cli/presence.ts';
+import {
+  Absence,
+  becomeUpdater,
+  isAtWork,
+  presenceOf,
+  refuseBesideLoop,
+  wakeUpdater,
+} from '../../src/cli/presence.ts';
 import type { Loop } from '../../src/effects/supervisor/container.ts';
 import { stateDir } from '../../src/effects/trees.ts';
 import { acquireLock } from '../../src/journal/lock.ts';
@@ -16,8 +25,12 @@ import { partsOf } from '../support/output.ts';
 import { missing } from '../support/tools.ts';
 
 const SOURCES = path.join(import.meta.dirname, '..', '..', 'src');
-/** As chpst(8) of runit: a lock of flock(2), not waited for, and its words when somebody else has it. */
-const CHPST = '#!/bin/sh\nflock -n "$2" "$3" || { echo "chpst: fatal: unable to lock: $2: temporary failure" >&2; exit 111; }\n';
+/**
+ * As chpst(8) of runit: a lock of flock(2), not waited for, and its words when somebody else has
+ * it.
+ */
+const CHPST =
+  '#!/bin/sh\nflock -n "$2" "$3" || { echo "chpst: fatal: unable to lock: $2: temporary failure" >&2; exit 111; }\n';
 
 let root: string;
 let loop: Loop;
@@ -39,7 +52,10 @@ afterEach(async () => {
 });
 
 /** Started, and ready: it has written its first line. */
-async function started(file: string, args: string[]): Promise<{ child: ChildProcess; line: () => Promise<string> }> {
+async function started(
+  file: string,
+  args: string[],
+): Promise<{ child: ChildProcess; line: () => Promise<string> }> {
   const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   processes.push(child);
   const line = async () => String((await once(child.stdout, 'data'))[0]).trim();
@@ -62,13 +78,20 @@ const worker = () =>
      globalThis.lock = acquireLock(${JSON.stringify(stateDir(host.places))});
      console.log('ready'); process.stdin.resume();`,
   ]);
-/** As docker/service/update/run reads its FIFO: held open, so that no word is lost. It says each. */
+/**
+ * As docker/service/update/run reads its FIFO: held open, so that no word is lost. It says each.
+ */
 const sleeper = () => {
   mkfifo(loop.fifo);
-  return started('sh', ['-c', 'exec 9<> "$0"; echo ready; while read -r word <&9; do echo "$word"; done', loop.fifo]);
+  return started('sh', [
+    '-c',
+    'exec 9<> "$0"; echo ready; while read -r word <&9; do echo "$word"; done',
+    loop.fifo,
+  ]);
 };
 /** As the loop of another container holds the directory; `then` is what it runs. */
-const elsewhere = (...then: string[]) => started('flock', ['-F', '-n', path.join(stateDir(host.places), 'loop.lock'), ...then]);
+const elsewhere = (...then: string[]) =>
+  started('flock', ['-F', '-n', path.join(stateDir(host.places), 'loop.lock'), ...then]);
 const WAITS = ['sh', '-c', 'echo ready; read -r _'];
 
 describe('the updater', () => {
@@ -104,17 +127,24 @@ describe('the updater', () => {
     assert.equal(await word, 'command');
   });
 
-  it('is elsewhere while the loop of another container holds the directory', { skip: missing('flock') }, async () => {
+  it('is elsewhere while the loop of another container holds the directory', {
+    skip: missing('flock'),
+  }, async () => {
     const { child } = await elsewhere(...WAITS);
     assert.equal(await presenceOf(container, loop), 'elsewhere');
     for (const refused of [refuseBesideLoop(container, loop), becomeUpdater(container, loop)])
-      await assert.rejects(refused, { code: 'LOCKED', message: /another updater follows .*, asleep or running/ });
+      await assert.rejects(refused, {
+        code: 'LOCKED',
+        message: /another updater follows .*, asleep or running/,
+      });
     child.stdin?.end('\n');
     await once(child, 'exit');
     assert.equal(await presenceOf(container, loop), 'none');
   });
 
-  it('is not elsewhere for what that loop itself started: it has the lock among its descriptors', { skip: missing('flock') }, async () => {
+  it('is not elsewhere for what that loop itself started: it has the lock among its descriptors', {
+    skip: missing('flock'),
+  }, async () => {
     const run = `const { refuseBesideLoop } = await import(${JSON.stringify(path.join(SOURCES, 'cli', 'presence.ts'))});
       await refuseBesideLoop({ places: { root: ${JSON.stringify(host.places.root)} } }, ${JSON.stringify(loop)});
       console.log('ready'); process.stdin.resume();`;
@@ -143,7 +173,9 @@ describe('who gives a command', () => {
 
 it('only presence.ts asks the locks who is there', () => {
   const asking = readdirSync(path.join(SOURCES, 'cli')).filter((name) =>
-    /\b(?:isLocked|isLoopHere|isLoopElsewhere|wakeLoop)\b/.test(readFileSync(path.join(SOURCES, 'cli', name), 'utf8')),
+    /\b(?:isLocked|isLoopHere|isLoopElsewhere|wakeLoop)\b/.test(
+      readFileSync(path.join(SOURCES, 'cli', name), 'utf8'),
+    ),
   );
   assert.deepEqual(asking, ['presence.ts']);
 });

@@ -22,7 +22,8 @@ before(() => {
   lived = partsOf(path.join(root, 'lived'));
   empty = partsOf(path.join(root, 'empty'));
   const journal = Journal.open(stateDir(lived.places));
-  for (const { fact, at, effect, command } of records) journal.append(fact, { at, effect, command });
+  for (const { fact, at, effect, command } of records)
+    journal.append(fact, { at, effect, command });
   journal.close();
 });
 after(() => rmSync(root, { recursive: true }));
@@ -31,15 +32,23 @@ describe('status', () => {
   it('says what runs, what was there before, and that nobody is at work', async () => {
     const { text, result } = await written(() => showStatus(argumentsOf('status'), lived, signal));
     assert.equal(result, 0);
-    assert.match(text, /^following +acme\/app \(download-then-kill\)\nstate +.*running.*; no updater is at work now\nversion +2\.0\.0 \(v2\.0\.0\)$/m);
+    assert.match(
+      text,
+      /^following +acme\/app \(download-then-kill\)\nstate +.*running.*; no updater is at work now\nversion +2\.0\.0 \(v2\.0\.0\)$/m,
+    );
     assert.match(text, /^last good +2\.0\.0\nprevious +1\.0\.0$/m);
     assert.match(text, /^last check +never, next unknown$/m);
   });
 
   it('in JSON has the number of the newest fact', async () => {
-    const { text } = await written(() => showStatus(argumentsOf('status', { json: true }), lived, signal));
+    const { text } = await written(() =>
+      showStatus(argumentsOf('status', { json: true }), lived, signal),
+    );
     const status = JSON.parse(text);
-    assert.deepEqual([status.version, status.tag, status.previous, status.seq, status.updaterRunning], ['2.0.0', 'v2.0.0', '1.0.0', records.length, false]);
+    assert.deepEqual(
+      [status.version, status.tag, status.previous, status.seq, status.updaterRunning],
+      ['2.0.0', 'v2.0.0', '1.0.0', records.length, false],
+    );
   });
 
   it('of what never ran says so, and leaves nothing behind', async () => {
@@ -62,14 +71,22 @@ describe('history', () => {
   it('has a line for each update', async () => {
     const { text } = await written(() => showHistory(argumentsOf('history'), lived));
     assert.match(text, /1\.0\.0 +2\.0\.0 +.*updated/);
-    assert.equal((await written(() => showHistory(argumentsOf('history'), empty))).text, 'no updates yet\n');
-    assert.equal((await written(() => showHistory(argumentsOf('history', { json: true }), empty))).text, '[]\n');
+    assert.equal(
+      (await written(() => showHistory(argumentsOf('history'), empty))).text,
+      'no updates yet\n',
+    );
+    assert.equal(
+      (await written(() => showHistory(argumentsOf('history', { json: true }), empty))).text,
+      '[]\n',
+    );
   });
 });
 
 describe('events', () => {
   it('has a line for each fact, in the order of the journal', async () => {
-    const { text } = await written(() => showEvents(argumentsOf('events', { json: true }), lived, signal));
+    const { text } = await written(() =>
+      showEvents(argumentsOf('events', { json: true }), lived, signal),
+    );
     const events = text
       .trim()
       .split('\n')
@@ -82,16 +99,26 @@ describe('events', () => {
 });
 
 describe('replay', () => {
-  const replayed = (at: number | null, json = false) => written(() => showReplay(argumentsOf('replay', { at, json }), lived));
+  const replayed = (at: number | null, json = false) =>
+    written(() => showReplay(argumentsOf('replay', { at, json }), lived));
 
   it('folds all facts, or those up to a number', async () => {
-    assert.match((await replayed(null)).text, new RegExp(`^${records.length} facts lead to running, version 2\\.0\\.0; the chain holds`));
-    assert.match((await replayed(2)).text, /^2 facts lead to checking, outstanding: check, version none/);
+    assert.match(
+      (await replayed(null)).text,
+      new RegExp(`^${records.length} facts lead to running, version 2\\.0\\.0; the chain holds`),
+    );
+    assert.match(
+      (await replayed(2)).text,
+      /^2 facts lead to checking, outstanding: check, version none/,
+    );
     assert.equal(JSON.parse((await replayed(2, true)).text).seq, 2);
   });
 
   it('says which facts there are where one is not, and where no journal is', async () => {
-    await assert.rejects(replayed(99), { code: 'FACT_MISSING', message: `the journal has facts 1 to ${records.length}, and no 99` });
+    await assert.rejects(replayed(99), {
+      code: 'FACT_MISSING',
+      message: `the journal has facts 1 to ${records.length}, and no 99`,
+    });
     await assert.rejects(
       written(() => showReplay(argumentsOf('replay'), empty)),
       { code: 'JOURNAL_MISSING' },
@@ -103,7 +130,10 @@ describe('replay', () => {
     const { state } = readState(lived);
     assert.ok(state);
     const { serializeState } = await import('../../src/runtime/fold.ts');
-    journal.saveCheckpoint({ seq: records.length, state: serializeState(state).replaceAll('"2.0.0"', '"6.6.6"') });
+    journal.saveCheckpoint({
+      seq: records.length,
+      state: serializeState(state).replaceAll('"2.0.0"', '"6.6.6"'),
+    });
     journal.close();
     await assert.rejects(replayed(null), { code: 'CHECKPOINT_WRONG' });
   });

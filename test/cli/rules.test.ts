@@ -6,8 +6,12 @@ import { configOf } from '../support/output.ts';
 
 describe('the rules that a tree was let in by', () => {
   const rules = (environment: Record<string, string>) => rulesOf(configOf(environment).trust);
-  const [one, two] = [new FakeMinisign(), new FakeMinisign()].map(({ publicKey }) => publicKey) as [string, string];
-  const minisign = (keys: string, more: Record<string, string> = {}) => rules({ UPDATE_VERIFY: 'digest,minisign', UPDATE_MINISIGN_KEYS: keys, ...more });
+  const [one, two] = [new FakeMinisign(), new FakeMinisign()].map(({ publicKey }) => publicKey) as [
+    string,
+    string,
+  ];
+  const minisign = (keys: string, more: Record<string, string> = {}) =>
+    rules({ UPDATE_VERIFY: 'digest,minisign', UPDATE_MINISIGN_KEYS: keys, ...more });
 
   it('are others under other conditions, keys or binding, and the same for the same keys in another order', () => {
     const all = [
@@ -30,8 +34,13 @@ describe('the rules that a tree was let in by', () => {
 describe('what downloads are checked against', () => {
   it('is all that is asked for', () => {
     const { publicKey } = new FakeMinisign();
-    const trust = trustOf(configOf({ UPDATE_VERIFY: 'digest,minisign', UPDATE_MINISIGN_KEYS: publicKey }));
-    assert.deepEqual([trust.conditions, trust.minisignKeys.length, trust.attestation], [['digest', 'minisign'], 1, null]);
+    const trust = trustOf(
+      configOf({ UPDATE_VERIFY: 'digest,minisign', UPDATE_MINISIGN_KEYS: publicKey }),
+    );
+    assert.deepEqual(
+      [trust.conditions, trust.minisignKeys.length, trust.attestation],
+      [['digest', 'minisign'], 1, null],
+    );
     const none = trustOf(configOf({ UPDATE_VERIFY: 'none' }));
     assert.deepEqual(none.conditions, []);
   });

@@ -28,7 +28,12 @@ afterEach(async () => {
 });
 
 function parts(environment: Record<string, string> = {}): Parts {
-  return partsOf(root, { UPDATE_GH_API_URL: github.url, UPDATE_ASSET_HOSTS: 'localhost', UPDATE_ASSET: '*.tar.gz', ...environment });
+  return partsOf(root, {
+    UPDATE_GH_API_URL: github.url,
+    UPDATE_ASSET_HOSTS: 'localhost',
+    UPDATE_ASSET: '*.tar.gz',
+    ...environment,
+  });
 }
 function file(name: string, content: string | Buffer): string {
   const made = path.join(root, 'files', name);
@@ -38,7 +43,8 @@ function file(name: string, content: string | Buffer): string {
 const verified = (operand: string | null, json = false, environment: Record<string, string> = {}) =>
   written(() => showVerify(argumentsOf('verify', { operand, json }), parts(environment), signal));
 type Finding = { rule: string; ok: boolean; code: string | null };
-const failing = (text: string) => (JSON.parse(text) as Finding[]).filter(({ ok }) => !ok).map(({ code }) => code);
+const failing = (text: string) =>
+  (JSON.parse(text) as Finding[]).filter(({ ok }) => !ok).map(({ code }) => code);
 
 describe('verify of a file', () => {
   it('takes the sums that lie beside it, and not its own word', async () => {
@@ -55,7 +61,10 @@ describe('verify of a file', () => {
   });
 
   it('names every rule that does not hold, not the first alone', async () => {
-    const environment = { UPDATE_VERIFY: 'digest,minisign', UPDATE_MINISIGN_KEYS: new FakeMinisign().publicKey };
+    const environment = {
+      UPDATE_VERIFY: 'digest,minisign',
+      UPDATE_MINISIGN_KEYS: new FakeMinisign().publicKey,
+    };
     const { text, result } = await verified(file(NAME, BYTES), true, environment);
     assert.equal(result, 1);
     assert.deepEqual(failing(text).sort(), ['DIGEST_MISSING', 'SIGNATURE_MISSING']);
@@ -65,16 +74,23 @@ describe('verify of a file', () => {
 describe('verify of a release', () => {
   it('downloads it, judges it, and leaves nothing', async () => {
     github.publish('v1.2.3', { [NAME]: BYTES });
-    const before = readdirSync(os.tmpdir()).filter((name) => name.startsWith('self-update-verify-')).length;
+    const before = readdirSync(os.tmpdir()).filter((name) =>
+      name.startsWith('self-update-verify-'),
+    ).length;
     const { text, result } = await verified('v1.2.3');
     assert.equal(result, 0, text);
     assert.match(text, /^app_1\.2\.3_linux_amd64\.tar\.gz of v1\.2\.3, acme\/app\n/);
     assert.equal(existsSync(path.join(root, 'data', 'releases')), false, 'nothing is installed');
-    assert.equal(readdirSync(os.tmpdir()).filter((name) => name.startsWith('self-update-verify-')).length, before);
+    assert.equal(
+      readdirSync(os.tmpdir()).filter((name) => name.startsWith('self-update-verify-')).length,
+      before,
+    );
   });
 
   it('that is not there says so', async () => {
-    await assert.rejects(verified('v9.9.9'), (error: Error & { code?: string }) => /NOT_FOUND/.test(error.code ?? ''));
+    await assert.rejects(verified('v9.9.9'), (error: Error & { code?: string }) =>
+      /NOT_FOUND/.test(error.code ?? ''),
+    );
   });
 });
 

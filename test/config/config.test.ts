@@ -52,7 +52,10 @@ describe('the configuration', () => {
     it(`refuses the app's data at "${linkedDir}" beside UPDATE_DIR=${updateDir} where the app has a user of its own, and only there`, () => {
       const environment = { ...MINIMAL, UPDATE_DIR: updateDir, UPDATE_LINKED_DIR: linkedDir };
       const result = parseConfig(environment, true);
-      assert.match(result.ok ? '' : result.problems.join(), /are not apart.*Set directories of which neither holds the other/);
+      assert.match(
+        result.ok ? '' : result.problems.join(),
+        /are not apart.*Set directories of which neither holds the other/,
+      );
       assert.ok(parseConfig(environment).ok);
     });
 
@@ -62,18 +65,37 @@ describe('the configuration', () => {
       ['/data/app/', ''],
       ['/srv/x/../app', '/srv/app'],
     ] as const) {
-      const environment = { ...MINIMAL, UPDATE_DIR: '/data/self-update', UPDATE_BAKED_DIR: baked, UPDATE_LINKED_DIR: linked };
+      const environment = {
+        ...MINIMAL,
+        UPDATE_DIR: '/data/self-update',
+        UPDATE_BAKED_DIR: baked,
+        UPDATE_LINKED_DIR: linked,
+      };
       const result = parseConfig(environment, true);
-      assert.match(result.ok ? '' : result.problems.join(), /^UPDATE_BAKED_DIR: .* is the app's.* Example: UPDATE_BAKED_DIR=\/opt\/app\/baked$/, baked);
+      assert.match(
+        result.ok ? '' : result.problems.join(),
+        /^UPDATE_BAKED_DIR: .* is the app's.* Example: UPDATE_BAKED_DIR=\/opt\/app\/baked$/,
+        baked,
+      );
       assert.ok(parseConfig(environment).ok);
     }
     for (const baked of ['', '/opt/app/baked', '/data/baked', '/data/app-baked'])
-      assert.ok(parseConfig({ ...MINIMAL, UPDATE_DIR: '/data/self-update', UPDATE_BAKED_DIR: baked }, true).ok, baked);
+      assert.ok(
+        parseConfig({ ...MINIMAL, UPDATE_DIR: '/data/self-update', UPDATE_BAKED_DIR: baked }, true)
+          .ok,
+        baked,
+      );
   });
 
   it("takes the app's data beside the updater's directory, also where a name begins with the other's", () => {
     for (const linkedDir of ['/data/app', '/data/self-update-data', '/data/..data', '/srv'])
-      assert.ok(parseConfig({ ...MINIMAL, UPDATE_DIR: '/data/self-update', UPDATE_LINKED_DIR: linkedDir }, true).ok, linkedDir);
+      assert.ok(
+        parseConfig(
+          { ...MINIMAL, UPDATE_DIR: '/data/self-update', UPDATE_LINKED_DIR: linkedDir },
+          true,
+        ).ok,
+        linkedDir,
+      );
   });
 
   it('takes an empty variable as an unset one', () => {
@@ -81,49 +103,134 @@ describe('the configuration', () => {
   });
 
   it('says every problem at once, each with its variable and an example', () => {
-    const found = problems({ GH_USER: 'a b', SLEEP: '-1', UPDATE_KEEP: '1', UPDATE_GH_API_URL: 'ftp://x', UPDATE_STOP_SIGNAL: 'FOO' });
+    const found = problems({
+      GH_USER: 'a b',
+      SLEEP: '-1',
+      UPDATE_KEEP: '1',
+      UPDATE_GH_API_URL: 'ftp://x',
+      UPDATE_STOP_SIGNAL: 'FOO',
+    });
     assert.equal(found.length, 5);
     for (const problem of found) assert.match(problem, /^[A-Z_]+: .+ Example: [A-Z_]+=.+$/);
   });
 
   const wrong: [string, Record<string, string | undefined>, RegExp][] = [
     ['no owner', { GH_USER: undefined }, /^GH_USER: is required/],
-    ['an owner with a slash', { GH_USER: 'a/b' }, /^GH_USER: "a\/b" names owner and repository. Set GH_USER=a and GH_REPO=b/],
-    ['an owner that is none', { GH_USER: '-acme!' }, /^GH_USER: "-acme!" is not the name of a GitHub user/],
+    [
+      'an owner with a slash',
+      { GH_USER: 'a/b' },
+      /^GH_USER: "a\/b" names owner and repository. Set GH_USER=a and GH_REPO=b/,
+    ],
+    [
+      'an owner that is none',
+      { GH_USER: '-acme!' },
+      /^GH_USER: "-acme!" is not the name of a GitHub user/,
+    ],
     ['an owner with an @', { GH_USER: '@acme' }, /Set GH_USER=acme$/],
     ['an address as owner', { GH_USER: 'https://github.com/acme/' }, /Set GH_USER=acme$/],
-    ['a repository with an owner', { GH_REPO: 'acme/app.js' }, /^GH_REPO: "acme\/app\.js" names owner and repository. Set GH_USER=acme and GH_REPO=app\.js$/],
-    ['an address of a repository', { GH_REPO: 'https://github.com/acme/app/releases' }, /Set GH_USER=acme and GH_REPO=app$/],
-    ['an address to clone from', { GH_REPO: 'git@github.com:acme/app.git' }, /Set GH_USER=acme and GH_REPO=app$/],
+    [
+      'a repository with an owner',
+      { GH_REPO: 'acme/app.js' },
+      /^GH_REPO: "acme\/app\.js" names owner and repository. Set GH_USER=acme and GH_REPO=app\.js$/,
+    ],
+    [
+      'an address of a repository',
+      { GH_REPO: 'https://github.com/acme/app/releases' },
+      /Set GH_USER=acme and GH_REPO=app$/,
+    ],
+    [
+      'an address to clone from',
+      { GH_REPO: 'git@github.com:acme/app.git' },
+      /Set GH_USER=acme and GH_REPO=app$/,
+    ],
     ['a repository that ends in .git', { GH_REPO: 'app.git' }, /Set GH_REPO=app$/],
-    ["GitHub's web site as its API", { UPDATE_GH_API_URL: 'https://github.com/acme' }, /^UPDATE_GH_API_URL: .* is GitHub's web site, not its API/],
-    ['a token of two lines', { UPDATE_GH_TOKEN: 'ghp_one\nghp_two' }, /^UPDATE_GH_TOKEN: holds a line break: give the token alone, on one line/],
+    [
+      "GitHub's web site as its API",
+      { UPDATE_GH_API_URL: 'https://github.com/acme' },
+      /^UPDATE_GH_API_URL: .* is GitHub's web site, not its API/,
+    ],
+    [
+      'a token of two lines',
+      { UPDATE_GH_TOKEN: 'ghp_one\nghp_two' },
+      /^UPDATE_GH_TOKEN: holds a line break: give the token alone, on one line/,
+    ],
     ['a token in quotes', { UPDATE_GH_TOKEN: '"ghp_one"' }, /^UPDATE_GH_TOKEN: is set in quotes/],
-    ['a token with the word before it', { UPDATE_GH_TOKEN: 'Bearer ghp_one' }, /^UPDATE_GH_TOKEN: begins with a word/],
+    [
+      'a token with the word before it',
+      { UPDATE_GH_TOKEN: 'Bearer ghp_one' },
+      /^UPDATE_GH_TOKEN: begins with a word/,
+    ],
     ['a token with a blank', { UPDATE_GH_TOKEN: 'ghp one' }, /^UPDATE_GH_TOKEN: holds a blank/],
-    ['a proxy of another kind', { HTTPS_PROXY: 'socks5://127.0.0.1:1080' }, /^HTTPS_PROXY: is not the address of an http\(s\) proxy/],
+    [
+      'a proxy of another kind',
+      { HTTPS_PROXY: 'socks5://127.0.0.1:1080' },
+      /^HTTPS_PROXY: is not the address of an http\(s\) proxy/,
+    ],
     ['a repository that is a path', { GH_REPO: '..' }, /^GH_REPO: /],
     ['sleep in words', { SLEEP: 'often' }, /^SLEEP: "often" is not a number of seconds/],
     ['sleep below 5', { SLEEP: '4', UPDATE_GH_TOKEN: 't0ken' }, /^SLEEP: "4" is below 5/],
-    ['a time above the limit, which is named in the unit that people write', { SLEEP: '40d' }, /^SLEEP: "40d" is above 30d\. /],
-    ['seconds with a wrong unit, and names the right ones', { SLEEP: '5x' }, /is not a number of seconds, nor a time such as 90s, 5m, 12h or 3d/],
-    ['bytes with a wrong unit, and names the right ones', { UPDATE_MAX_ASSET_BYTES: '5X' }, /is not a number of bytes, nor a size such as 500M or 2GiB/],
+    [
+      'a time above the limit, which is named in the unit that people write',
+      { SLEEP: '40d' },
+      /^SLEEP: "40d" is above 30d\. /,
+    ],
+    [
+      'seconds with a wrong unit, and names the right ones',
+      { SLEEP: '5x' },
+      /is not a number of seconds, nor a time such as 90s, 5m, 12h or 3d/,
+    ],
+    [
+      'bytes with a wrong unit, and names the right ones',
+      { UPDATE_MAX_ASSET_BYTES: '5X' },
+      /is not a number of bytes, nor a size such as 500M or 2GiB/,
+    ],
     ['a port that is none', { UPDATE_HTTP_ADDR: ':99999' }, /":99999" has a port above 65535\. /],
-    ['sleep below 60 without a token', { SLEEP: '59' }, /^SLEEP: "59" is below 60.*60 requests an hour/],
-    ['plain http to elsewhere', { UPDATE_GH_API_URL: 'http://github.corp/api/v3' }, /plain http.*UPDATE_INSECURE_HTTP=1/],
-    ['a range that is none', { UPDATE_RANGE: 'latest' }, /^UPDATE_RANGE: "latest" is not a semver range/],
+    [
+      'sleep below 60 without a token',
+      { SLEEP: '59' },
+      /^SLEEP: "59" is below 60.*60 requests an hour/,
+    ],
+    [
+      'plain http to elsewhere',
+      { UPDATE_GH_API_URL: 'http://github.corp/api/v3' },
+      /plain http.*UPDATE_INSECURE_HTTP=1/,
+    ],
+    [
+      'a range that is none',
+      { UPDATE_RANGE: 'latest' },
+      /^UPDATE_RANGE: "latest" is not a semver range/,
+    ],
     ['an unknown strategy', { UPDATE_STRATEGY: 'fast' }, /kill-then-download, download-then-kill/],
-    ['both health checks', { UPDATE_HEALTH_URL: 'http://127.0.0.1/', UPDATE_HEALTH_CMD: 'true' }, /Keep one/],
-    ['a linked name that leaves the tree', { UPDATE_LINKED: 'world ../etc' }, /^UPDATE_LINKED: \.\.\/etc would leave the tree/],
+    [
+      'both health checks',
+      { UPDATE_HEALTH_URL: 'http://127.0.0.1/', UPDATE_HEALTH_CMD: 'true' },
+      /Keep one/,
+    ],
+    [
+      'a linked name that leaves the tree',
+      { UPDATE_LINKED: 'world ../etc' },
+      /^UPDATE_LINKED: \.\.\/etc would leave the tree/,
+    ],
     [
       'what is no minisign key, and names the one of several that is wrong',
-      { UPDATE_MINISIGN_KEYS: `RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3 RWQf6`, UPDATE_VERIFY: 'minisign' },
+      {
+        UPDATE_MINISIGN_KEYS: `RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3 RWQf6`,
+        UPDATE_VERIFY: 'minisign',
+      },
       /^UPDATE_MINISIGN_KEYS: "RWQf6" is not a minisign public key \(the 56 characters after the comment in minisign\.pub\)$/,
     ],
-    ['56 characters that only look like a key', { UPDATE_MINISIGN_KEYS: `RW${'A'.repeat(54)}` }, /^UPDATE_MINISIGN_KEYS: "RWA+" is not a minisign public key/],
+    [
+      '56 characters that only look like a key',
+      { UPDATE_MINISIGN_KEYS: `RW${'A'.repeat(54)}` },
+      /^UPDATE_MINISIGN_KEYS: "RWA+" is not a minisign public key/,
+    ],
     ['a relative directory', { UPDATE_DIR: 'data' }, /is not an absolute path/],
     ['bytes in words', { UPDATE_MAX_ASSET_BYTES: 'lots' }, /is not a number of bytes/],
-    ['a time zone that is none', { TZ: 'Mars/Olympus', UPDATE_WINDOW: '02:00-05:00' }, /is not a time zone/],
+    [
+      'a time zone that is none',
+      { TZ: 'Mars/Olympus', UPDATE_WINDOW: '02:00-05:00' },
+      /is not a time zone/,
+    ],
     [
       'a secret in the place of the name of its file',
       { UPDATE_GH_TOKEN_FILE: 'ghp_canary0123456789' },
@@ -134,7 +241,11 @@ describe('the configuration', () => {
       { UPDATE_HTTP_ADDR: 'user:canary0123456789@host:80' },
       /^UPDATE_HTTP_ADDR: "\[secret\]@host:80" is not host:port(?!.*canary)/,
     ],
-    ['a secret file that is not there', { UPDATE_GH_TOKEN_FILE: '/nowhere/token' }, /^UPDATE_GH_TOKEN_FILE: \/nowhere\/token can't be read \(ENOENT\)/],
+    [
+      'a secret file that is not there',
+      { UPDATE_GH_TOKEN_FILE: '/nowhere/token' },
+      /^UPDATE_GH_TOKEN_FILE: \/nowhere\/token can't be read \(ENOENT\)/,
+    ],
   ];
   for (const [title, environment, message] of wrong) {
     it(`refuses ${title}`, () => {
@@ -149,7 +260,9 @@ describe('the configuration', () => {
   it('says of an empty secret file that it is empty, and no more', () => {
     const file = path.join(directory, 'empty');
     writeFileSync(file, '');
-    assert.deepEqual(problems({ UPDATE_GH_TOKEN_FILE: file }), [`UPDATE_GH_TOKEN_FILE: ${file} is empty. Write the secret into it`]);
+    assert.deepEqual(problems({ UPDATE_GH_TOKEN_FILE: file }), [
+      `UPDATE_GH_TOKEN_FILE: ${file} is empty. Write the secret into it`,
+    ]);
   });
 
   it('waits for no FIFO in the place of a secret or of a trust root, and reads none without an end', () => {
@@ -166,7 +279,10 @@ describe('the configuration', () => {
       const found = problems({ UPDATE_GH_TOKEN_FILE: file });
       assert.equal(found.length, 1);
       assert.match(found[0] ?? '', expected);
-      assert.match(problems({ UPDATE_ATTESTATION_ROOT: file }).join(), /^UPDATE_ATTESTATION_ROOT: /);
+      assert.match(
+        problems({ UPDATE_ATTESTATION_ROOT: file }).join(),
+        /^UPDATE_ATTESTATION_ROOT: /,
+      );
     }
   });
 
@@ -185,7 +301,10 @@ describe('the configuration', () => {
   });
 
   it('accepts logins of managed users, and names with dots', () => {
-    assert.equal(parsed({ GH_USER: 'ada_acme', GH_REPO: 'app.github.io_v2' }).repository, 'ada_acme/app.github.io_v2');
+    assert.equal(
+      parsed({ GH_USER: 'ada_acme', GH_REPO: 'app.github.io_v2' }).repository,
+      'ada_acme/app.github.io_v2',
+    );
   });
 
   it('takes off the line break behind a token', () => {
@@ -193,14 +312,24 @@ describe('the configuration', () => {
   });
 
   it('reads the proxy as curl does: host:port, and small letters first', () => {
-    assert.equal(parsed({ HTTPS_PROXY: 'proxy.example.com:3128' }).proxy.HTTPS_PROXY, 'http://proxy.example.com:3128');
-    assert.equal(parsed({ https_proxy: 'proxy:3128', HTTPS_PROXY: 'http://other:1' }).proxy.HTTPS_PROXY, 'http://proxy:3128');
     assert.equal(
-      parsed({ no_proxy: 'localhost example.com, *.corp .lan 10.0.0.1', NO_PROXY: 'x' }).proxy.NO_PROXY,
+      parsed({ HTTPS_PROXY: 'proxy.example.com:3128' }).proxy.HTTPS_PROXY,
+      'http://proxy.example.com:3128',
+    );
+    assert.equal(
+      parsed({ https_proxy: 'proxy:3128', HTTPS_PROXY: 'http://other:1' }).proxy.HTTPS_PROXY,
+      'http://proxy:3128',
+    );
+    assert.equal(
+      parsed({ no_proxy: 'localhost example.com, *.corp .lan 10.0.0.1', NO_PROXY: 'x' }).proxy
+        .NO_PROXY,
       'localhost,.localhost,example.com,.example.com,*.corp,.lan,10.0.0.1',
     );
     const config = parsed({ https_proxy: 'ada:p%40ss-word@proxy:3128' });
-    assert.ok(config.secrets().includes('p@ss-word') && config.secrets().includes('p%40ss-word'), config.secrets().join());
+    assert.ok(
+      config.secrets().includes('p@ss-word') && config.secrets().includes('p%40ss-word'),
+      config.secrets().join(),
+    );
   });
 
   it('reads a secret from its file anew each time, and not twice', () => {
@@ -212,7 +341,10 @@ describe('the configuration', () => {
       assert.equal(token(), 'first');
       writeFileSync(file, 'second\n');
       assert.equal(token(), 'second');
-      assert.match(problems({ UPDATE_GH_TOKEN_FILE: file, UPDATE_GH_TOKEN: 'x' }).join(), /given twice/);
+      assert.match(
+        problems({ UPDATE_GH_TOKEN_FILE: file, UPDATE_GH_TOKEN: 'x' }).join(),
+        /given twice/,
+      );
     } finally {
       rmSync(directory, { recursive: true });
     }
@@ -223,9 +355,18 @@ describe('the configuration', () => {
   });
 
   it('takes user and password of every address for a secret, in the form in which they are sent too', () => {
-    for (const name of ['UPDATE_GH_API_URL', 'UPDATE_HEALTH_URL', 'HTTPS_PROXY', 'UPDATE_NOTIFY_URL', 'UPDATE_ATTESTATION_ISSUER']) {
-      const secrets = parsed({ [name]: 'https://ops:hunt%2Fer2@github.example.com/api/v3' }).secrets();
-      for (const part of ['hunt/er2', 'hunt%2Fer2', 'ops:hunt/er2']) assert.ok(secrets.includes(part), `${name}: ${part}`);
+    for (const name of [
+      'UPDATE_GH_API_URL',
+      'UPDATE_HEALTH_URL',
+      'HTTPS_PROXY',
+      'UPDATE_NOTIFY_URL',
+      'UPDATE_ATTESTATION_ISSUER',
+    ]) {
+      const secrets = parsed({
+        [name]: 'https://ops:hunt%2Fer2@github.example.com/api/v3',
+      }).secrets();
+      for (const part of ['hunt/er2', 'hunt%2Fer2', 'ops:hunt/er2'])
+        assert.ok(secrets.includes(part), `${name}: ${part}`);
       assert.ok(!secrets.includes('ops'), 'a user alone is a word');
       assert.ok(
         parsed({ [name]: 'https://ghp_0123456789abcdef@github.example.com/' })
@@ -235,7 +376,8 @@ describe('the configuration', () => {
       );
     }
     const proxy = parsed({ HTTPS_PROXY: 'ops:hunt%2Fer2@proxy:3128' }).secrets();
-    for (const part of ['hunt/er2', 'hunt%2Fer2', 'ops:hunt/er2']) assert.ok(proxy.includes(part), `a proxy as host:port: ${part}`);
+    for (const part of ['hunt/er2', 'hunt%2Fer2', 'ops:hunt/er2'])
+      assert.ok(proxy.includes(part), `a proxy as host:port: ${part}`);
     assert.deepEqual(parsed({ HTTPS_PROXY: 'proxy:3128' }).secrets(), []);
   });
 
@@ -246,20 +388,39 @@ describe('the configuration', () => {
       ['frontend', { GH_REPO: 'frontend' }],
       ['frontend', { GH_REPO: 'our-frontend2' }],
     ] as const) {
-      const config = parsed({ HTTPS_PROXY: `http://ops:${password}@proxy:3128`, UPDATE_GH_TOKEN: 'ghp_0123456789abcdef', ...environment });
+      const config = parsed({
+        HTTPS_PROXY: `http://ops:${password}@proxy:3128`,
+        UPDATE_GH_TOKEN: 'ghp_0123456789abcdef',
+        ...environment,
+      });
       const secrets = config.secrets();
-      assert.equal(redact(`${config.repository} is followed`, secrets), `${config.repository} is followed`);
+      assert.equal(
+        redact(`${config.repository} is followed`, secrets),
+        `${config.repository} is followed`,
+      );
       assert.ok(secrets.includes('ghp_0123456789abcdef'));
-      assert.equal(redact(`ops:${password} via http://ops:${password}@proxy`, secrets), '[secret] via http://[secret]@proxy');
+      assert.equal(
+        redact(`ops:${password} via http://ops:${password}@proxy`, secrets),
+        '[secret] via http://[secret]@proxy',
+      );
       assert.deepEqual(config.publicSecrets(), ['HTTPS_PROXY']);
     }
     const apart = parsed({ HTTPS_PROXY: 'http://ops:corp1@proxy:3128', GH_USER: 'megacorp1' });
-    assert.ok(apart.secrets().includes('corp1'), 'what would not be blacked out within a word stays a secret');
+    assert.ok(
+      apart.secrets().includes('corp1'),
+      'what would not be blacked out within a word stays a secret',
+    );
     assert.deepEqual(apart.publicSecrets(), []);
   });
 
   it("says no address's password in a complaint, also where it is no address", () => {
-    for (const name of ['UPDATE_GH_API_URL', 'UPDATE_HEALTH_URL', 'UPDATE_ATTESTATION_ISSUER', 'HTTPS_PROXY', 'UPDATE_NOTIFY_URL'])
+    for (const name of [
+      'UPDATE_GH_API_URL',
+      'UPDATE_HEALTH_URL',
+      'UPDATE_ATTESTATION_ISSUER',
+      'HTTPS_PROXY',
+      'UPDATE_NOTIFY_URL',
+    ])
       for (const value of [
         'ftp://ops:hunter2@x',
         'ops:hunter2@github.corp',
@@ -273,7 +434,12 @@ describe('the configuration', () => {
             .includes('hunter2'),
           `${name}=${value}: ${problems({ [name]: value })}`,
         );
-    assert.ok(!problems({ UPDATE_GH_API_URL: 'http://ops:hunter2@github.corp/api' }).join().includes('hunter2'), 'plain http');
+    assert.ok(
+      !problems({ UPDATE_GH_API_URL: 'http://ops:hunter2@github.corp/api' })
+        .join()
+        .includes('hunter2'),
+      'plain http',
+    );
     const webSite = problems({ UPDATE_GH_API_URL: 'https://ops:hunter2@github.com/acme' }).join();
     assert.match(webSite, /web site/);
     assert.ok(!webSite.includes('hunter2'), webSite);
@@ -285,7 +451,10 @@ describe('the configuration', () => {
   });
 
   it('is what docs/settings.md says', () => {
-    const documented = readFileSync(path.join(import.meta.dirname, '..', '..', 'docs', 'settings.md'), 'utf8');
+    const documented = readFileSync(
+      path.join(import.meta.dirname, '..', '..', 'docs', 'settings.md'),
+      'utf8',
+    );
     assert.ok(documented.includes(settingsTable()), 'docs/settings.md is stale: npm run docs');
     for (const name of settingNames) assert.ok(documented.includes(`\`${name}\``), name);
   });

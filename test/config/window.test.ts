@@ -18,13 +18,23 @@ describe('UPDATE_WINDOW', () => {
     ['Fri-Mon 22:00-24:00', [span([1, 5, 6, 7], '22:00', '24:00')]],
     ['22:30-04:00', [span(EVERY_DAY, '22:30', '04:00')]],
     ['Sun', [span([7], '00:00', '24:00')]],
-    ['Mon-Fri 02:00-05:00; Sat,Sun 23:30-07:00', [span([1, 2, 3, 4, 5], '02:00', '05:00'), span([6, 7], '23:30', '07:00')]],
-    ['Mon-Fri 02:00-05:00, Sat 23:30-07:00', [span([1, 2, 3, 4, 5], '02:00', '05:00'), span([6], '23:30', '07:00')]],
+    [
+      'Mon-Fri 02:00-05:00; Sat,Sun 23:30-07:00',
+      [span([1, 2, 3, 4, 5], '02:00', '05:00'), span([6, 7], '23:30', '07:00')],
+    ],
+    [
+      'Mon-Fri 02:00-05:00, Sat 23:30-07:00',
+      [span([1, 2, 3, 4, 5], '02:00', '05:00'), span([6], '23:30', '07:00')],
+    ],
     ['Mon 02:00-03:00, 12:00-13:00', [span([1], '02:00', '03:00'), span([1], '12:00', '13:00')]],
-    ['Mon 02:00-03:00; 12:00-13:00', [span([1], '02:00', '03:00'), span(EVERY_DAY, '12:00', '13:00')]],
+    [
+      'Mon 02:00-03:00; 12:00-13:00',
+      [span([1], '02:00', '03:00'), span(EVERY_DAY, '12:00', '13:00')],
+    ],
     ['00:00-24:00', [span(EVERY_DAY, '00:00', '24:00')]],
   ];
-  for (const [text, spans] of read) it(`reads ${JSON.stringify(text)}`, () => assert.deepEqual(parseWindow(text), spans));
+  for (const [text, spans] of read)
+    it(`reads ${JSON.stringify(text)}`, () => assert.deepEqual(parseWindow(text), spans));
 
   const refused: [string, RegExp][] = [
     ['', /names no time/],

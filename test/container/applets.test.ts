@@ -1,4 +1,7 @@
-/** What our scripts use of busybox, tried in the image: an applet may be missing, lack an option, or crash over one (`wget -T`). */
+/**
+ * What our scripts use of busybox, tried in the image: an applet may be missing, lack an option, or
+ * crash over one (`wget -T`).
+ */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -13,7 +16,10 @@ const BUILD_ONLY = new Set(['assemble', 'bake']);
 /** Functions of ours, and a pattern of a `case`, that are named like an applet. */
 const OURS = new Set(['uptime', 'last', 'ash']);
 
-/** By applet and options as they stand in the scripts: a line of shell that succeeds where they do what we need. */
+/**
+ * By applet and options as they stand in the scripts: a line of shell that succeeds where they do
+ * what we need.
+ */
 const TRIED: Record<string, string> = {
   '[': '[ a = a ] && ! [ a = b ]',
   '[ -O': '[ -O /tmp/t ]',
@@ -38,7 +44,8 @@ const TRIED: Record<string, string> = {
   'chmod -R':
     'mkdir -p /tmp/c/d && echo > /tmp/c/d/f && echo > /tmp/kept && chmod 666 /tmp/kept && ln -s /tmp/kept /tmp/c/d/l && ln -s /tmp /tmp/c/t && chmod 2775 /tmp/c/d && ' +
     'chmod -R go-rwx,g-s /tmp/c && [ "$(stat -c %a /tmp/kept)$(stat -c %a /tmp/c/d)$(stat -c %a /tmp/c/d/f)" = 666700600 ]',
-  'chown -h': 'ln -s t /tmp/own && chown -h 1:1 /tmp/own && [ "$(stat -c %u /tmp/own)$(stat -c %u /tmp/t)" = 10 ]',
+  'chown -h':
+    'ln -s t /tmp/own && chown -h 1:1 /tmp/own && [ "$(stat -c %u /tmp/own)$(stat -c %u /tmp/t)" = 10 ]',
   chown: 'chown 0:0 /tmp/t',
   'cut -d': '[ "$(echo a:b:c:d | cut -d : -f 3,4)" = c:d ]',
   echo: '[ "$(echo a)" = a ]',
@@ -79,7 +86,8 @@ const TRIED: Record<string, string> = {
   'find -exec':
     'mkdir -p /tmp/plus/d && echo > /tmp/plus/.f && ln -s /tmp/plus/d /tmp/plus/l && chmod 777 /tmp/plus /tmp/plus/.f /tmp/plus/d && chown 1:1 /tmp/plus/d && ' +
     'find /tmp/plus -mindepth 1 -maxdepth 1 -user 0 ! -type l -exec chmod go-w {} + && [ "$(stat -c %a /tmp/plus/.f)$(stat -c %a /tmp/plus/d)" = 755777 ]',
-  'chmod -t': 'mkdir /tmp/unstuck && chmod 3777 /tmp/unstuck && chmod go-w,g-s,-t /tmp/unstuck && [ "$(stat -c %a /tmp/unstuck)" = 755 ]',
+  'chmod -t':
+    'mkdir /tmp/unstuck && chmod 3777 /tmp/unstuck && chmod go-w,g-s,-t /tmp/unstuck && [ "$(stat -c %a /tmp/unstuck)" = 755 ]',
   rm: 'touch /tmp/r && rm /tmp/r',
   'rm -f': 'rm -f /tmp/none',
   'rm -rf': 'mkdir -p /tmp/r2/r && rm -rf /tmp/r2 && [ ! -e /tmp/r2 ]',
@@ -93,7 +101,8 @@ const TRIED: Record<string, string> = {
   'stat -c': '[ "$(stat -c %u /tmp/t)" = 0 ]',
   sync: 'sync',
   'tail -n': '[ "$(printf "a\\nb\\nc\\n" | tail -n 2 | tail -n +2)" = c ]',
-  'tar -C': 'mkdir /tmp/x && tar -C /tmp/l -cf /tmp/t.tar . && tar -C /tmp/x -xf /tmp/t.tar && [ -L /tmp/x/t ]',
+  'tar -C':
+    'mkdir /tmp/x && tar -C /tmp/l -cf /tmp/t.tar . && tar -C /tmp/x -xf /tmp/t.tar && [ -L /tmp/x/t ]',
   'timeout -s': 'timeout -s KILL 1 sleep 10; [ $? = 137 ]',
   timeout: 'timeout 2 true; timeout 1 sleep 10; [ $? -gt 128 ]',
   'touch -d': 'touch -d @0 /tmp/t && [ "$(stat -c %Y /tmp/t)" = 0 ]',
@@ -101,7 +110,8 @@ const TRIED: Record<string, string> = {
   'tr -d': `[ "$(echo ' a ' | tr -d ' ')" = a ]`,
   'tr -s': `[ "$(echo 'a   b' | tr -s ' ')" = 'a b' ]`,
   'wc -l': '[ "$(wc -l < /tmp/t)" = 1 ]',
-  'wget -q -S -Y': 'wget -q -S -Y off -O /dev/null http://127.0.0.1:8090/t && ! wget -q -S -Y off -O /dev/null http://127.0.0.1:8090/none',
+  'wget -q -S -Y':
+    'wget -q -S -Y off -O /dev/null http://127.0.0.1:8090/t && ! wget -q -S -Y off -O /dev/null http://127.0.0.1:8090/none',
 };
 const PREPARED = `mkdir -p /tmp/o; touch -d @1 /tmp/o/old; touch /tmp/o/new; echo text > /tmp/t; mkfifo /tmp/fifo
 printf '00000000000000000u\\0\\1' > /tmp/status; httpd -p 127.0.0.1:8090 -h /tmp`;
@@ -109,7 +119,9 @@ printf '00000000000000000u\\0\\1' > /tmp/status; httpd -p 127.0.0.1:8090 -h /tmp
 function scripts(): string[] {
   return ['docker', 'examples/recipes'].flatMap((folder) =>
     readdirSync(path.join(ROOT, folder), { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile() && !BUILD_ONLY.has(entry.name) && !entry.name.endsWith('.js'))
+      .filter(
+        (entry) => entry.isFile() && !BUILD_ONLY.has(entry.name) && !entry.name.endsWith('.js'),
+      )
       .map((entry) => path.join(entry.parentPath, entry.name)),
   );
 }
@@ -117,29 +129,50 @@ function scripts(): string[] {
 /** Words in the place of a command that are applets, each with the options that follow. */
 function used(script: string, applets: ReadonlySet<string>): string[] {
   const text = script.replaceAll(/^\s*#.*$/gm, '');
-  const command = /(?:^|[|&;({]|\b(?:do|then|else|exec|until|while|if)\b|!|timeout \d+)[ \t]*([a-z][a-z0-9]*|\[)((?:[ \t]+-[A-Za-z0-9,]+(?![\w-]))*)/gm;
+  const command =
+    /(?:^|[|&;({]|\b(?:do|then|else|exec|until|while|if)\b|!|timeout \d+)[ \t]*([a-z][a-z0-9]*|\[)((?:[ \t]+-[A-Za-z0-9,]+(?![\w-]))*)/gm;
   return [...text.matchAll(command)].flatMap(([, name = '', options = '']) =>
-    applets.has(name) && !OURS.has(name) ? [[name, ...options.split(/\s+/).filter(Boolean)].join(' ')] : [],
+    applets.has(name) && !OURS.has(name)
+      ? [[name, ...options.split(/\s+/).filter(Boolean)].join(' ')]
+      : [],
   );
 }
 
 /** Runs shell in a bare image with the PATH that our scripts give themselves. */
 async function inImage(image: string, script: string): Promise<string> {
   const lib = '/usr/lib/self-update';
-  const { stdout } = await docker(['run', '--rm', '--entrypoint', `${lib}/bin/busybox`, image, 'sh', '-c', `export PATH="${lib}/applets:$PATH"\n${script}`]);
+  const { stdout } = await docker([
+    'run',
+    '--rm',
+    '--entrypoint',
+    `${lib}/bin/busybox`,
+    image,
+    'sh',
+    '-c',
+    `export PATH="${lib}/applets:$PATH"\n${script}`,
+  ]);
   return stdout;
 }
 
 describe('what our scripts use of busybox', () => {
   it('is tried here, all of it', async () => {
-    const applets = new Set((await inImage(IMAGES.product, 'ls /usr/lib/self-update/applets')).split('\n'));
-    const untried = new Set(scripts().flatMap((file) => used(readFileSync(file, 'utf8'), applets).filter((use) => TRIED[use] === undefined)));
+    const applets = new Set(
+      (await inImage(IMAGES.product, 'ls /usr/lib/self-update/applets')).split('\n'),
+    );
+    const untried = new Set(
+      scripts().flatMap((file) =>
+        used(readFileSync(file, 'utf8'), applets).filter((use) => TRIED[use] === undefined),
+      ),
+    );
     assert.deepEqual([...untried], []);
   });
 
   for (const image of [IMAGES.product, IMAGES.productOnDebian])
     it(`works in ${image}`, async () => {
-      const lines = Object.entries(TRIED).map(([use, line]) => `(${line}) > /tmp/out 2>&1 || echo '${use.replaceAll("'", '')}' "$?" "$(head -n 2 /tmp/out)"`);
+      const lines = Object.entries(TRIED).map(
+        ([use, line]) =>
+          `(${line}) > /tmp/out 2>&1 || echo '${use.replaceAll("'", '')}' "$?" "$(head -n 2 /tmp/out)"`,
+      );
       assert.equal(await inImage(image, [PREPARED, ...lines].join('\n')), '');
     });
 
@@ -148,6 +181,12 @@ describe('what our scripts use of busybox', () => {
       const example = metaOf('UPDATE_HEALTH_CMD').example;
       const [open, closed] = [example.replace('25565', '8090'), example.replace('25565', '8091')];
       assert.notEqual(open, example);
-      assert.equal(await inImage(image, `httpd -p 127.0.0.1:8090 -h /tmp; ${open}; echo $?; ${closed}; echo $?`), '0\n1');
+      assert.equal(
+        await inImage(
+          image,
+          `httpd -p 127.0.0.1:8090 -h /tmp; ${open}; echo $?; ${closed}; echo $?`,
+        ),
+        '0\n1',
+      );
     });
 });

@@ -41,7 +41,9 @@ describe('a container that starts', { concurrency: 3 }, () => {
   ] as const) {
     it(`runs the app at once when GitHub ${title}, and says why`, async () => {
       // Longer than this test: whoever waits for it never answers.
-      await using container = await Container.prepare({ env: { UPDATE_FIRST_CHECK_TIMEOUT: '3600' } });
+      await using container = await Container.prepare({
+        env: { UPDATE_FIRST_CHECK_TIMEOUT: '3600' },
+      });
       if (api === null) await container.github.close();
       else container.github.misbehave = { api };
       await container.create();
@@ -55,14 +57,21 @@ describe('a container that starts', { concurrency: 3 }, () => {
     container.github.misbehave = { api: 'hang' };
     await container.create();
     await container.answers('0.0.1');
-    // The marks of the boot and of the gate's opening, by the container's own clock, which counts whole seconds.
-    const { stdout } = await container.exec(['sh', '-c', 'cd /run/self-update/private && stat -c %Y booted gate']);
+    // The marks of the boot and of the gate's opening, by the container's own clock, which counts
+    // whole seconds.
+    const { stdout } = await container.exec([
+      'sh',
+      '-c',
+      'cd /run/self-update/private && stat -c %Y booted gate',
+    ]);
     const [bootedAt = 0, openedAt = 0] = stdout.split('\n').map(Number);
     assert.ok(openedAt - bootedAt >= 2, stdout);
   });
 
   it('does not run the old version while the first check still has time', async () => {
-    await using container = await Container.prepare({ env: { UPDATE_FIRST_CHECK_TIMEOUT: '3600' } });
+    await using container = await Container.prepare({
+      env: { UPDATE_FIRST_CHECK_TIMEOUT: '3600' },
+    });
     const { promise, resolve } = Promise.withResolvers<void>();
     container.github.misbehave = { apiAfter: promise };
     const prober = container.probe();
@@ -82,22 +91,38 @@ describe('a container that starts', { concurrency: 3 }, () => {
   it('runs the app at once when the configuration is wrong, says everything once, and sleeps', async () => {
     await using container = await Container.run({ env: { SLEEP: 'soon', UPDATE_RANGE: 'new' } });
     await container.answers('0.0.1');
-    await container.until('the updater sleeps', async () => !(await container.processes()).some(({ command }) => command.includes('run --once')));
+    await container.until(
+      'the updater sleeps',
+      async () =>
+        !(await container.processes()).some(({ command }) => command.includes('run --once')),
+    );
     const logs = await container.logs();
-    for (const name of ['SLEEP', 'UPDATE_RANGE']) assert.equal(logs.match(new RegExp(`^update: ${name}: `, 'gm'))?.length, 1, logs);
+    for (const name of ['SLEEP', 'UPDATE_RANGE'])
+      assert.equal(logs.match(new RegExp(`^update: ${name}: `, 'gm'))?.length, 1, logs);
     assert.equal((await container.command('status')).exitCode, 78);
   });
 
   it('with nothing baked and nothing reachable says so, and tries again', async () => {
-    await using container = await Container.prepare({ image: IMAGES.empty, env: { UPDATE_FIRST_CHECK_TIMEOUT: '1' } });
+    await using container = await Container.prepare({
+      image: IMAGES.empty,
+      env: { UPDATE_FIRST_CHECK_TIMEOUT: '1' },
+    });
     container.github.misbehave = { api: { status: 500 } };
     await container.create();
-    await container.until('it says so', async () => /there is no version to run yet/.test(await container.logs()));
-    await container.until('the updater rests', async () => (await container.status()).state === 'waiting');
+    await container.until('it says so', async () =>
+      /there is no version to run yet/.test(await container.logs()),
+    );
+    await container.until(
+      'the updater rests',
+      async () => (await container.status()).state === 'waiting',
+    );
     const { state, version, waitingFor } = await container.status();
     assert.deepEqual([state, version, waitingFor?.reason], ['waiting', null, 'firstVersion']);
     // Not before the time for a first check is over.
-    await container.until('it is unhealthy', async () => (await container.exec(['/usr/lib/self-update/healthcheck'])).exitCode === 1);
+    await container.until(
+      'it is unhealthy',
+      async () => (await container.exec(['/usr/lib/self-update/healthcheck'])).exitCode === 1,
+    );
     container.github.misbehave = {};
     await container.publish('0.0.1');
     await container.answers('0.0.1');
@@ -105,9 +130,18 @@ describe('a container that starts', { concurrency: 3 }, () => {
 
   it('of another repository than the image was made for runs nothing of the image', async () => {
     const { derive } = await import('../support/docker/setup.ts');
-    await derive(IMAGES.app, 'self-update-test:bound', 'RUN echo somebody/else > /usr/share/self-update/baked/.repository');
-    await using container = await Container.run({ image: 'self-update-test:bound', env: { UPDATE_FIRST_CHECK_TIMEOUT: '1' } });
-    await container.until('it says so', async () => /there is no version to run yet/.test(await container.logs()));
+    await derive(
+      IMAGES.app,
+      'self-update-test:bound',
+      'RUN echo somebody/else > /usr/share/self-update/baked/.repository',
+    );
+    await using container = await Container.run({
+      image: 'self-update-test:bound',
+      env: { UPDATE_FIRST_CHECK_TIMEOUT: '1' },
+    });
+    await container.until('it says so', async () =>
+      /there is no version to run yet/.test(await container.logs()),
+    );
     assert.equal(await container.ask(), null);
   });
 
@@ -120,14 +154,25 @@ describe('a container that starts', { concurrency: 3 }, () => {
   it('is not led anywhere by links that an app left in place of its data or of what is ours', async () => {
     await using container = await Container.run({ env: { UPDATE_LINKED_DIR: '/tmp/app-data' } });
     await container.fact('versionBecameHealthy');
-    const owner = async (file: string) => (await container.exec(['stat', '-c', '%u:%a', file])).stdout;
+    const owner = async (file: string) =>
+      (await container.exec(['stat', '-c', '%u:%a', file])).stdout;
     const before = await owner('/etc');
     // The app's own, so it may remove it, in a directory where it may put something else.
     assert.match(await owner('/tmp/app-data'), /^1000:/);
     const asApp = ['--user', '1000:1000'];
-    assert.equal((await container.exec(['sh', '-c', 'rm -r /tmp/app-data && ln -s /etc /tmp/app-data'], asApp)).exitCode, 0);
     assert.equal(
-      (await container.exec(['sh', '-c', 'mv /run/self-update/private /run/self-update/old && ln -s /nowhere /run/self-update/private'])).exitCode,
+      (await container.exec(['sh', '-c', 'rm -r /tmp/app-data && ln -s /etc /tmp/app-data'], asApp))
+        .exitCode,
+      0,
+    );
+    assert.equal(
+      (
+        await container.exec([
+          'sh',
+          '-c',
+          'mv /run/self-update/private /run/self-update/old && ln -s /nowhere /run/self-update/private',
+        ])
+      ).exitCode,
       0,
     );
     await container.signal('KILL');
@@ -141,19 +186,40 @@ describe('a container that starts', { concurrency: 3 }, () => {
     const words = ['--port', '80 80', "it's", '', '*', '$HOME', 'new\nline'];
     await using container = await Container.run({
       args: words,
-      env: { PLAIN: 'a b', 'spring.datasource.url': 'jdbc:x', timeout: 'mine', tree: 'oak', 'two.lines': 'a\nb', UPDATE_KEEP: '3' },
+      env: {
+        PLAIN: 'a b',
+        'spring.datasource.url': 'jdbc:x',
+        timeout: 'mine',
+        tree: 'oak',
+        'two.lines': 'a\nb',
+        UPDATE_KEEP: '3',
+      },
     });
     await container.answers('0.0.1');
     assert.equal(await container.ask('/arguments'), `${words.join('\n')}\n`);
     const environment = (await container.ask('/environment')) ?? '';
-    for (const line of ['PLAIN=a b', 'spring.datasource.url=jdbc:x', 'timeout=mine', 'tree=oak', 'two.lines=a', 'b', 'GH_REPO=app', 'HOME=/data/app'])
+    for (const line of [
+      'PLAIN=a b',
+      'spring.datasource.url=jdbc:x',
+      'timeout=mine',
+      'tree=oak',
+      'two.lines=a',
+      'b',
+      'GH_REPO=app',
+      'HOME=/data/app',
+    ])
       assert.ok(environment.split('\n').includes(line), `${line} is missing in ${environment}`);
     assert.doesNotMatch(environment, /^UPDATE_/m);
-    assert.match(environment, /^PATH=\/usr\/local\/sbin:\/usr\/local\/bin:\/usr\/sbin:\/usr\/bin:\/sbin:\/bin$/m);
+    assert.match(
+      environment,
+      /^PATH=\/usr\/local\/sbin:\/usr\/local\/bin:\/usr\/sbin:\/usr\/bin:\/sbin:\/bin$/m,
+    );
   });
 
   it('takes numbers with leading zeros for what they are', async () => {
-    await using container = await Container.run({ env: { UPDATE_FIRST_CHECK_TIMEOUT: '09', SVWAIT: '08', IGNORE_TERM: '' } });
+    await using container = await Container.run({
+      env: { UPDATE_FIRST_CHECK_TIMEOUT: '09', SVWAIT: '08', IGNORE_TERM: '' },
+    });
     await container.answers('0.0.1');
     assert.equal((await container.stop()).status, 143);
   });
@@ -194,6 +260,9 @@ describe('an app whose tree was removed', () => {
     const [app = 0] = await container.apps();
     process.kill(app, 'SIGKILL');
     await container.answers('0.0.1');
-    await container.until('status says so', async () => (await container.status()).version === '0.0.1');
+    await container.until(
+      'status says so',
+      async () => (await container.status()).version === '0.0.1',
+    );
   });
 });

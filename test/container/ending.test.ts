@@ -36,7 +36,9 @@ describe('docker stop', () => {
 
   it('uses UPDATE_STOP_SIGNAL', async () => {
     for (const signal of ['INT', 'SIGQUIT']) {
-      await using container = await Container.run({ env: { IGNORE_TERM: '1', STOP_MS: '1', SVWAIT: '30', UPDATE_STOP_SIGNAL: signal } });
+      await using container = await Container.run({
+        env: { IGNORE_TERM: '1', STOP_MS: '1', SVWAIT: '30', UPDATE_STOP_SIGNAL: signal },
+      });
       await container.answers('0.0.1');
       assert.equal((await container.stop(60)).status, 143);
       assert.match(await container.logs(), /^app 0\.0\.1 saved$/m, signal);
@@ -54,7 +56,10 @@ describe('docker stop', () => {
     await container.github.nextRequest(/storage/);
     await container.until(
       'bytes have come',
-      async () => Number((await container.exec(['sh', '-c', 'cat /data/self-update/tmp/*.part | wc -c'])).stdout) > 1_000_000,
+      async () =>
+        Number(
+          (await container.exec(['sh', '-c', 'cat /data/self-update/tmp/*.part | wc -c'])).stdout,
+        ) > 1_000_000,
     );
     assert.equal((await container.stop()).status, 143);
     container.github.misbehave = {};
@@ -76,18 +81,29 @@ describe('docker stop', () => {
 
 describe('the end of the app', () => {
   it('is survived whatever its exit code: all 256', async () => {
-    // runsv pauses a second after each early end, and after eight the pauses grow: thirty-two containers with eight codes each.
+    // runsv pauses a second after each early end, and after eight the pauses grow: thirty-two
+    // containers with eight codes each.
     for (let batch = 0; batch < 256; batch += 128) {
       await using containers = new AsyncDisposableStack();
-      const starting = Array.from({ length: 16 }, async (_, n) => ({ from: batch + n * 8, container: containers.use(await exits(batch + n * 8)) }));
+      const starting = Array.from({ length: 16 }, async (_, n) => ({
+        from: batch + n * 8,
+        container: containers.use(await exits(batch + n * 8)),
+      }));
       for (const { container, from } of await Promise.all(starting)) {
-        await container.until('it has ended 8 times', async () => Number((await container.exec(['sh', '-c', 'wc -l < /tmp/codes'])).stdout) >= 8);
+        await container.until(
+          'it has ended 8 times',
+          async () =>
+            Number((await container.exec(['sh', '-c', 'wc -l < /tmp/codes'])).stdout) >= 8,
+        );
         const recorded = async () => {
           const { stdout } = await container.exec(['cat', '/run/self-update/private/app.exits']);
           return stdout.split('\n').map((line) => Number(line.split(' ')[1]));
         };
-        await container.until('the last one is on record', async () => (await recorded()).includes(from + 7));
-        for (let code = from; code < from + 8; code++) assert.ok((await recorded()).includes(code), `${code} is not on record`);
+        await container.until('the last one is on record', async () =>
+          (await recorded()).includes(from + 7),
+        );
+        for (let code = from; code < from + 8; code++)
+          assert.ok((await recorded()).includes(code), `${code} is not on record`);
         assert.equal(await container.inspect('.State.Running'), true);
       }
     }
@@ -143,7 +159,10 @@ describe('orphans', () => {
     await using container = await Container.run();
     await container.answers('0.0.1');
     await container.exec(orphans);
-    await container.until('they have ended', async () => !(await container.processes()).some(({ command }) => /sleep 0.05/.test(command)));
+    await container.until(
+      'they have ended',
+      async () => !(await container.processes()).some(({ command }) => /sleep 0.05/.test(command)),
+    );
     assert.equal(await container.zombies(), 0);
   });
 

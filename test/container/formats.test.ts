@@ -28,7 +28,10 @@ async function packed(pack: string, source: string | Buffer): Promise<Buffer> {
     mkdirSync(path.join(directory, 'in'));
     writeFileSync(path.join(directory, 'in', 'app'), source, { mode: 0o755 });
     writeFileSync(path.join(directory, 'in', 'LICENSE'), 'MIT\n');
-    const { stdout } = await execa('bash', ['-o', 'pipefail', '-c', pack], { cwd: directory, encoding: 'buffer' });
+    const { stdout } = await execa('bash', ['-o', 'pipefail', '-c', pack], {
+      cwd: directory,
+      encoding: 'buffer',
+    });
     return Buffer.from(stdout);
   } finally {
     rmSync(directory, { recursive: true });
@@ -58,8 +61,14 @@ describe('an app updates itself, published as', { concurrency: 2 }, () => {
 
   it('a .js file, which a command with a pattern starts, whatever its version is called', async () => {
     // The baked app is no .cjs: there is a first version before anything is started.
-    await using container = await Container.prepare({ image: IMAGES.empty, env: { UPDATE_ASSET: 'app-*.cjs', UPDATE_APP_COMMAND: 'node *.cjs' } });
-    const publish = (version: string) => container.github.publish(`v${version}`, { [`app-${version}.cjs`]: Buffer.from(script(version)) });
+    await using container = await Container.prepare({
+      image: IMAGES.empty,
+      env: { UPDATE_ASSET: 'app-*.cjs', UPDATE_APP_COMMAND: 'node *.cjs' },
+    });
+    const publish = (version: string) =>
+      container.github.publish(`v${version}`, {
+        [`app-${version}.cjs`]: Buffer.from(script(version)),
+      });
     publish('0.0.2');
     await container.create();
     await container.answers('0.0.2');
@@ -69,14 +78,19 @@ describe('an app updates itself, published as', { concurrency: 2 }, () => {
   });
 
   it('a program for another machine: it is refused before the app is stopped', async () => {
-    await using container = await Container.run({ env: { UPDATE_ASSET: 'app', UPDATE_STRATEGY: 'download-then-kill' } });
+    await using container = await Container.run({
+      env: { UPDATE_ASSET: 'app', UPDATE_STRATEGY: 'download-then-kill' },
+    });
     await container.fact('versionBecameHealthy');
     const foreign = readFileSync(process.env['TEST_APP'] ?? '');
     // e_machine: IA-64, which nobody emulates by chance.
     foreign.writeUInt16LE(50, 18);
     container.github.publish('v0.0.2', { app: foreign });
     await container.signal('HUP');
-    await container.until('it is refused', async () => (await container.status()).denied[0]?.code === 'WRONG_PLATFORM');
+    await container.until(
+      'it is refused',
+      async () => (await container.status()).denied[0]?.code === 'WRONG_PLATFORM',
+    );
     assert.equal(await container.ask(), '0.0.1');
     assert.equal((await container.events()).filter(({ type }) => type === 'appStopped').length, 0);
   });

@@ -1,4 +1,7 @@
-/** A version gives what it inherited to a process that is allowed to stay, to keep the next version down. */
+/**
+ * A version gives what it inherited to a process that is allowed to stay, to keep the next version
+ * down.
+ */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync } from 'node:fs';
 import os from 'node:os';
@@ -45,11 +48,16 @@ exec \${as-} node -e "const fs = require('node:fs'); require('node:net').createS
 `;
 const GIVING = `sh -c 'case $PWD in *0.0.1*) /opt/give /tmp/given.sock & ;; esac; exec "$0/app"' "$PWD"`;
 
-describe('an app that gives its lock to a service that is busy, and reads it never', { concurrency: 2 }, () => {
+describe('an app that gives its lock to a service that is busy, and reads it never', {
+  concurrency: 2,
+}, () => {
   before(async () => {
     const file = path.join(mkdtempSync(path.join(os.tmpdir(), 'give-')), 'give');
     await execa('g++', ['-O2', '-x', 'c++', '-o', file, '-'], { input: GIVE });
-    await derive(IMAGES.app, IMAGE, 'COPY opt /opt\nCOPY service /etc/service/', { 'opt/give': readFileSync(file), 'service/keeper/run': SERVICE });
+    await derive(IMAGES.app, IMAGE, 'COPY opt /opt\nCOPY service /etc/service/', {
+      'opt/give': readFileSync(file),
+      'service/keeper/run': SERVICE,
+    });
   });
   after(async () => {
     await docker(['rmi', '--force', IMAGE], { reject: false });
@@ -57,11 +65,17 @@ describe('an app that gives its lock to a service that is busy, and reads it nev
 
   for (const profile of ['root', 'root with four capabilities', 'one unprivileged user'] as const)
     it(`keeps no newer version down by it (${profile})`, async () => {
-      await using container = await Container.run({ image: IMAGE, run: PROFILES[profile], env: { UPDATE_APP_COMMAND: GIVING, SVWAIT: '3' } });
+      await using container = await Container.run({
+        image: IMAGE,
+        run: PROFILES[profile],
+        env: { UPDATE_APP_COMMAND: GIVING, SVWAIT: '3' },
+      });
       await container.answers('0.0.1');
       // Where the app has a user of its own, there is nothing to give.
       const times = profile === 'one unprivileged user' ? 1 : 0;
-      await container.until('it is given away', async () => (await container.logs()).includes(`gave the lock ${times} times`));
+      await container.until('it is given away', async () =>
+        (await container.logs()).includes(`gave the lock ${times} times`),
+      );
       await container.publish('0.0.2');
       assert.equal((await container.command('update')).exitCode, 0);
       await container.answers('0.0.2');

@@ -1,4 +1,7 @@
-/** The image's HEALTHCHECK, in both images: by address and by command, as the updater's own check judges. */
+/**
+ * The image's HEALTHCHECK, in both images: by address and by command, as the updater's own check
+ * judges.
+ */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
@@ -43,26 +46,41 @@ describe("the image's health check", () => {
       'subjectAltName=DNS:localhost',
     ];
     await execa('openssl', ['req', '-x509', ...options, '-keyout', key, '-out', cert]);
-    const files = { 'opt/server': SERVER, 'opt/key': readFileSync(key, 'utf8'), 'opt/cert': readFileSync(cert, 'utf8') };
-    for (const [name, base] of Object.entries(BASES)) await derive(base, `self-update-test:health-${name.toLowerCase()}`, 'COPY opt /opt', files);
+    const files = {
+      'opt/server': SERVER,
+      'opt/key': readFileSync(key, 'utf8'),
+      'opt/cert': readFileSync(cert, 'utf8'),
+    };
+    for (const [name, base] of Object.entries(BASES))
+      await derive(base, `self-update-test:health-${name.toLowerCase()}`, 'COPY opt /opt', files);
   });
   after(async () => {
     rmSync(directory, { recursive: true, force: true });
-    for (const name of Object.keys(BASES)) await docker(['rmi', '--force', `self-update-test:health-${name.toLowerCase()}`], { reject: false });
+    for (const name of Object.keys(BASES))
+      await docker(['rmi', '--force', `self-update-test:health-${name.toLowerCase()}`], {
+        reject: false,
+      });
   });
 
   for (const name of Object.keys(BASES))
     it(`judges by status and headers, within its time, and leaves nothing behind: ${name}`, async () => {
       const tlsPort = await freePort();
       const image = `self-update-test:health-${name.toLowerCase()}`;
-      await using container = await Container.run({ image, env: { UPDATE_APP_COMMAND: '/opt/server', TLS_PORT: String(tlsPort) } });
+      await using container = await Container.run({
+        image,
+        env: { UPDATE_APP_COMMAND: '/opt/server', TLS_PORT: String(tlsPort) },
+      });
       await container.until('it answers', async () => (await container.ask('/')) === 'fine');
       const check = (env: Record<string, string>): Promise<Output> =>
         container.exec(
           [CHECK],
           Object.entries(env).flatMap(([key, value]) => ['--env', `${key}=${value}`]),
         );
-      const at = (place: string, timeout = '30') => check({ UPDATE_HEALTH_TIMEOUT: timeout, UPDATE_HEALTH_URL: `http://127.0.0.1:${container.port}${place}` });
+      const at = (place: string, timeout = '30') =>
+        check({
+          UPDATE_HEALTH_TIMEOUT: timeout,
+          UPDATE_HEALTH_URL: `http://127.0.0.1:${container.port}${place}`,
+        });
       for (const place of ['', '/', '/?a=b&c=d', '/empty', '/silent', '/floods'])
         assert.deepEqual(await at(place), { exitCode: 0, stdout: '', stderr: '' }, place);
       assert.match((await at('/redirects')).stdout, /^HTTP\/1.1 302 /);
@@ -70,33 +88,85 @@ describe("the image's health check", () => {
       const hung = await at('/hangs', '2');
       assert.deepEqual([hung.exitCode, hung.stdout], [1, 'the health check took longer than 2 s']);
       // A proxy is for the world outside.
-      assert.equal((await check({ UPDATE_HEALTH_URL: `http://localhost:${container.port}/`, http_proxy: 'http://127.0.0.1:9' })).exitCode, 0);
+      assert.equal(
+        (
+          await check({
+            UPDATE_HEALTH_URL: `http://localhost:${container.port}/`,
+            http_proxy: 'http://127.0.0.1:9',
+          })
+        ).exitCode,
+        0,
+      );
 
       const secure = { UPDATE_HEALTH_URL: `https://localhost:${tlsPort}/` };
-      assert.deepEqual(await check({ ...secure, NODE_EXTRA_CA_CERTS: '/opt/cert' }), { exitCode: 0, stdout: '', stderr: '' });
+      assert.deepEqual(await check({ ...secure, NODE_EXTRA_CA_CERTS: '/opt/cert' }), {
+        exitCode: 0,
+        stdout: '',
+        stderr: '',
+      });
       assert.match((await check(secure)).stdout, /self-signed certificate/);
-      const redirects = { UPDATE_HEALTH_URL: `https://localhost:${tlsPort}/redirects`, NODE_EXTRA_CA_CERTS: '/opt/cert' };
-      assert.deepEqual([(await check(redirects)).exitCode, (await check(redirects)).stdout], [1, 'status 302']);
+      const redirects = {
+        UPDATE_HEALTH_URL: `https://localhost:${tlsPort}/redirects`,
+        NODE_EXTRA_CA_CERTS: '/opt/cert',
+      };
+      assert.deepEqual(
+        [(await check(redirects)).exitCode, (await check(redirects)).stdout],
+        [1, 'status 302'],
+      );
 
       assert.equal((await check({ UPDATE_HEALTH_CMD: 'true' })).exitCode, 0);
       assert.deepEqual(
-        [(await check({ UPDATE_HEALTH_CMD: 'echo why; exit 7' })).exitCode, (await check({ UPDATE_HEALTH_CMD: 'echo why; exit 7' })).stdout],
+        [
+          (await check({ UPDATE_HEALTH_CMD: 'echo why; exit 7' })).exitCode,
+          (await check({ UPDATE_HEALTH_CMD: 'echo why; exit 7' })).stdout,
+        ],
         [7, 'why'],
       );
       assert.equal((await check({ UPDATE_HEALTH_CMD: 'sleep 4001 & exit 0' })).exitCode, 0);
       assert.equal((await check({ UPDATE_HEALTH_CMD: 'setsid sleep 4003 & exit 0' })).exitCode, 0);
-      assert.equal((await check({ UPDATE_HEALTH_CMD: 'setsid setsid sh -c "sleep 4004; :" > /dev/null 2>&1 & exit 7' })).exitCode, 7);
-      assert.equal((await check({ UPDATE_HEALTH_TIMEOUT: '1', UPDATE_HEALTH_CMD: 'sleep 4002; true' })).exitCode, 1);
-      assert.equal((await check({ UPDATE_HEALTH_CMD: `nc -w 3 127.0.0.1 ${container.port} -e true` })).exitCode, 0);
-      const left = (await container.processes()).map(({ command }) => command).filter((command) => /sleep 400|wget|healthcheck/.test(command));
+      assert.equal(
+        (
+          await check({
+            UPDATE_HEALTH_CMD: 'setsid setsid sh -c "sleep 4004; :" > /dev/null 2>&1 & exit 7',
+          })
+        ).exitCode,
+        7,
+      );
+      assert.equal(
+        (await check({ UPDATE_HEALTH_TIMEOUT: '1', UPDATE_HEALTH_CMD: 'sleep 4002; true' }))
+          .exitCode,
+        1,
+      );
+      assert.equal(
+        (await check({ UPDATE_HEALTH_CMD: `nc -w 3 127.0.0.1 ${container.port} -e true` }))
+          .exitCode,
+        0,
+      );
+      const left = (await container.processes())
+        .map(({ command }) => command)
+        .filter((command) => /sleep 400|wget|healthcheck/.test(command));
       assert.deepEqual(left, []);
     });
 
   for (const profile of Object.keys(PROFILES) as Profile[])
     it(`makes the container healthy for Docker: ${profile}, read-only, no new privileges`, async () => {
       const port = await freePort();
-      const run = [...PROFILES[profile], ...HARDENED, '--health-interval', '1s', '--health-start-period', '0s'];
-      await using healthy = await Container.run({ port, run, env: { UPDATE_HEALTH_URL: `http://127.0.0.1:${port}/` } });
-      await healthy.until('Docker says healthy', async () => (await healthy.inspect<string>('.State.Health.Status')) === 'healthy');
+      const run = [
+        ...PROFILES[profile],
+        ...HARDENED,
+        '--health-interval',
+        '1s',
+        '--health-start-period',
+        '0s',
+      ];
+      await using healthy = await Container.run({
+        port,
+        run,
+        env: { UPDATE_HEALTH_URL: `http://127.0.0.1:${port}/` },
+      });
+      await healthy.until(
+        'Docker says healthy',
+        async () => (await healthy.inspect<string>('.State.Health.Status')) === 'healthy',
+      );
     });
 });

@@ -1,4 +1,7 @@
-/** A version hides a process that is to outlive it and kill each newer one. What is not the app's own is left alone. */
+/**
+ * A version hides a process that is to outlive it and kill each newer one. What is not the app's
+ * own is left alone.
+ */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync } from 'node:fs';
 import os from 'node:os';
@@ -11,8 +14,9 @@ import { IMAGES } from '../support/docker/images.ts';
 import { derive } from '../support/docker/setup.ts';
 
 /**
- * Starts `server`, the suite's app, and hides a process by HIDE: its parent ends, it has a session and group of its own, no environment, no
- * descriptor. It kills whatever runs from the tree of 0.0.3.
+ * Starts `server`, the suite's app, and hides a process by HIDE: its parent ends, it has a session
+ * and group of its own, no environment, no descriptor. It kills whatever runs from the tree of
+ * 0.0.3.
  */
 const HIDER = `#include <cstdio>
 #include <cstdlib>
@@ -90,11 +94,19 @@ const SERVICE = `#!/bin/sh\nchpst -u :1000:1000 sh -c 'sleep 7001 & :'\nexec chp
 let hider: Buffer;
 
 async function publish(container: Container, version: string): Promise<void> {
-  const files = { app: { content: hider, mode: 0o755 }, server: { content: readFileSync(process.env['TEST_APP'] ?? ''), mode: 0o755 } };
-  container.github.publish(`v${version}`, { [`app_${version}_linux_amd64.tar.gz`]: await nativeArchive(version, { files }) });
+  const files = {
+    app: { content: hider, mode: 0o755 },
+    server: { content: readFileSync(process.env['TEST_APP'] ?? ''), mode: 0o755 },
+  };
+  container.github.publish(`v${version}`, {
+    [`app_${version}_linux_amd64.tar.gz`]: await nativeArchive(version, { files }),
+  });
 }
 
-/** Pids inside. One whose first thread has ended is shown nowhere but there; one that forks and ends at once is told by the pids that it uses up. */
+/**
+ * Pids inside. One whose first thread has ended is shown nowhere but there; one that forks and ends
+ * at once is told by the pids that it uses up.
+ */
 async function hidden(container: Container): Promise<string[]> {
   const script = `cd /proc
 for pid in [0-9]*; do
@@ -107,7 +119,9 @@ read _ _ _ _ now < loadavg
   return (await container.exec(['sh', '-c', script])).stdout.split('\n').filter(Boolean);
 }
 
-describe('a version that hides a process, which kills each newer version at its start', { concurrency: 2 }, () => {
+describe('a version that hides a process, which kills each newer version at its start', {
+  concurrency: 2,
+}, () => {
   before(async () => {
     const file = path.join(mkdtempSync(path.join(os.tmpdir(), 'hider-')), 'app');
     await execa('g++', ['-O2', '-pthread', '-x', 'c++', '-o', file, '-'], { input: HIDER });
@@ -117,7 +131,10 @@ describe('a version that hides a process, which kills each newer version at its 
   for (const [i, how] of WAYS.entries()) {
     const profile = i % 2 === 0 ? 'root with four capabilities' : 'root';
     it(`${how}: it ends with its version, and the newer one is installed (${profile})`, async () => {
-      await using container = await Container.run({ env: { HIDE: how, SVWAIT: '2' }, run: [...PROFILES[profile], ...HARDENED] });
+      await using container = await Container.run({
+        env: { HIDE: how, SVWAIT: '2' },
+        run: [...PROFILES[profile], ...HARDENED],
+      });
       await container.fact('versionBecameHealthy');
       await publish(container, '0.0.2');
       assert.equal((await container.command('update')).exitCode, 0);
@@ -148,7 +165,10 @@ describe('a version that hides a process, which kills each newer version at its 
 
 describe('where app and updater are one user, and nothing tells whose a process is', () => {
   it('each start of the newer version is killed: it is not denied for that, the one before comes back, and the next try succeeds', async () => {
-    await using container = await Container.run({ env: { HIDE: WAYS[0] ?? '', SVWAIT: '1' }, run: PROFILES['one unprivileged user'] });
+    await using container = await Container.run({
+      env: { HIDE: WAYS[0] ?? '', SVWAIT: '1' },
+      run: PROFILES['one unprivileged user'],
+    });
     await container.fact('versionBecameHealthy');
     await publish(container, '0.0.2');
     assert.equal((await container.command('update')).exitCode, 0);
@@ -177,14 +197,51 @@ describe("processes of the app's user that are not the app's", () => {
   it('outlive updates, restarts and ends of the app: of another service, of docker exec, and of another container', async () => {
     await using container = await Container.run({ image: IMAGE });
     await container.fact('versionBecameHealthy');
-    await docker(['exec', '--detach', '--user', '1000:1000', container.name, 'sh', '-c', 'sleep 7003 & sleep 7004; :']);
+    await docker([
+      'exec',
+      '--detach',
+      '--user',
+      '1000:1000',
+      container.name,
+      'sh',
+      '-c',
+      'sleep 7003 & sleep 7004; :',
+    ]);
     // PID 1 of the first container is the parent of the other one's orphans.
     const sidecar = `${container.name}-sidecar`;
-    const joined = ['--pid', `container:${container.name}`, '--user', '1000:1000', '--entrypoint', '/bin/sh', IMAGES.product];
-    await docker(['run', '--detach', '--rm', '--name', sidecar, ...joined, '-c', '(sleep 7005 &); sleep 7006; :']);
-    const script = "for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $file && echo; done 2> /dev/null";
-    const others = async () => [...(await container.exec(['sh', '-c', script])).stdout.matchAll(/^sleep 700\d/gm)].map(([line]) => line).sort();
-    const all = ['sleep 7001', 'sleep 7002', 'sleep 7003', 'sleep 7004', 'sleep 7005', 'sleep 7006'];
+    const joined = [
+      '--pid',
+      `container:${container.name}`,
+      '--user',
+      '1000:1000',
+      '--entrypoint',
+      '/bin/sh',
+      IMAGES.product,
+    ];
+    await docker([
+      'run',
+      '--detach',
+      '--rm',
+      '--name',
+      sidecar,
+      ...joined,
+      '-c',
+      '(sleep 7005 &); sleep 7006; :',
+    ]);
+    const script =
+      "for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $file && echo; done 2> /dev/null";
+    const others = async () =>
+      [...(await container.exec(['sh', '-c', script])).stdout.matchAll(/^sleep 700\d/gm)]
+        .map(([line]) => line)
+        .sort();
+    const all = [
+      'sleep 7001',
+      'sleep 7002',
+      'sleep 7003',
+      'sleep 7004',
+      'sleep 7005',
+      'sleep 7006',
+    ];
     await container.until('all are there', async () => (await others()).length === all.length);
     await container.publish('0.0.2');
     assert.equal((await container.command('update')).exitCode, 0);

@@ -1,4 +1,7 @@
-/** In the container: who wants to see it over HTTP keeps the updater resident. It hears the same words as the loop does, and does the same. */
+/**
+ * In the container: who wants to see it over HTTP keeps the updater resident. It hears the same
+ * words as the loop does, and does the same.
+ */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -18,7 +21,9 @@ async function served(profile: keyof typeof PROFILES = 'root') {
   const env = { UPDATE_HTTP_ADDR: `127.0.0.1:${port}`, UPDATE_HTTP_TOKEN: TOKEN, SLEEP: '3600' };
   const container = await Container.run({ env, run: PROFILES[profile] });
   const get = async (path: string) => {
-    const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { authorization: `Bearer ${TOKEN}` } }).catch(() => null);
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, {
+      headers: { authorization: `Bearer ${TOKEN}` },
+    }).catch(() => null);
     return { status: response?.status ?? 0, text: (await response?.text()) ?? '' };
   };
   return { container, port, get };
@@ -36,13 +41,25 @@ describe('a container that serves HTTP', { concurrency: 2 }, () => {
       await container.signal('HUP');
       await container.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
       await container.publish('0.0.3');
-      const act = (name: string) => fetch(`http://127.0.0.1:${port}/api/actions/${name}`, { method: 'POST', headers: { authorization: `Bearer ${TOKEN}` } });
+      const act = (name: string) =>
+        fetch(`http://127.0.0.1:${port}/api/actions/${name}`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${TOKEN}` },
+        });
       assert.equal((await act('update')).status, 202);
       await container.fact('versionBecameHealthy', ({ version }) => version === '0.0.3');
       await container.publish('0.0.4');
-      assert.equal((await container.command('update')).exitCode, 0, 'a command of the command line ends');
+      assert.equal(
+        (await container.command('update')).exitCode,
+        0,
+        'a command of the command line ends',
+      );
       assert.equal((await container.status()).version, '0.0.4');
-      container.github.publish('v0.0.5', { 'app_0.0.5_linux_amd64.tar.gz': await archive({ app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 } }) });
+      container.github.publish('v0.0.5', {
+        'app_0.0.5_linux_amd64.tar.gz': await archive({
+          app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 },
+        }),
+      });
       const { stderr } = await container.command('update');
       const { version, denied } = await container.status();
       assert.equal(version, '0.0.4', stderr);
@@ -50,7 +67,10 @@ describe('a container that serves HTTP', { concurrency: 2 }, () => {
         denied.map((one) => one.version),
         ['0.0.5'],
       );
-      assert.match((await get('/metrics')).text, /self_update_updates_total\{outcome="rolled_back"\} 1/);
+      assert.match(
+        (await get('/metrics')).text,
+        /self_update_updates_total\{outcome="rolled_back"\} 1/,
+      );
     });
   }
 
@@ -59,10 +79,19 @@ describe('a container that serves HTTP', { concurrency: 2 }, () => {
     await using _ = container;
     await container.fact('versionBecameHealthy');
     const asks = async (place: string, user: string) => {
-      const { stdout, stderr } = await container.exec(['wget', '-q', '-S', '-O', '-', `http://127.0.0.1:${port}${place}`], ['--user', user]);
+      const { stdout, stderr } = await container.exec(
+        ['wget', '-q', '-S', '-O', '-', `http://127.0.0.1:${port}${place}`],
+        ['--user', user],
+      );
       return /HTTP\/\S+ (\d+)/.exec(`${stdout}${stderr}`)?.[1];
     };
-    for (const place of ['/api/facts', '/api/history', '/api/replay?at=1', '/api/events', '/api/command?id=1'])
+    for (const place of [
+      '/api/facts',
+      '/api/history',
+      '/api/replay?at=1',
+      '/api/events',
+      '/api/command?id=1',
+    ])
       assert.equal(await asks(place, '1000:1000'), '403', place);
     assert.equal(await asks('/api/facts', '0:0'), '200');
     assert.equal(await asks('/api/status', '1000:1000'), '200');
@@ -74,12 +103,21 @@ describe('a container that serves HTTP', { concurrency: 2 }, () => {
     await using _ = container;
     await container.fact('versionBecameHealthy');
     container.github.publish('v0.0.2', {
-      'app_0.0.2_linux_amd64.tar.gz': await archive({ app: { content: '#!/bin/sh\n[ ! -e /tmp/broken ] || exit 1\nexec sleep 1000\n', mode: 0o755 } }),
+      'app_0.0.2_linux_amd64.tar.gz': await archive({
+        app: {
+          content: '#!/bin/sh\n[ ! -e /tmp/broken ] || exit 1\nexec sleep 1000\n',
+          mode: 0o755,
+        },
+      }),
     });
     await container.signal('HUP');
     await container.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
     await container.exec(['sh', '-c', 'touch /tmp/broken; chmod 644 /tmp/broken']);
-    await container.exec(['/usr/lib/self-update/bin/sv', 'term', '/run/self-update/private/service/app']);
+    await container.exec([
+      '/usr/lib/self-update/bin/sv',
+      'term',
+      '/run/self-update/private/service/app',
+    ]);
     await container.fact('appCrashLooped');
     await container.fact('switched', ({ to, seq }) => to.version !== '0.0.2' && seq > 10);
   });
@@ -89,10 +127,18 @@ describe('a container that serves HTTP', { concurrency: 2 }, () => {
     await using _ = container;
     await container.fact('oldVersionsRemoved');
     const streams = await Promise.all(
-      Array.from({ length: 5 }, () => fetch(`http://127.0.0.1:${port}/api/events`, { headers: { authorization: `Bearer ${TOKEN}` } })),
+      Array.from({ length: 5 }, () =>
+        fetch(`http://127.0.0.1:${port}/api/events`, {
+          headers: { authorization: `Bearer ${TOKEN}` },
+        }),
+      ),
     );
-    for (const path of ['/', '/metrics', '/api/history']) assert.equal((await get(path)).status, 200);
-    const rollup = readFileSync(`/proc/${await container.processOf(/self-update\.js run/)}/smaps_rollup`, 'utf8');
+    for (const path of ['/', '/metrics', '/api/history'])
+      assert.equal((await get(path)).status, 200);
+    const rollup = readFileSync(
+      `/proc/${await container.processOf(/self-update\.js run/)}/smaps_rollup`,
+      'utf8',
+    );
     const anonymousKb = Number(/^Anonymous:\s+(\d+) kB$/m.exec(rollup)?.[1]);
     t.diagnostic(`${(anonymousKb / 1000).toFixed(1)} MB anonymous`);
     assert.ok(anonymousKb > 1000 && anonymousKb < MAX_ANONYMOUS_KB, `${anonymousKb} kB`);

@@ -1,4 +1,7 @@
-/** The image as an artefact: what it says of itself, how large it is, what can be derived from it; the scripts and the pipeline. */
+/**
+ * The image as an artefact: what it says of itself, how large it is, what can be derived from it;
+ * the scripts and the pipeline.
+ */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -16,7 +19,9 @@ const ROOT = path.join(import.meta.dirname, '..', '..');
 const MAX_BYTES = 117e6 * 1.1;
 
 async function inspected<T>(image: string, template: string): Promise<T> {
-  return JSON.parse((await docker(['image', 'inspect', '--format', `{{json ${template}}}`, image])).stdout) as T;
+  return JSON.parse(
+    (await docker(['image', 'inspect', '--format', `{{json ${template}}}`, image])).stdout,
+  ) as T;
 }
 
 describe('the image', { concurrency: 2 }, () => {
@@ -25,8 +30,14 @@ describe('the image', { concurrency: 2 }, () => {
     assert.equal(labels['org.opencontainers.image.version'], 'v0.0.1');
     assert.equal(labels['org.opencontainers.image.licenses'], 'MIT');
     assert.equal(await inspected(IMAGES.product, '.Config.StopSignal'), 'SIGTERM');
-    assert.deepEqual(await inspected(IMAGES.product, '.Config.Healthcheck.Test'), ['CMD', '/usr/lib/self-update/healthcheck']);
-    assert.deepEqual(Object.keys(await inspected<object>(IMAGES.product, '.Config.Volumes')).sort(), ['/data', '/run/self-update']);
+    assert.deepEqual(await inspected(IMAGES.product, '.Config.Healthcheck.Test'), [
+      'CMD',
+      '/usr/lib/self-update/healthcheck',
+    ]);
+    assert.deepEqual(
+      Object.keys(await inspected<object>(IMAGES.product, '.Config.Volumes')).sort(),
+      ['/data', '/run/self-update'],
+    );
   });
 
   it('is no larger than it has to be', async (test) => {
@@ -52,8 +63,11 @@ describe('the image', { concurrency: 2 }, () => {
   ] as const) {
     it(`runs ${title}`, async () => {
       if (image === 'self-update-test:copied') {
-        const copies = ['/usr/lib/self-update', '/etc/service', '/usr/share/self-update'].map((place) => `COPY --from=${IMAGES.app} ${place} ${place}`);
-        const entry = 'ENTRYPOINT ["/usr/lib/self-update/bin/tini", "-s", "--", "/usr/lib/self-update/init"]';
+        const copies = ['/usr/lib/self-update', '/etc/service', '/usr/share/self-update'].map(
+          (place) => `COPY --from=${IMAGES.app} ${place} ${place}`,
+        );
+        const entry =
+          'ENTRYPOINT ["/usr/lib/self-update/bin/tini", "-s", "--", "/usr/lib/self-update/init"]';
         const link = 'RUN ln -s /usr/lib/self-update/self-update /usr/local/bin/self-update';
         await derive('debian:bookworm-slim', image, [...copies, link, entry].join('\n'));
       }
@@ -71,7 +85,8 @@ describe('the image', { concurrency: 2 }, () => {
 
   it('is healthy in an update’s stop, and unhealthy without an app (negative control)', async () => {
     await using container = await Container.run({ env: { STOP_MS: '1500' } });
-    const health = async () => (await container.exec(['/usr/lib/self-update/healthcheck'])).exitCode;
+    const health = async () =>
+      (await container.exec(['/usr/lib/self-update/healthcheck'])).exitCode;
     await container.fact('versionBecameHealthy');
     assert.equal(await health(), 0);
     await container.publish('0.0.2');
@@ -89,11 +104,19 @@ describe('the image', { concurrency: 2 }, () => {
   it('runs two apps from two repositories, the second under an updater of its own', async () => {
     const run =
       '#!/bin/sh\nexec env GH_REPO=second UPDATE_DIR=/data/second UPDATE_SUPERVISOR=embedded UPDATE_BAKED_DIR=/none UPDATE_GH_API_URL=$SECOND_API PORT=$SECOND_PORT self-update run\n';
-    await derive(IMAGES.app, 'self-update-test:two', 'COPY . /etc/service/\nRUN rm /etc/service/Dockerfile', { 'second/run': run });
+    await derive(
+      IMAGES.app,
+      'self-update-test:two',
+      'COPY . /etc/service/\nRUN rm /etc/service/Dockerfile',
+      { 'second/run': run },
+    );
     const github = await new FakeGitHub({ token: TOKEN, repo: 'second' }).listen();
     await using other = await Container.prepare({ github });
     github.publish('v7.0.0', { 'app.tar.gz': await nativeArchive('7.0.0') });
-    await using container = await Container.run({ image: 'self-update-test:two', env: { SECOND_API: github.url, SECOND_PORT: String(other.port) } });
+    await using container = await Container.run({
+      image: 'self-update-test:two',
+      env: { SECOND_API: github.url, SECOND_PORT: String(other.port) },
+    });
     await container.answers('0.0.1');
     await other.answers('7.0.0');
     await container.publish('0.0.2');
@@ -111,7 +134,11 @@ describe('the scripts', () => {
       .filter((entry) => entry.isFile())
       .map((entry) => path.join(entry.parentPath, entry.name));
     assert.ok(scripts.length >= 9, scripts.join());
-    await execa('shellcheck', [...scripts, ...['release', 'sign-release'].map((name) => path.join(ROOT, 'scripts', name))], { cwd: ROOT });
+    await execa(
+      'shellcheck',
+      [...scripts, ...['release', 'sign-release'].map((name) => path.join(ROOT, 'scripts', name))],
+      { cwd: ROOT },
+    );
   });
 
   it('make the files of a release, the same at every run, with sums that hold and a signature that is refused for other bytes', async () => {
@@ -122,10 +149,18 @@ describe('the scripts', () => {
       runs.push(readFileSync(path.join(release, 'checksums.txt'), 'utf8'));
     }
     assert.equal(runs[0], runs[1]);
-    for (const name of ['amd64', 'arm64']) assert.match(runs[0] ?? '', new RegExp(`^[0-9a-f]{64} {2}sample-app_0\\.0\\.1_linux_${name}\\.tar\\.gz$`, 'm'));
+    for (const name of ['amd64', 'arm64'])
+      assert.match(
+        runs[0] ?? '',
+        new RegExp(`^[0-9a-f]{64} {2}sample-app_0\\.0\\.1_linux_${name}\\.tar\\.gz$`, 'm'),
+      );
     await execa('sha256sum', ['--check', 'checksums.txt'], { cwd: release });
     const verify = (file: string) =>
-      execa('minisign', ['-V', '-p', 'made-for-this-run.pub', '-x', 'checksums.txt.minisig', '-m', file], { cwd: release, reject: false });
+      execa(
+        'minisign',
+        ['-V', '-p', 'made-for-this-run.pub', '-x', 'checksums.txt.minisig', '-m', file],
+        { cwd: release, reject: false },
+      );
     assert.equal((await verify('checksums.txt')).exitCode, 0);
     assert.notEqual((await verify('sample-app_0.0.1_linux_amd64.tar.gz')).exitCode, 0);
   });
@@ -133,7 +168,9 @@ describe('the scripts', () => {
   it('make releases that the image of the same project updates to', async () => {
     await execa(path.join(ROOT, 'scripts', 'release'), ['v0.0.2']);
     const release = path.join(ROOT, 'dist', 'release');
-    const files = Object.fromEntries(readdirSync(release).map((name) => [name, readFileSync(path.join(release, name))]));
+    const files = Object.fromEntries(
+      readdirSync(release).map((name) => [name, readFileSync(path.join(release, name))]),
+    );
     await using container = await Container.run({ image: IMAGES.product });
     await container.answers('0.0.1\n');
     container.github.publish('v0.0.2', files);
@@ -145,7 +182,8 @@ describe('the scripts', () => {
     const workflows = path.join(ROOT, '.github', 'workflows');
     for (const name of readdirSync(workflows)) {
       const text = readFileSync(path.join(workflows, name), 'utf8');
-      for (const [, action] of text.matchAll(/uses: (\S+)/g)) assert.match(action ?? '', /@[0-9a-f]{40}$/);
+      for (const [, action] of text.matchAll(/uses: (\S+)/g))
+        assert.match(action ?? '', /@[0-9a-f]{40}$/);
       assert.match(text, /^permissions: \{\}$/m, name);
     }
   });

@@ -1,4 +1,7 @@
-/** `kill -9` of every part, in every state: the app comes back, the updater comes back, and there are never two copies. */
+/**
+ * `kill -9` of every part, in every state: the app comes back, the updater comes back, and there
+ * are never two copies.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -6,7 +9,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { sendSignal } from '../../src/effects/supervisor/process-table.ts';
 import { Container } from '../support/docker/container.ts';
 
-/** Fails if a second copy of the app was ever there. Its port would tell too: a second copy ends with "the port is taken". */
+/**
+ * Fails if a second copy of the app was ever there. Its port would tell too: a second copy ends
+ * with "the port is taken".
+ */
 class Census {
   readonly #container: Container;
   readonly #stop = new AbortController();
@@ -46,8 +52,15 @@ async function kill(container: Container, victim: RegExp): Promise<boolean> {
 }
 
 /** After it the newest version runs alone, and the updater is alive enough to bring the next. */
-async function converges(container: Container, census: Census, versions: readonly string[], next: string): Promise<void> {
-  await container.until(`${versions} answers`, async () => versions.includes((await container.ask()) ?? ''));
+async function converges(
+  container: Container,
+  census: Census,
+  versions: readonly string[],
+  next: string,
+): Promise<void> {
+  await container.until(`${versions} answers`, async () =>
+    versions.includes((await container.ask()) ?? ''),
+  );
   await container.until('one copy', async () => (await container.apps()).length === 1);
   await container.publish(next);
   // An updater that was just killed may still be on its way back.
@@ -62,7 +75,10 @@ async function converges(container: Container, census: Census, versions: readonl
   assert.equal(exitCode, 0, stdout + stderr);
 }
 
-/** Whether somebody would notice its end: a copy that a killed runsv left behind answers too, and nobody watches it. */
+/**
+ * Whether somebody would notice its end: a copy that a killed runsv left behind answers too, and
+ * nobody watches it.
+ */
 async function isSupervised(container: Container): Promise<boolean> {
   const [app] = await container.apps();
   const runsv = (await container.processes()).find(({ command }) => command === 'runsv app');
@@ -73,12 +89,16 @@ async function isSupervised(container: Container): Promise<boolean> {
 describe('kill -9 at rest', { concurrency: 3 }, () => {
   for (const [name, victim] of Object.entries(VICTIMS)) {
     it(`of ${name}`, async () => {
-      await using container = await Container.run({ env: name === 'the updater' ? { UPDATE_PROBATION: '3' } : {} });
+      await using container = await Container.run({
+        env: name === 'the updater' ? { UPDATE_PROBATION: '3' } : {},
+      });
       await container.answers('0.0.1');
       if (name !== 'the updater') await container.fact('versionBecameHealthy');
       const census = new Census(container);
       await container.until(`${name} is there`, () => kill(container, victim));
-      await container.until('the app runs supervised', () => isSupervised(container).catch(() => false));
+      await container.until('the app runs supervised', () =>
+        isSupervised(container).catch(() => false),
+      );
       await converges(container, census, ['0.0.1'], '0.0.2');
     });
   }
@@ -86,7 +106,8 @@ describe('kill -9 at rest', { concurrency: 3 }, () => {
   it('of everything but PID 1 ends the container, not zero, and the next start brings everything back', async () => {
     await using container = await Container.run();
     await container.fact('versionBecameHealthy');
-    for (const { pid, command } of await container.processes()) if (!/tini/.test(command)) sendSignal(pid, 'SIGKILL');
+    for (const { pid, command } of await container.processes())
+      if (!/tini/.test(command)) sendSignal(pid, 'SIGKILL');
     assert.notEqual(await container.ended(), 0);
     await container.start();
     await converges(container, new Census(container), ['0.0.1'], '0.0.2');
@@ -99,18 +120,31 @@ describe('kill -9 at rest', { concurrency: 3 }, () => {
     await container.fact('versionBecameHealthy');
     await container.signal('KILL');
     await container.ended();
-    const before = container.github.requests.filter(({ path }) => path.startsWith('/storage/')).length;
+    const before = container.github.requests.filter(({ path }) =>
+      path.startsWith('/storage/'),
+    ).length;
     await container.start();
     await container.answers('0.0.2');
-    assert.equal(container.github.requests.filter(({ path }) => path.startsWith('/storage/')).length, before);
+    assert.equal(
+      container.github.requests.filter(({ path }) => path.startsWith('/storage/')).length,
+      before,
+    );
   });
 });
 
 describe('kill -9 in the middle of an update', { concurrency: 3 }, () => {
   for (const [name, victim] of Object.entries(VICTIMS)) {
-    for (const fact of ['releaseFound', 'verified', 'switchStarted', 'switched', 'appStarted'] as const) {
+    for (const fact of [
+      'releaseFound',
+      'verified',
+      'switchStarted',
+      'switched',
+      'appStarted',
+    ] as const) {
       it(`of ${name}, right after ${fact}`, async () => {
-        await using container = await Container.run({ env: { STOP_MS: '200', UPDATE_PROBATION: '1' } });
+        await using container = await Container.run({
+          env: { STOP_MS: '200', UPDATE_PROBATION: '1' },
+        });
         await container.fact('versionBecameHealthy');
         const before = (await container.events()).length;
         await container.publish('0.0.2', { padBytes: 2_000_000 });
@@ -119,7 +153,8 @@ describe('kill -9 in the middle of an update', { concurrency: 3 }, () => {
         await container.signal('HUP');
         await container.fact(fact, ({ seq }) => seq > before);
         await kill(container, victim);
-        // A version that ends on probation is not trusted, whoever killed it; which of the two was hit is chance.
+        // A version that ends on probation is not trusted, whoever killed it; which of the two was
+        // hit is chance.
         const isGamble = name === 'the app';
         await converges(container, census, isGamble ? ['0.0.1', '0.0.2'] : ['0.0.2'], '0.0.3');
       });
@@ -135,9 +170,14 @@ describe('an app that leaves processes behind', { concurrency: 2 }, () => {
     ['in a session of their own, with a cleared environment', daemon('setsid env -i')],
   ] as const) {
     it(`${title}: an update ends them`, async () => {
-      await using container = await Container.run({ env: { UPDATE_APP_COMMAND: command, SVWAIT: '1' } });
+      await using container = await Container.run({
+        env: { UPDATE_APP_COMMAND: command, SVWAIT: '1' },
+      });
       await container.fact('versionBecameHealthy');
-      const sleepers = async () => (await container.processes()).filter(({ command }) => /sleep 4000/.test(command)).map(({ pid }) => pid);
+      const sleepers = async () =>
+        (await container.processes())
+          .filter(({ command }) => /sleep 4000/.test(command))
+          .map(({ pid }) => pid);
       const before = await sleepers();
       assert.equal(before.length, 1);
       await container.publish('0.0.2');

@@ -1,4 +1,7 @@
-/** docs/permissions.md, held to running containers: every path, process, open file and environment, in each profile. */
+/**
+ * docs/permissions.md, held to running containers: every path, process, open file and environment,
+ * in each profile.
+ */
 import assert from 'node:assert/strict';
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
@@ -8,19 +11,55 @@ import { TOKEN } from '../support/product.ts';
 
 const PAGE = path.join(import.meta.dirname, '..', '..', 'docs', 'permissions.md');
 /** Everything below these is walked; /data and /run/self-update are volumes. */
-const ROOTS = ['/data', '/run/self-update', '/etc/service', '/usr/lib/self-update', '/usr/share/self-update', '/version'];
-/** Of an open file, what is looked at: not pipes, sockets and devices, which have no name that anybody else could use. */
-const OURS = /^\/(?:data|run\/self-update|etc\/service|usr\/lib\/self-update|usr\/share\/self-update)\b/;
+const ROOTS = [
+  '/data',
+  '/run/self-update',
+  '/etc/service',
+  '/usr/lib/self-update',
+  '/usr/share/self-update',
+  '/version',
+];
+/**
+ * Of an open file, what is looked at: not pipes, sockets and devices, which have no name that
+ * anybody else could use.
+ */
+const OURS =
+  /^\/(?:data|run\/self-update|etc\/service|usr\/lib\/self-update|usr\/share\/self-update)\b/;
 
-type PathRow = { line: string; fits: RegExp; kind: string; owner: string; mode: string; when: string };
-type ProcessRow = { line: string; fits: RegExp; user: string; capabilities: string; secrets: string; files: RegExp[]; when: string };
+type PathRow = {
+  line: string;
+  fits: RegExp;
+  kind: string;
+  owner: string;
+  mode: string;
+  when: string;
+};
+type ProcessRow = {
+  line: string;
+  fits: RegExp;
+  user: string;
+  capabilities: string;
+  secrets: string;
+  files: RegExp[];
+  when: string;
+};
 type Found = { name: string; kind: string; mode: string; uid: number; gid: number };
-type Process = { command: string; uids: string[]; gids: string[]; capabilities: string; hasSecrets: boolean; files: string[]; others: string[] };
+type Process = {
+  command: string;
+  uids: string[];
+  gids: string[];
+  capabilities: string;
+  hasSecrets: boolean;
+  files: string[];
+  others: string[];
+};
 
 /** The cells of each row of the table below a heading, its head left out. */
 function table(heading: string): string[][] {
   const section = readFileSync(PAGE, 'utf8').split(`\n## ${heading}\n`)[1]?.split('\n## ')[0] ?? '';
-  const rows = section.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('|---'));
+  const rows = section
+    .split('\n')
+    .filter((line) => line.startsWith('| ') && !line.startsWith('|---'));
   return rows.slice(1).map((line) =>
     line
       .slice(1, -1)
@@ -30,20 +69,36 @@ function table(heading: string): string[][] {
 }
 
 /** `a` and `b` in code, separated by commas. */
-const codes = (cell: string): string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, code = '']) => code);
+const codes = (cell: string): string[] =>
+  [...cell.matchAll(/`([^`]+)`/g)].map(([, code = '']) => code);
 
 function pattern(glob: string): RegExp {
-  const parts = glob.split(/(\*\*|\*)/).map((part) => (part === '**' ? '.+' : part === '*' ? '[^/]+' : part.replace(/[.[\](){}+?^$|\\]/g, '\\$&')));
+  const parts = glob
+    .split(/(\*\*|\*)/)
+    .map((part) =>
+      part === '**' ? '.+' : part === '*' ? '[^/]+' : part.replace(/[.[\](){}+?^$|\\]/g, '\\$&'),
+    );
   return new RegExp(`^${parts.join('')}$`, 's');
 }
 
-const pathRows: PathRow[] = table('Paths').flatMap(([paths = '', kind = '', owner = '', mode = '', , , when = '']) =>
-  codes(paths).map((glob) => ({ line: glob, fits: pattern(glob), kind, owner, mode, when })),
+const pathRows: PathRow[] = table('Paths').flatMap(
+  ([paths = '', kind = '', owner = '', mode = '', , , when = '']) =>
+    codes(paths).map((glob) => ({ line: glob, fits: pattern(glob), kind, owner, mode, when })),
 );
-const processRows: ProcessRow[] = table('Processes').map(([command = '', user = '', capabilities = '', secrets = '', files = '', when = '']) => {
-  const [glob = ''] = codes(command);
-  return { line: glob, fits: pattern(glob), user, capabilities, secrets, files: codes(files).map(pattern), when };
-});
+const processRows: ProcessRow[] = table('Processes').map(
+  ([command = '', user = '', capabilities = '', secrets = '', files = '', when = '']) => {
+    const [glob = ''] = codes(command);
+    return {
+      line: glob,
+      fits: pattern(glob),
+      user,
+      capabilities,
+      secrets,
+      files: codes(files).map(pattern),
+      when,
+    };
+  },
+);
 
 const ONE_USER = 4321;
 const APP = 1000;
@@ -53,9 +108,18 @@ const idOf = (who: string, profile: Profile): number => {
   return who === 'app' ? APP : 0;
 };
 
-/** What the last column says of profiles; anything else there names a moment, and the row may be without a path just now. */
-const ALWAYS = new Set(['as root', 'as one user', 'while no updater runs', 'while something is due, or always with `UPDATE_HTTP_ADDR`']);
-const isIn = (when: string, profile: Profile): boolean => !(profile === 'one unprivileged user' ? /^as root\b/ : /^as one user$/).test(when);
+/**
+ * What the last column says of profiles; anything else there names a moment, and the row may be
+ * without a path just now.
+ */
+const ALWAYS = new Set([
+  'as root',
+  'as one user',
+  'while no updater runs',
+  'while something is due, or always with `UPDATE_HTTP_ADDR`',
+]);
+const isIn = (when: string, profile: Profile): boolean =>
+  !(profile === 'one unprivileged user' ? /^as root\b/ : /^as one user$/).test(when);
 
 describe('docs/permissions.md', () => {
   it('has both tables, with words that this test knows', () => {
@@ -80,12 +144,17 @@ for (const profile of Object.keys(PROFILES) as Profile[])
     before(async () => {
       containers = await Promise.all([
         begin([...PROFILES[profile]], {}),
-        begin([...PROFILES[profile], ...HARDENED, '--tmpfs', '/run/self-update'], { UPDATE_HTTP_ADDR: '127.0.0.1:0' }),
+        begin([...PROFILES[profile], ...HARDENED, '--tmpfs', '/run/self-update'], {
+          UPDATE_HTTP_ADDR: '127.0.0.1:0',
+        }),
       ]);
     });
     after(() => Promise.all(containers.map((container) => container[Symbol.asyncDispose]())));
 
-    for (const [index, kind] of ['asleep', 'read-only, no new privileges, and resident'].entries()) {
+    for (const [index, kind] of [
+      'asleep',
+      'read-only, no new privileges, and resident',
+    ].entries()) {
       it(`tells every path of a container (${kind})`, async () => {
         assert.deepEqual(await judgePaths(containers[index] ?? assert.fail(), profile, seen), []);
       });
@@ -99,12 +168,25 @@ for (const profile of Object.keys(PROFILES) as Profile[])
           seen.add(row.line);
           const id = String(idOf(row.user, profile));
           const problems = [
-            ...(found.uids.some((uid) => uid !== id) || found.gids.some((gid) => gid !== id) ? [`user ${found.uids}:${found.gids}`] : []),
-            ...(found.capabilities === (row.capabilities === 'none' ? '0000000000000000' : first?.capabilities) ? [] : [`capabilities ${found.capabilities}`]),
-            ...(found.hasSecrets === (row.secrets === 'yes') ? [] : [`secrets: ${found.hasSecrets}`]),
+            ...(found.uids.some((uid) => uid !== id) || found.gids.some((gid) => gid !== id)
+              ? [`user ${found.uids}:${found.gids}`]
+              : []),
+            ...(found.capabilities ===
+            (row.capabilities === 'none' ? '0000000000000000' : first?.capabilities)
+              ? []
+              : [`capabilities ${found.capabilities}`]),
+            ...(found.hasSecrets === (row.secrets === 'yes')
+              ? []
+              : [`secrets: ${found.hasSecrets}`]),
             // What an app opens itself are sockets; its streams are the container's.
-            ...(row.user === 'app' ? found.others.filter((file) => !/^socket:/.test(file) && !first?.others.includes(file)) : []),
-            ...found.files.filter((file) => !row.files.some((fits) => fits.test(file))).map((file) => `open: ${file}`),
+            ...(row.user === 'app'
+              ? found.others.filter(
+                  (file) => !/^socket:/.test(file) && !first?.others.includes(file),
+                )
+              : []),
+            ...found.files
+              .filter((file) => !row.files.some((fits) => fits.test(file)))
+              .map((file) => `open: ${file}`),
           ];
           return problems.map((problem) => `${found.command}: ${problem}`);
         });
@@ -114,7 +196,9 @@ for (const profile of Object.keys(PROFILES) as Profile[])
 
     it('tells what a hook has: the user of the updater, and no open file of ours', async () => {
       for (const container of containers) {
-        const said = (await container.logs()).split('\n').filter((line) => /post-update hook: /.test(line));
+        const said = (await container.logs())
+          .split('\n')
+          .filter((line) => /post-update hook: /.test(line));
         const id = idOf('updater', profile);
         assert.ok(said[0]?.endsWith(`I am ${id}:${id}`), said.join('\n'));
         const files = said.flatMap((line) => / -> (\S+)/.exec(line)?.[1] ?? []);
@@ -128,7 +212,11 @@ for (const profile of Object.keys(PROFILES) as Profile[])
 
     it('tells nothing of a path that nobody wrote about, or of a mode that is another (negative control)', async () => {
       const [container = assert.fail()] = containers;
-      await container.exec(['sh', '-c', 'touch /run/self-update/private/odd && chmod 666 /run/self-update/private/wake']);
+      await container.exec([
+        'sh',
+        '-c',
+        'touch /run/self-update/private/odd && chmod 666 /run/self-update/private/wake',
+      ]);
       const wrong = await judgePaths(container, profile, new Set());
       assert.deepEqual(
         wrong.map((line) => /private\/(?:odd|wake)/.test(line)),
@@ -138,7 +226,9 @@ for (const profile of Object.keys(PROFILES) as Profile[])
     });
 
     it('has no row without a path or process', () => {
-      const rows = [...pathRows, ...processRows].filter(({ when }) => when === '' || (ALWAYS.has(when) && isIn(when, profile)));
+      const rows = [...pathRows, ...processRows].filter(
+        ({ when }) => when === '' || (ALWAYS.has(when) && isIn(when, profile)),
+      );
       assert.deepEqual(
         rows.map(({ line }) => line).filter((line) => !seen.has(line)),
         [],
@@ -147,7 +237,11 @@ for (const profile of Object.keys(PROFILES) as Profile[])
   });
 
 /** What differs from the page; the rows that something belongs to go into `seen`. */
-async function judgePaths(container: Container, profile: Profile, seen: Set<string>): Promise<string[]> {
+async function judgePaths(
+  container: Container,
+  profile: Profile,
+  seen: Set<string>,
+): Promise<string[]> {
   return (await walk(container)).flatMap((found) => {
     const row = pathRows.find(({ fits, when }) => fits.test(found.name) && isIn(when, profile));
     if (row === undefined) return [`no row: ${describePath(found)}`];
@@ -163,7 +257,9 @@ async function judgePaths(container: Container, profile: Profile, seen: Set<stri
   });
 }
 
-/** A container that has seen an update, an app that ended by itself, a hook and a linked directory. */
+/**
+ * A container that has seen an update, an app that ended by itself, a hook and a linked directory.
+ */
 async function begin(run: string[], env: Record<string, string>): Promise<Container> {
   const container = await Container.run({
     run,
@@ -185,39 +281,67 @@ async function begin(run: string[], env: Record<string, string>): Promise<Contai
   await container.answers('0.0.2');
   const [app = assert.fail()] = await container.apps();
   process.kill(app, 'SIGKILL');
-  await container.until('it was started again', async () => (await container.apps())[0] !== app && (await container.ask()) === '0.0.2');
+  await container.until(
+    'it was started again',
+    async () => (await container.apps())[0] !== app && (await container.ask()) === '0.0.2',
+  );
   if (env['UPDATE_HTTP_ADDR'] === undefined)
-    await container.until('the updater sleeps', async () => (await container.processes()).some(({ command }) => /bin\/sleep \d{3,}$/.test(command)));
+    await container.until('the updater sleeps', async () =>
+      (await container.processes()).some(({ command }) => /bin\/sleep \d{3,}$/.test(command)),
+    );
   return container;
 }
 
-/** Seen from this machine, whose root we are: whatever the container's own users can't look into. */
+/**
+ * Seen from this machine, whose root we are: whatever the container's own users can't look into.
+ */
 async function walk(container: Container): Promise<Found[]> {
   const root = `/proc/${await container.inspect<number>('.State.Pid')}/root`;
   const found: Found[] = [];
   const visit = (name: string): void => {
     const stats = lstatSync(root + name);
-    const kind = stats.isDirectory() ? 'directory' : stats.isFile() ? 'file' : stats.isSymbolicLink() ? 'link' : stats.isFIFO() ? 'fifo' : 'something else';
-    found.push({ name, kind, mode: (stats.mode & 0o7777).toString(8), uid: stats.uid, gid: stats.gid });
-    if (kind === 'directory') for (const entry of readdirSync(root + name)) visit(path.join(name, entry));
+    const kind = stats.isDirectory()
+      ? 'directory'
+      : stats.isFile()
+        ? 'file'
+        : stats.isSymbolicLink()
+          ? 'link'
+          : stats.isFIFO()
+            ? 'fifo'
+            : 'something else';
+    found.push({
+      name,
+      kind,
+      mode: (stats.mode & 0o7777).toString(8),
+      uid: stats.uid,
+      gid: stats.gid,
+    });
+    if (kind === 'directory')
+      for (const entry of readdirSync(root + name)) visit(path.join(name, entry));
   };
   for (const name of ROOTS) visit(name);
   return found;
 }
 
-const describePath = ({ name, kind, uid, gid, mode }: Found): string => `${name}: ${kind} ${uid}:${gid} ${mode}`;
+const describePath = ({ name, kind, uid, gid, mode }: Found): string =>
+  `${name}: ${kind} ${uid}:${gid} ${mode}`;
 
 /** Seen from this machine, whose root we are: PID 1 of the container first. */
 async function look(container: Container): Promise<Process[]> {
   const first = await container.inspect<number>('.State.Pid');
   // Not by their numbers, which begin anew at times.
-  const processes = (await container.processes()).sort((a, b) => Number(b.pid === first) - Number(a.pid === first));
+  const processes = (await container.processes()).sort(
+    (a, b) => Number(b.pid === first) - Number(a.pid === first),
+  );
   return processes.flatMap(({ pid, state, command }) => {
     if (state.startsWith('Z')) return [];
     try {
       const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-      const field = (name: string): string[] => (new RegExp(`^${name}:\\s+(.*)$`, 'm').exec(status)?.[1] ?? '').split(/\s+/);
-      const files = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+      const field = (name: string): string[] =>
+        (new RegExp(`^${name}:\\s+(.*)$`, 'm').exec(status)?.[1] ?? '').split(/\s+/);
+      const files = readdirSync(`/proc/${pid}/fd`).map((fd) =>
+        readlinkSync(`/proc/${pid}/fd/${fd}`),
+      );
       return [
         {
           command,

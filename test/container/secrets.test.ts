@@ -1,4 +1,7 @@
-/** Files of secrets in the image: what the app's user can read is warned of at every start and in `status`, in each profile. */
+/**
+ * Files of secrets in the image: what the app's user can read is warned of at every start and in
+ * `status`, in each profile.
+ */
 import assert from 'node:assert/strict';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -35,10 +38,16 @@ describe("a secret's file", { concurrency: 3 }, () => {
       it(`as a shell makes it (0644) is warned of at every start and in status (${title})`, async () => {
         await using container = await run('shell', [...PROFILES[profile], ...hardening]);
         await container.fact('versionBecameHealthy');
-        const expected = separates ? /UPDATE_GH_TOKEN_FILE: the app's user \(1000:1000\) can read \/run\/secrets\/token/ : /runs as the updater's user/;
+        const expected = separates
+          ? /UPDATE_GH_TOKEN_FILE: the app's user \(1000:1000\) can read \/run\/secrets\/token/
+          : /runs as the updater's user/;
         assert.match((await container.status()).warnings.join(), expected);
-        assert.match((await container.command('status')).stdout, /\nwarning +UPDATE_GH_TOKEN_FILE: /);
-        const warned = async () => (await container.logs()).split('\n').filter((line) => expected.test(line)).length;
+        assert.match(
+          (await container.command('status')).stdout,
+          /\nwarning +UPDATE_GH_TOKEN_FILE: /,
+        );
+        const warned = async () =>
+          (await container.logs()).split('\n').filter((line) => expected.test(line)).length;
         const times = await warned();
         assert.ok(times >= 1);
         await container.signal('HUP');
@@ -50,7 +59,10 @@ describe("a secret's file", { concurrency: 3 }, () => {
           await using container = await run('safe', [...PROFILES[profile], ...hardening]);
           await container.fact('versionBecameHealthy');
           assert.deepEqual((await container.status()).warnings, []);
-          assert.notEqual((await container.exec(['cat', '/run/secrets/token'], ['--user', '1000:1000'])).exitCode, 0);
+          assert.notEqual(
+            (await container.exec(['cat', '/run/secrets/token'], ['--user', '1000:1000'])).exitCode,
+            0,
+          );
         });
     }
 });

@@ -11,7 +11,10 @@ import { IMAGES } from '../support/docker/images.ts';
 import { derive } from '../support/docker/setup.ts';
 
 const IMAGE = 'self-update-test:services';
-/** A script that notes when it stops; a binary; one with a log service and a finish script; one that ignores TERM. */
+/**
+ * A script that notes when it stops; a binary; one with a log service and a finish script; one that
+ * ignores TERM.
+ */
 const FILES = {
   'script/run':
     '#!/bin/sh\necho "script started"\ntrap "echo script got USR1" USR1\ntrap : USR2\ntrap "echo script stopped; exit 0" TERM\nwhile :; do sleep 0.1; done\n',
@@ -24,8 +27,13 @@ const FILES = {
 describe('further services', () => {
   before(async () => {
     const binary = path.join(mkdtempSync(path.join(os.tmpdir(), 'service-')), 'run');
-    await execa('g++', ['-x', 'c++', '-o', binary, '-'], { input: '#include <unistd.h>\nint main() { for (;;) pause(); }\n' });
-    await derive(IMAGES.app, IMAGE, 'COPY . /etc/service/\nRUN rm /etc/service/Dockerfile', { ...FILES, 'binary/run': readFileSync(binary) });
+    await execa('g++', ['-x', 'c++', '-o', binary, '-'], {
+      input: '#include <unistd.h>\nint main() { for (;;) pause(); }\n',
+    });
+    await derive(IMAGES.app, IMAGE, 'COPY . /etc/service/\nRUN rm /etc/service/Dockerfile', {
+      ...FILES,
+      'binary/run': readFileSync(binary),
+    });
   });
   after(async () => {
     await docker(['rmi', '--force', IMAGE], { reject: false });
@@ -45,7 +53,9 @@ describe('further services', () => {
     assert.equal(await container.processOf(/^\.\/run$/), binary);
     process.kill(logged, 'SIGKILL');
     await container.until('it is restarted', async () =>
-      (await container.processes()).some(({ pid, command }) => /sleep 1000/.test(command) && pid !== logged),
+      (await container.processes()).some(
+        ({ pid, command }) => /sleep 1000/.test(command) && pid !== logged,
+      ),
     );
     const { stdout } = await container.exec(['cat', '/data/finished', '/data/logged/current']);
     assert.match(stdout, /logged finished/);
@@ -53,7 +63,10 @@ describe('further services', () => {
   });
 
   it('are stopped after the app, and inside the total budget', async () => {
-    await using container = await Container.run({ image: IMAGE, env: { STOP_MS: '500', SVWAIT: '7' } });
+    await using container = await Container.run({
+      image: IMAGE,
+      env: { STOP_MS: '500', SVWAIT: '7' },
+    });
     await container.answers('0.0.1');
     // One of them never ends by itself, and docker stop's own patience is for all of them.
     assert.equal((await container.stop(10)).status, 143);
@@ -69,8 +82,12 @@ describe('further services', () => {
     const updater = await container.processOf(/run locked/);
     await container.signal('USR1');
     await container.signal('USR2');
-    await container.until('the app has both', async () => / usr1=1 usr2=1 /.test((await container.ask('/process')) ?? ''));
-    await container.until('the script has USR1', async () => /script got USR1/.test(await container.logs()));
+    await container.until('the app has both', async () =>
+      / usr1=1 usr2=1 /.test((await container.ask('/process')) ?? ''),
+    );
+    await container.until('the script has USR1', async () =>
+      /script got USR1/.test(await container.logs()),
+    );
     assert.equal(await container.processOf(/run locked/), updater);
     await container.fact('versionBecameHealthy');
   });

@@ -5,7 +5,10 @@ import { Container } from '../support/docker/container.ts';
 import { IMAGES } from '../support/docker/images.ts';
 import { derive } from '../support/docker/setup.ts';
 
-/** The app needs a while to stop, so that an end in disorder shows: it is then dead before it said so. */
+/**
+ * The app needs a while to stop, so that an end in disorder shows: it is then dead before it said
+ * so.
+ */
 const SLOW = `trap 'sleep 0.5; echo saved; exit' TERM WINCH; while :; do sleep 0.1; done`;
 const slowApp = { UPDATE_APP_COMMAND: `sh -c "${SLOW}"` };
 
@@ -37,13 +40,19 @@ describe('a signal to PID 1', { concurrency: 2 }, () => {
   ] as const)
     it(`is a derived image's STOPSIGNAL ${signal}`, async () => {
       await derive(IMAGES.app, `self-update-test:stop-${status}`, `STOPSIGNAL ${signal}`);
-      await using container = await started({ image: `self-update-test:stop-${status}`, env: slowApp });
+      await using container = await started({
+        image: `self-update-test:stop-${status}`,
+        env: slowApp,
+      });
       assert.equal((await container.stop()).status, status);
       assert.match(await container.logs(), /^saved$/m);
     });
 
   it('is WINCH, as for Apache, where the app is stopped by it; a resized terminal ends no other', async () => {
-    await using container = await started({ run: ['--stop-signal', 'WINCH'], env: { ...slowApp, UPDATE_STOP_SIGNAL: 'winch' } });
+    await using container = await started({
+      run: ['--stop-signal', 'WINCH'],
+      env: { ...slowApp, UPDATE_STOP_SIGNAL: 'winch' },
+    });
     assert.equal((await container.stop()).status, 156);
     assert.match(await container.logs(), /^saved$/m);
   });
@@ -59,11 +68,46 @@ describe('a signal to PID 1', { concurrency: 2 }, () => {
   it('of any other kind leaves the container and the app alone', async () => {
     await using container = await started();
     const [app] = await container.apps();
-    // KILL and STOP nobody can take; those of a fault in the program itself the kernel keeps from PID 1.
-    const signals = ['ALRM', 'PIPE', 'WINCH', 'TSTP', 'TTIN', 'TTOU', 'VTALRM', 'PROF', 'XCPU', 'XFSZ', 'IO', 'STKFLT', 'URG', 'CONT', 'CHLD', 'HUP', 'USR1'];
-    for (const signal of [...signals, 'USR2', 'ABRT', 'SEGV', 'BUS', 'FPE', 'ILL', 'TRAP', 'SYS', 'RTMIN', 'RTMIN+1', 'RTMIN+4', 'RTMAX'])
+    // KILL and STOP nobody can take; those of a fault in the program itself the kernel keeps from
+    // PID 1.
+    const signals = [
+      'ALRM',
+      'PIPE',
+      'WINCH',
+      'TSTP',
+      'TTIN',
+      'TTOU',
+      'VTALRM',
+      'PROF',
+      'XCPU',
+      'XFSZ',
+      'IO',
+      'STKFLT',
+      'URG',
+      'CONT',
+      'CHLD',
+      'HUP',
+      'USR1',
+    ];
+    for (const signal of [
+      ...signals,
+      'USR2',
+      'ABRT',
+      'SEGV',
+      'BUS',
+      'FPE',
+      'ILL',
+      'TRAP',
+      'SYS',
+      'RTMIN',
+      'RTMIN+1',
+      'RTMIN+4',
+      'RTMAX',
+    ])
       await container.signal(signal);
-    await container.until('the last one that the app gets has come', async () => / usr1=1 usr2=1 /.test((await container.ask('/process')) ?? ''));
+    await container.until('the last one that the app gets has come', async () =>
+      / usr1=1 usr2=1 /.test((await container.ask('/process')) ?? ''),
+    );
     assert.deepEqual(await container.apps(), [app]);
     assert.equal((await container.stop()).status, 143);
   });

@@ -1,6 +1,6 @@
 /**
- * The app steers what runs as its user: it stops processes of ours, or has them do its work by a debugger, to hide from an update or to keep
- * one from its end.
+ * The app steers what runs as its user: it stops processes of ours, or has them do its work by a
+ * debugger, to hide from an update or to keep one from its end.
  */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -36,7 +36,10 @@ setImmediate(function look() {
   setImmediate(look);
 });
 `;
-/** Waits for the process that seeds the app's data, has it open its debugger, and start something there. A directory to be removed first keeps it busy. */
+/**
+ * Waits for the process that seeds the app's data, has it open its debugger, and start something
+ * there. A directory to be removed first keeps it busy.
+ */
 const DEBUGGER = `#!/usr/bin/env node
 const fs = require('node:fs');
 const http = require('node:http');
@@ -77,15 +80,30 @@ const PROGRAMS = ['tracer', 'long-arguments'];
 const TRACED_CROWD = CROWD.replace('/opt/stopper &', '/opt/tracer');
 const stopped = /stopped: /;
 const traced = /traced: /;
-const running = async (container: Container, what: RegExp) => (await container.processes()).filter(({ command }) => what.test(command));
+const running = async (container: Container, what: RegExp) =>
+  (await container.processes()).filter(({ command }) => what.test(command));
 
 describe('an app that steers what runs as its user', { concurrency: 2 }, () => {
   before(async () => {
     const place = mkdtempSync(path.join(os.tmpdir(), 'tracer-'));
     for (const name of PROGRAMS)
-      await execa('g++', ['-O2', '-Wall', '-static', '-o', path.join(place, name), path.join(import.meta.dirname, `../support/docker/${name}.cpp`)]);
-    const programs = Object.fromEntries(PROGRAMS.map((name) => [`opt/${name}`, readFileSync(path.join(place, name))]));
-    const scripts = { 'opt/stopper': STOPPER, 'opt/debugger': DEBUGGER, 'opt/crowd': CROWD, 'opt/traced-crowd': TRACED_CROWD };
+      await execa('g++', [
+        '-O2',
+        '-Wall',
+        '-static',
+        '-o',
+        path.join(place, name),
+        path.join(import.meta.dirname, `../support/docker/${name}.cpp`),
+      ]);
+    const programs = Object.fromEntries(
+      PROGRAMS.map((name) => [`opt/${name}`, readFileSync(path.join(place, name))]),
+    );
+    const scripts = {
+      'opt/stopper': STOPPER,
+      'opt/debugger': DEBUGGER,
+      'opt/crowd': CROWD,
+      'opt/traced-crowd': TRACED_CROWD,
+    };
     await derive(IMAGES.app, IMAGE, 'COPY opt /opt', { ...scripts, ...programs });
     rmSync(place, { recursive: true });
   });
@@ -99,7 +117,11 @@ describe('an app that steers what runs as its user', { concurrency: 2 }, () => {
     await container.answers('0.0.1');
     await container.publish('0.0.2', { files: { 'world/level.dat': { content: 'fresh' } } });
     const attack = container.exec(['/opt/debugger'], APP);
-    await container.until('it is armed', async () => (await container.exec(['test', '-e', '/data/app/world.seed.tmp/14999'])).exitCode === 0);
+    await container.until(
+      'it is armed',
+      async () =>
+        (await container.exec(['test', '-e', '/data/app/world.seed.tmp/14999'])).exitCode === 0,
+    );
     await container.signal('HUP');
     assert.match((await attack).stdout, /^armed\nit ended$/);
     await container.answers('0.0.2');
@@ -109,11 +131,17 @@ describe('an app that steers what runs as its user', { concurrency: 2 }, () => {
 
   for (const profile of ['root', 'root with four capabilities'] as const)
     it(`hides nothing as an orphan in a session of root's: it ends with its version (${profile})`, async () => {
-      await using container = await Container.run({ image: IMAGE, run: [...PROFILES[profile], ...HARDENED] });
+      await using container = await Container.run({
+        image: IMAGE,
+        run: [...PROFILES[profile], ...HARDENED],
+      });
       await container.fact('versionBecameHealthy');
       const orphan = `/usr/lib/self-update/bin/chpst -u :1000:1000 sh -c 'sleep 7010 & :'`;
       await docker(['exec', '--detach', container.name, 'sh', '-c', `${orphan}; sleep 7011; :`]);
-      await container.until('it hides', async () => (await running(container, /^sleep 701[01]/)).length === 2);
+      await container.until(
+        'it hides',
+        async () => (await running(container, /^sleep 701[01]/)).length === 2,
+      );
       await container.publish('0.0.2');
       assert.equal((await container.command('update')).exitCode, 0);
       await container.answers('0.0.2');
@@ -124,7 +152,10 @@ describe('an app that steers what runs as its user', { concurrency: 2 }, () => {
     });
 
   it('stops every process of its user while an update runs: the update ends in its bounds, its version is not denied, and installed when the app lets go', async () => {
-    await using container = await Container.run({ image: IMAGE, env: { UPDATE_LINKED: 'world', UPDATE_APP_COMMAND: withStopper, SVWAIT: '5' } });
+    await using container = await Container.run({
+      image: IMAGE,
+      env: { UPDATE_LINKED: 'world', UPDATE_APP_COMMAND: withStopper, SVWAIT: '5' },
+    });
     await container.answers('0.0.1');
     await container.publish('0.0.2', { files: { 'world/level.dat': { content: 'fresh' } } });
     const { exitCode, stderr } = await container.command('update');
@@ -140,7 +171,10 @@ describe('an app that steers what runs as its user', { concurrency: 2 }, () => {
   });
 
   it('stops every process of its user while it is stopped for an update: the newer version is installed', async () => {
-    await using container = await Container.run({ image: IMAGE, env: { UPDATE_APP_COMMAND: withStopper, SVWAIT: '3' } });
+    await using container = await Container.run({
+      image: IMAGE,
+      env: { UPDATE_APP_COMMAND: withStopper, SVWAIT: '3' },
+    });
     await container.answers('0.0.1');
     await container.publish('0.0.2');
     assert.equal((await container.command('update')).exitCode, 0);
@@ -148,7 +182,10 @@ describe('an app that steers what runs as its user', { concurrency: 2 }, () => {
   });
 
   it('stops every process of its user, and is a crowd: an update takes no longer for it than SVWAIT and its kill', async () => {
-    await using container = await Container.run({ image: IMAGE, env: { UPDATE_APP_COMMAND: '/opt/crowd', SVWAIT: '5' } });
+    await using container = await Container.run({
+      image: IMAGE,
+      env: { UPDATE_APP_COMMAND: '/opt/crowd', SVWAIT: '5' },
+    });
     await container.fact('versionBecameHealthy');
     await container.publish('0.0.2');
     assert.equal((await container.command('update')).exitCode, 0);
@@ -157,7 +194,10 @@ describe('an app that steers what runs as its user', { concurrency: 2 }, () => {
   });
 
   it('stops every process of its user, and is a crowd: docker stop ends in order, within SVWAIT and its kill', async () => {
-    await using container = await Container.run({ image: IMAGE, env: { UPDATE_APP_COMMAND: '/opt/crowd', SVWAIT: '5' } });
+    await using container = await Container.run({
+      image: IMAGE,
+      env: { UPDATE_APP_COMMAND: '/opt/crowd', SVWAIT: '5' },
+    });
     await container.fact('versionBecameHealthy');
     // Docker's own kill would give 137.
     assert.equal((await container.stop(15)).status, 143);
@@ -167,15 +207,30 @@ describe('an app that steers what runs as its user', { concurrency: 2 }, () => {
   for (const profile of ['root', 'root with four capabilities'] as const)
     it(`traces every process of its user, and never looks at its end: docker stop ends in order, within SVWAIT and its kill (${profile})`, async () => {
       const run = [...PROFILES[profile], ...HARDENED];
-      await using container = await Container.run({ image: IMAGE, run, env: { UPDATE_APP_COMMAND: '/opt/traced-crowd', SVWAIT: '5' } });
+      await using container = await Container.run({
+        image: IMAGE,
+        run,
+        env: { UPDATE_APP_COMMAND: '/opt/traced-crowd', SVWAIT: '5' },
+      });
       await container.until('it is armed', async () => /tracer armed/.test(await container.logs()));
       assert.equal((await container.stop(15)).status, 143);
       assert.match(await container.logs(), traced);
     });
 
   it('has a third of the memory as its arguments, and init none for that: docker stop ends in order', async () => {
-    const run = [...PROFILES['root with four capabilities'], ...HARDENED, '--memory', '256m', '--memory-swap', '256m'];
-    await using container = await Container.run({ image: IMAGE, run, env: { UPDATE_APP_COMMAND: '/opt/long-arguments 90' } });
+    const run = [
+      ...PROFILES['root with four capabilities'],
+      ...HARDENED,
+      '--memory',
+      '256m',
+      '--memory-swap',
+      '256m',
+    ];
+    await using container = await Container.run({
+      image: IMAGE,
+      run,
+      env: { UPDATE_APP_COMMAND: '/opt/long-arguments 90' },
+    });
     await container.until('it is armed', async () => /^armed/m.test(await container.logs()));
     assert.equal((await container.stop(15)).status, 143);
     assert.equal(await container.inspect('.State.OOMKilled'), false);

@@ -1,4 +1,7 @@
-/** The app's standard streams: it may open /dev/stdout and /dev/stderr, and has the container's standard input as its console. */
+/**
+ * The app's standard streams: it may open /dev/stdout and /dev/stderr, and has the container's
+ * standard input as its console.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -38,11 +41,20 @@ const BESIDE = '#!/bin/sh\necho "service: $(readlink /proc/self/fd/0)"\ncat\nexe
 
 const without = { UPDATE_APP_COMMAND: '/opt/console', UPDATE_ROLLBACK: 'manual' };
 const has = (container: Container, text: string | RegExp) =>
-  container.until(`the log has ${text}`, async () => (typeof text === 'string' ? (await container.logs()).includes(text) : text.test(await container.logs())));
+  container.until(`the log has ${text}`, async () =>
+    typeof text === 'string'
+      ? (await container.logs()).includes(text)
+      : text.test(await container.logs()),
+  );
 
 describe("the app's standard streams", { concurrency: 2 }, () => {
   before(async () => {
-    const files = { 'opt/opens': OPENS, 'opt/bytes': BYTES, 'opt/console': CONSOLE, 'etc/service/beside/run': BESIDE };
+    const files = {
+      'opt/opens': OPENS,
+      'opt/bytes': BYTES,
+      'opt/console': CONSOLE,
+      'etc/service/beside/run': BESIDE,
+    };
     await derive(IMAGES.app, IMAGE, 'COPY opt /opt\nCOPY etc /etc', files);
   });
   after(async () => {
@@ -52,16 +64,33 @@ describe("the app's standard streams", { concurrency: 2 }, () => {
   for (const profile of Object.keys(PROFILES) as Profile[])
     for (const hardening of [[], HARDENED])
       for (const terminal of [[], ['--tty']]) {
-        const title = [profile, ...(hardening.length > 0 ? ['read-only, no new privileges'] : []), ...terminal].join(', ');
+        const title = [
+          profile,
+          ...(hardening.length > 0 ? ['read-only, no new privileges'] : []),
+          ...terminal,
+        ].join(', ');
         it(`can be opened anew by it, and read by nobody else: ${title}`, async () => {
           const run = [...PROFILES[profile], ...hardening, ...terminal];
-          await using container = await Container.run({ image: IMAGE, run, env: { UPDATE_APP_COMMAND: '/opt/opens' } });
-          for (const line of ['out: opened', 'err: opened', 'fd: opened']) await has(container, line);
+          await using container = await Container.run({
+            image: IMAGE,
+            run,
+            env: { UPDATE_APP_COMMAND: '/opt/opens' },
+          });
+          for (const line of ['out: opened', 'err: opened', 'fd: opened'])
+            await has(container, line);
           assert.doesNotMatch(await container.logs(), /refused/);
           if (terminal.length > 0) await has(container, 'it is a terminal');
           if (terminal.length > 0 || profile === 'one unprivileged user') return;
           // What others wrote, such as the updater, is not the app's to take.
-          const modes = await container.exec(['stat', '-L', '-c', '%A', '/proc/1/fd/1', '/proc/1/fd/2', '/dev/null']);
+          const modes = await container.exec([
+            'stat',
+            '-L',
+            '-c',
+            '%A',
+            '/proc/1/fd/1',
+            '/proc/1/fd/2',
+            '/dev/null',
+          ]);
           assert.deepEqual(modes.stdout.split('\n'), ['prw-----w-', 'prw-----w-', 'crw-rw-rw-']);
         });
       }
@@ -69,7 +98,9 @@ describe("the app's standard streams", { concurrency: 2 }, () => {
   it('pass through byte for byte, as ever', async () => {
     await using container = await Container.run({
       image: IMAGE,
-      env: { UPDATE_APP_COMMAND: 'sh -c "cat /opt/bytes > /dev/stdout; echo end; exec sleep 1000"' },
+      env: {
+        UPDATE_APP_COMMAND: 'sh -c "cat /opt/bytes > /dev/stdout; echo end; exec sleep 1000"',
+      },
     });
     await has(container, 'end');
     const { stdout } = await execa('docker', ['logs', container.name], { encoding: 'buffer' });
@@ -84,10 +115,16 @@ describe("the app's standard streams", { concurrency: 2 }, () => {
 
   for (const profile of Object.keys(PROFILES) as Profile[])
     it(`get what is typed to docker attach, also the next copy, and no other service does: ${profile}`, async () => {
-      await using container = await Container.run({ image: IMAGE, run: ['--interactive', ...PROFILES[profile], ...HARDENED], env: without });
+      await using container = await Container.run({
+        image: IMAGE,
+        run: ['--interactive', ...PROFILES[profile], ...HARDENED],
+        env: without,
+      });
       await has(container, 'console: up');
       await has(container, 'service: /dev/null');
-      const attached = spawn('docker', ['attach', '--sig-proxy=false', container.name], { stdio: ['pipe', 'ignore', 'ignore'] });
+      const attached = spawn('docker', ['attach', '--sig-proxy=false', container.name], {
+        stdio: ['pipe', 'ignore', 'ignore'],
+      });
       attached.stdin.write('hello\nopen\nanew\n');
       await has(container, 'console: hello');
       await has(container, 'console: anew');
@@ -101,10 +138,28 @@ describe("the app's standard streams", { concurrency: 2 }, () => {
 
   it('get what is piped into docker run -i, and its end; the next copy begins with the end', async () => {
     await using container = await Container.prepare({ image: IMAGE });
-    const settings = ['GH_USER=acme', 'GH_REPO=app', `UPDATE_GH_API_URL=${container.github.url}`, 'UPDATE_APP_COMMAND=/opt/console', 'UPDATE_ROLLBACK=manual'];
-    const run = ['run', '-i', '--network', 'host', '--name', container.name, ...settings.flatMap((setting) => ['-e', setting]), IMAGE];
+    const settings = [
+      'GH_USER=acme',
+      'GH_REPO=app',
+      `UPDATE_GH_API_URL=${container.github.url}`,
+      'UPDATE_APP_COMMAND=/opt/console',
+      'UPDATE_ROLLBACK=manual',
+    ];
+    const run = [
+      'run',
+      '-i',
+      '--network',
+      'host',
+      '--name',
+      container.name,
+      ...settings.flatMap((setting) => ['-e', setting]),
+      IMAGE,
+    ];
     const running = execa('docker', run, { input: 'one\ndie\n', reject: false });
-    await container.until('the app is there', async () => (await container.inspect<string>('.State.Status').catch(() => '')) === 'running');
+    await container.until(
+      'the app is there',
+      async () => (await container.inspect<string>('.State.Status').catch(() => '')) === 'running',
+    );
     await has(container, /console: one[\s\S]+console: up[\s\S]+console: end of input/);
     assert.equal((await container.stop()).status, 143);
     await running;
@@ -114,11 +169,33 @@ describe("the app's standard streams", { concurrency: 2 }, () => {
     const directory = mkdtempSync(path.join(os.tmpdir(), 'terminal-'));
     const typescript = path.join(directory, 'typescript');
     await using container = await Container.prepare({ image: IMAGE });
-    const settings = ['GH_USER=acme', 'GH_REPO=app', `UPDATE_GH_API_URL=${container.github.url}`, 'UPDATE_APP_COMMAND=/opt/console', 'UPDATE_ROLLBACK=manual'];
-    const run = ['docker', 'run', '-it', '--network', 'host', '--name', container.name, ...settings.flatMap((setting) => ['-e', setting]), IMAGE];
-    const terminal = spawn('script', ['-qf', '-c', run.join(' '), typescript], { stdio: ['pipe', 'ignore', 'ignore'] });
+    const settings = [
+      'GH_USER=acme',
+      'GH_REPO=app',
+      `UPDATE_GH_API_URL=${container.github.url}`,
+      'UPDATE_APP_COMMAND=/opt/console',
+      'UPDATE_ROLLBACK=manual',
+    ];
+    const run = [
+      'docker',
+      'run',
+      '-it',
+      '--network',
+      'host',
+      '--name',
+      container.name,
+      ...settings.flatMap((setting) => ['-e', setting]),
+      IMAGE,
+    ];
+    const terminal = spawn('script', ['-qf', '-c', run.join(' '), typescript], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
     const shows = (text: string | RegExp) =>
-      container.until(`the terminal shows ${text}`, async () => existsSync(typescript) && new RegExp(text).test(readFileSync(typescript, 'utf8')));
+      container.until(
+        `the terminal shows ${text}`,
+        async () =>
+          existsSync(typescript) && new RegExp(text).test(readFileSync(typescript, 'utf8')),
+      );
     try {
       await shows('console: up');
       terminal.stdin.write('hello\r');

@@ -1,4 +1,7 @@
-/** A terminal whose output is stopped, by the app (tcflow) or by a person (Ctrl-S): a write to it waits, and nothing of ours may. */
+/**
+ * A terminal whose output is stopped, by the app (tcflow) or by a person (Ctrl-S): a write to it
+ * waits, and nothing of ours may.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -37,11 +40,23 @@ describe('a terminal whose output is stopped', { concurrency: 2 }, () => {
     const port = await freePort();
     await using container = await Container.prepare({ port });
     // Resident: it is the same updater that writes before and after.
-    const run = ['docker', ...container.runArguments(['--interactive', '--tty'], { ...QUIET, UPDATE_HTTP_ADDR: `127.0.0.1:${await freePort()}` })];
-    const terminal = spawn('script', ['-qf', '-c', run.map((word) => `'${word}'`).join(' '), typescript], { stdio: ['pipe', 'ignore', 'ignore'] });
+    const run = [
+      'docker',
+      ...container.runArguments(['--interactive', '--tty'], {
+        ...QUIET,
+        UPDATE_HTTP_ADDR: `127.0.0.1:${await freePort()}`,
+      }),
+    ];
+    const terminal = spawn(
+      'script',
+      ['-qf', '-c', run.map((word) => `'${word}'`).join(' '), typescript],
+      { stdio: ['pipe', 'ignore', 'ignore'] },
+    );
     const shown = (): string => (existsSync(typescript) ? readFileSync(typescript, 'utf8') : '');
     try {
-      await container.until('the terminal shows that 0.0.1 is well', async () => /version 0\.0\.1 passed probation/.test(shown()));
+      await container.until('the terminal shows that 0.0.1 is well', async () =>
+        /version 0\.0\.1 passed probation/.test(shown()),
+      );
       terminal.stdin.write('\u0013');
       await container.publish('0.0.2');
       await container.signal('HUP');
@@ -51,8 +66,12 @@ describe('a terminal whose output is stopped', { concurrency: 2 }, () => {
       terminal.stdin.write('\u0011');
       await container.publish('0.0.3');
       await container.signal('HUP');
-      await container.until('the terminal shows what is lost', async () => /[1-9]\d* lines are lost/.test(shown()));
-      await container.until('the terminal shows what comes after', async () => /version 0\.0\.3 passed probation/.test(shown()));
+      await container.until('the terminal shows what is lost', async () =>
+        /[1-9]\d* lines are lost/.test(shown()),
+      );
+      await container.until('the terminal shows what comes after', async () =>
+        /version 0\.0\.3 passed probation/.test(shown()),
+      );
       terminal.stdin.write('\u0013');
       assert.equal((await container.stop(STOP_WITHIN_SECONDS)).status, 143);
     } finally {

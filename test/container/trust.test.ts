@@ -17,7 +17,10 @@ describe('the image', () => {
     try {
       await using sigstore = await Sigstore.start();
       writeFileSync(path.join(directory, 'root.json'), JSON.stringify(sigstore.trustedRoot));
-      const [publicKey, secretKey] = [path.join(directory, 'ours.pub'), path.join(directory, 'ours.key')];
+      const [publicKey, secretKey] = [
+        path.join(directory, 'ours.pub'),
+        path.join(directory, 'ours.key'),
+      ];
       await execa('minisign', ['-G', '-W', '-f', '-p', publicKey, '-s', secretKey]);
       await using container = await Container.run({
         run: ['--volume', `${directory}:/trust:ro`],
@@ -33,19 +36,38 @@ describe('the image', () => {
       const content = await nativeArchive('2.0.0');
       const file = path.join(directory, NAME);
       writeFileSync(file, content);
-      await execa('minisign', ['-S', '-s', secretKey, '-m', file, '-x', `${file}.minisig`, '-t', `file:${NAME} tag:v2.0.0`]);
+      await execa('minisign', [
+        '-S',
+        '-s',
+        secretKey,
+        '-m',
+        file,
+        '-x',
+        `${file}.minisig`,
+        '-t',
+        `file:${NAME} tag:v2.0.0`,
+      ]);
       const sha256 = createHash('sha256').update(content).digest('hex');
-      container.github.publish('v2.0.0', { [NAME]: content, [`${NAME}.minisig`]: readFileSync(`${file}.minisig`) });
+      container.github.publish('v2.0.0', {
+        [NAME]: content,
+        [`${NAME}.minisig`]: readFileSync(`${file}.minisig`),
+      });
       assert.equal((await container.command('update')).exitCode, 1);
       assert.equal((await container.status()).lastError?.code, 'ATTESTATION_MISSING');
       assert.equal(await container.ask(), '0.0.1');
       container.github.attestations.set(sha256, [await sigstore.attest(sha256, { name: NAME })]);
       const { stdout, exitCode } = await container.command('verify', 'v2.0.0');
       assert.equal(exitCode, 0, stdout);
-      assert.match(stdout, /holds {2}minisign.*\nholds {2}attestation {6}built by https:\/\/github\.com\/acme\/app/);
+      assert.match(
+        stdout,
+        /holds {2}minisign.*\nholds {2}attestation {6}built by https:\/\/github\.com\/acme\/app/,
+      );
       assert.equal((await container.command('update')).exitCode, 0);
       assert.equal(await container.ask(), '2.0.0');
-      assert.match((await container.command('status')).stdout, /verifying +digest, minisign, attestation/);
+      assert.match(
+        (await container.command('status')).stdout,
+        /verifying +digest, minisign, attestation/,
+      );
     } finally {
       rmSync(directory, { recursive: true });
     }

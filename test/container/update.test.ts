@@ -8,7 +8,9 @@ import { IMAGES } from '../support/docker/images.ts';
 describe('a live update', { concurrency: 2 }, () => {
   for (const strategy of ['download-then-kill', 'kill-then-download']) {
     it(`by ${strategy} goes from one version to the next, with one gap and one copy`, async () => {
-      await using container = await Container.run({ env: { UPDATE_STRATEGY: strategy, STOP_MS: '300' } });
+      await using container = await Container.run({
+        env: { UPDATE_STRATEGY: strategy, STOP_MS: '300' },
+      });
       await container.fact('versionBecameHealthy');
       const prober = container.probe();
       await prober.answers('0.0.1');
@@ -21,7 +23,9 @@ describe('a live update', { concurrency: 2 }, () => {
         ['0.0.1', '0.0.2'],
       );
       // What is made behind the stop is downtime. How long it is, the benchmark says.
-      const made = (await container.events()).map(({ type }) => type).filter((type) => ['appStopped', 'downloaded', 'installed', 'switched'].includes(type));
+      const made = (await container.events())
+        .map(({ type }) => type)
+        .filter((type) => ['appStopped', 'downloaded', 'installed', 'switched'].includes(type));
       const stopFirst = ['appStopped', 'downloaded', 'installed', 'switched'];
       const stopLast = ['downloaded', 'installed', 'appStopped', 'switched'];
       assert.deepEqual(made.slice(-4), strategy === 'kill-then-download' ? stopFirst : stopLast);
@@ -39,7 +43,11 @@ describe('a live update', { concurrency: 2 }, () => {
       await container.signal('HUP');
       await container.fact('versionBecameHealthy', (fact) => fact.version === version);
       assert.equal(await container.ask(), version);
-      await container.until('the updater is gone', async () => !(await container.processes()).some(({ command }) => command.includes('run --once')));
+      await container.until(
+        'the updater is gone',
+        async () =>
+          !(await container.processes()).some(({ command }) => command.includes('run --once')),
+      );
     }
     const { stdout } = await container.exec(['ls', '/data/self-update/releases']);
     assert.equal(stdout.split('\n').length, 2, stdout);
@@ -62,20 +70,28 @@ describe('a live update', { concurrency: 2 }, () => {
   it('whose new version does not stay up is taken back', async () => {
     await using container = await Container.run({ env: { UPDATE_PROBATION: '2' } });
     await container.fact('versionBecameHealthy');
-    await container.publish('0.0.2', { files: { app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 } } });
+    await container.publish('0.0.2', {
+      files: { app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 } },
+    });
     await container.signal('HUP');
     const failed = await container.fact('probationFailed');
     assert.match(failed.message, /status 3/);
     await container.answers('0.0.1');
     const { denied, version } = await container.status();
-    assert.deepEqual([version, denied[0]?.version, denied[0]?.code], ['0.0.1', '0.0.2', 'APP_EXITED']);
+    assert.deepEqual(
+      [version, denied[0]?.version, denied[0]?.code],
+      ['0.0.1', '0.0.2', 'APP_EXITED'],
+    );
   });
 });
 
 describe('a version that was trusted and crash-loops later', { concurrency: 2 }, () => {
   const crash = async (container: Container, version: string, times: number) => {
     for (let n = 0; n < times; n++) {
-      await container.until(`${version} answers, or has given way`, async () => (await container.ask()) !== null);
+      await container.until(
+        `${version} answers, or has given way`,
+        async () => (await container.ask()) !== null,
+      );
       if ((await container.ask()) !== version) return;
       await container.ask('/exit/7');
       await container.until('it is gone', async () => (await container.ask()) === null);
@@ -91,7 +107,10 @@ describe('a version that was trusted and crash-loops later', { concurrency: 2 },
     await crash(container, '0.0.2', 5);
     await container.answers('0.0.1');
     const { denied, version } = await container.status();
-    assert.deepEqual([version, denied[0]?.version, denied[0]?.code], ['0.0.1', '0.0.2', 'CRASH_LOOP']);
+    assert.deepEqual(
+      [version, denied[0]?.version, denied[0]?.code],
+      ['0.0.1', '0.0.2', 'CRASH_LOOP'],
+    );
     await container.publish('0.0.3');
     await container.signal('HUP');
     await container.answers('0.0.3');
@@ -121,13 +140,19 @@ describe('the apps people bring', { concurrency: 2 }, () => {
   });
 
   it('a Node app with node_modules, started by "node server.js"', async () => {
-    await using container = await Container.prepare({ image: IMAGES.empty, env: { UPDATE_APP_COMMAND: 'node server.js' }, args: ['--flag'] });
+    await using container = await Container.prepare({
+      image: IMAGES.empty,
+      env: { UPDATE_APP_COMMAND: 'node server.js' },
+      args: ['--flag'],
+    });
     const app = (version: string) =>
       archive({
         'server.js': {
           content: `const version = require('thing');\n${appSource({ version: 'VERSION' }).replace('"VERSION"', 'version + process.argv[2]').split('\n').slice(1).join('\n')}`,
         },
-        'node_modules/thing/index.js': { content: `module.exports = ${JSON.stringify(version)};\n` },
+        'node_modules/thing/index.js': {
+          content: `module.exports = ${JSON.stringify(version)};\n`,
+        },
         'package.json': { content: '{}' },
       });
     for (const version of ['1.0.0', '1.0.1']) {
@@ -144,7 +169,9 @@ describe('the apps people bring', { concurrency: 2 }, () => {
     const game = (version: string) =>
       nativeArchive(version, {
         files: {
-          start: { content: `echo ${version} >> world/log; echo "by ${version}" >> server.properties; exec ./app\n` },
+          start: {
+            content: `echo ${version} >> world/log; echo "by ${version}" >> server.properties; exec ./app\n`,
+          },
           'server.properties': { content: 'motd=hello\n' },
           'world/level.dat': { content: `made by ${version}\n` },
         },
@@ -159,9 +186,31 @@ describe('the apps people bring', { concurrency: 2 }, () => {
     await first.fact('versionBecameHealthy', ({ version }) => version === '2.0.0');
     assert.equal((await first.command('install', '1.0.0')).exitCode, 0);
     await first.remove();
-    await using second = await Container.run({ image: IMAGES.empty, volume: volume.name, env, github: first.github, port: first.port });
+    await using second = await Container.run({
+      image: IMAGES.empty,
+      volume: volume.name,
+      env,
+      github: first.github,
+      port: first.port,
+    });
     await second.answers('1.0.0');
-    const { stdout } = await second.exec(['cat', '/data/app/world/log', '/data/app/world/level.dat', '/data/app/server.properties']);
-    assert.deepEqual(stdout.split('\n'), ['1.0.0', '2.0.0', '1.0.0', '1.0.0', 'made by 1.0.0', 'motd=hello', 'by 1.0.0', 'by 2.0.0', 'by 1.0.0', 'by 1.0.0']);
+    const { stdout } = await second.exec([
+      'cat',
+      '/data/app/world/log',
+      '/data/app/world/level.dat',
+      '/data/app/server.properties',
+    ]);
+    assert.deepEqual(stdout.split('\n'), [
+      '1.0.0',
+      '2.0.0',
+      '1.0.0',
+      '1.0.0',
+      'made by 1.0.0',
+      'motd=hello',
+      'by 1.0.0',
+      'by 2.0.0',
+      'by 1.0.0',
+      'by 1.0.0',
+    ]);
   });
 });

@@ -1,4 +1,7 @@
-/** The deployment files: Akash's by Akash's own parser, the others by what they have to say. `npm run test:deploy`. */
+/**
+ * The deployment files: Akash's by Akash's own parser, the others by what they have to say. `npm
+ * run test:deploy`.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -11,10 +14,21 @@ const ROOT = path.join(import.meta.dirname, '..', '..');
 const read = (...file: string[]): string => readFileSync(path.join(ROOT, ...file), 'utf8');
 
 type Manifest = {
-  services: { image: string; env: string[]; count: number; resources: { storage: { name: string; attributes?: { key: string; value: string }[] }[] } }[];
+  services: {
+    image: string;
+    env: string[];
+    count: number;
+    resources: { storage: { name: string; attributes?: { key: string; value: string }[] }[] };
+  }[];
 }[];
-type Sdl = { manifest(asString?: boolean): Manifest; manifestVersion(): Promise<Uint8Array>; groups(): unknown[] };
-const { SDL } = createRequire(import.meta.url)('@akashnetwork/akashjs/build/sdl') as { SDL: { fromString(yaml: string, version?: string): Sdl } };
+type Sdl = {
+  manifest(asString?: boolean): Manifest;
+  manifestVersion(): Promise<Uint8Array>;
+  groups(): unknown[];
+};
+const { SDL } = createRequire(import.meta.url)('@akashnetwork/akashjs/build/sdl') as {
+  SDL: { fromString(yaml: string, version?: string): Sdl };
+};
 
 describe('deploy.yaml, by Akash’s own parser', () => {
   it('is one service with one persistent volume, and the client’s settings', () => {
@@ -22,7 +36,9 @@ describe('deploy.yaml, by Akash’s own parser', () => {
     assert.equal(group?.services.length, 1);
     const [service] = group?.services ?? [];
     assert.equal(service?.count, 1);
-    const persistent = service?.resources.storage.filter(({ attributes }) => attributes?.some(({ key, value }) => key === 'persistent' && value === 'true'));
+    const persistent = service?.resources.storage.filter(({ attributes }) =>
+      attributes?.some(({ key, value }) => key === 'persistent' && value === 'true'),
+    );
     assert.deepEqual(
       persistent?.map(({ name }) => name),
       ['data'],
@@ -42,9 +58,18 @@ describe('deploy.yaml, by Akash’s own parser', () => {
   });
 
   for (const [what, change] of [
-    ['a volume that no profile knows', (yaml: string) => yaml.replace('- name: data', '- name: other')],
-    ['a placement that is not there', (yaml: string) => yaml.replace(/^ {4}akash:$/m, '    elsewhere:')],
-    ['a compute profile that is not there', (yaml: string) => yaml.replace('profile: app', 'profile: none')],
+    [
+      'a volume that no profile knows',
+      (yaml: string) => yaml.replace('- name: data', '- name: other'),
+    ],
+    [
+      'a placement that is not there',
+      (yaml: string) => yaml.replace(/^ {4}akash:$/m, '    elsewhere:'),
+    ],
+    [
+      'a compute profile that is not there',
+      (yaml: string) => yaml.replace('profile: app', 'profile: none'),
+    ],
   ] as const) {
     it(`is refused with ${what} (negative control)`, () => {
       assert.throws(() => SDL.fromString(change(read('deploy.yaml')), 'beta3').manifest());
@@ -54,9 +79,12 @@ describe('deploy.yaml, by Akash’s own parser', () => {
 
 describe('every deployment file', () => {
   it('names only settings that exist', () => {
-    const compose = parse(read('examples', 'deploy', 'compose.yaml')) as { services: { app: { environment: Record<string, string> } } };
+    const compose = parse(read('examples', 'deploy', 'compose.yaml')) as {
+      services: { app: { environment: Record<string, string> } };
+    };
     const kubernetes = deployment().containers[0]?.env.map(({ name }) => name) ?? [];
-    for (const name of [...Object.keys(compose.services.app.environment), ...kubernetes]) assert.ok((settingNames as string[]).includes(name), name);
+    for (const name of [...Object.keys(compose.services.app.environment), ...kubernetes])
+      assert.ok((settingNames as string[]).includes(name), name);
   });
 });
 
@@ -82,20 +110,28 @@ type PodSpec = {
 };
 
 function deployment(): PodSpec {
-  const documents = parseAllDocuments(read('examples', 'deploy', 'kubernetes.yaml')).map((document) => document.toJS());
+  const documents = parseAllDocuments(read('examples', 'deploy', 'kubernetes.yaml')).map(
+    (document) => document.toJS(),
+  );
   return documents.find(({ kind }) => kind === 'Deployment').spec.template.spec;
 }
 
 describe('kubernetes.yaml', () => {
   it('is one replica that is recreated, unprivileged, with writable places for a read-only root', () => {
-    const documents = parseAllDocuments(read('examples', 'deploy', 'kubernetes.yaml')).map((document) => document.toJS());
+    const documents = parseAllDocuments(read('examples', 'deploy', 'kubernetes.yaml')).map(
+      (document) => document.toJS(),
+    );
     const { spec } = documents.find(({ kind }) => kind === 'Deployment');
     assert.deepEqual([spec.replicas, spec.strategy.type], [1, 'Recreate']);
     const pod = deployment();
     assert.equal(pod.securityContext['fsGroup'], 1000);
     const [app] = pod.containers;
     assert.equal(app?.securityContext['readOnlyRootFilesystem'], true);
-    assert.deepEqual(app?.volumeMounts.map(({ mountPath }) => mountPath).sort(), ['/data', '/run/self-update', '/tmp']);
+    assert.deepEqual(app?.volumeMounts.map(({ mountPath }) => mountPath).sort(), [
+      '/data',
+      '/run/self-update',
+      '/tmp',
+    ]);
   });
 
   it('is alive by the health check that knows of updates, not by a request that an update makes fail', () => {

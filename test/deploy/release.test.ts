@@ -1,4 +1,7 @@
-/** The workflows, as they are written: who sees the signing key, what is pinned, attested and signed. `npm run test:deploy`. */
+/**
+ * The workflows, as they are written: who sees the signing key, what is pinned, attested and
+ * signed. `npm run test:deploy`.
+ */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -11,11 +14,28 @@ const ROOT = path.join(import.meta.dirname, '..', '..');
 const WORKFLOWS = path.join(ROOT, '.github', 'workflows');
 const SIGN = path.join(ROOT, 'scripts', 'sign-release');
 
-type Step = { id?: string; uses?: string; run?: string; env?: Record<string, string>; with?: Record<string, unknown> };
-type Job = { needs?: string | string[]; environment?: string; permissions: Record<string, string>; outputs?: object; env?: object; steps: Step[] };
+type Step = {
+  id?: string;
+  uses?: string;
+  run?: string;
+  env?: Record<string, string>;
+  with?: Record<string, unknown>;
+};
+type Job = {
+  needs?: string | string[];
+  environment?: string;
+  permissions: Record<string, string>;
+  outputs?: object;
+  env?: object;
+  steps: Step[];
+};
 type Workflow = { permissions: object; env?: object; jobs: Record<string, Job> };
 
-const workflows = (): [string, Workflow][] => readdirSync(WORKFLOWS).map((file) => [file, parse(readFileSync(path.join(WORKFLOWS, file), 'utf8')) as Workflow]);
+const workflows = (): [string, Workflow][] =>
+  readdirSync(WORKFLOWS).map((file) => [
+    file,
+    parse(readFileSync(path.join(WORKFLOWS, file), 'utf8')) as Workflow,
+  ]);
 const release = (parse(readFileSync(path.join(WORKFLOWS, 'release.yml'), 'utf8')) as Workflow).jobs;
 const steps = (job: string): Step[] => release[job]?.steps ?? [];
 const position = (job: string, fits: (step: Step) => boolean): number => steps(job).findIndex(fits);
@@ -26,7 +46,8 @@ describe('every workflow', () => {
       assert.deepEqual(permissions, {});
       for (const [name, job] of Object.entries(jobs)) {
         assert.ok(job.permissions, name);
-        for (const { uses } of job.steps) if (uses !== undefined) assert.match(uses, /^[\w-]+\/[\w-]+@[0-9a-f]{40}$/);
+        for (const { uses } of job.steps)
+          if (uses !== undefined) assert.match(uses, /^[\w-]+\/[\w-]+@[0-9a-f]{40}$/);
       }
     });
 });
@@ -39,7 +60,9 @@ describe('the signing key of a release', () => {
       for (const [name, job] of Object.entries(jobs)) {
         const { steps: all, ...rest } = job;
         assert.doesNotMatch(JSON.stringify(rest), /MINISIGN/, name);
-        for (const step of all) if (/MINISIGN|secrets\.(?!GITHUB_TOKEN)/.test(JSON.stringify(step))) seen.push(`${file} ${name}: ${step.run}`);
+        for (const step of all)
+          if (/MINISIGN|secrets\.(?!GITHUB_TOKEN)/.test(JSON.stringify(step)))
+            seen.push(`${file} ${name}: ${step.run}`);
       }
     }
     assert.deepEqual(seen, ['release.yml sign: scripts/sign-release "$TAG" checksums.txt']);
@@ -50,7 +73,11 @@ describe('the signing key of a release', () => {
       assert.match(uses, /^actions\/checkout@/);
     }
     assert.doesNotMatch(readFileSync(SIGN, 'utf8').replace(/^#.*$/gm, ''), /\b(?:npm|npx|node)\b/);
-    assert.ok(Object.entries(release).every(([name, job]) => name === 'sign' || job.environment === undefined));
+    assert.ok(
+      Object.entries(release).every(
+        ([name, job]) => name === 'sign' || job.environment === undefined,
+      ),
+    );
   });
 
   it('signs what it is given, as that tag, and stays in no file', async () => {
@@ -62,11 +89,32 @@ describe('the signing key of a release', () => {
       rmSync(at('key'));
       writeFileSync(at('checksums.txt'), 'sum  image.txt\n');
       await execa(SIGN, ['v1.2.3', at('checksums.txt')], { env });
-      const { stdout } = await execa('minisign', ['-V', '-p', at('key.pub'), '-m', at('checksums.txt')]);
+      const { stdout } = await execa('minisign', [
+        '-V',
+        '-p',
+        at('key.pub'),
+        '-m',
+        at('checksums.txt'),
+      ]);
       assert.match(stdout, /^Trusted comment: file:checksums\.txt tag:v1\.2\.3 /m);
-      assert.deepEqual(readdirSync(directory).sort(), ['checksums.txt', 'checksums.txt.minisig', 'key.pub']);
-      assert.notEqual((await execa(SIGN, ['v1.2.3', at('missing')], { env, reject: false })).exitCode, 0);
-      assert.notEqual((await execa(SIGN, ['v1.2.3', at('checksums.txt')], { env: { MINISIGN_KEY: '' }, reject: false })).exitCode, 0);
+      assert.deepEqual(readdirSync(directory).sort(), [
+        'checksums.txt',
+        'checksums.txt.minisig',
+        'key.pub',
+      ]);
+      assert.notEqual(
+        (await execa(SIGN, ['v1.2.3', at('missing')], { env, reject: false })).exitCode,
+        0,
+      );
+      assert.notEqual(
+        (
+          await execa(SIGN, ['v1.2.3', at('checksums.txt')], {
+            env: { MINISIGN_KEY: '' },
+            reject: false,
+          })
+        ).exitCode,
+        0,
+      );
     } finally {
       rmSync(directory, { recursive: true });
     }
@@ -78,18 +126,37 @@ describe('the images of a release', () => {
     const images = position('build', ({ run }) => run?.includes('--step images') === true);
     const digests = new Set<unknown>();
     for (const [index, { uses, with: options = {} }] of steps('build').entries())
-      if (uses?.startsWith('actions/attest-build-provenance@') && options['push-to-registry'] === true) {
+      if (
+        uses?.startsWith('actions/attest-build-provenance@') &&
+        options['push-to-registry'] === true
+      ) {
         assert.ok(index > images);
         assert.equal(options['subject-name'], `\${{ steps.images.outputs.name }}`);
         digests.add(options['subject-digest']);
       }
     // As many as the Dockerfile has: the last stage, and the one named debian.
-    assert.deepEqual([...digests], [`\${{ steps.images.outputs.default }}`, `\${{ steps.images.outputs.debian }}`]);
+    assert.deepEqual(
+      [...digests],
+      [`\${{ steps.images.outputs.default }}`, `\${{ steps.images.outputs.debian }}`],
+    );
     const draft = position('build', ({ run }) => run?.includes('--step draft') === true);
-    const sums = position('build', ({ run }) => run?.includes('cat dist/release/checksums.txt') === true);
-    assert.ok(images > position('build', ({ run }) => run?.includes('--step files') === true) && draft > images && sums > images);
-    assert.deepEqual([release['sign']?.needs, release['publish']?.needs], ['build', ['build', 'sign']]);
-    assert.match(steps('publish')[0]?.run ?? '', /gh release upload .*checksums\.txt\.minisig\n.*gh release edit "\$TAG" --draft=false/);
+    const sums = position(
+      'build',
+      ({ run }) => run?.includes('cat dist/release/checksums.txt') === true,
+    );
+    assert.ok(
+      images > position('build', ({ run }) => run?.includes('--step files') === true) &&
+        draft > images &&
+        sums > images,
+    );
+    assert.deepEqual(
+      [release['sign']?.needs, release['publish']?.needs],
+      ['build', ['build', 'sign']],
+    );
+    assert.match(
+      steps('publish')[0]?.run ?? '',
+      /gh release upload .*checksums\.txt\.minisig\n.*gh release edit "\$TAG" --draft=false/,
+    );
   });
 
   it('are built from base images by digest, pushed for both architectures, and listed for the signature', async () => {
@@ -105,14 +172,20 @@ printf '{"containerimage.digest":"sha256:%064d"}' "$(wc -l < ${directory}/asked)
       writeFileSync(path.join(directory, 'docker'), script, { mode: 0o755 });
       const env = { PATH: `${directory}:${process.env['PATH']}` };
       for (const args of [['files'], ['images', '--image', 'ghcr.io/o/r']])
-        await execa(process.execPath, [path.join(ROOT, 'scripts', 'release.ts'), 'v1.2.3', '--step', ...args], { env });
+        await execa(
+          process.execPath,
+          [path.join(ROOT, 'scripts', 'release.ts'), 'v1.2.3', '--step', ...args],
+          { env },
+        );
       const asked = readFileSync(path.join(directory, 'asked'), 'utf8').trim().split('\n');
       const lock = readFileSync(path.join(ROOT, 'scripts', 'base-images.lock'), 'utf8')
         .trim()
         .split('\n');
       assert.equal(asked.length, 2);
       // As docs/security.md tells users to do the same.
-      const { stdout } = await execa('sed', ['s/^/--build-arg /', 'scripts/base-images.lock'], { cwd: ROOT });
+      const { stdout } = await execa('sed', ['s/^/--build-arg /', 'scripts/base-images.lock'], {
+        cwd: ROOT,
+      });
       assert.deepEqual(
         stdout.split(/\s/),
         lock.flatMap((setting) => ['--build-arg', setting]),
@@ -123,9 +196,15 @@ printf '{"containerimage.digest":"sha256:%064d"}' "$(wc -l < ${directory}/asked)
       }
       assert.match(asked[1] ?? '', / --target debian /);
       const digest = (number: number): string => `sha256:${String(number).padStart(64, '0')}`;
-      assert.equal(readFileSync(path.join(out, 'image.txt'), 'utf8'), `ghcr.io/o/r:v1.2.3@${digest(1)}\nghcr.io/o/r:v1.2.3-debian@${digest(2)}\n`);
+      assert.equal(
+        readFileSync(path.join(out, 'image.txt'), 'utf8'),
+        `ghcr.io/o/r:v1.2.3@${digest(1)}\nghcr.io/o/r:v1.2.3-debian@${digest(2)}\n`,
+      );
       await execa('sha256sum', ['--check', '--strict', 'checksums.txt'], { cwd: out });
-      assert.match(readFileSync(path.join(out, 'checksums.txt'), 'utf8'), /^[0-9a-f]{64} {2}image\.txt$/m);
+      assert.match(
+        readFileSync(path.join(out, 'checksums.txt'), 'utf8'),
+        /^[0-9a-f]{64} {2}image\.txt$/m,
+      );
     } finally {
       rmSync(directory, { recursive: true });
       rmSync(out, { recursive: true, force: true });

@@ -1,4 +1,7 @@
-/** What runs as the app's user is the app's to stop, to end and to steer: nothing of ours waits for it, and nothing of it stays. */
+/**
+ * What runs as the app's user is the app's to stop, to end and to steer: nothing of ours waits for
+ * it, and nothing of it stays.
+ */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -15,9 +18,18 @@ const [PRCTL, PTRACE] = process.arch === 'arm64' ? [167, 117] : [157, 101];
 /** Far beyond the time of a test: none of them ends by that. */
 const HOUR_MS = 3_600_000;
 const shell = (script: string, timeoutMs = HOUR_MS, silentMs?: number) =>
-  runAsApp({ file: '/bin/sh', args: ['-c', script], user, timeoutMs, ...(silentMs === undefined ? {} : { silentMs }) });
+  runAsApp({
+    file: '/bin/sh',
+    args: ['-c', script],
+    user,
+    timeoutMs,
+    ...(silentMs === undefined ? {} : { silentMs }),
+  });
 
-describe('a process of ours that runs as the app’s user', { skip: process.platform !== 'linux' && 'reads /proc', concurrency: true }, () => {
+describe('a process of ours that runs as the app’s user', {
+  skip: process.platform !== 'linux' && 'reads /proc',
+  concurrency: true,
+}, () => {
   it('is that user, and gets nothing of our environment; its status and what it said are told', async () => {
     process.env['SECRET_OF_OURS'] = 'ghp_1';
     const { status, said } = await shell('id -u; env; exit 3');
@@ -43,7 +55,9 @@ describe('a process of ours that runs as the app’s user', { skip: process.plat
   });
 
   it('is ended when the app stops and continues it again and again', async () => {
-    const { status } = await shell('(while :; do kill -STOP $$; sleep 0.6; kill -CONT $$; sleep 0.1; done) & while :; do :; done');
+    const { status } = await shell(
+      '(while :; do kill -STOP $$; sleep 0.6; kill -CONT $$; sleep 0.1; done) & while :; do :; done',
+    );
     assert.equal(status, null);
   });
 
@@ -66,7 +80,8 @@ describe('a process of ours that runs as the app’s user', { skip: process.plat
     const late = await shell(`${group}; sleep 1000`, 1000);
     assert.deepEqual([left.status, late.status], [0, null]);
     // The kernel ends them in its own time.
-    for (const { said } of [left, late]) while (groupMembers(Number(said)).length > 0) await sleep(10);
+    for (const { said } of [left, late])
+      while (groupMembers(Number(said)).length > 0) await sleep(10);
     assert.equal(processInfo(Number(late.said))?.isZombie ?? true, true);
   });
 
@@ -74,12 +89,20 @@ describe('a process of ours that runs as the app’s user', { skip: process.plat
     skip: user === null && 'needs root',
     timeout: 60_000,
   }, async () => {
-    // Tells how it ends only when the other, in a session of its own, has seized it. PR_SET_PTRACER: where only parents may trace (Yama).
-    const perl = (end: string) => `use POSIX; syscall(${PRCTL}, 0x59616d61, -1, 0, 0, 0); pipe(R, W); my $p = $$;
+    // Tells how it ends only when the other, in a session of its own, has seized it.
+    // PR_SET_PTRACER: where only parents may trace (Yama).
+    const perl = (
+      end: string,
+    ) => `use POSIX; syscall(${PRCTL}, 0x59616d61, -1, 0, 0, 0); pipe(R, W); my $p = $$;
       if (fork == 0) { POSIX::setsid(); syscall(${PTRACE}, 0x4206, $p, 0, 0) == 0 or die "ptrace: $!"; syswrite W, "$$\n"; sleep 1000; exit }
       close W; print scalar <R>; $| = 1; print ""; ${end};`;
     for (const end of ['POSIX::_exit(0)', 'kill "KILL", $$', 'kill "STOP", $$']) {
-      const { status, said } = await runAsApp({ file: 'perl', args: ['-e', perl(end)], user, timeoutMs: HOUR_MS });
+      const { status, said } = await runAsApp({
+        file: 'perl',
+        args: ['-e', perl(end)],
+        user,
+        timeoutMs: HOUR_MS,
+      });
       assert.match(said, /^\d+\n$/, end);
       process.kill(Number(said), 'SIGKILL');
       assert.equal(status, null, end);
@@ -87,7 +110,10 @@ describe('a process of ours that runs as the app’s user', { skip: process.plat
   });
 
   it('is told as not to be started where there is no such program', async () => {
-    await assert.rejects(runAsApp({ file: '/nowhere/program', args: [], user: null, timeoutMs: 1000 }), { code: 'ENOENT' });
+    await assert.rejects(
+      runAsApp({ file: '/nowhere/program', args: [], user: null, timeoutMs: 1000 }),
+      { code: 'ENOENT' },
+    );
   });
 });
 
@@ -101,7 +127,9 @@ describe('the change of user', () => {
     timeout: 120_000,
   }, () => {
     const [program = '', ...rest] = frozen.become;
-    const stopper = spawn(program, [...rest, 'sh', '-c', 'while :; do kill -STOP -1; done'], { stdio: 'ignore' });
+    const stopper = spawn(program, [...rest, 'sh', '-c', 'while :; do kill -STOP -1; done'], {
+      stdio: 'ignore',
+    });
     try {
       const module = new URL('../../src/effects/as-app.ts', import.meta.url).href;
       const script = `import { runAsApp } from '${module}';
@@ -109,7 +137,11 @@ describe('the change of user', () => {
         for (let round = 0; round < 20; round++) await Promise.all(Array.from({ length: 20 }, one));
         console.log('went on');`;
       // Its own timers are what a freeze takes away, so this one ends it.
-      const { stdout } = spawnSync(process.execPath, ['--input-type=module', '--eval', script], { encoding: 'utf8', timeout: 100_000, killSignal: 'SIGKILL' });
+      const { stdout } = spawnSync(process.execPath, ['--input-type=module', '--eval', script], {
+        encoding: 'utf8',
+        timeout: 100_000,
+        killSignal: 'SIGKILL',
+      });
       assert.equal(stdout, 'went on\n');
     } finally {
       stopper.kill('SIGKILL');
@@ -125,7 +157,9 @@ describe('the change of user', () => {
     for (const file of files) {
       const source = readFileSync(path.join(root, file), 'utf8');
       if (!/node:child_process|loadExeca/.test(source)) continue;
-      for (const match of source.matchAll(/(?<![.\w])(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|fork|execa|execaSync)\b(?:\)?)\(/g)) {
+      for (const match of source.matchAll(
+        /(?<![.\w])(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|fork|execa|execaSync)\b(?:\)?)\(/g,
+      )) {
         calls += 1;
         const call = source.slice(match.index, source.indexOf(';', match.index));
         assert.doesNotMatch(call, /\b[ug]id\b|[.]{3}(?:user|owner)\b/i, `${file}: ${call}`);
@@ -136,12 +170,18 @@ describe('the change of user', () => {
 });
 
 describe('the process that seeds the app’s data', () => {
-  it('opens no inspector for the app that sends it SIGUSR1', { skip: process.platform !== 'linux' && 'reads /proc' }, () => {
+  it('opens no inspector for the app that sends it SIGUSR1', {
+    skip: process.platform !== 'linux' && 'reads /proc',
+  }, () => {
     // The option that linked.ts gives it, held to the Node that we pin.
-    const source = readFileSync(path.join(import.meta.dirname, '../../src/effects/linked.ts'), 'utf8');
+    const source = readFileSync(
+      path.join(import.meta.dirname, '../../src/effects/linked.ts'),
+      'utf8',
+    );
     assert.match(source, /\['--disable-sigusr1', /);
     const script = "process.kill(process.pid, 'SIGUSR1'); setTimeout(() => {}, 500)";
-    const said = (...options: string[]) => spawnSync(process.execPath, [...options, '-e', script], { encoding: 'utf8' }).stderr;
+    const said = (...options: string[]) =>
+      spawnSync(process.execPath, [...options, '-e', script], { encoding: 'utf8' }).stderr;
     assert.match(said('--inspect-port=0'), /Debugger listening/);
     assert.equal(said('--inspect-port=0', '--disable-sigusr1'), '');
   });

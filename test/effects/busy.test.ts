@@ -1,7 +1,17 @@
 /** The busy lock, and what an app may put in its place. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -55,19 +65,44 @@ describe('a busy file', () => {
       const options = { file: '${path.join(closed, 'busy')}', maxAgeMs: 0, owner };
       for (let i = 0; i < Number(process.argv[1]); i++) console.log(busySince(options, Date.now()) !== null);`;
     // Root is let in here, and the image's is not: so without the capabilities for that.
-    const drop = ['--bounding-set=-dac_override,-dac_read_search', '--inh-caps=-dac_override,-dac_read_search'];
+    const drop = [
+      '--bounding-set=-dac_override,-dac_read_search',
+      '--inh-caps=-dac_override,-dac_read_search',
+    ];
     const look = (times: number, ...privateDir: string[]) => {
-      const args = [...drop, process.execPath, '--input-type=module', '--eval', script, `${times}`, ...privateDir];
-      return execFileSync(program, args, { encoding: 'utf8', timeout: 50_000, killSignal: 'SIGKILL' }).trim().split('\n');
+      const args = [
+        ...drop,
+        process.execPath,
+        '--input-type=module',
+        '--eval',
+        script,
+        `${times}`,
+        ...privateDir,
+      ];
+      return execFileSync(program, args, {
+        encoding: 'utf8',
+        timeout: 50_000,
+        killSignal: 'SIGKILL',
+      })
+        .trim()
+        .split('\n');
     };
     assert.deepEqual(look(1), ['true']);
-    assert.deepEqual(look(1, '/dev/full'), ['false'], 'where no answer can be written, nobody is waited for');
+    assert.deepEqual(
+      look(1, '/dev/full'),
+      ['false'],
+      'where no answer can be written, nobody is waited for',
+    );
     // SEIZE (ptrace(2)), without ever waiting: what is dead then can't be waited for by its parent.
     const seize = `syscall(${process.arch === 'arm64' ? 117 : 101}, 0x4206, $_, 0, 0)`;
     const tracer = `while (1) { kill "STOP", -1; $_ != $$ and -O "/proc/$_" and ${seize} for map { m{(\\d+)$} } glob "/proc/[0-9]*"; kill "CONT", -1 }`;
     for (const attack of [
       ['sh', '-c', 'while :; do kill -STOP -1; done'],
-      ['sh', '-c', 'while :; do for p in /proc/[0-9]*; do exec 5> $p/fd/1; done; done 2> /dev/null'],
+      [
+        'sh',
+        '-c',
+        'while :; do for p in /proc/[0-9]*; do exec 5> $p/fd/1; done; done 2> /dev/null',
+      ],
       ['perl', '-e', tracer],
     ]) {
       const attacker = spawn(program, [...rest, ...attack], { stdio: 'ignore' });

@@ -1,4 +1,7 @@
-/** Windows against another witness: `Intl` tells the local time, minute by minute, and nothing else is known of the calendar here. */
+/**
+ * Windows against another witness: `Intl` tells the local time, minute by minute, and nothing else
+ * is known of the calendar here.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseWindow } from '../../src/config/window.ts';
@@ -16,9 +19,17 @@ function windowOf(text: string, timeZone: string): Window {
 
 /** Whether the wall's clock lies in one of the spans. */
 function witness({ spans, timeZone }: Window): (at: number) => boolean {
-  const wall = new Intl.DateTimeFormat('en-GB', { timeZone, weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+  const wall = new Intl.DateTimeFormat('en-GB', {
+    timeZone,
+    weekday: 'short',
+    hour: '2-digit',
+    minute: '2-digit',
+    hourCycle: 'h23',
+  });
   return (at) => {
-    const parts = Object.fromEntries(wall.formatToParts(at).map(({ type, value }) => [type, value]));
+    const parts = Object.fromEntries(
+      wall.formatToParts(at).map(({ type, value }) => [type, value]),
+    );
     const day = DAYS.indexOf(parts['weekday'] ?? '') + 1;
     const now = Number(parts['hour']) * 60 + Number(parts['minute']);
     const before = day === 1 ? 7 : day - 1;
@@ -63,7 +74,12 @@ describe('a window through a change of the clock', () => {
           const { isOpen: opened, changesAt } = await windowAt(window, minutes[i] ?? 0);
           assert.equal(opened, truth[i], `${text} at ${new Date(minutes[i] ?? 0).toISOString()}`);
           const next = truth.findIndex((open, later) => later > i && open !== truth[i]);
-          if (next >= 0) assert.equal(changesAt, minutes[next], `${text} after ${new Date(minutes[i] ?? 0).toISOString()}`);
+          if (next >= 0)
+            assert.equal(
+              changesAt,
+              minutes[next],
+              `${text} after ${new Date(minutes[i] ?? 0).toISOString()}`,
+            );
           else assert.ok(changesAt === null || changesAt > (minutes.at(-1) ?? 0), text);
         }
       }
@@ -73,16 +89,25 @@ describe('a window through a change of the clock', () => {
 
 describe('a window', () => {
   it('that is always open never changes', async () => {
-    assert.deepEqual(await windowAt(windowOf('00:00-24:00', 'UTC'), Date.parse('2026-11-25T10:00:00Z')), { isOpen: true, changesAt: null });
+    assert.deepEqual(
+      await windowAt(windowOf('00:00-24:00', 'UTC'), Date.parse('2026-11-25T10:00:00Z')),
+      { isOpen: true, changesAt: null },
+    );
   });
 
   it('of one day a week opens within the week', async () => {
-    const { isOpen, changesAt } = await windowAt(windowOf('Wed 03:00-04:00', 'Europe/Berlin'), Date.parse('2026-11-25T03:00:00Z'));
+    const { isOpen, changesAt } = await windowAt(
+      windowOf('Wed 03:00-04:00', 'Europe/Berlin'),
+      Date.parse('2026-11-25T03:00:00Z'),
+    );
     assert.deepEqual([isOpen, changesAt], [false, Date.parse('2026-12-02T02:00:00Z')]);
   });
 
   it('that lies in the hour which a spring night leaves out opens a week later', async () => {
-    const { isOpen, changesAt } = await windowAt(windowOf('Sun 02:00-03:00', 'Europe/Berlin'), Date.parse('2026-03-28T12:00:00Z'));
+    const { isOpen, changesAt } = await windowAt(
+      windowOf('Sun 02:00-03:00', 'Europe/Berlin'),
+      Date.parse('2026-03-28T12:00:00Z'),
+    );
     assert.deepEqual([isOpen, changesAt], [false, Date.parse('2026-04-05T00:00:00Z')]);
   });
 

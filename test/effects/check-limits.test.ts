@@ -1,4 +1,6 @@
-/** A 403 is a limit only if it says so; each other kind is told as what it is, and pauses nothing. */
+/**
+ * A 403 is a limit only if it says so; each other kind is told as what it is, and pauses nothing.
+ */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { check } from '../../src/effects/check.ts';
@@ -23,40 +25,74 @@ beforeEach(async () => {
 afterEach(() => server.close());
 
 function client(): GitHub {
-  const http = new Http({ userAgent: 'test', apiUrl: server.url, assetHosts: ['127.0.0.1'], mayBePlain: () => true, token: () => token, proxyEnvironment: {} });
-  return new GitHub({ http, repository: 'acme/app', cache: { read: () => null, write: () => {} }, now: () => nowMs });
+  const http = new Http({
+    userAgent: 'test',
+    apiUrl: server.url,
+    assetHosts: ['127.0.0.1'],
+    mayBePlain: () => true,
+    token: () => token,
+    proxyEnvironment: {},
+  });
+  return new GitHub({
+    http,
+    repository: 'acme/app',
+    cache: { read: () => null, write: () => {} },
+    now: () => nowMs,
+  });
 }
 
 async function poll(): Promise<{ code: string; message: string }> {
-  const fact = await check({ policy, request: null, running: null, fresh: false }, AbortSignal.timeout(10_000), {
-    github: client(),
-    places: { root: '/nonexistent', bakedDir: '/nonexistent', repository: 'acme/app', versioning: 'semver', tagPrefix: '' },
-    note: {
-      read: () => note,
-      write: (written) => {
-        note = written;
+  const fact = await check(
+    { policy, request: null, running: null, fresh: false },
+    AbortSignal.timeout(10_000),
+    {
+      github: client(),
+      places: {
+        root: '/nonexistent',
+        bakedDir: '/nonexistent',
+        repository: 'acme/app',
+        versioning: 'semver',
+        tagPrefix: '',
       },
+      note: {
+        read: () => note,
+        write: (written) => {
+          note = written;
+        },
+      },
+      pollIntervalMs: 300_000,
+      now: () => nowMs,
+      random: () => 0,
+      assetPattern: null,
     },
-    pollIntervalMs: 300_000,
-    now: () => nowMs,
-    random: () => 0,
-    assetPattern: null,
-  });
+  );
   return 'code' in fact ? fact : { code: fact.type, message: '' };
 }
 
-const json = (message: string, more: object = {}) => JSON.stringify({ message, documentation_url: 'https://docs.github.com', ...more });
+const json = (message: string, more: object = {}) =>
+  JSON.stringify({ message, documentation_url: 'https://docs.github.com', ...more });
 
 describe('a 403 that is no limit', () => {
-  const cases: [title: string, code: string, message: RegExp, answer: { status: number; body: string; headers?: Record<string, string> }][] = [
+  const cases: [
+    title: string,
+    code: string,
+    message: RegExp,
+    answer: { status: number; body: string; headers?: Record<string, string> },
+  ][] = [
     [
       'single sign-on',
       'SSO_REQUIRED',
       /Configure SSO/,
       {
         status: 403,
-        body: json('Resource protected by organization SAML enforcement. You must grant your Personal Access token access to this organization.'),
-        headers: { 'x-github-sso': 'required; url=https://github.com/orgs/acme/sso?authorization_request=SECRET', 'x-ratelimit-remaining': '4999' },
+        body: json(
+          'Resource protected by organization SAML enforcement. You must grant your Personal Access token access to this organization.',
+        ),
+        headers: {
+          'x-github-sso':
+            'required; url=https://github.com/orgs/acme/sso?authorization_request=SECRET',
+          'x-ratelimit-remaining': '4999',
+        },
       },
     ],
     [
@@ -86,7 +122,11 @@ describe('a 403 that is no limit', () => {
       "a proxy's block page",
       'PROXY_BLOCKED',
       /a proxy or firewall blocks the address/,
-      { status: 403, body: '<html><title>Blocked by policy</title>Contact abuse@example.com</html>', headers: { 'content-type': 'text/html' } },
+      {
+        status: 403,
+        body: '<html><title>Blocked by policy</title>Contact abuse@example.com</html>',
+        headers: { 'content-type': 'text/html' },
+      },
     ],
     [
       'a token without the right',
@@ -115,13 +155,20 @@ describe('a 403 that is no limit', () => {
       'too many wrong tokens',
       'TOKEN_REJECTED',
       /Set UPDATE_GH_TOKEN to a valid token/,
-      { status: 403, body: json('Maximum number of login attempts exceeded. Please try again later.') },
+      {
+        status: 403,
+        body: json('Maximum number of login attempts exceeded. Please try again later.'),
+      },
     ],
     [
       "a proxy's block page that speaks of rates",
       'PROXY_BLOCKED',
       /a proxy or firewall blocks the address/,
-      { status: 403, body: '<html>Access denied. Our rate limit policy is on the intranet.</html>', headers: { 'content-type': 'text/html' } },
+      {
+        status: 403,
+        body: '<html>Access denied. Our rate limit policy is on the intranet.</html>',
+        headers: { 'content-type': 'text/html' },
+      },
     ],
     [
       'a network with a login page',
@@ -146,13 +193,30 @@ describe('a 403 that is no limit', () => {
 });
 
 describe('a limit', () => {
-  const cases: [title: string, answer: { status: number; body?: string; headers?: Record<string, string> }][] = [
+  const cases: [
+    title: string,
+    answer: { status: number; body?: string; headers?: Record<string, string> },
+  ][] = [
     ['429', { status: 429 }],
     ['403 with retry-after', { status: 403, headers: { 'retry-after': '60' } }],
     ['403 with no request left', { status: 403, headers: { 'x-ratelimit-remaining': '0' } }],
-    ['403 in words', { status: 403, body: json('You have exceeded a secondary rate limit. Please wait a few minutes before you try again.') }],
-    ['403 in the old words', { status: 403, body: json('You have triggered an abuse detection mechanism.') }],
-    ['a page in words', { status: 403, body: '<html>Whoa there! You have exceeded a secondary rate limit.</html>' }],
+    [
+      '403 in words',
+      {
+        status: 403,
+        body: json(
+          'You have exceeded a secondary rate limit. Please wait a few minutes before you try again.',
+        ),
+      },
+    ],
+    [
+      '403 in the old words',
+      { status: 403, body: json('You have triggered an abuse detection mechanism.') },
+    ],
+    [
+      'a page in words',
+      { status: 403, body: '<html>Whoa there! You have exceeded a secondary rate limit.</html>' },
+    ],
   ];
   for (const [title, answer] of cases) {
     it(`is told by ${title}`, async () => {
@@ -170,7 +234,12 @@ describe('a limit', () => {
     assert.equal((await poll()).code, 'RATE_LIMITED', 'the same one is limited still');
     assert.ok((nextPollAt(note, 300_000, nowMs, client().identity) ?? 0) >= nowMs + 3_600_000);
     token = 'token-two';
-    server.misbehave = { api: { status: 200, body: '{"tag_name":"v1.0.0","draft":false,"prerelease":false,"assets":[]}' } };
+    server.misbehave = {
+      api: {
+        status: 200,
+        body: '{"tag_name":"v1.0.0","draft":false,"prerelease":false,"assets":[]}',
+      },
+    };
     assert.equal(nextPollAt(note, 300_000, nowMs, client().identity), nowMs);
     assert.equal((await poll()).code, 'ASSET_MISSING', 'GitHub was asked');
     assert.equal(note.limitedUntilAt, null);

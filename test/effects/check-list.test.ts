@@ -1,4 +1,7 @@
-/** Reaching the newest release in long lists, with few requests; and telling where there is none to follow. */
+/**
+ * Reaching the newest release in long lists, with few requests; and telling where there is none to
+ * follow.
+ */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type CheckDependencies, check } from '../../src/effects/check.ts';
@@ -28,11 +31,33 @@ beforeEach(async () => {
 afterEach(() => github.close());
 
 function dependencies(): CheckDependencies {
-  const http = new Http({ userAgent: 'test', apiUrl: github.url, assetHosts: ['127.0.0.1'], mayBePlain: () => true, token: () => null, proxyEnvironment: {} });
-  const answers = { read: (key: string) => cache.get(key) ?? null, write: (key: string, entry: CachedAnswer) => void cache.set(key, entry) };
+  const http = new Http({
+    userAgent: 'test',
+    apiUrl: github.url,
+    assetHosts: ['127.0.0.1'],
+    mayBePlain: () => true,
+    token: () => null,
+    proxyEnvironment: {},
+  });
+  const answers = {
+    read: (key: string) => cache.get(key) ?? null,
+    write: (key: string, entry: CachedAnswer) => void cache.set(key, entry),
+  };
   return {
-    github: new GitHub({ http, repository: 'acme/app', cache: answers, now: () => nowMs, debug: (message) => said.push(message) }),
-    places: { root: '/nonexistent', bakedDir: '/nonexistent', repository: 'acme/app', versioning: 'semver', tagPrefix: '' },
+    github: new GitHub({
+      http,
+      repository: 'acme/app',
+      cache: answers,
+      now: () => nowMs,
+      debug: (message) => said.push(message),
+    }),
+    places: {
+      root: '/nonexistent',
+      bakedDir: '/nonexistent',
+      repository: 'acme/app',
+      versioning: 'semver',
+      tagPrefix: '',
+    },
     note: {
       read: () => note,
       write: (written) => {
@@ -47,17 +72,33 @@ function dependencies(): CheckDependencies {
 }
 
 /** One poll: what it found, and what it asked for. */
-async function poll(overrides: Partial<Policy> = {}): Promise<{ found: string; message: string; asked: string[] }> {
+async function poll(
+  overrides: Partial<Policy> = {},
+): Promise<{ found: string; message: string; asked: string[] }> {
   const before = github.requests.length;
   nowMs += 300_000;
-  const fact = await check({ policy: { ...policy, ...overrides }, request: null, running: null, fresh: false }, AbortSignal.timeout(20_000), dependencies());
-  const asked = github.requests.slice(before).map(({ path }) => path.replace('/repos/acme/app/releases', ''));
-  const found = fact.type === 'releaseFound' ? fact.release.tag : 'code' in fact ? fact.code : fact.type;
+  const fact = await check(
+    { policy: { ...policy, ...overrides }, request: null, running: null, fresh: false },
+    AbortSignal.timeout(20_000),
+    dependencies(),
+  );
+  const asked = github.requests
+    .slice(before)
+    .map(({ path }) => path.replace('/repos/acme/app/releases', ''));
+  const found =
+    fact.type === 'releaseFound' ? fact.release.tag : 'code' in fact ? fact.code : fact.type;
   return { found, message: 'message' in fact ? fact.message : '', asked };
 }
 
 function publish(tag: string, overrides: Partial<FakeGitHubRelease> = {}): FakeGitHubRelease {
-  return github.publish(tag, { [NAME]: BYTES }, { publishedAt: new Date(nowMs - 86_400_000 + github.releases.length * 1000).toISOString(), ...overrides });
+  return github.publish(
+    tag,
+    { [NAME]: BYTES },
+    {
+      publishedAt: new Date(nowMs - 86_400_000 + github.releases.length * 1000).toISOString(),
+      ...overrides,
+    },
+  );
 }
 
 function addAssets(release: FakeGitHubRelease, count: number): void {
@@ -176,7 +217,9 @@ describe('the newest release is reached', () => {
 
   it('beside a malformed release, which is passed over with a line in the debug log', async () => {
     for (const tag of ['v1.0.0', 'v1.1.0', 'v1.2.0']) publish(tag);
-    github.misbehave = { spoil: (release) => (release['tag_name'] === 'v1.1.0' ? { ...release, assets: 7 } : release) };
+    github.misbehave = {
+      spoil: (release) => (release['tag_name'] === 'v1.1.0' ? { ...release, assets: 7 } : release),
+    };
     assert.equal((await poll({ range: '^1' })).found, 'v1.2.0');
     assert.match(said.join('\n'), /1 of 3 releases can't be read and are skipped \(assets: /);
     github.misbehave = { spoil: () => 7 };
@@ -229,7 +272,10 @@ describe('the list costs', () => {
     nowMs += HOUR_MS + 1000;
     const { found, asked } = await poll(prefixed);
     assert.equal(found, 'app-a/v2.0.0');
-    assert.ok(asked.includes('?per_page=24&page=1') && !asked.includes('?per_page=24&page=2'), asked.join());
+    assert.ok(
+      asked.includes('?per_page=24&page=1') && !asked.includes('?per_page=24&page=2'),
+      asked.join(),
+    );
   });
 
   it('thirty requests at most, and says that no more are read', async () => {
@@ -259,7 +305,10 @@ describe('where nothing can be followed', () => {
     publish('v1.0.0-rc.2', { prerelease: true });
     const first = await poll();
     assert.equal(first.found, 'PRERELEASE_ONLY');
-    assert.match(first.message, /v1\.0\.0-rc\.2 is a prerelease\. UPDATE_PRERELEASE=on would follow it/);
+    assert.match(
+      first.message,
+      /v1\.0\.0-rc\.2 is a prerelease\. UPDATE_PRERELEASE=on would follow it/,
+    );
     const second = await poll();
     assert.deepEqual([second.message, second.asked], [first.message, ['/latest']]);
     assert.equal((await poll({ prerelease: true })).found, 'v1.0.0-rc.2');
@@ -269,7 +318,10 @@ describe('where nothing can be followed', () => {
 
   it('a latest that is a prerelease by its tag alone: the newest other is followed, else it is told', async () => {
     publish('4.7.2-stable');
-    assert.match((await poll()).message, /4\.7\.2-stable is a prerelease\. UPDATE_VERSIONING=loose would follow it/);
+    assert.match(
+      (await poll()).message,
+      /4\.7\.2-stable is a prerelease\. UPDATE_VERSIONING=loose would follow it/,
+    );
     assert.equal((await poll({ versioning: 'loose' })).found, '4.7.2-stable');
     publish('v4.6.0');
     publish('v5.0.0-rc.1');

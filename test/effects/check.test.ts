@@ -36,10 +36,19 @@ function dependencies(): CheckDependencies {
     token: () => token,
     proxyEnvironment: {},
   });
-  const answers = { read: (key: string) => cache.get(key) ?? null, write: (key: string, entry: { etag: string; body: string }) => void cache.set(key, entry) };
+  const answers = {
+    read: (key: string) => cache.get(key) ?? null,
+    write: (key: string, entry: { etag: string; body: string }) => void cache.set(key, entry),
+  };
   return {
     github: new GitHub({ http, repository: 'acme/app', cache: answers, now: () => nowMs }),
-    places: { root: '/nonexistent', bakedDir: '/nonexistent', repository: 'acme/app', versioning: 'semver', tagPrefix: '' },
+    places: {
+      root: '/nonexistent',
+      bakedDir: '/nonexistent',
+      repository: 'acme/app',
+      versioning: 'semver',
+      tagPrefix: '',
+    },
     note: {
       read: () => note,
       write: (written) => {
@@ -55,13 +64,18 @@ function dependencies(): CheckDependencies {
 
 function look(overrides: Partial<Policy> = {}, tag: string | null = null) {
   const request = tag === null ? null : { tag, file: null };
-  return check({ policy: { ...policy, ...overrides }, request, running: null, fresh: false }, AbortSignal.timeout(10_000), dependencies());
+  return check(
+    { policy: { ...policy, ...overrides }, request, running: null, fresh: false },
+    AbortSignal.timeout(10_000),
+    dependencies(),
+  );
 }
 
 /** In place of a time in a header, which only the test itself can tell. */
 const IN_TEN_MINUTES = 'in ten minutes';
 
-const tagOf = (fact: Awaited<ReturnType<typeof look>>) => (fact.type === 'releaseFound' ? fact.release.tag : fact.type);
+const tagOf = (fact: Awaited<ReturnType<typeof look>>) =>
+  fact.type === 'releaseFound' ? fact.release.tag : fact.type;
 const codeOf = (fact: Awaited<ReturnType<typeof look>>) => ('code' in fact ? fact.code : fact.type);
 
 describe('a check', () => {
@@ -103,12 +117,20 @@ describe('a check', () => {
   for (const [title, status, headers, waitMs] of [
     ['retry-after on 403', 403, { 'retry-after': '120' }, 120_000],
     ['retry-after on 429', 429, { 'retry-after': '120' }, 120_000],
-    ['a used-up quota until its reset', 403, { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': IN_TEN_MINUTES }, 600_000],
+    [
+      'a used-up quota until its reset',
+      403,
+      { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': IN_TEN_MINUTES },
+      600_000,
+    ],
     ['a limit that names no time for a minute', 429, {}, 60_000],
     ['a hostile retry-after for two hours at most', 429, { 'retry-after': '999999999' }, 7_200_000],
   ] as const) {
     it(`obeys ${title}, also after a restart`, async () => {
-      const said = Object.entries(headers).map(([name, value]) => [name, value === IN_TEN_MINUTES ? String(nowMs / 1000 + 600) : value]);
+      const said = Object.entries(headers).map(([name, value]) => [
+        name,
+        value === IN_TEN_MINUTES ? String(nowMs / 1000 + 600) : value,
+      ]);
       github.misbehave = { api: { status, headers: Object.fromEntries(said) } };
       assert.equal(codeOf(await look()), 'RATE_LIMITED');
       assert.equal(note.limitedUntilAt, nowMs + waitMs);
@@ -129,7 +151,11 @@ describe('a check', () => {
     github.misbehave = {};
     github.publish('v1.0.0', { [NAME]: BYTES });
     nowMs -= 30_000;
-    assert.equal(codeOf(await look()), 'RATE_LIMITED', 'a small correction of the clock ends no limit');
+    assert.equal(
+      codeOf(await look()),
+      'RATE_LIMITED',
+      'a small correction of the clock ends no limit',
+    );
     nowMs -= 5 * 365 * 86_400_000;
     assert.equal(nextPollAt(note, 60_000, nowMs), nowMs);
     assert.equal(tagOf(await look()), 'v1.0.0');
@@ -147,13 +173,17 @@ describe('a check', () => {
 
   it('follows a renamed repository within the same host only', async () => {
     github.publish('v1.0.0', { [NAME]: BYTES });
-    github.misbehave = { api: { status: 301, headers: { location: 'https://elsewhere.example/repos/x' } } };
+    github.misbehave = {
+      api: { status: 301, headers: { location: 'https://elsewhere.example/repos/x' } },
+    };
     assert.equal(codeOf(await look()), 'REDIRECT_REFUSED');
     assert.equal(github.requests.length, 1);
   });
 
   it('gives up on a loop of redirects', async () => {
-    github.misbehave = { api: { status: 302, headers: { location: '/repos/acme/app/releases/latest' } } };
+    github.misbehave = {
+      api: { status: 302, headers: { location: '/repos/acme/app/releases/latest' } },
+    };
     assert.equal(codeOf(await look()), 'REDIRECT_REFUSED');
     assert.ok(github.requests.length <= 6);
   });
@@ -177,7 +207,8 @@ describe('which release', () => {
   });
 
   it('a range bounds what is followed', async () => {
-    for (const tag of ['v1.0.0', 'v1.9.0', 'v999999999.0.0']) github.publish(tag, { [NAME]: BYTES });
+    for (const tag of ['v1.0.0', 'v1.9.0', 'v999999999.0.0'])
+      github.publish(tag, { [NAME]: BYTES });
     assert.equal(tagOf(await look({ range: '^1.0.0' })), 'v1.9.0');
   });
 

@@ -30,10 +30,17 @@ let places: Places;
 beforeEach(() => {
   root = mkdtempSync(path.join(os.tmpdir(), 'claim-'));
   chmodSync(root, 0o755);
-  places = { root, bakedDir: '/baked', repository: 'acme/app', versioning: 'semver', tagPrefix: '' };
+  places = {
+    root,
+    bakedDir: '/baked',
+    repository: 'acme/app',
+    versioning: 'semver',
+    tagPrefix: '',
+  };
   for (const name of ['1.0.0-a', '0.9.0-b']) {
     mkdirSync(path.join(root, 'releases', name), { recursive: true });
-    for (const file of ['app', MANIFEST_NAME]) writeFileSync(path.join(root, 'releases', name, file), name);
+    for (const file of ['app', MANIFEST_NAME])
+      writeFileSync(path.join(root, 'releases', name, file), name);
   }
   symlinkSync('releases/1.0.0-a', path.join(root, 'current'));
 });
@@ -48,18 +55,24 @@ describe("another user's releases", { skip: needsRoot }, () => {
 
   it('make way for ours, and what `current` names keeps its path, but is no installed version', async () => {
     const told: string[] = [];
-    for (let round = 0; round < 2; round++) await claimDirectories(places, (message) => told.push(message));
+    for (let round = 0; round < 2; round++)
+      await claimDirectories(places, (message) => told.push(message));
     assert.equal(told.length, 1, told.join('\n'));
     assert.equal(statSync(releases()).uid, process.getuid?.());
     assert.deepEqual(readdirSync(releases()), ['1.0.0-a']);
     assert.equal(readFileSync(path.join(running(), 'app'), 'utf8'), '1.0.0-a');
-    assert.equal(isTreeThere(running(), places), false, 'all of it is ours, but not the directory that it lies in');
+    assert.equal(
+      isTreeThere(running(), places),
+      false,
+      'all of it is ours, but not the directory that it lies in',
+    );
     assert.deepEqual(readdirSync(path.join(root, aside()[0] ?? '')).sort(), ['0.9.0-b', '1.0.0-a']);
   });
 
   it('and the path goes with the link that names it, and nothing else of theirs', async () => {
     await claimDirectories(places, () => {});
-    const clean = () => removeOldVersions({ keep: [], reject: [running()] }, AbortSignal.timeout(60_000), 0, places);
+    const clean = () =>
+      removeOldVersions({ keep: [], reject: [running()] }, AbortSignal.timeout(60_000), 0, places);
     assert.deepEqual(await clean(), { type: 'oldVersionsRemoved', names: [] });
     rmSync(path.join(root, 'current'));
     assert.deepEqual(await clean(), { type: 'oldVersionsRemoved', names: ['1.0.0-a'] });
@@ -81,7 +94,9 @@ describe("another user's releases", { skip: needsRoot }, () => {
     assert.deepEqual(readdirSync(releases()), ['1.0.0-a']);
   });
 
-  it('are replaced durably: what is moved into the new ones is there after a power cut', { skip: missing('strace') }, () => {
+  it('are replaced durably: what is moved into the new ones is there after a power cut', {
+    skip: missing('strace'),
+  }, () => {
     const script = `import { claimDirectories } from '${new URL('../../src/effects/claim.ts', import.meta.url).href}';
       await claimDirectories(${JSON.stringify(places)}, () => {});`;
     // Where it is made, that is synced too.
@@ -91,7 +106,9 @@ describe("another user's releases", { skip: needsRoot }, () => {
     execFileSync('strace', [...options, process.execPath, '--input-type=module', '--eval', script]);
     const calls = readFileSync(trace, 'utf8').split('\n');
     const renamed = calls.findLastIndex((call) => /rename.*releases\.next/.test(call));
-    const synced = calls.findLastIndex((call) => call.includes(`fsync(`) && call.includes(`<${root}>`));
+    const synced = calls.findLastIndex(
+      (call) => call.includes(`fsync(`) && call.includes(`<${root}>`),
+    );
     assert.ok(renamed >= 0 && synced > renamed, calls.join('\n'));
   });
 

@@ -1,4 +1,7 @@
-/** Nothing of an operator's command stays: neither what it put in the background nor what left its process group. */
+/**
+ * Nothing of an operator's command stays: neither what it put in the background nor what left its
+ * process group.
+ */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -7,7 +10,11 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { execa } from 'execa';
 import { type CommandLine, runCommandLine } from '../../src/effects/command.ts';
-import { HOOK_MARKER, processInfo, sendSignal } from '../../src/effects/supervisor/process-table.ts';
+import {
+  HOOK_MARKER,
+  processInfo,
+  sendSignal,
+} from '../../src/effects/supervisor/process-table.ts';
 
 let directory: string;
 
@@ -34,10 +41,19 @@ function noted(): number[] {
 
 function line(command: string, timeoutMs = 20_000): CommandLine {
   const environment = { PATH: process.env['PATH'] ?? '', PIDS: pids() };
-  return { command, name: 'health', directory, environment, timeoutMs, onOutput: null, input: null };
+  return {
+    command,
+    name: 'health',
+    directory,
+    environment,
+    timeoutMs,
+    onOutput: null,
+    input: null,
+  };
 }
 
-const run = (command: string, timeoutMs?: number) => runCommandLine(line(command, timeoutMs), new AbortController().signal);
+const run = (command: string, timeoutMs?: number) =>
+  runCommandLine(line(command, timeoutMs), new AbortController().signal);
 
 describe('what a command leaves', () => {
   it('in the background is ended when it has ended', async () => {
@@ -46,17 +62,32 @@ describe('what a command leaves', () => {
   });
 
   it('in a session of its own is ended, too', async () => {
-    assert.equal(await run(`setsid sh -c 'echo $$ > "$PIDS"; exec sleep 300' & until [ -s "$PIDS" ]; do sleep 0.01; done; exit 3`), 3);
+    assert.equal(
+      await run(
+        `setsid sh -c 'echo $$ > "$PIDS"; exec sleep 300' & until [ -s "$PIDS" ]; do sleep 0.01; done; exit 3`,
+      ),
+      3,
+    );
     assert.deepEqual(noted(), []);
   });
 
   it('and that ignores TERM is killed', async () => {
-    assert.equal(await run(`sh -c 'trap "" TERM; echo $$ > "$PIDS"; while :; do sleep 1; done' & until [ -s "$PIDS" ]; do sleep 0.01; done`), 0);
+    assert.equal(
+      await run(
+        `sh -c 'trap "" TERM; echo $$ > "$PIDS"; while :; do sleep 1; done' & until [ -s "$PIDS" ]; do sleep 0.01; done`,
+      ),
+      0,
+    );
     assert.deepEqual(noted(), []);
   });
 
   it('without an environment of ours, in its group, is ended', async () => {
-    assert.equal(await run(`env -i sh -c 'echo $$; exec sleep 300' > "$PIDS" & until [ -s "$PIDS" ]; do sleep 0.01; done`), 0);
+    assert.equal(
+      await run(
+        `env -i sh -c 'echo $$; exec sleep 300' > "$PIDS" & until [ -s "$PIDS" ]; do sleep 0.01; done`,
+      ),
+      0,
+    );
     assert.deepEqual(noted(), []);
   });
 
@@ -81,7 +112,10 @@ describe('the text of a command, which may hold a secret,', () => {
   it('is not among the arguments of its shell, which every user may read, nor in what it starts inherits', async () => {
     const seen: Buffer[] = [];
     const command = `: s3cret-in-the-text\ntr '\\0' ' ' < /proc/$$/cmdline; env; sh -c 'env'; echo "$# arguments"; exit 7`;
-    const status = await runCommandLine({ ...line(command), onOutput: (chunk) => seen.push(chunk) }, new AbortController().signal);
+    const status = await runCommandLine(
+      { ...line(command), onOutput: (chunk) => seen.push(chunk) },
+      new AbortController().signal,
+    );
     const output = Buffer.concat(seen).toString();
     assert.equal(status, 7);
     assert.match(output, /\/bin\/sh -c .*PIDS=.*0 arguments/s);

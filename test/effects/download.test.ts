@@ -4,7 +4,12 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { type DownloadDependencies, deadlineOf, download, partFile } from '../../src/effects/download.ts';
+import {
+  type DownloadDependencies,
+  deadlineOf,
+  download,
+  partFile,
+} from '../../src/effects/download.ts';
 import { GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
 import { verify } from '../../src/effects/verify.ts';
@@ -25,7 +30,16 @@ beforeEach(async () => {
   root = mkdtempSync(path.join(os.tmpdir(), 'download-'));
   const [asset] = github.publish('v1.0.0', { 'app.tar.gz': BYTES }).assets;
   const url = `${github.url}/repos/acme/app/releases/assets/${asset?.id}`;
-  release = aRelease('1.0.0', { asset: { id: asset?.id ?? 0, name: 'app.tar.gz', url, browserUrl: '', sizeBytes: BYTES.length, digest: SHA } });
+  release = aRelease('1.0.0', {
+    asset: {
+      id: asset?.id ?? 0,
+      name: 'app.tar.gz',
+      url,
+      browserUrl: '',
+      sizeBytes: BYTES.length,
+      digest: SHA,
+    },
+  });
   const http = new Http({
     userAgent: 'test',
     apiUrl: github.url,
@@ -34,9 +48,23 @@ beforeEach(async () => {
     token: () => 'secret',
     proxyEnvironment: {},
   });
-  const places = { root, bakedDir: path.join(root, 'baked'), repository: 'acme/app', versioning: 'semver', tagPrefix: '' } as const;
+  const places = {
+    root,
+    bakedDir: path.join(root, 'baked'),
+    repository: 'acme/app',
+    versioning: 'semver',
+    tagPrefix: '',
+  } as const;
   progress.length = 0;
-  deps = { http, places, maxAssetBytes: 1e9, stallWindowMs: 300, sealed: new Map(), onProgress: (received) => progress.push(received), warn: assert.fail };
+  deps = {
+    http,
+    places,
+    maxAssetBytes: 1e9,
+    stallWindowMs: 300,
+    sealed: new Map(),
+    onProgress: (received) => progress.push(received),
+    warn: assert.fail,
+  };
 });
 afterEach(async () => {
   await github.close();
@@ -46,13 +74,28 @@ afterEach(async () => {
 /** What `verify` needs besides; the digest is all that is asked for. */
 function trusting() {
   const { http } = deps;
-  const github = new GitHub({ http, repository: 'acme/app', cache: { read: () => null, write: () => {} }, now: Date.now });
-  return { http, github, trust: { conditions: ['digest' as const], minisignKeys: [], minisignBinding: 'version' as const, attestation: null } };
+  const github = new GitHub({
+    http,
+    repository: 'acme/app',
+    cache: { read: () => null, write: () => {} },
+    now: Date.now,
+  });
+  return {
+    http,
+    github,
+    trust: {
+      conditions: ['digest' as const],
+      minisignKeys: [],
+      minisignBinding: 'version' as const,
+      attestation: null,
+    },
+  };
 }
 
 const get = () => download({ release }, AbortSignal.timeout(20_000), deps);
 const code = (expected: string) => (error: Error) =>
-  (error as { code?: string }).code === expected || assert.fail(`${(error as { code?: string }).code}: ${error.message}`);
+  (error as { code?: string }).code === expected ||
+  assert.fail(`${(error as { code?: string }).code}: ${error.message}`);
 const part = () => partFile(deps.places, release);
 const storage = () => github.requests.filter((request) => request.path.startsWith('/storage/'));
 
@@ -64,7 +107,12 @@ function begun(bytes: Buffer): void {
 describe('a download', () => {
   it('arrives whole, with its digest and with progress', async () => {
     const fact = await get();
-    assert.deepEqual(fact, { type: 'downloaded', path: part(), sizeBytes: BYTES.length, sha256: SHA });
+    assert.deepEqual(fact, {
+      type: 'downloaded',
+      path: part(),
+      sizeBytes: BYTES.length,
+      sha256: SHA,
+    });
     assert.deepEqual(readFileSync(part()), BYTES);
     assert.equal(progress.at(-1), BYTES.length);
   });
@@ -173,7 +221,11 @@ describe('a download', () => {
   });
 
   it('does not follow a redirect to plain http elsewhere, to another scheme, or to a host that is not listed', async () => {
-    for (const redirectTo of ['https://evil.example/x', 'file:///etc/passwd', 'ftp://localhost/x']) {
+    for (const redirectTo of [
+      'https://evil.example/x',
+      'file:///etc/passwd',
+      'ftp://localhost/x',
+    ]) {
       github.misbehave = { redirectTo };
       await assert.rejects(get(), code('REDIRECT_REFUSED'));
     }
@@ -186,7 +238,10 @@ describe('verification', () => {
     const fact = await get();
     assert.ok(fact.type === 'downloaded');
     const input = { release, path: fact.path, sha256: fact.sha256, repositoryId: null };
-    await assert.rejects(verify(input, AbortSignal.timeout(100_000), { ...trusting(), sealed: deps.sealed }), code('DIGEST_MISMATCH'));
+    await assert.rejects(
+      verify(input, AbortSignal.timeout(100_000), { ...trusting(), sealed: deps.sealed }),
+      code('DIGEST_MISMATCH'),
+    );
     assert.ok(!existsSync(part()));
   });
 

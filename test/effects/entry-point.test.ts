@@ -1,7 +1,19 @@
-/** Which program of a tree is started: the updater and the image's shell script answer alike; and advice works when it is followed. */
+/**
+ * Which program of a tree is started: the updater and the image's shell script answer alike; and
+ * advice works when it is followed.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, linkSync, mkdirSync, mkdtempSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -10,8 +22,12 @@ import { appCommand, checkEntryPoint, unwrap } from '../../src/effects/entry-poi
 import { checkPlatform, headOf } from '../../src/effects/program.ts';
 import { missing } from '../support/tools.ts';
 
-const RUN = readFileSync(path.join(import.meta.dirname, '..', '..', 'docker', 'service', 'app', 'run'), 'utf8');
-const functionOf = (name: string): string => new RegExp(`^${name}\\(\\) \\{$[\\s\\S]*?^\\}$`, 'm').exec(RUN)?.[0] ?? '';
+const RUN = readFileSync(
+  path.join(import.meta.dirname, '..', '..', 'docker', 'service', 'app', 'run'),
+  'utf8',
+);
+const functionOf = (name: string): string =>
+  new RegExp(`^${name}\\(\\) \\{$[\\s\\S]*?^\\}$`, 'm').exec(RUN)?.[0] ?? '';
 const FIND_ENTRY = functionOf('find_entry');
 const ELF = readFileSync('/bin/true');
 const SCRIPT = '#!/bin/sh\necho started\n';
@@ -22,7 +38,12 @@ beforeEach(() => {
 });
 afterEach(() => removeTree(tree));
 
-type File = string | Buffer | { content: string | Buffer; mode: number } | { link: string } | { hardlink: string };
+type File =
+  | string
+  | Buffer
+  | { content: string | Buffer; mode: number }
+  | { link: string }
+  | { hardlink: string };
 const exec = (content: string | Buffer) => ({ content, mode: 0o755 });
 
 function plant(files: Record<string, File>): void {
@@ -49,13 +70,19 @@ const options = (command: string | null = null, repositoryName = 'app') => ({
 
 type Linked = { names: string; directory: string };
 const byUpdater = async (name: string, { names, directory }: Linked): Promise<string | null> =>
-  appCommand(tree, { ...options(null, name), linked: { names: names.split(/[\s,]+/).filter(Boolean), directory } }).then(
+  appCommand(tree, {
+    ...options(null, name),
+    linked: { names: names.split(/[\s,]+/).filter(Boolean), directory },
+  }).then(
     ({ file }) => path.relative(tree, file),
     () => null,
   );
 
 function byShell(name: string, { names, directory }: Linked): string | null {
-  const env = { ...process.env, ...(names === '' ? {} : { UPDATE_LINKED: names, UPDATE_LINKED_DIR: directory }) };
+  const env = {
+    ...process.env,
+    ...(names === '' ? {} : { UPDATE_LINKED: names, UPDATE_LINKED_DIR: directory }),
+  };
   const args = ['sh', '-c', `set -u\n${FIND_ENTRY}\nfind_entry "$1" "$2"`, 'sh', tree, name];
   const { status, stdout } = spawnSync('busybox', args, { encoding: 'utf8', env });
   return status === 0 && stdout !== '' ? path.relative(tree, stdout) : null;
@@ -73,22 +100,50 @@ type Tree = {
 const TREES: Record<string, Tree> = {
   'the only program': { files: { server: exec(ELF), README: 'x' }, starts: 'server' },
   'a script': { files: { run: exec(SCRIPT) }, starts: 'run' },
-  'a program with the platform in its name': { files: { 'app-linux-amd64': exec(ELF), LICENSE: 'x' }, starts: 'app-linux-amd64' },
+  'a program with the platform in its name': {
+    files: { 'app-linux-amd64': exec(ELF), LICENSE: 'x' },
+    starts: 'app-linux-amd64',
+  },
   'a program whose name begins with a dot': { files: { '.app': exec(ELF) }, starts: '.app' },
   'everything executable, as some packers have it': {
     files: { server: exec(ELF), LICENSE: exec('MIT'), 'data.json': exec('{}'), empty: exec('') },
     starts: 'server',
   },
-  'a text of two bytes that is executable': { files: { server: exec(ELF), x: exec('ab') }, starts: 'server' },
-  'libraries beside it': { files: { server: exec(ELF), 'libx.so': exec(ELF), 'liby.so.1.2': exec(ELF) }, starts: 'server' },
-  'several, one named like the repository': { files: { app: exec(ELF), helper: exec(ELF), 'install.sh': exec(SCRIPT) }, starts: 'app' },
-  'named like the repository in other letters': { files: { Radarr: exec(ELF), ffprobe: exec(`${SCRIPT}\n`) }, repository: 'radarr', starts: 'Radarr' },
+  'a text of two bytes that is executable': {
+    files: { server: exec(ELF), x: exec('ab') },
+    starts: 'server',
+  },
+  'libraries beside it': {
+    files: { server: exec(ELF), 'libx.so': exec(ELF), 'liby.so.1.2': exec(ELF) },
+    starts: 'server',
+  },
+  'several, one named like the repository': {
+    files: { app: exec(ELF), helper: exec(ELF), 'install.sh': exec(SCRIPT) },
+    starts: 'app',
+  },
+  'named like the repository in other letters': {
+    files: { Radarr: exec(ELF), ffprobe: exec(`${SCRIPT}\n`) },
+    repository: 'radarr',
+    starts: 'Radarr',
+  },
   'several, none named like it': { files: { one: exec(ELF), two: exec(SCRIPT) }, starts: null },
-  'a link and its target': { files: { 'server-1.0': exec(ELF), server: { link: 'server-1.0' } }, starts: 'server-1.0' },
-  'a link that sorts first, and its target': { files: { 'server-1.0': exec(ELF), aserver: { link: 'server-1.0' } }, starts: 'server-1.0' },
-  'a link named like the repository': { files: { 'app-1.0': exec(ELF), app: { link: 'app-1.0' } }, starts: 'app' },
+  'a link and its target': {
+    files: { 'server-1.0': exec(ELF), server: { link: 'server-1.0' } },
+    starts: 'server-1.0',
+  },
+  'a link that sorts first, and its target': {
+    files: { 'server-1.0': exec(ELF), aserver: { link: 'server-1.0' } },
+    starts: 'server-1.0',
+  },
+  'a link named like the repository': {
+    files: { 'app-1.0': exec(ELF), app: { link: 'app-1.0' } },
+    starts: 'app',
+  },
   'two names of one file': { files: { a: exec(ELF), b: { hardlink: 'a' } }, starts: 'a' },
-  'a link into a folder': { files: { 'bin/real': exec(ELF), server: { link: 'bin/real' } }, starts: 'server' },
+  'a link into a folder': {
+    files: { 'bin/real': exec(ELF), server: { link: 'bin/real' } },
+    starts: 'server',
+  },
   'data of the app, linked in, that it made executable': {
     files: { server: exec(ELF), 'server.properties': { link: '/usr/bin/true' } },
     linked: 'server.properties',
@@ -99,27 +154,61 @@ const TREES: Record<string, Tree> = {
     linked: 'world,app/',
     starts: 'server',
   },
-  'executable data that is to be linked in': { files: { server: exec(ELF), seed: exec(SCRIPT) }, linked: 'world\tseed', starts: 'server' },
-  'a link into the linked data by another name': { files: { server: exec(ELF), tool: { link: '/bin/true' } }, linked: 'world', starts: 'server' },
+  'executable data that is to be linked in': {
+    files: { server: exec(ELF), seed: exec(SCRIPT) },
+    linked: 'world\tseed',
+    starts: 'server',
+  },
+  'a link into the linked data by another name': {
+    files: { server: exec(ELF), tool: { link: '/bin/true' } },
+    linked: 'world',
+    starts: 'server',
+  },
   'a link that leads there by a linked directory': {
     files: { server: exec(ELF), world: { link: '/usr/bin' }, tool: { link: 'world/true' } },
     linked: 'world',
     starts: 'server',
   },
-  'a link to a program of the image': { files: { server: { link: '/usr/bin/true' }, README: 'x' }, starts: 'server' },
-  'a link to a program of the image, beside linked data': { files: { server: { link: '/bin/sh' } }, linked: 'world', linkedDir: '/var', starts: 'server' },
-  'a link that leads nowhere': { files: { server: exec(ELF), dead: { link: 'nothing' } }, starts: 'server' },
-  'a link and another program': { files: { one: exec(ELF), two: { link: 'one' }, three: exec(SCRIPT) }, starts: null },
-  'a folder named like the repository': { files: { 'app/x': 'x', server: exec(ELF) }, starts: 'server' },
-  'a file named like it that is not executable': { files: { app: ELF, one: exec(ELF), two: exec(SCRIPT) }, starts: null },
+  'a link to a program of the image': {
+    files: { server: { link: '/usr/bin/true' }, README: 'x' },
+    starts: 'server',
+  },
+  'a link to a program of the image, beside linked data': {
+    files: { server: { link: '/bin/sh' } },
+    linked: 'world',
+    linkedDir: '/var',
+    starts: 'server',
+  },
+  'a link that leads nowhere': {
+    files: { server: exec(ELF), dead: { link: 'nothing' } },
+    starts: 'server',
+  },
+  'a link and another program': {
+    files: { one: exec(ELF), two: { link: 'one' }, three: exec(SCRIPT) },
+    starts: null,
+  },
+  'a folder named like the repository': {
+    files: { 'app/x': 'x', server: exec(ELF) },
+    starts: 'server',
+  },
+  'a file named like it that is not executable': {
+    files: { app: ELF, one: exec(ELF), two: exec(SCRIPT) },
+    starts: null,
+  },
   'nothing executable': { files: { 'server.js': 'x' }, starts: null },
   'a script without #!': { files: { run: exec('echo hi\n') }, starts: null },
   'a name with blanks': { files: { 'my server': exec(ELF) }, starts: 'my server' },
   'an empty tree': { files: {}, starts: null },
 };
 
-describe(`the program of ${Object.keys(TREES).length} trees, by the updater and by the image's shell`, { concurrency: false, skip: missing('busybox') }, () => {
-  for (const [title, { files, repository = 'app', linked = '', linkedDir = '/usr/bin', starts }] of Object.entries(TREES))
+describe(`the program of ${Object.keys(TREES).length} trees, by the updater and by the image's shell`, {
+  concurrency: false,
+  skip: missing('busybox'),
+}, () => {
+  for (const [
+    title,
+    { files, repository = 'app', linked = '', linkedDir = '/usr/bin', starts },
+  ] of Object.entries(TREES))
     it(title, async () => {
       assert.notEqual(FIND_ENTRY, '');
       plant(files);
@@ -132,9 +221,18 @@ describe(`the program of ${Object.keys(TREES).length} trees, by the updater and 
 const JS = "console.log('started')\n";
 const ADVISED: Record<string, { files: Record<string, File>; advice: string }> = {
   'several programs': { files: { one: exec(SCRIPT), two: exec(ELF) }, advice: './one' },
-  'one further down': { files: { 'bin/tool': exec(SCRIPT), 'lib/x': 'x', README: 'x' }, advice: './bin/tool' },
-  'one further down, with a blank in its name': { files: { 'my bin/tool': exec(SCRIPT), README: 'x' }, advice: "'my bin/tool'" },
-  'a Node app': { files: { 'server.js': JS, 'a.js': 'throw 1', 'package.json': '{}' }, advice: 'node server.js' },
+  'one further down': {
+    files: { 'bin/tool': exec(SCRIPT), 'lib/x': 'x', README: 'x' },
+    advice: './bin/tool',
+  },
+  'one further down, with a blank in its name': {
+    files: { 'my bin/tool': exec(SCRIPT), README: 'x' },
+    advice: "'my bin/tool'",
+  },
+  'a Node app': {
+    files: { 'server.js': JS, 'a.js': 'throw 1', 'package.json': '{}' },
+    advice: 'node server.js',
+  },
   'one .mjs with its version in its name': { files: { 'app-1.2.3.mjs': JS }, advice: 'node *.mjs' },
   'a script without #!': { files: { run: exec('echo started\n') }, advice: 'sh ./run' },
 };
@@ -152,18 +250,26 @@ describe('advice about what to start works when it is followed', { concurrency: 
       assert.ok(command.includes(advice), fault.message);
       await checkEntryPoint(tree, options(command));
       const { file, args, cwd } = await appCommand(tree, options(command));
-      assert.equal(execFileSync(file, args, { cwd, encoding: 'utf8', env: options().environment }), 'started\n');
+      assert.equal(
+        execFileSync(file, args, { cwd, encoding: 'utf8', env: options().environment }),
+        'started\n',
+      );
     });
 
   it('a jar: by a pattern, so that it goes on to fit', async () => {
     plant({ 'app-1.2.3.jar': 'PK' });
-    await assert.rejects(checkEntryPoint(tree, options()), { message: /for instance to: java -jar \*\.jar$/ });
+    await assert.rejects(checkEntryPoint(tree, options()), {
+      message: /for instance to: java -jar \*\.jar$/,
+    });
     assert.equal(await unwrap(tree, 'java -jar *.jar'), tree);
   });
 
   it('none where nothing in it can be started', async () => {
     plant({ README: 'x', 'data.bin': 'x' });
-    await assert.rejects(checkEntryPoint(tree, options()), { code: 'ENTRY_POINT_MISSING', message: /UPDATE_APP_COMMAND to the command that starts it$/ });
+    await assert.rejects(checkEntryPoint(tree, options()), {
+      code: 'ENTRY_POINT_MISSING',
+      message: /UPDATE_APP_COMMAND to the command that starts it$/,
+    });
   });
 });
 
@@ -191,9 +297,18 @@ describe('the entry file is compared with this machine', { concurrency: false },
     'one of 32 bits for a processor of 64': { file: elf(62, { bits: 1 }), code: 'WRONG_PLATFORM' },
     'one of macOS': { file: exec(Buffer.from('cffaedfe07000001', 'hex')), code: 'WRONG_PLATFORM' },
     'one of Windows': { file: exec('MZ\u0090\0\u0003'), code: 'WRONG_PLATFORM' },
-    'a script whose interpreter is missing': { file: exec('#!/opt/none/python3 -u\n'), code: 'INTERPRETER_MISSING' },
-    'a script whose env finds nothing': { file: exec('#!/usr/bin/env -S none-such --flag\n'), code: 'INTERPRETER_MISSING' },
-    'a script with line ends of Windows': { file: exec('#!/bin/sh\r\necho\r\n'), code: 'INTERPRETER_MISSING' },
+    'a script whose interpreter is missing': {
+      file: exec('#!/opt/none/python3 -u\n'),
+      code: 'INTERPRETER_MISSING',
+    },
+    'a script whose env finds nothing': {
+      file: exec('#!/usr/bin/env -S none-such --flag\n'),
+      code: 'INTERPRETER_MISSING',
+    },
+    'a script with line ends of Windows': {
+      file: exec('#!/bin/sh\r\necho\r\n'),
+      code: 'INTERPRETER_MISSING',
+    },
   }))
     it(`${title}: ${code}`, () => {
       plant({ app: file });
@@ -205,26 +320,46 @@ describe('the entry file is compared with this machine', { concurrency: false },
     const at = bytes.indexOf('/lib64/ld-linux');
     bytes.write('/lib/ld-musl-x86_64.so.1\0', at);
     plant({ app: exec(bytes) });
-    assert.throws(() => checkPlatform(path.join(tree, 'app'), undefined, here), { code: 'INTERPRETER_MISSING', message: /musl.*UPDATE_ASSET/ });
+    assert.throws(() => checkPlatform(path.join(tree, 'app'), undefined, here), {
+      code: 'INTERPRETER_MISSING',
+      message: /musl.*UPDATE_ASSET/,
+    });
   });
 
   it('passes what can run: its own, its 32-bit relative, scripts by env, and any where an emulator is registered', () => {
     mkdirSync(path.join(tree, 'binfmt'));
     writeFileSync(path.join(tree, 'binfmt', 'qemu-aarch64'), 'enabled');
-    plant({ own: exec(ELF), relative: elf(3, { bits: 1 }), env: exec('#!/usr/bin/env sh\n'), foreign: elf(183) });
-    for (const name of ['own', 'relative', 'env']) checkPlatform(path.join(tree, name), '/usr/bin:/bin', here);
-    checkPlatform(path.join(tree, 'foreign'), undefined, { ...here, emulators: path.join(tree, 'binfmt') });
+    plant({
+      own: exec(ELF),
+      relative: elf(3, { bits: 1 }),
+      env: exec('#!/usr/bin/env sh\n'),
+      foreign: elf(183),
+    });
+    for (const name of ['own', 'relative', 'env'])
+      checkPlatform(path.join(tree, name), '/usr/bin:/bin', here);
+    checkPlatform(path.join(tree, 'foreign'), undefined, {
+      ...here,
+      emulators: path.join(tree, 'binfmt'),
+    });
   });
 
   it('also where a command names it, and not where the command names a program of the image', async () => {
     plant({ 'bin/app': elf(50), x: 'x' });
-    await assert.rejects(checkEntryPoint(tree, options('./bin/app --port 80')), { code: 'WRONG_PLATFORM' });
+    await assert.rejects(checkEntryPoint(tree, options('./bin/app --port 80')), {
+      code: 'WRONG_PLATFORM',
+    });
     await assert.rejects(checkEntryPoint(tree, options('bin/app')), { code: 'WRONG_PLATFORM' });
-    for (const command of ['/bin/sh ./bin/app', 'node server.js', 'X=1 ./bin/app', '"./bin/app"']) await checkEntryPoint(tree, options(command));
+    for (const command of ['/bin/sh ./bin/app', 'node server.js', 'X=1 ./bin/app', '"./bin/app"'])
+      await checkEntryPoint(tree, options(command));
   });
 
   it('finds what a real binary needs, from its header of any size', () => {
-    renameSync(execFileSync('sh', ['-c', 'cp "$0" "$1/node" && echo "$1/node"', process.execPath, tree], { encoding: 'utf8' }).trim(), path.join(tree, 'app'));
+    renameSync(
+      execFileSync('sh', ['-c', 'cp "$0" "$1/node" && echo "$1/node"', process.execPath, tree], {
+        encoding: 'utf8',
+      }).trim(),
+      path.join(tree, 'app'),
+    );
     checkPlatform(path.join(tree, 'app'), undefined, here);
   });
 });
@@ -254,9 +389,14 @@ describe('UPDATE_APP_COMMAND', () => {
       plant(SETUP);
       const updater = await appCommand(tree, { ...options(command), args: ['last word'] });
       const script = `${functionOf('command_line')}\ncommand_line "$1"`;
-      const { stdout: line } = spawnSync('busybox', ['sh', '-uc', script, 'sh', command], { encoding: 'utf8' });
+      const { stdout: line } = spawnSync('busybox', ['sh', '-uc', script, 'sh', command], {
+        encoding: 'utf8',
+      });
       assert.deepEqual(updater.args, ['-c', line, 'sh', 'last word']);
-      const { stdout, status, stderr } = spawnSync('/bin/dash', updater.args, { cwd: tree, encoding: 'utf8' });
+      const { stdout, status, stderr } = spawnSync('/bin/dash', updater.args, {
+        cwd: tree,
+        encoding: 'utf8',
+      });
       assert.equal(status, 0, stderr);
       const [, parent, words] = /^(\d+) (.*)\n$/.exec(stdout) ?? [];
       assert.match(words ?? '', /last word/);

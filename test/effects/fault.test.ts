@@ -21,7 +21,10 @@ function thrownBy(action: () => unknown): unknown {
 
 describe('an error of the system', () => {
   it('keeps its words, and gets a code and a remedy', () => {
-    const error = Object.assign(new Error("ENOSPC: no space left on device, write '/x'"), { code: 'ENOSPC', errno: -os.constants.errno.ENOSPC });
+    const error = Object.assign(new Error("ENOSPC: no space left on device, write '/x'"), {
+      code: 'ENOSPC',
+      errno: -os.constants.errno.ENOSPC,
+    });
     const fault = toFault(error, 'OTHER');
     assert.equal(fault.code, 'NO_SPACE');
     assert.match(fault.message, /write '\/x': the disk is full; free some space$/);
@@ -29,16 +32,25 @@ describe('an error of the system', () => {
 
   it('is known by its number where libuv has no name for it', () => {
     const number = -os.constants.errno.EDQUOT;
-    const error = Object.assign(new Error(`Unknown system error ${number}: Unknown system error ${number}, write`), {
-      code: `Unknown system error ${number}`,
-      errno: number,
-    });
+    const error = Object.assign(
+      new Error(`Unknown system error ${number}: Unknown system error ${number}, write`),
+      {
+        code: `Unknown system error ${number}`,
+        errno: number,
+      },
+    );
     assert.equal(toFault(error, 'OTHER').code, 'NO_SPACE');
-    assert.match(toFault(error, 'OTHER').message, /^EDQUOT: EDQUOT, write: the disk quota is used up/);
+    assert.match(
+      toFault(error, 'OTHER').message,
+      /^EDQUOT: EDQUOT, write: the disk quota is used up/,
+    );
   });
 
   it('is not taken for one because its number looks like it', () => {
-    const error = Object.assign(new Error('unexpected end of file'), { code: 'Z_BUF_ERROR', errno: -os.constants.errno.EIO });
+    const error = Object.assign(new Error('unexpected end of file'), {
+      code: 'Z_BUF_ERROR',
+      errno: -os.constants.errno.EIO,
+    });
     assert.equal(toFault(error, 'OTHER').code, 'OTHER');
   });
 
@@ -48,7 +60,12 @@ describe('an error of the system', () => {
 
   it("on a local file is the machine's trouble, whatever its number", () => {
     for (const [code, number] of Object.entries(os.constants.errno)) {
-      const error = Object.assign(new Error(`${code}: words, fsync '/x'`), { code, errno: -number, syscall: 'fsync', path: '/x' });
+      const error = Object.assign(new Error(`${code}: words, fsync '/x'`), {
+        code,
+        errno: -number,
+        syscall: 'fsync',
+        path: '/x',
+      });
       const fault = toFault(error, 'OTHER');
       assert.ok(isHostFailure(fault.code), `${code} is called ${fault.code}`);
       assert.match(fault.message, /fsync '\/x': .+/);
@@ -70,7 +87,11 @@ describe('an error of the system', () => {
     const socket = connect(1, '127.0.0.1');
     const [error] = (await once(socket, 'error')) as [Error];
     assert.equal(toFault(error, 'OTHER').code, 'OTHER');
-    const reset = Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET', errno: -104, syscall: 'read' });
+    const reset = Object.assign(new Error('read ECONNRESET'), {
+      code: 'ECONNRESET',
+      errno: -104,
+      syscall: 'read',
+    });
     assert.equal(toFault(reset, 'OTHER').code, 'OTHER');
   });
 });

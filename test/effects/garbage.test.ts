@@ -1,6 +1,17 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, utimesSync, watch, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -13,7 +24,13 @@ import { digestOf, release, tree } from '../support/machine.ts';
 let places: Places;
 beforeEach(() => {
   const root = mkdtempSync(path.join(os.tmpdir(), 'garbage-'));
-  places = { root, bakedDir: path.join(root, 'baked'), repository: 'acme/app', versioning: 'semver', tagPrefix: '' };
+  places = {
+    root,
+    bakedDir: path.join(root, 'baked'),
+    repository: 'acme/app',
+    versioning: 'semver',
+    tagPrefix: '',
+  };
 });
 afterEach(() => rmSync(places.root, { recursive: true }));
 
@@ -25,7 +42,12 @@ function install(...versions: string[]): void {
     const { path: _, ...described } = tree(version);
     writeFileSync(
       path.join(directory, MANIFEST_NAME),
-      JSON.stringify({ schema: 1, version: { ...described, digest: digestOf(version) }, release: release(version), entries: [] }),
+      JSON.stringify({
+        schema: 1,
+        version: { ...described, digest: digestOf(version) },
+        release: release(version),
+        entries: [],
+      }),
     );
     utimesSync(directory, 1000 + index, 1000 + index);
   }
@@ -35,7 +57,8 @@ function link(name: 'current' | 'last-good', version: string): void {
   symlinkSync(`releases/${version}`, path.join(places.root, name));
 }
 
-const paths = (...versions: string[]) => versions.map((version) => path.join(places.root, 'releases', version));
+const paths = (...versions: string[]) =>
+  versions.map((version) => path.join(places.root, 'releases', version));
 const left = () => readdirSync(path.join(places.root, 'releases')).sort();
 
 describe('removing old versions', () => {
@@ -43,7 +66,12 @@ describe('removing old versions', () => {
     install('1.0.0', '1.1.0', '1.2.0', '1.3.0');
     link('current', '1.0.0');
     link('last-good', '1.0.0');
-    const fact = await removeOldVersions({ keep: [], reject: [] }, AbortSignal.timeout(100_000), 3, places);
+    const fact = await removeOldVersions(
+      { keep: [], reject: [] },
+      AbortSignal.timeout(100_000),
+      3,
+      places,
+    );
     assert.deepEqual(left(), ['1.0.0', '1.2.0', '1.3.0']);
     assert.deepEqual(fact, { type: 'oldVersionsRemoved', names: ['1.1.0'] });
   });
@@ -51,7 +79,12 @@ describe('removing old versions', () => {
   it('removes what failed at once, however few there are', async () => {
     install('1.0.0', '2.0.0');
     link('current', '1.0.0');
-    await removeOldVersions({ keep: [], reject: paths('2.0.0') }, AbortSignal.timeout(100_000), 5, places);
+    await removeOldVersions(
+      { keep: [], reject: paths('2.0.0') },
+      AbortSignal.timeout(100_000),
+      5,
+      places,
+    );
     assert.deepEqual(left(), ['1.0.0']);
   });
 
@@ -63,7 +96,10 @@ describe('removing old versions', () => {
     const killed = new AbortController();
     const watched = watch(tree, () => killed.abort());
     try {
-      await assert.rejects(removeOldVersions({ keep: [], reject: paths('2.0.0') }, killed.signal, 5, places), { name: 'AbortError' });
+      await assert.rejects(
+        removeOldVersions({ keep: [], reject: paths('2.0.0') }, killed.signal, 5, places),
+        { name: 'AbortError' },
+      );
     } finally {
       watched.close();
     }
@@ -72,7 +108,12 @@ describe('removing old versions', () => {
       (await keptTrees(places)).map(({ version }) => version.version),
       ['1.0.0'],
     );
-    await removeOldVersions({ keep: [], reject: paths('2.0.0') }, AbortSignal.timeout(100_000), 5, places);
+    await removeOldVersions(
+      { keep: [], reject: paths('2.0.0') },
+      AbortSignal.timeout(100_000),
+      5,
+      places,
+    );
     assert.deepEqual(left(), ['1.0.0']);
   });
 
@@ -94,7 +135,12 @@ describe('removing old versions', () => {
     for (let i = 0; i < 500; i++) writeFileSync(path.join(deep, `f${i}`), '');
     symlinkSync('nothing', path.join(places.root, 'releases', 'stray-0123456789ab'));
     execFileSync('chmod', ['-R', 'a-w', tree]);
-    await removeOldVersions({ keep: [], reject: paths('2.0.0') }, AbortSignal.timeout(100_000), 1, places);
+    await removeOldVersions(
+      { keep: [], reject: paths('2.0.0') },
+      AbortSignal.timeout(100_000),
+      1,
+      places,
+    );
     assert.deepEqual(left(), ['1.0.0']);
     assert.equal(readFileSync(path.join(places.root, 'data', 'world'), 'utf8'), 'kept');
   });
@@ -102,7 +148,9 @@ describe('removing old versions', () => {
   it('removes nothing any more once it is aborted', async () => {
     install('1.0.0', '2.0.0');
     link('current', '1.0.0');
-    await assert.rejects(removeOldVersions({ keep: [], reject: paths('2.0.0') }, AbortSignal.abort(), 5, places));
+    await assert.rejects(
+      removeOldVersions({ keep: [], reject: paths('2.0.0') }, AbortSignal.abort(), 5, places),
+    );
     assert.deepEqual(left(), ['1.0.0', '2.0.0']);
   });
 
@@ -110,7 +158,12 @@ describe('removing old versions', () => {
     install('1.0.0', '2.0.0');
     link('current', '2.0.0');
     link('last-good', '1.0.0');
-    await removeOldVersions({ keep: [], reject: paths('1.0.0', '2.0.0') }, AbortSignal.timeout(100_000), 2, places);
+    await removeOldVersions(
+      { keep: [], reject: paths('1.0.0', '2.0.0') },
+      AbortSignal.timeout(100_000),
+      2,
+      places,
+    );
     assert.deepEqual(left(), ['1.0.0', '2.0.0']);
   });
 });
@@ -123,7 +176,8 @@ describe('what earlier tries left in tmp', () => {
       const named = release('2.0.0');
       return partFile(places, { ...named, asset: { ...named.asset, digest } });
     });
-    for (const file of [ofDigest, ofNumber, path.join(temporary, '.preflight')]) writeFileSync(file ?? '', '');
+    for (const file of [ofDigest, ofNumber, path.join(temporary, '.preflight')])
+      writeFileSync(file ?? '', '');
     await clearTemporary(places, ofNumber);
     assert.deepEqual(readdirSync(temporary), [path.basename(ofNumber ?? '')]);
     await clearTemporary(places);
@@ -136,13 +190,20 @@ describe('UPDATE_DIR that is a directory of somebody’s work', () => {
   it('keeps what is in its `tmp` and `releases`, and that does not count as a tree that is kept', async () => {
     install('1.0.0', '1.1.0');
     link('current', '1.1.0');
-    const work = ['tmp/session/x', 'tmp/thesis.odt', 'tmp/film.mkv.part', 'releases/20240105123456/app.rb', 'releases/v2/app'];
+    const work = [
+      'tmp/session/x',
+      'tmp/thesis.odt',
+      'tmp/film.mkv.part',
+      'releases/20240105123456/app.rb',
+      'releases/v2/app',
+    ];
     for (const name of work) {
       mkdirSync(path.dirname(path.join(places.root, name)), { recursive: true });
       writeFileSync(path.join(places.root, name), 'work');
     }
     await removeOldVersions({ keep: [], reject: [] }, AbortSignal.timeout(100_000), 2, places);
-    for (const name of work) assert.equal(readFileSync(path.join(places.root, name), 'utf8'), 'work');
+    for (const name of work)
+      assert.equal(readFileSync(path.join(places.root, name), 'utf8'), 'work');
     assert.deepEqual(left(), ['1.0.0', '1.1.0', '20240105123456', 'v2']);
   });
 

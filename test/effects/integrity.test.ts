@@ -19,7 +19,13 @@ beforeEach(async () => {
   writeFileSync(path.join(tree, 'app'), '#!/bin/sh\n', { mode: 0o755 });
   writeFileSync(path.join(tree, 'lib', 'deep', 'a'), 'a');
   symlinkSync('app', path.join(tree, 'link'));
-  const version = { repository: 'acme/app', version: '1.0.0', tag: 'v1.0.0', digest: null, fingerprint: null };
+  const version = {
+    repository: 'acme/app',
+    version: '1.0.0',
+    tag: 'v1.0.0',
+    digest: null,
+    fingerprint: null,
+  };
   const manifest = { schema: 1, version, release: release('1.0.0'), entries: await walk(tree) };
   writeFileSync(path.join(tree, MANIFEST_NAME), JSON.stringify(manifest));
 });
@@ -35,10 +41,16 @@ describe('verify', () => {
     unlinkSync(path.join(tree, 'lib', 'deep', 'a'));
     unlinkSync(path.join(tree, 'link'));
     symlinkSync('lib', path.join(tree, 'link'));
-    assert.deepEqual(await problemsOf(tree, []), ['app was changed', 'lib/deep/a is missing', 'link was changed']);
+    assert.deepEqual(await problemsOf(tree, []), [
+      'app was changed',
+      'lib/deep/a is missing',
+      'link was changed',
+    ]);
   });
 
-  it("does not follow the app's links, which lead in circles without end", { timeout: 20_000 }, async () => {
+  it("does not follow the app's links, which lead in circles without end", {
+    timeout: 20_000,
+  }, async () => {
     const data = path.join(root, 'data');
     mkdirSync(data);
     for (const name of ['a', 'b', 'c']) symlinkSync('.', path.join(data, name));

@@ -1,4 +1,7 @@
-/** Names that are linked into a tree, and links by which the app's data would lead the updater elsewhere. */
+/**
+ * Names that are linked into a tree, and links by which the app's data would lead the updater
+ * elsewhere.
+ */
 import assert from 'node:assert/strict';
 import {
   chmodSync,
@@ -30,7 +33,11 @@ let victim: string;
 
 beforeEach(() => {
   root = mkdtempSync(path.join(os.tmpdir(), 'linked-'));
-  [tree, directory, victim] = [path.join(root, 'tree'), path.join(root, 'data'), path.join(root, 'victim')];
+  [tree, directory, victim] = [
+    path.join(root, 'tree'),
+    path.join(root, 'data'),
+    path.join(root, 'victim'),
+  ];
   for (const place of [tree, directory, victim]) mkdirSync(place);
 });
 afterEach(() => rmSync(root, { recursive: true }));
@@ -38,12 +45,23 @@ afterEach(() => rmSync(root, { recursive: true }));
 const link = (name: string) => ensureLinked(tree, { names: [name], directory, owner: null });
 
 describe('a linked name', () => {
-  it('is looked for by the app’s user for two seconds at most, and then made all the same: the look may hang', { timeout: 60_000 }, async () => {
+  it('is looked for by the app’s user for two seconds at most, and then made all the same: the look may hang', {
+    timeout: 60_000,
+  }, async () => {
     const id = process.getuid?.() ?? 0;
     // As where the app stops it, or its data lies on a volume that hangs.
     const become = path.join(root, 'become');
-    writeFileSync(become, `#!/bin/sh\ncase $1 in /bin/sh) echo looked >> ${root}/looks; exec sleep 1000 ;; esac\nexec "$@"\n`, { mode: 0o755 });
-    const owner = { uid: id, gid: process.getgid?.() ?? 0, become: [become], privateDir: '/nowhere' };
+    writeFileSync(
+      become,
+      `#!/bin/sh\ncase $1 in /bin/sh) echo looked >> ${root}/looks; exec sleep 1000 ;; esac\nexec "$@"\n`,
+      { mode: 0o755 },
+    );
+    const owner = {
+      uid: id,
+      gid: process.getgid?.() ?? 0,
+      become: [become],
+      privateDir: '/nowhere',
+    };
     await ensureLinked(tree, { names: ['world'], directory, owner });
     assert.equal(readFileSync(path.join(root, 'looks'), 'utf8'), 'looked\n');
     assert.ok(lstatSync(path.join(directory, 'world')).isDirectory());
@@ -52,7 +70,10 @@ describe('a linked name', () => {
 
   it('is a link into the data directory, which is made', async () => {
     await link('world/region');
-    assert.equal(readlinkSync(path.join(tree, 'world', 'region')), path.join(directory, 'world', 'region'));
+    assert.equal(
+      readlinkSync(path.join(tree, 'world', 'region')),
+      path.join(directory, 'world', 'region'),
+    );
     assert.ok(existsSync(path.join(directory, 'world', 'region')));
   });
 
@@ -79,10 +100,15 @@ describe('a linked name', () => {
       prepare();
       bring('world/level.dat', 'fresh');
       await link('world');
-      return readdirSync(root, { recursive: true }).some((file) => String(file).endsWith('level.dat'));
+      return readdirSync(root, { recursive: true }).some((file) =>
+        String(file).endsWith('level.dat'),
+      );
     };
     const data = path.join(directory, 'world');
-    assert.equal(await seeded(() => mkdirSync(path.join(data, 'region'), { recursive: true })), false);
+    assert.equal(
+      await seeded(() => mkdirSync(path.join(data, 'region'), { recursive: true })),
+      false,
+    );
     assert.equal(await seeded(() => symlinkSync(victim, data)), false);
     assert.equal(await seeded(() => writeFileSync(data, '')), false);
   });
@@ -100,7 +126,8 @@ describe('a linked name', () => {
     assert.ok(existsSync(path.join(directory, 'real', 'cache')));
   });
 
-  const canTrace = process.getuid?.() === 0 && execaSync('strace', ['-V'], { reject: false }).exitCode === 0;
+  const canTrace =
+    process.getuid?.() === 0 && execaSync('strace', ['-V'], { reject: false }).exitCode === 0;
   it('is made and seeded by the app’s own user, and root comes to nothing of the app’s (as root, with strace)', {
     skip: !canTrace && 'needs root and strace',
   }, () => {
@@ -115,18 +142,38 @@ describe('a linked name', () => {
     bring('conf.json', '{}');
     chownSync(directory, owner.uid, owner.gid);
     chmodSync(directory, 0o700);
-    const options = JSON.stringify({ names: ['world', 'conf.json', 'logs', 'world/deep/er'], directory, owner });
+    const options = JSON.stringify({
+      names: ['world', 'conf.json', 'logs', 'world/deep/er'],
+      directory,
+      owner,
+    });
     const module = new URL('../../src/effects/linked.ts', import.meta.url).href;
     const script = `import { ensureLinked } from '${module}'; await ensureLinked(${JSON.stringify(tree)}, ${options});`;
     const log = path.join(root, 'trace');
-    execaSync('strace', ['-f', '-qq', '-o', log, '-e', 'trace=%file,setresuid', process.execPath, '--input-type=module', '--eval', script]);
+    execaSync('strace', [
+      '-f',
+      '-qq',
+      '-o',
+      log,
+      '-e',
+      'trace=%file,setresuid',
+      process.execPath,
+      '--input-type=module',
+      '--eval',
+      script,
+    ]);
     // Threads of a child have numbers of their own: Node starts them after it became the app.
     const lines = readFileSync(log, 'utf8').split('\n');
     const first = lines.findIndex((line) => /setresuid\(1234, /.test(line));
     assert.ok(first > 0);
     const roots = new Set(lines.slice(0, first).map((line) => line.split(' ')[0]));
     for (const line of lines) if (/setresuid\(1234, /.test(line)) roots.delete(line.split(' ')[0]);
-    const touched = lines.filter((line) => roots.has(line.split(' ')[0]) && line.includes(`"${directory}`) && !/ (?:symlink|readlink|execve)\(/.test(line));
+    const touched = lines.filter(
+      (line) =>
+        roots.has(line.split(' ')[0]) &&
+        line.includes(`"${directory}`) &&
+        !/ (?:symlink|readlink|execve)\(/.test(line),
+    );
     assert.deepEqual(touched, []);
     for (const file of ['world', 'world/deep/level.dat', 'conf.json', 'logs', 'world/deep/er'])
       assert.equal(statSync(path.join(directory, file)).uid, owner.uid, file);
@@ -139,7 +186,9 @@ describe('a linked name', () => {
     ['a part of it', 'world'],
     ['a directory deep in it', 'world/deep'],
   ] as const)
-    it(`is linked in a tree of the image that is the app’s, ${what} (COPY --chown; as root)`, { skip: process.getuid?.() !== 0 && 'needs root' }, async () => {
+    it(`is linked in a tree of the image that is the app’s, ${what} (COPY --chown; as root)`, {
+      skip: process.getuid?.() !== 0 && 'needs root',
+    }, async () => {
       const owner = testUser(1234);
       chmodSync(root, 0o755);
       bring('world/deep/level.dat', 'fresh');
@@ -149,13 +198,17 @@ describe('a linked name', () => {
       chmodSync(path.join(tree, 'world', 'secret'), 0o600);
       bring('world/later/z', 'root’s');
       chmodSync(path.join(tree, 'world', 'later'), 0o700);
-      for (const file of readdirSync(path.join(tree, owned), { recursive: true }).map(String)) chownSync(path.join(tree, owned, file), owner.uid, owner.gid);
+      for (const file of readdirSync(path.join(tree, owned), { recursive: true }).map(String))
+        chownSync(path.join(tree, owned, file), owner.uid, owner.gid);
       chownSync(path.join(tree, owned), owner.uid, owner.gid);
       chownSync(directory, owner.uid, owner.gid);
       await ensureLinked(tree, { names: ['world'], directory, owner });
       assert.equal(readlinkSync(path.join(tree, 'world')), path.join(directory, 'world'));
       assert.equal(lstatSync(path.join(tree, 'world')).uid, owned === '.' ? owner.uid : 0);
-      assert.equal(readFileSync(path.join(directory, 'world', 'deep', 'level.dat'), 'utf8'), 'fresh');
+      assert.equal(
+        readFileSync(path.join(directory, 'world', 'deep', 'level.dat'), 'utf8'),
+        'fresh',
+      );
       assert.ok(existsSync(path.join(tree, 'other')));
     });
 
@@ -167,7 +220,10 @@ describe('a linked name', () => {
     bring('world/deep/level.dat', 'fresh');
     chownSync(path.join(tree, 'world', 'deep'), 4321, 4321);
     chownSync(directory, owner.uid, owner.gid);
-    await assert.rejects(ensureLinked(tree, { names: ['world'], directory, owner }), { code: 'PERMISSION_DENIED', message: /world\/deep .*chown -R 0:0/ });
+    await assert.rejects(ensureLinked(tree, { names: ['world'], directory, owner }), {
+      code: 'PERMISSION_DENIED',
+      message: /world\/deep .*chown -R 0:0/,
+    });
     assert.equal(readFileSync(path.join(directory, 'world', 'deep', 'level.dat'), 'utf8'), 'fresh');
   });
 
@@ -178,16 +234,29 @@ describe('a linked name', () => {
       ['{"code":"LINKED_ESCAPES","message":"said by the app"}', 'DISK_ERROR'],
       ['{"code":"ECONNRESET","message":"said by the app","syscall":"connect"}', 'DISK_ERROR'],
       ['{"code":"ERR_FS_CP_EINVAL","message":"said by the app"}', 'DISK_ERROR'],
-      ['{"code":"EROFS","message":"said by the app","syscall":"mkdir","path":"/data/app/world"}', 'READ_ONLY'],
+      [
+        '{"code":"EROFS","message":"said by the app","syscall":"mkdir","path":"/data/app/world"}',
+        'READ_ONLY',
+      ],
     ] as const;
     for (const [said, code] of answers) {
       // In the place of the process that becomes the app's user.
-      const owner = { uid: 1234, gid: 1234, become: ['/bin/sh', '-c', `echo '${said}'; exit 1`, 'sh'], privateDir: root };
-      await assert.rejects(ensureLinked(tree, { names: ['world'], directory, owner }), { code, message: /^said by the app/ });
+      const owner = {
+        uid: 1234,
+        gid: 1234,
+        become: ['/bin/sh', '-c', `echo '${said}'; exit 1`, 'sh'],
+        privateDir: root,
+      };
+      await assert.rejects(ensureLinked(tree, { names: ['world'], directory, owner }), {
+        code,
+        message: /^said by the app/,
+      });
     }
   });
 
-  const canMount = process.getuid?.() === 0 && execaSync('unshare', ['--mount', 'true'], { reject: false }).exitCode === 0;
+  const canMount =
+    process.getuid?.() === 0 &&
+    execaSync('unshare', ['--mount', 'true'], { reject: false }).exitCode === 0;
   it('is told with a remedy where root can not make readable what the app is to copy (as root)', {
     skip: !canMount && 'needs root and mounts',
   }, async () => {
@@ -198,7 +267,10 @@ describe('a linked name', () => {
     execaSync('mount', ['--bind', '-o', 'ro', place, place]);
     try {
       const refused = ensureLinked(tree, { names: ['world'], directory, owner: testUser(1234) });
-      await assert.rejects(refused, { code: 'PERMISSION_DENIED', message: /level[.]dat .*chmod -R a\+rX/ });
+      await assert.rejects(refused, {
+        code: 'PERMISSION_DENIED',
+        message: /level[.]dat .*chmod -R a\+rX/,
+      });
     } finally {
       execaSync('umount', [place]);
     }
@@ -218,6 +290,9 @@ describe('a linked name', () => {
     mkdirSync(path.join(tree, 'real'));
     symlinkSync('real', path.join(tree, 'conf'));
     await link('conf/cache');
-    assert.equal(readlinkSync(path.join(tree, 'real', 'cache')), path.join(directory, 'conf', 'cache'));
+    assert.equal(
+      readlinkSync(path.join(tree, 'real', 'cache')),
+      path.join(directory, 'conf', 'cache'),
+    );
   });
 });

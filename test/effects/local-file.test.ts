@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -29,7 +38,9 @@ describe('a file that an operator names', () => {
     it(`is refused at once where it is ${title}`, { timeout: 30_000 }, async () => {
       make();
       await assert.rejects(localRelease(file, policy), { code: 'FILE_MISSING' });
-      await assert.rejects(copyLocal(file, path.join(root, 'copy'), 10, never), { code: 'FILE_MISSING' });
+      await assert.rejects(copyLocal(file, path.join(root, 'copy'), 10, never), {
+        code: 'FILE_MISSING',
+      });
       await assert.rejects(readLocal(file), { code: 'FILE_MISSING' });
     });
 
@@ -47,10 +58,14 @@ describe('a file that an operator names', () => {
     const { asset } = await localRelease(file, policy);
     appendFileSync(file, 'x'.repeat(1_000_000));
     const copy = path.join(root, 'copy');
-    await assert.rejects(copyLocal(file, copy, asset.sizeBytes, never), { code: 'LENGTH_MISMATCH' });
+    await assert.rejects(copyLocal(file, copy, asset.sizeBytes, never), {
+      code: 'LENGTH_MISMATCH',
+    });
     assert.equal(readFileSync(copy, 'utf8'), '');
     truncateSync(file, 3);
-    await assert.rejects(copyLocal(file, copy, asset.sizeBytes, never), { code: 'LENGTH_MISMATCH' });
+    await assert.rejects(copyLocal(file, copy, asset.sizeBytes, never), {
+      code: 'LENGTH_MISMATCH',
+    });
   });
 
   it('is no list of sums where it has a terabyte', async () => {

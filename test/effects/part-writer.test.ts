@@ -15,7 +15,9 @@ describe('a part file', () => {
   it('holds every piece in order, also when more come than the disk takes at once, and knows their sum', async () => {
     const file = path.join(root, 'whole');
     const part = new PartWriter(await open(file, 'w'));
-    const pieces = Array.from({ length: 1100 }, (_, index) => Buffer.alloc(1 + ((index * 7919) % 65_536), index));
+    const pieces = Array.from({ length: 1100 }, (_, index) =>
+      Buffer.alloc(1 + ((index * 7919) % 65_536), index),
+    );
     for (const piece of pieces) await part.write(piece);
     await part.close();
     const whole = Buffer.concat(pieces);
@@ -26,7 +28,9 @@ describe('a part file', () => {
     assert.ok(Buffer.concat(read).equals(whole));
   });
 
-  it('says what the disk says, at the next piece or at its end', { skip: process.platform === 'linux' ? false : 'needs /dev/full' }, async () => {
+  it('says what the disk says, at the next piece or at its end', {
+    skip: process.platform === 'linux' ? false : 'needs /dev/full',
+  }, async () => {
     const part = new PartWriter(await open('/dev/full', 'w'));
     const writing = async () => {
       for (let count = 0; count < 100; count++) await part.write(Buffer.alloc(65_536));
@@ -37,7 +41,10 @@ describe('a part file', () => {
 
   it('is of no use after a sync that failed, even if a later one succeeds', async () => {
     const handle = await open(path.join(root, 'unsynced'), 'w');
-    const eio = Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO', syscall: 'fdatasync' });
+    const eio = Object.assign(new Error('EIO: i/o error, fdatasync'), {
+      code: 'EIO',
+      syscall: 'fdatasync',
+    });
     Object.assign(handle, { datasync: () => Promise.reject(eio) });
     const part = new PartWriter(handle);
     const writing = async () => {

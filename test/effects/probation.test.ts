@@ -31,24 +31,49 @@ after(() => {
   rmSync(directory, { recursive: true });
 });
 
-function probation(health: Partial<ProbationDependencies['health']>, { supervisor, again = true }: { supervisor?: Supervisor; again?: boolean } = {}) {
+function probation(
+  health: Partial<ProbationDependencies['health']>,
+  { supervisor, again = true }: { supervisor?: Supervisor; again?: boolean } = {},
+) {
   const steady = {
     isAlive: async () => true,
     exitAgesMs: () => [],
-    nextExit: (signal: AbortSignal) => new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true })),
+    nextExit: (signal: AbortSignal) =>
+      new Promise<never>((_, reject) =>
+        signal.addEventListener('abort', () => reject(signal.reason), { once: true }),
+      ),
   } as unknown as ProbationDependencies['supervisor'];
-  const places = { root: directory, bakedDir: directory, repository: 'acme/app', versioning: 'semver', tagPrefix: '' } as const;
+  const places = {
+    root: directory,
+    bakedDir: directory,
+    repository: 'acme/app',
+    versioning: 'semver',
+    tagPrefix: '',
+  } as const;
   const deps: ProbationDependencies = {
     supervisor: supervisor ?? steady,
     places,
-    health: { url: null, command: null, startPeriodMs: 0, intervalMs: 10, timeoutMs: 20_000, retries: 1, ...health },
+    health: {
+      url: null,
+      command: null,
+      startPeriodMs: 0,
+      intervalMs: 10,
+      timeoutMs: 20_000,
+      retries: 1,
+      ...health,
+    },
     environment: { PATH: process.env['PATH'] ?? '' },
     now: Date.now,
   };
-  return observeProbation({ version: '1.0.0', startedAt: Date.now(), probationMs: 10, again }, AbortSignal.timeout(60_000), deps);
+  return observeProbation(
+    { version: '1.0.0', startedAt: Date.now(), probationMs: 10, again },
+    AbortSignal.timeout(60_000),
+    deps,
+  );
 }
 
-const address = (status: number) => `http://127.0.0.1:${(endless.address() as AddressInfo).port}/${status}`;
+const address = (status: number) =>
+  `http://127.0.0.1:${(endless.address() as AddressInfo).port}/${status}`;
 
 describe('a health address that streams without an end', () => {
   it('is healthy by its status, and the connection is dropped after a few pieces', async () => {
@@ -60,7 +85,10 @@ describe('a health address that streams without an end', () => {
   });
 
   it('is unhealthy by its status', async () => {
-    await assert.rejects(probation({ url: address(503) }), { code: 'UNHEALTHY', message: /status 503/ });
+    await assert.rejects(probation({ url: address(503) }), {
+      code: 'UNHEALTHY',
+      message: /status 503/,
+    });
   });
 
   it('that compresses is not unpacked', async () => {
@@ -71,7 +99,10 @@ describe('a health address that streams without an end', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     try {
       const { port } = server.address() as AddressInfo;
-      assert.equal((await probation({ url: `http://127.0.0.1:${port}/` })).type, 'versionBecameHealthy');
+      assert.equal(
+        (await probation({ url: `http://127.0.0.1:${port}/` })).type,
+        'versionBecameHealthy',
+      );
     } finally {
       server.close();
       server.closeAllConnections();
@@ -93,7 +124,9 @@ describe('a health address that never answers', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     try {
       const { port } = server.address() as AddressInfo;
-      await assert.rejects(probation({ url: `http://127.0.0.1:${port}/`, timeoutMs: 300 }), { code: 'UNHEALTHY' });
+      await assert.rejects(probation({ url: `http://127.0.0.1:${port}/`, timeoutMs: 300 }), {
+        code: 'UNHEALTHY',
+      });
     } finally {
       server.close();
       server.closeAllConnections();
@@ -103,22 +136,53 @@ describe('a health address that never answers', () => {
 
 describe('an end on probation', () => {
   const endedBy = (exit: Exit, again = true) => {
-    const supervisor = { isAlive: async () => true, exitAgesMs: () => [], nextExit: async () => exit } as unknown as ProbationDependencies['supervisor'];
+    const supervisor = {
+      isAlive: async () => true,
+      exitAgesMs: () => [],
+      nextExit: async () => exit,
+    } as unknown as ProbationDependencies['supervisor'];
     return probation({}, { supervisor, again });
   };
   for (const signal of ['SIGKILL', 'SIGTERM', 'SIGUSR1', 'signal 37'])
     it(`by ${signal} is somebody else's doing`, async () => {
-      await assert.rejects(endedBy({ exitCode: null, signal }), { code: 'APP_KILLED', message: new RegExp(`killed by ${signal}.*memory`) });
+      await assert.rejects(endedBy({ exitCode: null, signal }), {
+        code: 'APP_KILLED',
+        message: new RegExp(`killed by ${signal}.*memory`),
+      });
     });
-  for (const signal of ['SIGSEGV', 'SIGABRT', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP', 'SIGSYS', 'SIGPIPE'])
+  for (const signal of [
+    'SIGSEGV',
+    'SIGABRT',
+    'SIGBUS',
+    'SIGILL',
+    'SIGFPE',
+    'SIGTRAP',
+    'SIGSYS',
+    'SIGPIPE',
+  ])
     it(`by ${signal} is its own`, async () => {
-      await assert.rejects(endedBy({ exitCode: null, signal }), { code: 'APP_EXITED', message: new RegExp(signal) });
+      await assert.rejects(endedBy({ exitCode: null, signal }), {
+        code: 'APP_EXITED',
+        message: new RegExp(signal),
+      });
     });
   it('is the same where a shell in front of it tells its signal', async () => {
-    await assert.rejects(endedBy({ exitCode: 137, signal: null }), { code: 'APP_KILLED', message: /SIGKILL/ });
-    await assert.rejects(endedBy({ exitCode: 139, signal: null }), { code: 'APP_EXITED', message: /SIGSEGV/ });
-    await assert.rejects(endedBy({ exitCode: 1, signal: null }), { code: 'APP_EXITED', message: /status 1/ });
-    await assert.rejects(endedBy({ exitCode: null, signal: null }), { code: 'APP_EXITED', message: /unknown status/ });
+    await assert.rejects(endedBy({ exitCode: 137, signal: null }), {
+      code: 'APP_KILLED',
+      message: /SIGKILL/,
+    });
+    await assert.rejects(endedBy({ exitCode: 139, signal: null }), {
+      code: 'APP_EXITED',
+      message: /SIGSEGV/,
+    });
+    await assert.rejects(endedBy({ exitCode: 1, signal: null }), {
+      code: 'APP_EXITED',
+      message: /status 1/,
+    });
+    await assert.rejects(endedBy({ exitCode: null, signal: null }), {
+      code: 'APP_EXITED',
+      message: /unknown status/,
+    });
   });
   it('is forgiven once', async () => {
     const fact = await endedBy({ exitCode: null, signal: 'SIGKILL' }, false);
@@ -127,22 +191,37 @@ describe('an end on probation', () => {
   it('in the last moment is told by how it was, once the supervisor knows', async () => {
     const told = Promise.withResolvers<Exit>();
     let looks = 0;
-    const isAlive = async () => (looks++ === 0 ? true : (told.resolve({ exitCode: null, signal: 'SIGKILL' }), false));
-    const supervisor = { isAlive, exitAgesMs: () => [], nextExit: () => told.promise } as unknown as ProbationDependencies['supervisor'];
+    const isAlive = async () =>
+      looks++ === 0 ? true : (told.resolve({ exitCode: null, signal: 'SIGKILL' }), false);
+    const supervisor = {
+      isAlive,
+      exitAgesMs: () => [],
+      nextExit: () => told.promise,
+    } as unknown as ProbationDependencies['supervisor'];
     await assert.rejects(probation({}, { supervisor }), { code: 'APP_KILLED' });
   });
 });
 
 describe('a health command', () => {
   it('whose output has no end is heard by nobody, and judged by its status', async () => {
-    assert.equal((await probation({ command: 'head -c 100000000 /dev/zero; head -c 100000000 /dev/zero >&2' })).type, 'versionBecameHealthy');
+    assert.equal(
+      (await probation({ command: 'head -c 100000000 /dev/zero; head -c 100000000 /dev/zero >&2' }))
+        .type,
+      'versionBecameHealthy',
+    );
   });
 
   it('that fails is told by its status', async () => {
-    await assert.rejects(probation({ command: 'exit 7' }), { code: 'UNHEALTHY', message: /exited with status 7/ });
+    await assert.rejects(probation({ command: 'exit 7' }), {
+      code: 'UNHEALTHY',
+      message: /exited with status 7/,
+    });
   });
 
   it('that does not end is told by its time limit', async () => {
-    await assert.rejects(probation({ command: 'sleep 300', timeoutMs: 200 }), { code: 'UNHEALTHY', message: /took longer than 0\.2 s/ });
+    await assert.rejects(probation({ command: 'sleep 300', timeoutMs: 200 }), {
+      code: 'UNHEALTHY',
+      message: /took longer than 0\.2 s/,
+    });
   });
 });

@@ -35,7 +35,13 @@ it('a table of program headers at 2^63, to which adding changes nothing, comes t
   for (const tableAt of [2n ** 63n, 2n ** 64n - 1n, 2n ** 53n]) {
     writeFileSync(file, elf({ tableAt, size: 56, count: 64 }));
     // In a process of its own: nothing else could end it.
-    assert.equal(execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', timeout: 30_000 }), 'ended');
+    assert.equal(
+      execFileSync(process.execPath, ['--input-type=module', '-e', script], {
+        encoding: 'utf8',
+        timeout: 30_000,
+      }),
+      'ended',
+    );
   }
 });
 
@@ -50,7 +56,10 @@ it('any bytes after the first ones of a program are judged, or refused with a co
       const at = int(random, random() < 0.8 ? 120 : bytes.length);
       bytes[at] = random() < 0.5 ? int(random, 256) : random() < 0.5 ? 0xff : 0x80;
     }
-    writeFileSync(file, bytes.subarray(0, random() < 0.2 ? int(random, bytes.length) : bytes.length));
+    writeFileSync(
+      file,
+      bytes.subarray(0, random() < 0.2 ? int(random, bytes.length) : bytes.length),
+    );
     try {
       checkPlatform(file, '/usr/bin', AMD64);
       codes.add('fine');

@@ -40,7 +40,8 @@ describe('a container alone', () => {
     const asked = await simulate(1);
     const hours = Map.groupBy(asked, windowOf);
     assert.deepEqual([...hours.keys()], [0, 1, 2, 3]);
-    for (const requests of hours.values()) assert.ok(requests.length <= 12 && requests.length >= 10, String(requests.length));
+    for (const requests of hours.values())
+      assert.ok(requests.length <= 12 && requests.length >= 10, String(requests.length));
     assert.ok(asked.every(({ refused }) => !refused));
   });
 });

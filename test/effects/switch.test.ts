@@ -10,14 +10,24 @@ import { release, tree } from '../support/machine.ts';
 
 const root = mkdtempSync(path.join(os.tmpdir(), 'switch-'));
 after(() => rmSync(root, { recursive: true }));
-const places: Places = { root, bakedDir: path.join(root, 'baked'), repository: 'acme/app', versioning: 'semver', tagPrefix: '' };
+const places: Places = {
+  root,
+  bakedDir: path.join(root, 'baked'),
+  repository: 'acme/app',
+  versioning: 'semver',
+  tagPrefix: '',
+};
 const deps = { places, linked: { names: [], directory: path.join(root, 'data'), owner: null } };
 
 function install(version: string, { complete = true } = {}) {
   const directory = path.join(root, 'releases', version);
   mkdirSync(directory, { recursive: true });
   const { path: _, ...described } = tree(version);
-  if (complete) writeFileSync(path.join(directory, MANIFEST_NAME), JSON.stringify({ schema: 1, version: described, release: release(version), entries: [] }));
+  if (complete)
+    writeFileSync(
+      path.join(directory, MANIFEST_NAME),
+      JSON.stringify({ schema: 1, version: described, release: release(version), entries: [] }),
+    );
   return { ...tree(version), path: directory };
 }
 
@@ -30,7 +40,10 @@ describe('the switch', () => {
   it('leaves the link alone when a tree has no manifest, or is gone', async () => {
     rmSync(path.join(root, 'current'), { force: true });
     symlinkSync('releases/1.0.0', path.join(root, 'current'));
-    for (const to of [install('2.0.0', { complete: false }), { ...tree('3.0.0'), path: path.join(root, 'releases', '3.0.0') }])
+    for (const to of [
+      install('2.0.0', { complete: false }),
+      { ...tree('3.0.0'), path: path.join(root, 'releases', '3.0.0') },
+    ])
       await assert.rejects(switchCurrent({ to, bestEffort: true }, deps), { code: 'TREE_MISSING' });
     assert.equal(readlinkSync(path.join(root, 'current')), 'releases/1.0.0');
   });

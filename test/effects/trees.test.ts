@@ -12,13 +12,23 @@ after(() => rmSync(root, { recursive: true }));
 function places(name: string, versions: readonly string[], repository?: string) {
   const bakedDir = path.join(root, name);
   for (const version of versions) mkdirSync(path.join(bakedDir, version), { recursive: true });
-  if (repository !== undefined) writeFileSync(path.join(bakedDir, '.repository'), `${repository}\n`);
-  return { root: path.join(root, 'data'), bakedDir, repository: 'acme/app', versioning: 'semver', tagPrefix: '' } as const;
+  if (repository !== undefined)
+    writeFileSync(path.join(bakedDir, '.repository'), `${repository}\n`);
+  return {
+    root: path.join(root, 'data'),
+    bakedDir,
+    repository: 'acme/app',
+    versioning: 'semver',
+    tagPrefix: '',
+  } as const;
 }
 
 describe('the baked version', () => {
   it('is the newest directory that is named by a version', async () => {
-    assert.equal((await readBaked(places('several', ['1.9.0', '1.10.0', 'lost+found'])))?.version, '1.10.0');
+    assert.equal(
+      (await readBaked(places('several', ['1.9.0', '1.10.0', 'lost+found'])))?.version,
+      '1.10.0',
+    );
   });
 
   it('is none where there is nothing', async () => {

@@ -40,11 +40,22 @@ function dependencies(trust: Partial<TrustOptions> = {}): VerifyDependencies {
     token: () => 'secret',
     proxyEnvironment: {},
   });
-  const client = new GitHub({ http, repository: 'acme/app', cache: { read: () => null, write: () => {} }, now: Date.now });
+  const client = new GitHub({
+    http,
+    repository: 'acme/app',
+    cache: { read: () => null, write: () => {} },
+    now: Date.now,
+  });
   return {
     http,
     github: client,
-    trust: { conditions: ['digest'], minisignKeys: [], minisignBinding: 'version', attestation: null, ...trust },
+    trust: {
+      conditions: ['digest'],
+      minisignKeys: [],
+      minisignBinding: 'version',
+      attestation: null,
+      ...trust,
+    },
     sealed: new Map(),
   };
 }
@@ -52,21 +63,54 @@ function dependencies(trust: Partial<TrustOptions> = {}): VerifyDependencies {
 /** A release of those bytes, with what else is published beside them. */
 function published(digest: string | null = SHA, others: Record<string, Buffer> = {}): Release {
   const { assets } = github.publish('v1.0.0', { 'app.tar.gz': BYTES, ...others });
-  const urlOf = (name: string) => `${github.url}/repos/acme/app/releases/assets/${assets.find((asset) => asset.name === name)?.id}`;
-  const asset = { id: 1, name: 'app.tar.gz', url: urlOf('app.tar.gz'), browserUrl: '', sizeBytes: BYTES.length, digest };
+  const urlOf = (name: string) =>
+    `${github.url}/repos/acme/app/releases/assets/${assets.find((asset) => asset.name === name)?.id}`;
+  const asset = {
+    id: 1,
+    name: 'app.tar.gz',
+    url: urlOf('app.tar.gz'),
+    browserUrl: '',
+    sizeBytes: BYTES.length,
+    digest,
+  };
   const beside = (name: string) => ({ ...asset, name, url: urlOf(name), digest: null });
-  const signatures = 'app.tar.gz.minisig' in others ? [{ kind: 'minisign' as const, over: 'asset' as const, asset: beside('app.tar.gz.minisig') }] : [];
-  return aRelease('1.0.0', { asset, checksums: 'checksums.txt' in others ? beside('checksums.txt') : null, signatures });
+  const signatures =
+    'app.tar.gz.minisig' in others
+      ? [{ kind: 'minisign' as const, over: 'asset' as const, asset: beside('app.tar.gz.minisig') }]
+      : [];
+  return aRelease('1.0.0', {
+    asset,
+    checksums: 'checksums.txt' in others ? beside('checksums.txt') : null,
+    signatures,
+  });
 }
 
-const verified = (release: Release, { trust = {}, repositoryId = null }: { trust?: Partial<TrustOptions>; repositoryId?: number | null } = {}) =>
-  verify({ release, path: file, sha256: SHA, repositoryId }, AbortSignal.timeout(60_000), dependencies(trust));
+const verified = (
+  release: Release,
+  {
+    trust = {},
+    repositoryId = null,
+  }: { trust?: Partial<TrustOptions>; repositoryId?: number | null } = {},
+) =>
+  verify(
+    { release, path: file, sha256: SHA, repositoryId },
+    AbortSignal.timeout(60_000),
+    dependencies(trust),
+  );
 
 describe('downloaded bytes', () => {
   it("hold by GitHub's digest, and by a list of sums where that is there", async () => {
-    assert.deepEqual(await verified(published()), { type: 'verified', checks: ['digest'], repositoryId: 4711, urgent: false });
+    assert.deepEqual(await verified(published()), {
+      type: 'verified',
+      checks: ['digest'],
+      repositoryId: 4711,
+      urgent: false,
+    });
     const sums = Buffer.from(`${SHA}  app.tar.gz\n`);
-    assert.deepEqual(((await verified(published(null, { 'checksums.txt': sums }))) as { checks: string[] }).checks, ['checksums']);
+    assert.deepEqual(
+      ((await verified(published(null, { 'checksums.txt': sums }))) as { checks: string[] }).checks,
+      ['checksums'],
+    );
   });
 
   it('are refused without any digest, and with a wrong one', async () => {
@@ -78,7 +122,10 @@ describe('downloaded bytes', () => {
     await assert.rejects(verified(published(OTHER)), { code: 'DIGEST_MISMATCH' });
     assert.equal(existsSync(file), false);
     writeFileSync(file, BYTES);
-    const minisign = { conditions: ['digest' as const, 'minisign' as const], minisignKeys: [new FakeMinisign().key] };
+    const minisign = {
+      conditions: ['digest' as const, 'minisign' as const],
+      minisignKeys: [new FakeMinisign().key],
+    };
     await assert.rejects(verified(published(), { trust: minisign }), { code: 'SIGNATURE_MISSING' });
     assert.equal(existsSync(file), true, 'to fetch them again would give the same');
   });
@@ -86,12 +133,16 @@ describe('downloaded bytes', () => {
   it('that changed since they were downloaded are refused whatever is asked for', async () => {
     const release = published();
     writeFileSync(file, 'others');
-    for (const conditions of [['digest' as const], []]) await assert.rejects(verified(release, { trust: { conditions } }), { code: 'DOWNLOAD_LOST' });
+    for (const conditions of [['digest' as const], []])
+      await assert.rejects(verified(release, { trust: { conditions } }), { code: 'DOWNLOAD_LOST' });
   });
 
   it('are let through where nothing is checked, and that is said', async () => {
     const asked = github.requests.length;
-    assert.deepEqual(await verified(published(OTHER), { trust: { conditions: [] } }), { type: 'verified', checks: [] });
+    assert.deepEqual(await verified(published(OTHER), { trust: { conditions: [] } }), {
+      type: 'verified',
+      checks: [],
+    });
     assert.equal(github.requests.length, asked);
   });
 
@@ -99,9 +150,18 @@ describe('downloaded bytes', () => {
     const [ours, theirs] = [new FakeMinisign(), new FakeMinisign()];
     const signature = Buffer.from(ours.sign(BYTES, 'timestamp:1\tfile:app.tar.gz\tversion:1.0.0'));
     const release = published(SHA, { 'app.tar.gz.minisig': signature });
-    const trust = (key: FakeMinisign) => ({ conditions: ['minisign' as const], minisignKeys: [key.key] });
-    assert.ok(((await verified(release, { trust: trust(ours) })) as { checks: string[] }).checks.includes('minisign'));
-    await assert.rejects(verified(release, { trust: trust(theirs) }), { code: 'SIGNATURE_INVALID' });
+    const trust = (key: FakeMinisign) => ({
+      conditions: ['minisign' as const],
+      minisignKeys: [key.key],
+    });
+    assert.ok(
+      ((await verified(release, { trust: trust(ours) })) as { checks: string[] }).checks.includes(
+        'minisign',
+      ),
+    );
+    await assert.rejects(verified(release, { trust: trust(theirs) }), {
+      code: 'SIGNATURE_INVALID',
+    });
   });
 });
 
@@ -109,16 +169,28 @@ describe('a file that the operator named', () => {
   const local = () => ({ ...published(), origin: 'file' as const });
 
   it('holds as it was when it was named', async () => {
-    assert.deepEqual(await verified(local(), { trust: { conditions: [] } }), { type: 'verified', checks: ['file'] });
+    assert.deepEqual(await verified(local(), { trust: { conditions: [] } }), {
+      type: 'verified',
+      checks: ['file'],
+    });
     const changed = local();
-    await assert.rejects(verified({ ...changed, asset: { ...changed.asset, digest: OTHER } }), { code: 'DIGEST_MISMATCH', message: /name it again/ });
+    await assert.rejects(verified({ ...changed, asset: { ...changed.asset, digest: OTHER } }), {
+      code: 'DIGEST_MISMATCH',
+      message: /name it again/,
+    });
   });
 });
 
 describe('a repository', () => {
   it('with another number than before is refused', async () => {
-    assert.equal(((await verified(published(), { repositoryId: 4711 })) as { type: string }).type, 'verified');
-    await assert.rejects(verified(published(), { repositoryId: 1 }), { code: 'REPOSITORY_REPLACED', message: /its id was 1 and is 4711/ });
+    assert.equal(
+      ((await verified(published(), { repositoryId: 4711 })) as { type: string }).type,
+      'verified',
+    );
+    await assert.rejects(verified(published(), { repositoryId: 1 }), {
+      code: 'REPOSITORY_REPLACED',
+      message: /its id was 1 and is 4711/,
+    });
   });
 
   it("that can't be asked stays a question where a number is known, and is passed over at first", async () => {

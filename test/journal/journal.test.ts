@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -71,7 +81,10 @@ describe('the journal', () => {
     ['a fact was edited', `UPDATE facts SET body = '{"x":1}' WHERE seq = 2`],
     ['a time was edited', 'UPDATE facts SET at = at + 1 WHERE seq = 2'],
     ['a fact is missing', 'DELETE FROM facts WHERE seq = 2'],
-    ['facts were swapped', 'UPDATE facts SET seq = 99 WHERE seq = 2; UPDATE facts SET seq = 2 WHERE seq = 3; UPDATE facts SET seq = 3 WHERE seq = 99'],
+    [
+      'facts were swapped',
+      'UPDATE facts SET seq = 99 WHERE seq = 2; UPDATE facts SET seq = 2 WHERE seq = 3; UPDATE facts SET seq = 3 WHERE seq = 99',
+    ],
     ['a fact of a newer program is in it', "UPDATE facts SET type = 'teleported' WHERE seq = 2"],
   ] as const) {
     it(`notices that ${title}`, () => {
@@ -96,7 +109,10 @@ describe('the journal', () => {
         journal.close();
       }
     }, corrupt);
-    writeFileSync(file, 'this is no database, but it is long enough to be looked at as if it were one'.repeat(20));
+    writeFileSync(
+      file,
+      'this is no database, but it is long enough to be looked at as if it were one'.repeat(20),
+    );
     assert.throws(() => Journal.open(directory), corrupt);
   });
 
@@ -121,10 +137,31 @@ describe('the journal', () => {
   it('says of a fact that it does not know, with a hash that fits, that a newer program wrote it', () => {
     const journal = filled(2);
     // As a newer program would append it: the chain holds.
-    const [, last] = new DatabaseSync(Journal.path(directory)).prepare('SELECT * FROM facts ORDER BY seq').all() as Record<string, string | number | null>[];
-    const row = { seq: 3, at: META.at, type: 'appTeleported', version: 1, body: '{}', effect: null, command: null };
+    const [, last] = new DatabaseSync(Journal.path(directory))
+      .prepare('SELECT * FROM facts ORDER BY seq')
+      .all() as Record<string, string | number | null>[];
+    const row = {
+      seq: 3,
+      at: META.at,
+      type: 'appTeleported',
+      version: 1,
+      body: '{}',
+      effect: null,
+      command: null,
+    };
     const hash = createHash('sha256')
-      .update(JSON.stringify([last?.['hash'], row.seq, row.at, row.type, row.version, row.body, row.effect, row.command]))
+      .update(
+        JSON.stringify([
+          last?.['hash'],
+          row.seq,
+          row.at,
+          row.type,
+          row.version,
+          row.body,
+          row.effect,
+          row.command,
+        ]),
+      )
       .digest('hex');
     journal.close();
     edit(`INSERT INTO facts VALUES (3, ${row.at}, '${row.type}', 1, '{}', NULL, NULL, '${hash}')`);
@@ -135,10 +172,13 @@ describe('the journal', () => {
 
   it('notices at once a damaged page that no fact shows', () => {
     const journal = filled(1);
-    for (let i = 0; i < 50; i++) journal.append({ type: 'paused' }, { ...META, command: `command-${i}` });
+    for (let i = 0; i < 50; i++)
+      journal.append({ type: 'paused' }, { ...META, command: `command-${i}` });
     journal.close();
     const db = new DatabaseSync(Journal.path(directory));
-    const { rootpage } = db.prepare("SELECT rootpage FROM sqlite_schema WHERE name = 'facts_by_command'").get() as { rootpage: number };
+    const { rootpage } = db
+      .prepare("SELECT rootpage FROM sqlite_schema WHERE name = 'facts_by_command'")
+      .get() as { rootpage: number };
     const { page_size: pageSize } = db.prepare('PRAGMA page_size').get() as { page_size: number };
     db.close();
     const content = readFileSync(Journal.path(directory));
@@ -156,13 +196,18 @@ describe('the journal', () => {
       filled(3).close();
       const content = readFileSync(Journal.path(directory), 'latin1');
       const at = content.indexOf(column, content.indexOf(`CREATE TABLE ${table} `));
-      writeFileSync(Journal.path(directory), `${content.slice(0, at)}${flipped}${content.slice(at + column.length)}`, 'latin1');
+      writeFileSync(
+        Journal.path(directory),
+        `${content.slice(0, at)}${flipped}${content.slice(at + column.length)}`,
+        'latin1',
+      );
       assert.throws(() => Journal.open(directory), corrupt);
     });
 
   it('that somebody gave a program (a view without an end, a trigger) is damaged, and who reads it does not hang', () => {
     const endless = 'WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)';
-    const columns = "x AS seq, 0 AS at, 'nothingNewer' AS type, 1 AS version, '{}' AS body, NULL AS effect, NULL AS command, '' AS hash";
+    const columns =
+      "x AS seq, 0 AS at, 'nothingNewer' AS type, 1 AS version, '{}' AS body, NULL AS effect, NULL AS command, '' AS hash";
     for (const program of [
       `ALTER TABLE facts RENAME TO theirs; CREATE VIEW facts AS ${endless} SELECT ${columns} FROM n`,
       `CREATE TRIGGER theirs AFTER INSERT ON facts BEGIN DELETE FROM notes; END`,
@@ -180,7 +225,9 @@ describe('the journal', () => {
     const journal = filled(1);
     journal.writeNote('poll', '{"a":1}');
     journal.saveCheckpoint({ seq: 1, state: 'x' });
-    edit(`UPDATE notes SET value = replace(value, '1}', '2}'); UPDATE checkpoint SET state = state || 'y'`);
+    edit(
+      `UPDATE notes SET value = replace(value, '1}', '2}'); UPDATE checkpoint SET state = state || 'y'`,
+    );
     assert.equal(journal.readNote('poll'), null);
     assert.equal(journal.checkpoint(), null);
     journal.close();
@@ -203,7 +250,10 @@ describe('the journal', () => {
     journal.writeNote('poll', 'p');
     for (const name of ['a', 'b', 'c', 'd']) journal.writeNote(`answer:${name}`, 'x'.repeat(1000));
     journal.writeNote('answer:a', 'y'.repeat(1000));
-    const kept = () => ['poll', 'answer:a', 'answer:b', 'answer:c', 'answer:d'].filter((name) => journal.readNote(name) !== null);
+    const kept = () =>
+      ['poll', 'answer:a', 'answer:b', 'answer:c', 'answer:d'].filter(
+        (name) => journal.readNote(name) !== null,
+      );
     journal.pruneNotes('answer:', { maxCount: 3, maxBytes: 1_000_000 });
     assert.deepEqual(kept(), ['poll', 'answer:a', 'answer:c', 'answer:d']);
     journal.pruneNotes('answer:', { maxCount: 3, maxBytes: 2500 });

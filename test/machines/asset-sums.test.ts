@@ -7,7 +7,11 @@ const NAME = 'app_1.0.0_linux_amd64.tar.gz';
 function sumsAmong(names: string[], name = NAME): string | null {
   const assets = [name, ...names].map((each) => ({ name: each }));
   const chosen = chooseChecksums(assets, name)?.name ?? null;
-  assert.equal(chooseChecksums(assets.toReversed(), name)?.name ?? null, chosen, 'the order of the list decides nothing');
+  assert.equal(
+    chooseChecksums(assets.toReversed(), name)?.name ?? null,
+    chosen,
+    'the order of the list decides nothing',
+  );
   return chosen;
 }
 
@@ -33,10 +37,15 @@ describe('the file of sums for an asset', () => {
     'sha256-checksums.txt',
     'shasums.txt',
   ]);
-  for (const name of shared) it(`is ${name}`, () => assert.equal(sumsAmong([name, 'README.md', 'install.sh']), name));
+  for (const name of shared)
+    it(`is ${name}`, () => assert.equal(sumsAmong([name, 'README.md', 'install.sh']), name));
 
-  const own = ['.sha256', '.sha256sum', '.SHA256', '.sha256.txt'].map((ending) => NAME + ending).concat('app_1.0.0_linux_amd64.sha256');
-  for (const name of own) it(`is ${name} rather than one for all`, () => assert.equal(sumsAmong(['checksums.txt', name, 'SHA256SUMS']), name));
+  const own = ['.sha256', '.sha256sum', '.SHA256', '.sha256.txt']
+    .map((ending) => NAME + ending)
+    .concat('app_1.0.0_linux_amd64.sha256');
+  for (const name of own)
+    it(`is ${name} rather than one for all`, () =>
+      assert.equal(sumsAmong(['checksums.txt', name, 'SHA256SUMS']), name));
 
   it('is `.sha`, which says not which algorithm, where nothing says better', () => {
     assert.equal(sumsAmong([`${NAME}.sha`]), `${NAME}.sha`);
@@ -68,14 +77,27 @@ describe('the file of sums for an asset', () => {
 
   it('is the one for sha256 where there are several algorithms', () => {
     assert.equal(sumsAmong(['SHA1SUMS', 'SHA512SUMS', 'SHA256SUMS']), 'SHA256SUMS');
-    assert.equal(sumsAmong(['checksums.txt', 'checksums_sha256.txt', 'checksums_sha512.txt']), 'checksums_sha256.txt');
+    assert.equal(
+      sumsAmong(['checksums.txt', 'checksums_sha256.txt', 'checksums_sha512.txt']),
+      'checksums_sha256.txt',
+    );
   });
 
   it('is the one of this platform and program where there are several', () => {
-    assert.equal(sumsAmong(['app-linux-checksums.txt', 'app-mac-checksums.txt', 'app-windows-checksums.txt']), 'app-linux-checksums.txt');
-    assert.equal(sumsAmong(['appctl_1.0.0_checksums.txt', 'app_1.0.0_checksums.txt']), 'app_1.0.0_checksums.txt');
     assert.equal(
-      sumsAmong(['app_1.0.0_checksums.txt', 'app_1.0.0_linux_amd64_checksums.txt', 'app_1.0.0_linux_arm64_checksums.txt']),
+      sumsAmong(['app-linux-checksums.txt', 'app-mac-checksums.txt', 'app-windows-checksums.txt']),
+      'app-linux-checksums.txt',
+    );
+    assert.equal(
+      sumsAmong(['appctl_1.0.0_checksums.txt', 'app_1.0.0_checksums.txt']),
+      'app_1.0.0_checksums.txt',
+    );
+    assert.equal(
+      sumsAmong([
+        'app_1.0.0_checksums.txt',
+        'app_1.0.0_linux_amd64_checksums.txt',
+        'app_1.0.0_linux_arm64_checksums.txt',
+      ]),
       'app_1.0.0_linux_amd64_checksums.txt',
     );
   });

@@ -1,7 +1,12 @@
 /** A release on its way in. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { adoptPolicy, adoptRelease, candidateFor, recordVerified } from '../../src/machines/candidate.ts';
+import {
+  adoptPolicy,
+  adoptRelease,
+  candidateFor,
+  recordVerified,
+} from '../../src/machines/candidate.ts';
 import type { Context } from '../../src/machines/context.ts';
 import { deny } from '../../src/machines/failure.ts';
 import { replacementOf } from '../../src/machines/unwanted.ts';
@@ -19,28 +24,55 @@ describe('a found release', () => {
   it('that calls itself urgent at each poll is not, once what was verified did not say so', () => {
     const doubted = withCandidate('2.0.0');
     const candidate = doubted.candidate && { ...doubted.candidate, vouched: false };
-    assert.equal(candidateFor({ ...doubted, candidate }, release('2.0.0', { urgent: true })).release.urgent, false);
+    assert.equal(
+      candidateFor({ ...doubted, candidate }, release('2.0.0', { urgent: true })).release.urgent,
+      false,
+    );
     assert.equal(candidateFor(doubted, release('2.0.0', { urgent: true })).release.urgent, true);
   });
 
   it('loses its denial on the word of the operator only', () => {
-    const denied: Context['denied'] = [{ version: '2.0.0', fingerprint: null, code: 'UNHEALTHY', reason: 'why', at: 1 }];
-    assert.deepEqual(adoptRelease(context({ denied, request: { tag: 'v2.0.0', file: null } }), found('2.0.0')).denied, []);
+    const denied: Context['denied'] = [
+      { version: '2.0.0', fingerprint: null, code: 'UNHEALTHY', reason: 'why', at: 1 },
+    ];
+    assert.deepEqual(
+      adoptRelease(context({ denied, request: { tag: 'v2.0.0', file: null } }), found('2.0.0'))
+        .denied,
+      [],
+    );
     assert.deepEqual(adoptRelease(context({ denied }), found('2.0.0')).denied, denied);
   });
 
   it('is forced for five minutes after `--force`', () => {
-    const forced = (forcedAt: number) => adoptRelease(context({ forcedAt }), found('2.0.0')).candidate?.forced;
+    const forced = (forcedAt: number) =>
+      adoptRelease(context({ forcedAt }), found('2.0.0')).candidate?.forced;
     assert.deepEqual([forced(AT - 300_000), forced(AT - 300_001)], [true, false]);
   });
 
   it('is urgent after its verification only where that says so', () => {
-    const urgent = { ...context(), candidate: candidateFor(context(), release('2.0.0', { urgent: true })) };
-    const verified = (proof?: boolean) => recordVerified(urgent, { type: 'verified', checks: [], ...(proof === undefined ? {} : { urgent: proof }) });
-    assert.deepEqual([verified(true).candidate?.release.urgent, verified(false).candidate?.release.urgent], [true, false]);
-    assert.equal(recordVerified(urgent, { type: 'verified', checks: [], repositoryId: 7 }).repositoryId, 7);
+    const urgent = {
+      ...context(),
+      candidate: candidateFor(context(), release('2.0.0', { urgent: true })),
+    };
+    const verified = (proof?: boolean) =>
+      recordVerified(urgent, {
+        type: 'verified',
+        checks: [],
+        ...(proof === undefined ? {} : { urgent: proof }),
+      });
+    assert.deepEqual(
+      [verified(true).candidate?.release.urgent, verified(false).candidate?.release.urgent],
+      [true, false],
+    );
     assert.equal(
-      recordVerified({ ...urgent, repositoryId: 7 }, { type: 'verified', checks: [], repositoryId: null }).repositoryId,
+      recordVerified(urgent, { type: 'verified', checks: [], repositoryId: 7 }).repositoryId,
+      7,
+    );
+    assert.equal(
+      recordVerified(
+        { ...urgent, repositoryId: 7 },
+        { type: 'verified', checks: [], repositoryId: null },
+      ).repositoryId,
       7,
       'what was told stays known',
     );
@@ -48,10 +80,15 @@ describe('a found release', () => {
 
   it('in place of what runs is told with the command that takes it', () => {
     assert.deepEqual(
-      [release('1.1.0'), release('1.1.0', { tag: 'v1.1.0+2', version: '1.1.0+2' })].map((one) => replacementOf(tree('1.1.0'), one).code),
+      [release('1.1.0'), release('1.1.0', { tag: 'v1.1.0+2', version: '1.1.0+2' })].map(
+        (one) => replacementOf(tree('1.1.0'), one).code,
+      ),
       ['ASSET_REPLACED', 'VERSION_EQUAL'],
     );
-    assert.match(replacementOf(tree('1.1.0'), release('1.1.0')).message, /`self-update install v1\.1\.0`/);
+    assert.match(
+      replacementOf(tree('1.1.0'), release('1.1.0')).message,
+      /`self-update install v1\.1\.0`/,
+    );
   });
 });
 
@@ -61,13 +98,29 @@ describe('changed settings', () => {
     assert.equal(adoptPolicy(coming, { ...policy, range: '1.x' }).candidate, null);
     assert.equal(adoptPolicy(coming, { ...policy, denied: ['2.0.0'] }).candidate, null);
     assert.equal('candidate' in adoptPolicy(coming, { ...policy, probationMs: 1 }), false);
-    const asked = { ...coming, candidate: coming.candidate && { ...coming.candidate, byOperator: true } };
-    assert.equal('candidate' in adoptPolicy(asked, { ...policy, range: '1.x' }), false, "the operator's choice");
+    const asked = {
+      ...coming,
+      candidate: coming.candidate && { ...coming.candidate, byOperator: true },
+    };
+    assert.equal(
+      'candidate' in adoptPolicy(asked, { ...policy, range: '1.x' }),
+      false,
+      "the operator's choice",
+    );
   });
 
   it('of the repository forget what was learnt of the other one', () => {
     const other = adoptPolicy(
-      context({ denied: deny([], { version: '2.0.0', fingerprint: null, code: 'UNHEALTHY', reason: 'why', at: 1 }), repositoryId: 7 }),
+      context({
+        denied: deny([], {
+          version: '2.0.0',
+          fingerprint: null,
+          code: 'UNHEALTHY',
+          reason: 'why',
+          at: 1,
+        }),
+        repositoryId: 7,
+      }),
       {
         ...policy,
         repository: 'acme/other',

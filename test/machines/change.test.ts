@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { candidateFor } from '../../src/machines/candidate.ts';
-import { aimChange, beginChange, beginPreparation, hookInput, isBootWithHook, isChangeOver, isPreStartDue } from '../../src/machines/change.ts';
+import {
+  aimChange,
+  beginChange,
+  beginPreparation,
+  hookInput,
+  isBootWithHook,
+  isChangeOver,
+  isPreStartDue,
+} from '../../src/machines/change.ts';
 import { type Context, initialContext } from '../../src/machines/context.ts';
 import { baked, policy, release, tree, world } from '../support/machine.ts';
 
@@ -11,7 +19,11 @@ const HOOKS = { preStop: true, preStart: true, postUpdate: true };
 /** 1.0.0 runs, with its data prepared; 2.0.0 is complete on disk. */
 function context(overrides: Partial<Context> = {}): Context {
   const current = tree('1.0.0');
-  const begun = initialContext({ policy: { ...policy, hooks: HOOKS }, world: world({ current, lastGood: current }), floor: null });
+  const begun = initialContext({
+    policy: { ...policy, hooks: HOOKS },
+    world: world({ current, lastGood: current }),
+    floor: null,
+  });
   const candidate = candidateFor(begun, release('2.0.0'));
   const prepared = { path: current.path, version: '1.0.0' };
   return { ...begun, app: 'up', candidate, installed: tree('2.0.0'), prepared, ...overrides };
@@ -19,29 +31,55 @@ function context(overrides: Partial<Context> = {}): Context {
 
 describe('a change', () => {
   it('begins with an update, or with what the operator asked for', () => {
-    assert.deepEqual(beginChange(context()).change, { from: '1.0.0', to: '2.0.0', reason: 'update' });
+    assert.deepEqual(beginChange(context()).change, {
+      from: '1.0.0',
+      to: '2.0.0',
+      reason: 'update',
+    });
     const { candidate } = context();
     const byOperator = candidate && { ...candidate, byOperator: true };
-    assert.deepEqual(beginChange(context({ candidate: byOperator })).change, { from: '1.0.0', to: '2.0.0', reason: 'install' });
+    assert.deepEqual(beginChange(context({ candidate: byOperator })).change, {
+      from: '1.0.0',
+      to: '2.0.0',
+      reason: 'install',
+    });
     assert.deepEqual(beginChange(context({ candidate: null })), {});
   });
 
   it('goes from the version that the data was prepared for, which need not be the one that is linked', () => {
-    assert.equal(beginChange(context({ prepared: { path: '/elsewhere', version: '1.5.0' } })).change?.from, '1.5.0');
+    assert.equal(
+      beginChange(context({ prepared: { path: '/elsewhere', version: '1.5.0' } })).change?.from,
+      '1.5.0',
+    );
   });
 
   it('that ends at an older version than it was for is a rollback', () => {
     const change = { from: '1.0.0', to: '2.0.0', reason: 'update' } as const;
-    assert.deepEqual(aimChange(context({ change, target: tree('1.0.0') })).change, { from: '2.0.0', to: '1.0.0', reason: 'rollback' });
+    assert.deepEqual(aimChange(context({ change, target: tree('1.0.0') })).change, {
+      from: '2.0.0',
+      to: '1.0.0',
+      reason: 'rollback',
+    });
     assert.deepEqual(aimChange(context({ change, target: tree('2.0.0') })).change, change);
-    assert.equal(aimChange(context({ change, target: tree('3.0.0') })).change?.reason, 'rollback', 'not the one at hand');
+    assert.equal(
+      aimChange(context({ change, target: tree('3.0.0') })).change?.reason,
+      'rollback',
+      'not the one at hand',
+    );
   });
 
   it('at a boot is one where other data is prepared than what starts needs', () => {
     const boot = context({ app: 'booting', candidate: null, installed: null });
     assert.equal(aimChange({ ...boot, target: tree('1.0.0') }).change, null);
-    assert.deepEqual(aimChange({ ...boot, target: baked('1.1.0') }).change, { from: '1.0.0', to: '1.1.0', reason: 'boot' });
-    assert.equal(aimChange({ ...boot, target: baked('1.1.0'), nothingStarts: true }).change?.reason, 'rollback');
+    assert.deepEqual(aimChange({ ...boot, target: baked('1.1.0') }).change, {
+      from: '1.0.0',
+      to: '1.1.0',
+      reason: 'boot',
+    });
+    assert.equal(
+      aimChange({ ...boot, target: baked('1.1.0'), nothingStarts: true }).change?.reason,
+      'rollback',
+    );
   });
 
   it('is over when the new version is trusted, or another one runs', () => {
@@ -61,7 +99,10 @@ describe('the pre-start hook', () => {
     assert.equal(isPreStartDue(context({ target: tree('1.0.0') })), false);
     assert.equal(isPreStartDue(context({ target: null })), false);
     const none = context({ target: tree('2.0.0') });
-    assert.equal(isPreStartDue({ ...none, policy: { ...none.policy, hooks: { ...HOOKS, preStart: false } } }), false);
+    assert.equal(
+      isPreStartDue({ ...none, policy: { ...none.policy, hooks: { ...HOOKS, preStart: false } } }),
+      false,
+    );
   });
 
   it('counts as run from its beginning: the data may be changed by then', () => {
@@ -83,7 +124,11 @@ describe('a hook is given', () => {
   it('the tree that it is about', () => {
     const told = context({ change, target: tree('2.0.0') });
     assert.equal(hookInput(told, 'preStop').tree, tree('2.0.0').path);
-    assert.deepEqual(hookInput(told, 'preStart'), { hook: 'preStart', ...change, tree: tree('2.0.0').path });
+    assert.deepEqual(hookInput(told, 'preStart'), {
+      hook: 'preStart',
+      ...change,
+      tree: tree('2.0.0').path,
+    });
     assert.equal(hookInput(context({ change, installed: null }), 'preStop').tree, null);
   });
 
@@ -97,5 +142,6 @@ describe('a hook is given', () => {
     });
   });
 
-  it('nothing without a change', () => assert.throws(() => hookInput(context(), 'preStop'), /invariant/));
+  it('nothing without a change', () =>
+    assert.throws(() => hookInput(context(), 'preStop'), /invariant/));
 });

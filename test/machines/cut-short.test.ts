@@ -1,4 +1,6 @@
-/** A version that gets its judge killed has failed; a power cut now and then says nothing about it. */
+/**
+ * A version that gets its judge killed has failed; a power cut now and then says nothing about it.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Policy } from '../../src/machines/model.ts';
@@ -11,7 +13,11 @@ const UPDATE = { strategy: 'download-then-kill' } as const;
 
 /** Version 2.0.0 is on probation. */
 function onProbation(policy: Partial<Policy> = UPDATE): Story {
-  const story = running({ policy }).when(facts.found('2.0.0')).when(facts.installed('2.0.0')).when(facts.allowed()).when(facts.switchStarted('2.0.0'));
+  const story = running({ policy })
+    .when(facts.found('2.0.0'))
+    .when(facts.installed('2.0.0'))
+    .when(facts.allowed())
+    .when(facts.switchStarted('2.0.0'));
   return story
     .when(facts.stopped())
     .when(facts.switched(tree('2.0.0')))
@@ -21,14 +27,18 @@ function onProbation(policy: Partial<Policy> = UPDATE): Story {
 /** As the runtime does: what was counted is asked for, and is a failure like any other. */
 function judged(story: Story): Story {
   const failure = cutShortTooOften(story.context);
-  return failure === null ? story : story.when({ type: 'probationFailed', ...failure, jitter: 0.5 });
+  return failure === null
+    ? story
+    : story.when({ type: 'probationFailed', ...failure, jitter: 0.5 });
 }
 
 /** The container began anew, and started what was current. */
 function boot(story: Story): Story {
   judged(story.when(ended));
   if (story.name !== 'running') return story;
-  story.when(facts.foundDown(world({ current: tree('2.0.0'), lastGood: baked('1.0.0') }))).when({ type: 'nothingNewer' });
+  story
+    .when(facts.foundDown(world({ current: tree('2.0.0'), lastGood: baked('1.0.0') })))
+    .when({ type: 'nothingNewer' });
   return story.when(facts.switched(tree('2.0.0'))).when(facts.started('2.0.0'));
 }
 
@@ -82,7 +92,10 @@ describe('an updater that is killed while it judges a version', () => {
   it('reports it, and judges no more, under UPDATE_ROLLBACK=manual and where there is nothing else to run', () => {
     const story = onProbation({ ...UPDATE, rollback: 'manual' });
     for (let i = 0; i < 3; i++) judged(story.when(killed));
-    assert.deepEqual([story.name, story.context.lastError?.code, story.context.denied], ['running', 'UPDATER_KILLED', []]);
+    assert.deepEqual(
+      [story.name, story.context.lastError?.code, story.context.denied],
+      ['running', 'UPDATER_KILLED', []],
+    );
     assert.deepEqual(story.effects, ['removeOldVersions']);
   });
 });
@@ -103,7 +116,9 @@ describe('a container that ends while a version is on probation', () => {
     assert.equal(story.context.denied[0]?.code, 'UPDATER_KILLED');
     assert.match(story.context.denied[0]?.reason ?? '', /5 times in a row/);
     // Seen down meanwhile, which changes nothing.
-    story.when(facts.foundDown(world({ current: tree('2.0.0'), lastGood: baked('1.0.0') }))).when(facts.stopped());
+    story
+      .when(facts.foundDown(world({ current: tree('2.0.0'), lastGood: baked('1.0.0') })))
+      .when(facts.stopped());
     assert.equal(story.context.target?.version, '1.0.0');
   });
 

@@ -1,10 +1,14 @@
-/** When versions don't start, or don't stay up: what is tried, in which order, and after which pauses. */
+/**
+ * When versions don't start, or don't stay up: what is tried, in which order, and after which
+ * pauses.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { deserializeState, replay, serializeState } from '../../src/runtime/fold.ts';
 import { baked, facts, running, Story, tree, updatedTo, world } from '../support/machine.ts';
 
-const endedEarly = (version: string) => ({ type: 'appExitedEarly', version, code: 'APP_EXITED', message: 'the reason' }) as const;
+const endedEarly = (version: string) =>
+  ({ type: 'appExitedEarly', version, code: 'APP_EXITED', message: 'the reason' }) as const;
 const ended = () => facts.failed('probationFailed', 'APP_EXITED');
 const denied = (story: Story) => story.context.denied.map(({ version, code }) => [version, code]);
 
@@ -34,7 +38,11 @@ function tookBack(): Story {
 
 /** Two versions are known, and the files of both are gone. */
 function lostBoth(): Story {
-  const story = updatedTo('2.0.0').when(facts.found('3.0.0')).when(facts.installed('3.0.0')).when(facts.allowed()).when(facts.switchStarted('3.0.0'));
+  const story = updatedTo('2.0.0')
+    .when(facts.found('3.0.0'))
+    .when(facts.installed('3.0.0'))
+    .when(facts.allowed())
+    .when(facts.switchStarted('3.0.0'));
   story
     .when(facts.stopped())
     .when(facts.switched(tree('3.0.0')))
@@ -84,11 +92,19 @@ describe('a version that ends early', () => {
   it('is denied no longer when what came back ends alike: after a pause of seconds it is tried first', () => {
     const story = tookBack().when(endedEarly('1.0.0')).when(ended());
     assert.deepEqual(denied(story), []);
-    assert.match(story.context.lastError?.message ?? '', /2\.0\.0 and 1\.0\.0 both ended early.*a port may still be in use/);
+    assert.match(
+      story.context.lastError?.message ?? '',
+      /2\.0\.0 and 1\.0\.0 both ended early.*a port may still be in use/,
+    );
     story.when(facts.stopped());
     assert.equal(story.name, 'waiting');
     assert.deepEqual(story.timers, [{ type: 'retryDue', inMs: 4000 }]);
-    story.after(4000).when({ type: 'retryDue' }).when(facts.allowed()).when(facts.switchStarted('2.0.0')).when(facts.stopped());
+    story
+      .after(4000)
+      .when({ type: 'retryDue' })
+      .when(facts.allowed())
+      .when(facts.switchStarted('2.0.0'))
+      .when(facts.stopped());
     assert.equal(story.context.target?.version, '2.0.0');
     story
       .when(facts.switched(tree('2.0.0')))
@@ -120,17 +136,26 @@ describe('a version that ends early', () => {
     assert.deepEqual(pauses, [4000, 8000]);
     story.when(ended());
     assert.deepEqual(denied(story), [['2.0.0', 'APP_EXITED']]);
-    assert.deepEqual([story.name, story.context.current?.version, story.context.app], ['running', '1.0.0', 'up']);
+    assert.deepEqual(
+      [story.name, story.context.current?.version, story.context.app],
+      ['running', '1.0.0', 'up'],
+    );
   });
 
   it('is the same after a replay, also from the middle', () => {
-    const { records, state } = tookBack().when(endedEarly('1.0.0')).when(ended()).when(facts.stopped());
+    const { records, state } = tookBack()
+      .when(endedEarly('1.0.0'))
+      .when(ended())
+      .when(facts.stopped());
     const whole = replay(records);
     assert.ok(whole);
     assert.equal(serializeState(whole), serializeState(state));
     const before = replay(records.slice(0, -3));
     assert.ok(before);
-    assert.equal(serializeState(replay(records.slice(-3), deserializeState(serializeState(before))) ?? before), serializeState(state));
+    assert.equal(
+      serializeState(replay(records.slice(-3), deserializeState(serializeState(before))) ?? before),
+      serializeState(state),
+    );
   });
 });
 
@@ -162,11 +187,17 @@ describe('a version that is killed on probation by a signal that nobody here sen
 
   it('gives way to the one before, and is not denied: it is tried again after a pause', () => {
     const story = cameBack(started());
-    assert.deepEqual([story.name, story.context.current?.version, story.context.app, denied(story)], ['waiting', '1.0.0', 'up', []]);
+    assert.deepEqual(
+      [story.name, story.context.current?.version, story.context.app, denied(story)],
+      ['waiting', '1.0.0', 'up', []],
+    );
     assert.equal(story.context.lastError?.code, 'APP_KILLED');
     assert.equal(retried(story), 1000);
     story.when(facts.healthy('2.0.0'));
-    assert.deepEqual([story.context.lastGood?.version, denied(story), story.context.lastError], ['2.0.0', [], null]);
+    assert.deepEqual(
+      [story.context.lastGood?.version, denied(story), story.context.lastError],
+      ['2.0.0', [], null],
+    );
   });
 
   it('is given up after so many tries, with pauses that grow, and the one before runs on', () => {
@@ -175,8 +206,14 @@ describe('a version that is killed on probation by a signal that nobody here sen
     cameBack(story);
     assert.deepEqual(pauses, [1000, 2000]);
     assert.deepEqual(denied(story), [['2.0.0', 'APP_KILLED']]);
-    assert.match(story.context.lastError?.message ?? '', /given up after 3 tries; `self-update retry 2\.0\.0`/);
-    assert.deepEqual([story.name, story.context.current?.version, story.timers], ['running', '1.0.0', []]);
+    assert.match(
+      story.context.lastError?.message ?? '',
+      /given up after 3 tries; `self-update retry 2\.0\.0`/,
+    );
+    assert.deepEqual(
+      [story.name, story.context.current?.version, story.timers],
+      ['running', '1.0.0', []],
+    );
   });
 
   it('an operator named it: his hold stands while it is tried, and falls when it is given up', () => {
@@ -205,13 +242,22 @@ describe('a version that is killed on probation by a signal that nobody here sen
 
   it('runs on where nothing else is there, or the operator rolls back', () => {
     const story = running({ policy: { strategy: 'download-then-kill', rollback: 'manual' } });
-    const update = [facts.found('2.0.0'), facts.installed('2.0.0'), facts.allowed(), facts.switchStarted('2.0.0'), facts.stopped()];
+    const update = [
+      facts.found('2.0.0'),
+      facts.installed('2.0.0'),
+      facts.allowed(),
+      facts.switchStarted('2.0.0'),
+      facts.stopped(),
+    ];
     update
       .reduce((told, fact) => told.when(fact), story)
       .when(facts.switched(tree('2.0.0')))
       .when(facts.started('2.0.0'))
       .when(killed());
-    assert.deepEqual([story.name, story.context.current?.version, denied(story)], ['running', '2.0.0', []]);
+    assert.deepEqual(
+      [story.name, story.context.current?.version, denied(story)],
+      ['running', '2.0.0', []],
+    );
   });
 });
 
@@ -240,8 +286,12 @@ describe('trees that vanished', () => {
 
   it('are looked for within seconds where nothing is left to run', () => {
     const seen = world({ baked: null, current: tree('2.0.0'), lastGood: tree('2.0.0') });
-    const story = new Story({ policy: { retryBaseMs: 300_000 }, world: seen }).when(facts.foundUp(seen));
-    story.when({ ...facts.crashLooped('2.0.0'), code: 'TREE_MISSING' } as never).when(facts.stopped());
+    const story = new Story({ policy: { retryBaseMs: 300_000 }, world: seen }).when(
+      facts.foundUp(seen),
+    );
+    story
+      .when({ ...facts.crashLooped('2.0.0'), code: 'TREE_MISSING' } as never)
+      .when(facts.stopped());
     assert.equal(story.name, 'waiting');
     assert.deepEqual(story.timers, [{ type: 'retryDue', inMs: 4000 }]);
     story.after(4000).when({ type: 'retryDue' });
@@ -251,8 +301,13 @@ describe('trees that vanished', () => {
 
   it('are fetched by the tag that an operator holds', () => {
     const seen = world({ baked: null, current: tree('2.0.0'), lastGood: tree('2.0.0') });
-    const story = new Story({ policy: { strategy: 'download-then-kill' }, world: seen }).when(facts.foundUp(seen)).when(facts.tidied());
-    story.when({ type: 'installRequested', tag: 'v2.0.0', file: null }).when(facts.found('2.0.0')).when(facts.tidied());
+    const story = new Story({ policy: { strategy: 'download-then-kill' }, world: seen })
+      .when(facts.foundUp(seen))
+      .when(facts.tidied());
+    story
+      .when({ type: 'installRequested', tag: 'v2.0.0', file: null })
+      .when(facts.found('2.0.0'))
+      .when(facts.tidied());
     assert.equal(story.context.hold?.tag, 'v2.0.0');
     story
       .when({ ...facts.crashLooped('2.0.0'), code: 'TREE_MISSING' } as never)
@@ -260,7 +315,10 @@ describe('trees that vanished', () => {
       .after(4000)
       .when({ type: 'retryDue' });
     const request = story.state.effects.get('check')?.request;
-    assert.deepEqual(request?.name === 'check' && request.input.request, { tag: 'v2.0.0', file: null });
+    assert.deepEqual(request?.name === 'check' && request.input.request, {
+      tag: 'v2.0.0',
+      file: null,
+    });
   });
 });
 
@@ -276,7 +334,10 @@ describe('a crash loop while no version is linked', () => {
 
   it('is told once', () => {
     const story = unlinked().when(facts.crashLooped(null));
-    assert.deepEqual([story.name, story.context.current, story.context.app], ['running', null, 'up']);
+    assert.deepEqual(
+      [story.name, story.context.current, story.context.app],
+      ['running', null, 'up'],
+    );
     assert.equal(story.context.lastError?.code, 'CRASH_LOOP');
     const before = story.state;
     assert.equal(story.when(facts.crashLooped(null)).state, before);
@@ -290,10 +351,16 @@ describe('a crash loop while no version is linked', () => {
 
 describe('while nothing runs', () => {
   const nothing = world({ baked: null });
-  const failed = { type: 'checkFailed', code: 'SERVER_FAILED', message: 'GitHub answered 502' } as const;
+  const failed = {
+    type: 'checkFailed',
+    code: 'SERVER_FAILED',
+    message: 'GitHub answered 502',
+  } as const;
 
   it('a check that failed is made again after seconds, then less and less often, up to SLEEP', () => {
-    const story = new Story({ policy: { retryBaseMs: 300_000 }, world: nothing }).when(facts.foundDown(nothing)).when(failed);
+    const story = new Story({ policy: { retryBaseMs: 300_000 }, world: nothing })
+      .when(facts.foundDown(nothing))
+      .when(failed);
     const pauses: number[] = [];
     for (let i = 0; i < 9; i++) {
       const [timer] = story.timers;
@@ -306,7 +373,9 @@ describe('while nothing runs', () => {
   });
 
   it('a download that failed is tried again after seconds, and no release is given up for that', () => {
-    const story = new Story({ policy: { retryBaseMs: 300_000, maxAttempts: 3 }, world: nothing }).when(facts.foundDown(nothing)).when(facts.found('2.0.0'));
+    const story = new Story({ policy: { retryBaseMs: 300_000, maxAttempts: 3 }, world: nothing })
+      .when(facts.foundDown(nothing))
+      .when(facts.found('2.0.0'));
     for (let i = 0; i < 6; i++) {
       story.when(facts.failed('downloadFailed', 'NETWORK_FAILED'));
       story.after(story.timers[0]?.inMs ?? 0).when({ type: 'retryDue' });
@@ -323,7 +392,9 @@ describe('while nothing runs', () => {
 
 describe('a version of which nothing can be started', () => {
   it('is tried again at pauses that double, up to five minutes', () => {
-    const story = new Story({ policy: { retryBaseMs: 60_000 } }).when(facts.foundDown()).when({ type: 'nothingNewer' });
+    const story = new Story({ policy: { retryBaseMs: 60_000 } })
+      .when(facts.foundDown())
+      .when({ type: 'nothingNewer' });
     const pauses: number[] = [];
     for (let i = 0; i < 9; i++) {
       story.when(facts.switched(baked('1.0.0'))).when(facts.failed('startFailed', 'START_FAILED'));

@@ -1,4 +1,7 @@
-/** Generated paths: xstate/graph walks the machine from its first state, and every transition has to be on one of the ways. */
+/**
+ * Generated paths: xstate/graph walks the machine from its first state, and every transition has to
+ * be on one of the ways.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type AnyStateNode, type AnyTransitionDefinition, getMicrosteps } from 'xstate';
@@ -7,13 +10,25 @@ import type { Fact, FactOf, StampedFact } from '../../src/machines/facts.ts';
 import type { Policy } from '../../src/machines/model.ts';
 import { type UpdaterSnapshot, updaterMachine } from '../../src/machines/updater.ts';
 import { randomFrom } from '../support/chaos/cases.ts';
-import { baked, facts, policy, release, Story, tree, updatedTo, world } from '../support/machine.ts';
+import {
+  baked,
+  facts,
+  policy,
+  release,
+  Story,
+  tree,
+  updatedTo,
+  world,
+} from '../support/machine.ts';
 import { Life } from '../support/moves.ts';
 
 const CODE = { code: 'SOME_REASON', message: 'the reason' };
-const failed = (type: Parameters<typeof facts.failed>[0], code?: string) => facts.failed(type, code);
+const failed = (type: Parameters<typeof facts.failed>[0], code?: string) =>
+  facts.failed(type, code);
 
-/** What may happen next: outcomes of what is being done, and what comes from outside at any time. */
+/**
+ * What may happen next: outcomes of what is being done, and what comes from outside at any time.
+ */
 function possibleFacts({ context }: UpdaterSnapshot): Fact[] {
   const { current, target, baked, lastGood } = context;
   const seen = { baked, current, lastGood };
@@ -71,7 +86,9 @@ function possibleFacts({ context }: UpdaterSnapshot): Fact[] {
 
 const STEP_MS = 1000;
 
-/** Situations that differ only in what few guards look at count as one, or there would be millions. */
+/**
+ * Situations that differ only in what few guards look at count as one, or there would be millions.
+ */
 function situation(snapshot: UpdaterSnapshot): string {
   const { context } = snapshot;
   return JSON.stringify([
@@ -97,8 +114,10 @@ function allTransitions(): Map<AnyTransitionDefinition, string> {
   const found = new Map<AnyTransitionDefinition, string>();
   const visit = (node: AnyStateNode): void => {
     for (const [event, transitions] of node.transitions)
-      for (const [i, transition] of transitions.entries()) found.set(transition, `${node.id} ${event} #${i}`);
-    for (const [i, transition] of (node.always ?? []).entries()) found.set(transition, `${node.id} always #${i}`);
+      for (const [i, transition] of transitions.entries())
+        found.set(transition, `${node.id} ${event} #${i}`);
+    for (const [i, transition] of (node.always ?? []).entries())
+      found.set(transition, `${node.id} always #${i}`);
     for (const child of Object.values(node.states)) visit(child);
   };
   visit(updaterMachine.root);
@@ -117,10 +136,17 @@ function search(strategy: Policy['strategy'], look: (state: UpdaterSnapshot) => 
   } as never);
 }
 
-/** With hooks and conditions a search would take minutes: these are the situations of random lives, each once. */
+/**
+ * With hooks and conditions a search would take minutes: these are the situations of random lives,
+ * each once.
+ */
 function* livedStates(): Generator<UpdaterSnapshot> {
   const hooks = { preStop: true, preStart: true, postUpdate: true };
-  const policies: Partial<Policy>[] = [{ hooks }, { hooks, strategy: 'download-then-kill' }, { hooks: { ...hooks, postUpdate: false }, approval: true }];
+  const policies: Partial<Policy>[] = [
+    { hooks },
+    { hooks, strategy: 'download-then-kill' },
+    { hooks: { ...hooks, postUpdate: false }, approval: true },
+  ];
   const seen = new Set<string>();
   for (let i = 0; i < LIVES; i++) {
     const life = new Life(policies[i % policies.length]);
@@ -149,28 +175,43 @@ describe('paths through the machine', () => {
   it('cover every transition', () => {
     const missing = allTransitions();
     const look = (state: UpdaterSnapshot) => {
-      for (const variant of [state, afterManyKills(state), forced(state)]) takeWhatIsMissing(variant, missing);
+      for (const variant of [state, afterManyKills(state), forced(state)])
+        takeWhatIsMissing(variant, missing);
       return missing.size === 0;
     };
     // The cheap ways first. Each walks only until nothing is missing.
     for (const state of toldStates()) look(state);
     for (const state of livedStates()) if (look(state)) break;
-    for (const strategy of ['kill-then-download', 'download-then-kill'] as const) if (missing.size > 0) search(strategy, look);
+    for (const strategy of ['kill-then-download', 'download-then-kill'] as const)
+      if (missing.size > 0) search(strategy, look);
     assert.deepEqual([...missing.values()], []);
   });
 });
 
-/** Takes the facts here for which a transition is still missing, or one that follows upon it by itself. */
-function takeWhatIsMissing(state: UpdaterSnapshot, missing: Map<AnyTransitionDefinition, string>): void {
+/**
+ * Takes the facts here for which a transition is still missing, or one that follows upon it by
+ * itself.
+ */
+function takeWhatIsMissing(
+  state: UpdaterSnapshot,
+  missing: Map<AnyTransitionDefinition, string>,
+): void {
   const here = state._nodes as AnyStateNode[];
-  const wanted = [...missing.keys()].filter(({ source, eventType }) => eventType !== '' && here.includes(source)).map(({ eventType }) => eventType);
-  const through = [...missing.keys()].filter(({ eventType }) => eventType === '').map(({ source }) => source);
+  const wanted = [...missing.keys()]
+    .filter(({ source, eventType }) => eventType !== '' && here.includes(source))
+    .map(({ eventType }) => eventType);
+  const through = [...missing.keys()]
+    .filter(({ eventType }) => eventType === '')
+    .map(({ source }) => source);
   if (wanted.length === 0 && through.length === 0) return;
   for (const fact of [...possibleFacts(state), ...oldNews(state)].map(stamped)) {
     if (through.length === 0 && !wanted.includes(fact.type)) continue;
     const taken = updaterMachine.getTransitionData(state, fact) as AnyTransitionDefinition[];
     for (const one of taken) missing.delete(one);
-    if (taken.some(({ target }) => target?.flatMap(enteredBy).some((node) => through.includes(node)))) takeEventless(state, fact, missing);
+    if (
+      taken.some(({ target }) => target?.flatMap(enteredBy).some((node) => through.includes(node)))
+    )
+      takeEventless(state, fact, missing);
   }
 }
 
@@ -183,18 +224,35 @@ function enteredBy(node: AnyStateNode): AnyStateNode[] {
 /** Situations that a random life seldom comes to, told on purpose. */
 function toldStates(): UpdaterSnapshot[] {
   const hooks = { preStop: false, preStart: true, postUpdate: false };
-  const migrating = new Story({ policy: { strategy: 'download-then-kill', hooks } }).when(facts.foundDown());
+  const migrating = new Story({ policy: { strategy: 'download-then-kill', hooks } }).when(
+    facts.foundDown(),
+  );
   migrating
     .when({ type: 'hookSucceeded', hook: 'preStart', durationMs: 1 })
     .when(facts.switched(baked('1.0.0')))
     .when(facts.started('1.0.0'));
   migrating.when(facts.healthy('1.0.0')).when(facts.tidied());
   const prepared = migrating.state.snapshot;
-  migrating.when(facts.found('2.0.0')).when(facts.installed('2.0.0')).when(facts.allowed()).when(facts.switchStarted('2.0.0')).when(facts.stopped());
+  migrating
+    .when(facts.found('2.0.0'))
+    .when(facts.installed('2.0.0'))
+    .when(facts.allowed())
+    .when(facts.switchStarted('2.0.0'))
+    .when(facts.stopped());
   const updated = updatedTo('2.0.0');
-  const waiting = updatedTo('2.0.0').when(facts.found('3.0.0')).when(facts.installed('3.0.0')).when(facts.busy());
+  const waiting = updatedTo('2.0.0')
+    .when(facts.found('3.0.0'))
+    .when(facts.installed('3.0.0'))
+    .when(facts.busy());
   const doubted = updatedTo('2.0.0');
-  for (const fact of [facts.found('3.0.0'), facts.installed('3.0.0'), facts.allowed(), facts.switchStarted('3.0.0'), facts.stopped()]) doubted.when(fact);
+  for (const fact of [
+    facts.found('3.0.0'),
+    facts.installed('3.0.0'),
+    facts.allowed(),
+    facts.switchStarted('3.0.0'),
+    facts.stopped(),
+  ])
+    doubted.when(fact);
   doubted
     .when(facts.switched(tree('3.0.0')))
     .when(facts.started('3.0.0'))
@@ -207,7 +265,10 @@ function toldStates(): UpdaterSnapshot[] {
   return [prepared, ...[migrating, updated, waiting, doubted].map(({ state }) => state.snapshot)];
 }
 
-/** An older release, one that has no assets, a newer image, files that are gone, and what runs with other bytes than those that were installed. */
+/**
+ * An older release, one that has no assets, a newer image, files that are gone, and what runs with
+ * other bytes than those that were installed.
+ */
 function oldNews({ context: { current } }: UpdaterSnapshot): Fact[] {
   const old: Fact[] = [
     facts.found('0.9.0'),
@@ -215,7 +276,10 @@ function oldNews({ context: { current } }: UpdaterSnapshot): Fact[] {
     { type: 'assetsAwaited', tag: 'v0.9.0', version: '0.9.0', ...CODE },
     { type: 'checkFailed', code: 'NOT_FOUND', message: 'gone' },
     facts.failed('switchFailed', 'TREE_MISSING'),
-    { ...(facts.crashLooped(current?.version ?? '1.0.0') as FactOf<'appCrashLooped'>), code: 'TREE_MISSING' },
+    {
+      ...(facts.crashLooped(current?.version ?? '1.0.0') as FactOf<'appCrashLooped'>),
+      code: 'TREE_MISSING',
+    },
     { type: 'appExitedEarly', version: current?.version ?? '1.0.0', ...CODE },
   ];
   if (current === null) return old;
@@ -228,7 +292,10 @@ function afterManyKills(state: UpdaterSnapshot): UpdaterSnapshot {
   const { candidate } = state.context;
   return candidate === null
     ? state
-    : updaterMachine.resolveState({ value: state.value, context: { ...state.context, candidate: { ...candidate, interruptions: 10 } } });
+    : updaterMachine.resolveState({
+        value: state.value,
+        context: { ...state.context, candidate: { ...candidate, interruptions: 10 } },
+      });
 }
 
 /** Likewise the operator's `--force`. */
@@ -236,17 +303,30 @@ function forced(state: UpdaterSnapshot): UpdaterSnapshot {
   const { candidate } = state.context;
   return candidate === null
     ? state
-    : updaterMachine.resolveState({ value: state.value, context: { ...state.context, candidate: { ...candidate, forced: true } } });
+    : updaterMachine.resolveState({
+        value: state.value,
+        context: { ...state.context, candidate: { ...candidate, forced: true } },
+      });
 }
 
 /** Between two microsteps an eventless transition was taken: the first whose guard held. */
-function takeEventless(state: UpdaterSnapshot, fact: StampedFact, missing: Map<AnyTransitionDefinition, string>): void {
-  const steps = getMicrosteps(updaterMachine, state, fact).map(([snapshot]) => snapshot as UpdaterSnapshot);
+function takeEventless(
+  state: UpdaterSnapshot,
+  fact: StampedFact,
+  missing: Map<AnyTransitionDefinition, string>,
+): void {
+  const steps = getMicrosteps(updaterMachine, state, fact).map(
+    ([snapshot]) => snapshot as UpdaterSnapshot,
+  );
   for (const [i, step] of steps.slice(0, -1).entries()) {
     const after = steps[i + 1];
     const nodes = step._nodes.filter((node) => (node.always ?? []).length > 0);
     for (const node of nodes)
       for (const transition of node.always ?? [])
-        if (after && transition.target?.some((target: AnyStateNode) => after._nodes.includes(target))) missing.delete(transition);
+        if (
+          after &&
+          transition.target?.some((target: AnyStateNode) => after._nodes.includes(target))
+        )
+          missing.delete(transition);
   }
 }

@@ -1,4 +1,7 @@
-/** No cycle without a pause: whatever is answered to its effects, the updater neither spins nor fills the disk. */
+/**
+ * No cycle without a pause: whatever is answered to its effects, the updater neither spins nor
+ * fills the disk.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -30,11 +33,19 @@ const EFFECTS = [
   'start',
   'observeProbation',
 ];
-const likes = fc.record(Object.fromEntries([...EFFECTS, 'crashLoop', 'version'].map((name) => [name, fc.nat(5)])) as Record<string, fc.Arbitrary<number>>);
+const likes = fc.record(
+  Object.fromEntries(
+    [...EFFECTS, 'crashLoop', 'version'].map((name) => [name, fc.nat(5)]),
+  ) as Record<string, fc.Arbitrary<number>>,
+);
 const temper = fc
   .record({ likes, code: fc.nat(CODES.length - 1), steadiness: fc.integer({ min: 0, max: 10 }) })
   .map(({ code, ...rest }): Temper => ({ ...rest, code, likes: { ...rest.likes, code } }));
-const hooks = fc.record({ preStop: fc.boolean(), preStart: fc.boolean(), postUpdate: fc.boolean() });
+const hooks = fc.record({
+  preStop: fc.boolean(),
+  preStart: fc.boolean(),
+  postUpdate: fc.boolean(),
+});
 const told = fc.record({
   temper,
   seed: fc.nat(),
@@ -54,8 +65,14 @@ describe('whatever is answered to the effects', () => {
         adversary.live(HOUR_MS, 60 * MAX_FACTS_A_MINUTE + 1);
         const count = adversary.busiest(MINUTE_MS, MINUTE_MS);
         assert.ok(count <= MAX_FACTS_A_MINUTE, `${count} facts in a minute\n${adversary.told}`);
-        assert.ok(adversary.records.length <= 60 * MAX_FACTS_A_MINUTE, `too many facts in an hour\n${adversary.told}`);
-        assert.ok(adversary.longestRun <= MAX_RUN, `${adversary.longestRun} facts without a pause\n${adversary.told}`);
+        assert.ok(
+          adversary.records.length <= 60 * MAX_FACTS_A_MINUTE,
+          `too many facts in an hour\n${adversary.told}`,
+        );
+        assert.ok(
+          adversary.longestRun <= MAX_RUN,
+          `${adversary.longestRun} facts without a pause\n${adversary.told}`,
+        );
       }),
       { numRuns: 1000 },
     );
@@ -74,8 +91,9 @@ describe('whatever is answered to the effects', () => {
 });
 
 /**
- * Transitions, named by the state where they are written, that may lead back to where the machine has been since it last waited, and why each
- * is taken a few times at most between two waits. What is left of the statechart must have no cycle.
+ * Transitions, named by the state where they are written, that may lead back to where the machine
+ * has been since it last waited, and why each is taken a few times at most between two waits. What
+ * is left of the statechart must have no cycle.
  */
 const BOUNDED: Readonly<Record<string, string>> = {
   'bringingUp.starting startFailed rollingBack': 'uses up a tree',
@@ -84,18 +102,27 @@ const BOUNDED: Readonly<Record<string, string>> = {
   'steady.running.probation versionBecameHealthy steady.deciding': 'proven, it has no probation',
   'bringingUp.starting appStarted steady.deciding': 'the app is up, and is not brought up again',
   'bringingUp.migrating hookFailed steady.deciding': 'uses up a tree',
-  'bringingUp.switching switchFailed steady.deciding': 'the tree is forgotten, or the release has to wait',
+  'bringingUp.switching switchFailed steady.deciding':
+    'the tree is forgotten, or the release has to wait',
   'stopping.forUpdate stopFailed steady.deciding': 'the release has to wait',
   'stopping stopFailed steady.deciding': 'only the operator restarts an app',
   'steady.deciding  steady.deciding': 'the change is over',
   'steady.deciding  announcing': 'the change is over',
-  'steady.deciding  incoming.preparing.asking': "the operator's word was given, and no longer is what is waited for",
+  'steady.deciding  incoming.preparing.asking':
+    "the operator's word was given, and no longer is what is waited for",
   'stopping.forUpdate appStopped incoming.fetching.downloading': 'without a tree only',
-  'incoming.preparing.asking conditionsObserved incoming.fetching.downloading': 'without a tree only',
+  'incoming.preparing.asking conditionsObserved incoming.fetching.downloading':
+    'without a tree only',
   'incoming.preparing.asking conditionsObserved steady.deciding': 'the release has to wait',
   'incoming.preparing.draining interruptionDeferred steady.deciding': 'the release has to wait',
   ...Object.fromEntries(
-    ['downloadFailed', 'verificationFailed', 'extractionFailed', 'preparationFailed', 'hookFailed'].map((fact) => [
+    [
+      'downloadFailed',
+      'verificationFailed',
+      'extractionFailed',
+      'preparationFailed',
+      'hookFailed',
+    ].map((fact) => [
       `incoming ${fact} steady.deciding`,
       'the release has to wait, or is given up',
     ]),
@@ -117,7 +144,10 @@ describe('the statechart', () => {
 type Edge = { from: string; written: string; event: string; to: string };
 const nameOf = ({ written, event, to }: Edge): string => `${written} ${event} ${to}`;
 
-/** What an effect's outcome, or no fact at all, makes of a state that does not wait. The world outside and the operator have their own pace. */
+/**
+ * What an effect's outcome, or no fact at all, makes of a state that does not wait. The world
+ * outside and the operator have their own pace.
+ */
 function stepsBetweenWaits(): Edge[] {
   const leaves: AnyStateNode[] = [];
   const visit = (node: AnyStateNode): void => {
@@ -127,23 +157,38 @@ function stepsBetweenWaits(): Edge[] {
   };
   visit(updaterMachine.root);
   const name = ({ path }: AnyStateNode) => path.join('.');
-  const rests = (node: AnyStateNode): boolean => node.tags.includes('resting') || (node.parent !== undefined && rests(node.parent));
+  const rests = (node: AnyStateNode): boolean =>
+    node.tags.includes('resting') || (node.parent !== undefined && rests(node.parent));
   return leaves
     .filter((leaf) => !rests(leaf) && leaf.key !== 'idle')
     .flatMap((leaf) =>
       transitionsOf(leaf)
         .filter(({ eventType }) => eventType === '' || !isSpontaneous({ type: eventType } as Fact))
         .flatMap(({ source, eventType, target }) =>
-          (target ?? []).map((node) => ({ from: name(leaf), written: name(source), event: eventType, to: name(leafOf(node)) })),
+          (target ?? []).map((node) => ({
+            from: name(leaf),
+            written: name(source),
+            event: eventType,
+            to: name(leafOf(node)),
+          })),
         ),
     );
 }
 
 /** Its own and those of the states around it, as far as its own leave something to them. */
-function transitionsOf(node: AnyStateNode, taken: ReadonlySet<string> = new Set()): AnyStateNode['always'] & object {
-  const own = [...[...node.transitions.values()].flat(), ...(node.always ?? [])].filter(({ eventType }) => !taken.has(eventType));
-  const unguarded = own.filter(({ guard }) => guard === undefined).map(({ eventType }) => eventType);
-  return node.parent === undefined ? own : [...own, ...transitionsOf(node.parent, new Set([...taken, ...unguarded]))];
+function transitionsOf(
+  node: AnyStateNode,
+  taken: ReadonlySet<string> = new Set(),
+): AnyStateNode['always'] & object {
+  const own = [...[...node.transitions.values()].flat(), ...(node.always ?? [])].filter(
+    ({ eventType }) => !taken.has(eventType),
+  );
+  const unguarded = own
+    .filter(({ guard }) => guard === undefined)
+    .map(({ eventType }) => eventType);
+  return node.parent === undefined
+    ? own
+    : [...own, ...transitionsOf(node.parent, new Set([...taken, ...unguarded]))];
 }
 
 function leafOf(node: AnyStateNode): AnyStateNode {

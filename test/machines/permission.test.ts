@@ -1,4 +1,7 @@
-/** A running app is interrupted only when nothing says "not now": every condition alone, every two, and all at once, by generated stories. */
+/**
+ * A running app is interrupted only when nothing says "not now": every condition alone, every two,
+ * and all at once, by generated stories.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -11,7 +14,8 @@ const PAIRS = CONDITIONS.flatMap((one, i) => CONDITIONS.slice(i + 1).map((other)
 const STRATEGIES = ['download-then-kill', 'kill-then-download'] as const;
 
 /** What is asked only once nothing else speaks against it. */
-const askedLast = (conditions: readonly Condition[]) => (conditions.length > 1 ? conditions.filter((condition) => condition !== 'hook') : conditions);
+const askedLast = (conditions: readonly Condition[]) =>
+  conditions.length > 1 ? conditions.filter((condition) => condition !== 'hook') : conditions;
 
 describe('conditions', () => {
   for (const strategy of STRATEGIES) {
@@ -23,12 +27,18 @@ describe('conditions', () => {
           moment.story.context.candidate?.deferral?.inhibitors.map(({ reason }) => reason),
           askedLast(conditions),
         );
-        // A hook is not asked twice for that: under kill-then-download the next try downloads first.
-        if (askedLast(conditions).length !== 1 || conditions[0] !== 'hook') assert.notEqual(moment.story.context.installed, null, 'the time is used');
+        // A hook is not asked twice for that: under kill-then-download the next try downloads
+        // first.
+        if (askedLast(conditions).length !== 1 || conditions[0] !== 'hook')
+          assert.notEqual(moment.story.context.installed, null, 'the time is used');
         for (const [i, condition] of conditions.entries()) {
           assert.deepEqual(moment.interruptions, [], `interrupted before ${condition} ended`);
           moment.end(condition);
-          assert.equal(moment.interruptions.length, i === conditions.length - 1 ? 1 : 0, `after ${condition} ended: ${moment.story.name}`);
+          assert.equal(
+            moment.interruptions.length,
+            i === conditions.length - 1 ? 1 : 0,
+            `after ${condition} ended: ${moment.story.name}`,
+          );
         }
         assert.deepEqual(moment.interruptions, [[]]);
         assert.equal(moment.story.context.current?.version, '2.0.0');
@@ -38,17 +48,35 @@ describe('conditions', () => {
 
     it(`none under ${strategy}: the update is made at once`, () => {
       const moment = new Moment([], { strategy }).find();
-      assert.deepEqual([moment.interruptions, moment.story.context.current?.version], [[[]], '2.0.0']);
+      assert.deepEqual(
+        [moment.interruptions, moment.story.context.current?.version],
+        [[[]], '2.0.0'],
+      );
     });
   }
 
   it('no path interrupts a running app while any of them forbids it, and from everywhere a path ends them all', () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant('end' as const), condition: fc.constantFrom(...CONDITIONS) }),
-      fc.record({ kind: fc.constant('begin' as const), condition: fc.constantFrom('window' as const, 'busy' as const, 'hook' as const, 'paused' as const) }),
-      fc.record({ kind: fc.constantFrom('tick' as const, 'poll' as const, 'ask' as const, 'boot' as const), condition: fc.constant('busy' as const) }),
+      fc.record({
+        kind: fc.constant('begin' as const),
+        condition: fc.constantFrom(
+          'window' as const,
+          'busy' as const,
+          'hook' as const,
+          'paused' as const,
+        ),
+      }),
+      fc.record({
+        kind: fc.constantFrom('tick' as const, 'poll' as const, 'ask' as const, 'boot' as const),
+        condition: fc.constant('busy' as const),
+      }),
     );
-    const told = fc.record({ strategy: fc.constantFrom(...STRATEGIES), first: fc.subarray([...CONDITIONS]), steps: fc.array(step, { maxLength: 25 }) });
+    const told = fc.record({
+      strategy: fc.constantFrom(...STRATEGIES),
+      first: fc.subarray([...CONDITIONS]),
+      steps: fc.array(step, { maxLength: 25 }),
+    });
     fc.assert(
       fc.property(told, ({ strategy, first, steps }) => {
         const moment = new Moment(first, { strategy }).find();
@@ -64,7 +92,11 @@ describe('conditions', () => {
   });
 });
 
-function play(moment: Moment, kind: 'end' | 'begin' | 'tick' | 'poll' | 'ask' | 'boot', condition: Condition): void {
+function play(
+  moment: Moment,
+  kind: 'end' | 'begin' | 'tick' | 'poll' | 'ask' | 'boot',
+  condition: Condition,
+): void {
   switch (kind) {
     case 'end':
       moment.end(condition);
@@ -116,14 +148,20 @@ describe('the operator', () => {
 
   it('who names a version by install is asked for nothing but the app', () => {
     const moment = new Moment(['approval', 'minAge', 'window']);
-    moment.story.when({ type: 'installRequested', tag: 'v2.0.0', file: null }).when(facts.found('2.0.0'), 'check');
+    moment.story
+      .when({ type: 'installRequested', tag: 'v2.0.0', file: null })
+      .when(facts.found('2.0.0'), 'check');
     assert.equal(moment.drive().story.context.hold?.version, '2.0.0');
     const busy = new Moment(['busy']);
-    busy.story.when({ type: 'installRequested', tag: 'v2.0.0', file: null }).when(facts.found('2.0.0'), 'check');
+    busy.story
+      .when({ type: 'installRequested', tag: 'v2.0.0', file: null })
+      .when(facts.found('2.0.0'), 'check');
     assert.equal(busy.drive().story.name, 'waiting');
     assert.equal(busy.end('busy').story.context.hold?.version, '2.0.0');
     const forced = new Moment(['busy']);
-    forced.story.when({ type: 'installRequested', tag: 'v2.0.0', file: null, force: true }).when(facts.found('2.0.0'), 'check');
+    forced.story
+      .when({ type: 'installRequested', tag: 'v2.0.0', file: null, force: true })
+      .when(facts.found('2.0.0'), 'check');
     assert.equal(forced.drive().story.context.hold?.version, '2.0.0');
   });
 
@@ -136,7 +174,11 @@ describe('the operator', () => {
     moment.forbidding.delete('busy');
     moment.story.when({
       type: 'releaseFound',
-      release: { ...other.release, publishedAt: '2020-01-01T00:00:00Z', asset: { ...asset, digest: 'f'.repeat(64) } },
+      release: {
+        ...other.release,
+        publishedAt: '2020-01-01T00:00:00Z',
+        asset: { ...asset, digest: 'f'.repeat(64) },
+      },
     });
     assert.deepEqual(moment.drive().interruptions, []);
     assert.equal(moment.story.name, 'waiting');
@@ -165,11 +207,15 @@ describe('the operator', () => {
 describe('an urgent release', () => {
   const urgent = { urgentAllowed: true };
   it('goes past window and minimum age where that is allowed', () => {
-    assert.deepEqual(new Moment(['window', 'minAge'], urgent).find({ urgent: true }).interruptions, [['window', 'minAge']]);
+    assert.deepEqual(
+      new Moment(['window', 'minAge'], urgent).find({ urgent: true }).interruptions,
+      [['window', 'minAge']],
+    );
   });
 
   for (const condition of ['paused', 'approval', 'busy', 'hook'] as const)
-    it(`does not go past ${condition}`, () => assert.deepEqual(new Moment([condition], urgent).find({ urgent: true }).interruptions, []));
+    it(`does not go past ${condition}`, () =>
+      assert.deepEqual(new Moment([condition], urgent).find({ urgent: true }).interruptions, []));
 
   it('is like any other where it is not allowed', () => {
     assert.deepEqual(new Moment(['window']).find({ urgent: true }).interruptions, []);
@@ -197,11 +243,20 @@ describe('a minimum age', () => {
 });
 
 describe('a boot', () => {
-  const conditions: Partial<Policy> = { window: { text: '02:00-05:00', timeZone: 'UTC', spans: [] }, strategy: 'download-then-kill' };
-  const closed = { type: 'conditionsObserved', window: { isOpen: false, changesAt: 9_000_000 }, busy: null } as const;
+  const conditions: Partial<Policy> = {
+    window: { text: '02:00-05:00', timeZone: 'UTC', spans: [] },
+    strategy: 'download-then-kill',
+  };
+  const closed = {
+    type: 'conditionsObserved',
+    window: { isOpen: false, changesAt: 9_000_000 },
+    busy: null,
+  } as const;
 
   it('outside the window starts nothing new: the old version is started, and the new one is fetched behind it', () => {
-    const story = new Story({ policy: conditions }).when(facts.foundDown()).when(facts.found('2.0.0'));
+    const story = new Story({ policy: conditions })
+      .when(facts.foundDown())
+      .when(facts.found('2.0.0'));
     assert.deepEqual(story.effects, ['observeConditions']);
     story.when(closed);
     assert.deepEqual([story.name, story.context.target?.version], ['switching', '1.0.0']);
@@ -215,14 +270,19 @@ describe('a boot', () => {
   });
 
   it('inside the window takes the new version before it starts anything', () => {
-    const story = new Story({ policy: conditions }).when(facts.foundDown()).when(facts.found('2.0.0'));
+    const story = new Story({ policy: conditions })
+      .when(facts.foundDown())
+      .when(facts.found('2.0.0'));
     story.when({ ...closed, window: { isOpen: true, changesAt: null } });
     assert.equal(story.name, 'downloading');
   });
 
   it('with nothing to run waits for no window', () => {
     const empty = world({ baked: null });
-    const story = new Story({ policy: conditions, world: empty }).when(facts.foundDown(empty)).when(facts.found('2.0.0')).when(closed);
+    const story = new Story({ policy: conditions, world: empty })
+      .when(facts.foundDown(empty))
+      .when(facts.found('2.0.0'))
+      .when(closed);
     assert.equal(story.name, 'downloading');
   });
 
@@ -275,7 +335,11 @@ describe('the wait for a busy app', () => {
 });
 
 describe('a release that waits', () => {
-  const closed = { type: 'conditionsObserved', window: { isOpen: false, changesAt: 9_000_000 }, busy: null } as const;
+  const closed = {
+    type: 'conditionsObserved',
+    window: { isOpen: false, changesAt: 9_000_000 },
+    busy: null,
+  } as const;
   const seen = world({ current: baked('1.0.0'), lastGood: baked('1.0.0') });
 
   for (const [what, change] of [
@@ -285,24 +349,40 @@ describe('a release that waits', () => {
   ] as const)
     it(`is dropped when a new configuration has it ${what}`, () => {
       const moment = new Moment(['window']).find();
-      moment.story.when({ type: 'configurationChanged', policy: { ...moment.story.context.policy, ...change } });
+      moment.story.when({
+        type: 'configurationChanged',
+        policy: { ...moment.story.context.policy, ...change },
+      });
       moment.forbidding.clear();
       assert.equal(moment.story.context.candidate, null);
       assert.deepEqual(moment.drive().tick().interruptions, []);
     });
 
   it('is not run though it was denied while its data was being prepared', () => {
-    const story = new Story({ policy: { strategy: 'download-then-kill', hooks: { preStop: false, preStart: true, postUpdate: false } } });
+    const story = new Story({
+      policy: {
+        strategy: 'download-then-kill',
+        hooks: { preStop: false, preStart: true, postUpdate: false },
+      },
+    });
     story.when(facts.foundDown()).when({ type: 'hookSucceeded', hook: 'preStart', durationMs: 1 });
     story
       .when(facts.switched(baked('1.0.0')))
       .when(facts.started('1.0.0'))
       .when(facts.healthy('1.0.0'))
       .when(facts.tidied());
-    story.when(facts.found('2.0.0')).when(facts.installed('2.0.0')).when(facts.allowed()).when(facts.switchStarted('2.0.0')).when(facts.stopped());
+    story
+      .when(facts.found('2.0.0'))
+      .when(facts.installed('2.0.0'))
+      .when(facts.allowed())
+      .when(facts.switchStarted('2.0.0'))
+      .when(facts.stopped());
     assert.equal(story.name, 'migrating');
     story.when({ type: 'versionDenied', version: '2.0.0' });
-    assert.deepEqual([story.name, story.context.target?.version, story.context.change?.reason], ['migrating', '1.0.0', 'rollback']);
+    assert.deepEqual(
+      [story.name, story.context.target?.version, story.context.change?.reason],
+      ['migrating', '1.0.0', 'rollback'],
+    );
   });
 
   it('and is taken back is not run after a boot either, nor when its assets are gone', () => {
@@ -320,14 +400,23 @@ describe('a release that waits', () => {
       assert.equal(story.context.candidate?.release.version ?? null, candidate);
     }
     const refused = new Moment(['window']).find().story;
-    refused.when({ type: 'releaseRefused', tag: 'v2.0.0', version: '2.0.0', code: 'ASSET_MISSING', message: 'reason' });
+    refused.when({
+      type: 'releaseRefused',
+      tag: 'v2.0.0',
+      version: '2.0.0',
+      code: 'ASSET_MISSING',
+      message: 'reason',
+    });
     assert.equal(refused.context.candidate, null);
   });
 
   it('leaves nothing behind that would stop it again once it runs', () => {
     const story = running().when(facts.found('2.0.0')).when(facts.busy());
     assert.equal(story.name, 'downloading');
-    story.when(facts.installed('2.0.0')).when(facts.allowed()).when({ type: 'hookSucceeded', hook: 'preStop', durationMs: 1 });
+    story
+      .when(facts.installed('2.0.0'))
+      .when(facts.allowed())
+      .when({ type: 'hookSucceeded', hook: 'preStop', durationMs: 1 });
     story
       .when(facts.switchStarted('2.0.0'))
       .when(facts.stopped())
@@ -347,7 +436,12 @@ describe('a release that waits', () => {
   });
 
   it('still has its time when the version that runs fails its probation and there is no other', () => {
-    const story = new Story({ policy: { strategy: 'download-then-kill', window: { text: '02:00-05:00', timeZone: 'UTC', spans: [] } } });
+    const story = new Story({
+      policy: {
+        strategy: 'download-then-kill',
+        window: { text: '02:00-05:00', timeZone: 'UTC', spans: [] },
+      },
+    });
     story.when(facts.foundDown()).when(facts.found('2.0.0')).when(closed);
     story
       .when(facts.switched(baked('1.0.0')))
@@ -358,7 +452,10 @@ describe('a release that waits', () => {
 
   it('tells after a failure what it waits for then, and fails no faster for a crash loop', () => {
     const { story } = new Moment(['window']).find();
-    story.when({ type: 'retryDue' }).when(facts.allowed()).when({ type: 'hookSucceeded', hook: 'preStop', durationMs: 1 });
+    story
+      .when({ type: 'retryDue' })
+      .when(facts.allowed())
+      .when({ type: 'hookSucceeded', hook: 'preStop', durationMs: 1 });
     story.when(facts.failed('preparationFailed', 'NO_SPACE'));
     assert.equal(story.context.candidate?.deferral, null);
     const before = story.context.retryAt;

@@ -28,7 +28,10 @@ describe('the next poll', () => {
     assert.equal(nextPollAt(limited, 10_000, NOW, 'one'), NOW + 63_000);
     assert.equal(nextPollAt(limited, 10_000, NOW), NOW + 63_000);
     assert.equal(nextPollAt(limited, 10_000, NOW, 'two'), NOW);
-    assert.ok(isLimitOf({ ...limited, limitedFor: null }, 'two'), 'older notes do not say whose limit it was');
+    assert.ok(
+      isLimitOf({ ...limited, limitedFor: null }, 'two'),
+      'older notes do not say whose limit it was',
+    );
   });
 
   it('leaves others behind the same address their turn', () => {

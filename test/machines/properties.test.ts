@@ -15,7 +15,15 @@ const script = fc.record({
 
 /** Plays a script; `look` sees every step. */
 function play(
-  { strategy, rollback, dice }: { strategy: 'kill-then-download' | 'download-then-kill'; rollback: 'auto' | 'manual'; dice: [number, number][] },
+  {
+    strategy,
+    rollback,
+    dice,
+  }: {
+    strategy: 'kill-then-download' | 'download-then-kill';
+    rollback: 'auto' | 'manual';
+    dice: [number, number][];
+  },
   look: (life: Life) => void,
 ): Life {
   const life = new Life({ strategy, rollback, maxAttempts: 3 });
@@ -28,7 +36,9 @@ function play(
   return life;
 }
 
-/** Each life is played once, and everything is asked of it: to play it is most of what this costs. */
+/**
+ * Each life is played once, and everything is asked of it: to play it is most of what this costs.
+ */
 describe('over random sequences of facts', () => {
   it(`${RUNS} lives keep the bounds at every step, replay to the state that was lived, and find a way to running with the app up`, () => {
     fc.assert(
@@ -42,14 +52,21 @@ describe('over random sequences of facts', () => {
   });
 });
 
-/** Attempts are bounded, no effect is outstanding twice, no timer outlives its state, and nothing older is fetched by itself. */
+/**
+ * Attempts are bounded, no effect is outstanding twice, no timer outlives its state, and nothing
+ * older is fetched by itself.
+ */
 function keepsBounds({ state }: Life): void {
   const { candidate, policy, highestHealthy, installed } = state.snapshot.context;
   assert.ok(state.effects.size <= 1, `outstanding: ${[...state.effects.keys()].join()}`);
-  assert.ok(state.timers.size === 0 || state.snapshot.matches({ steady: 'waiting' }), 'a timer runs outside waiting');
+  assert.ok(
+    state.timers.size === 0 || state.snapshot.matches({ steady: 'waiting' }),
+    'a timer runs outside waiting',
+  );
   if (candidate === null) return;
   assert.ok(candidate.attempt <= policy.maxAttempts, `attempt ${candidate.attempt}`);
-  if (!candidate.byOperator && highestHealthy !== null) assert.ok(compareVersions(candidate.release.version, highestHealthy, policy.versioning) >= 0);
+  if (!candidate.byOperator && highestHealthy !== null)
+    assert.ok(compareVersions(candidate.release.version, highestHealthy, policy.versioning) >= 0);
   if (policy.strategy === 'download-then-kill' && state.snapshot.matches({ stopping: 'forUpdate' }))
     assert.notEqual(installed, null, 'a running app is stopped, and no complete tree waits');
 }

@@ -4,24 +4,61 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parseConfig } from '../../src/config/config.ts';
 import type { Policy } from '../../src/machines/model.ts';
-import { chooseRelease, type PublishedRelease, rivalsOf, settingsFor } from '../../src/machines/release.ts';
+import {
+  chooseRelease,
+  type PublishedRelease,
+  rivalsOf,
+  settingsFor,
+} from '../../src/machines/release.ts';
 import { policy } from '../support/machine.ts';
 
-const ASSET = { id: 1, name: 'app_linux_amd64.tar.gz', url: 'https://h/1', browserUrl: 'https://h/1', sizeBytes: 1, digest: 'a'.repeat(64), uploaded: true };
+const ASSET = {
+  id: 1,
+  name: 'app_linux_amd64.tar.gz',
+  url: 'https://h/1',
+  browserUrl: 'https://h/1',
+  sizeBytes: 1,
+  digest: 'a'.repeat(64),
+  uploaded: true,
+};
 
 function published(tag: string, overrides: Partial<PublishedRelease> = {}): PublishedRelease {
-  return { tag, draft: false, prerelease: false, publishedAt: null, urgent: false, assets: [ASSET], ...overrides };
+  return {
+    tag,
+    draft: false,
+    prerelease: false,
+    publishedAt: null,
+    urgent: false,
+    assets: [ASSET],
+    ...overrides,
+  };
 }
 
-function choose(releases: readonly PublishedRelease[], overrides: Partial<Policy> = {}, isComplete = true) {
-  return chooseRelease(releases, { policy: { ...policy, ...overrides }, pattern: null, nowMs: 0, running: null, isComplete });
+function choose(
+  releases: readonly PublishedRelease[],
+  overrides: Partial<Policy> = {},
+  isComplete = true,
+) {
+  return chooseRelease(releases, {
+    policy: { ...policy, ...overrides },
+    pattern: null,
+    nowMs: 0,
+    running: null,
+    isComplete,
+  });
 }
 
-const told = (choice: ReturnType<typeof choose>) => (choice.kind === 'none' ? `${choice.code} ${choice.message}` : choice.kind);
+const told = (choice: ReturnType<typeof choose>) =>
+  choice.kind === 'none' ? `${choice.code} ${choice.message}` : choice.kind;
 
 /** The settings as the operator would write them, as rules. */
 function obeying(settings: readonly string[], base: Policy = policy): Policy {
-  const values = Object.fromEntries(settings.map((setting) => [setting.slice(0, setting.indexOf('=')), setting.slice(setting.indexOf('=') + 1)]));
+  const values = Object.fromEntries(
+    settings.map((setting) => [
+      setting.slice(0, setting.indexOf('=')),
+      setting.slice(setting.indexOf('=') + 1),
+    ]),
+  );
   return {
     ...base,
     versioning: values['UPDATE_VERSIONING'] === 'loose' ? 'loose' : base.versioning,
@@ -53,38 +90,66 @@ describe('where no release is allowed, the setting that would follow one is name
     ['v0.8.6rc1', ['UPDATE_VERSIONING=loose', 'UPDATE_PRERELEASE=on']],
     ['v7-beta2', ['UPDATE_VERSIONING=loose', 'UPDATE_PRERELEASE=on']],
     ['jdk8u422-b05', ['UPDATE_VERSIONING=loose', 'UPDATE_TAG_PREFIX=jdk', 'UPDATE_PRERELEASE=on']],
-    ['deluge-2.2.1.dev0', ['UPDATE_VERSIONING=loose', 'UPDATE_TAG_PREFIX=deluge-', 'UPDATE_PRERELEASE=on']],
+    [
+      'deluge-2.2.1.dev0',
+      ['UPDATE_VERSIONING=loose', 'UPDATE_TAG_PREFIX=deluge-', 'UPDATE_PRERELEASE=on'],
+    ],
     ['v3.0.0', ['UPDATE_RANGE=*'], { range: '^2' }],
     ['app-b/v1.0.0', ['UPDATE_TAG_PREFIX=app-b/'], { tagPrefix: 'app-a/' }],
   ];
   for (const tag of ['main-a1b2c3d', 'sha-2b2c3d4', 'nightly-0123abcdef'])
     it(`${tag} names a commit: no setting reads a version from it`, () => {
       assert.equal(settingsFor(published(tag), policy), null);
-      assert.match(told(choose([published(tag)], policy)), new RegExp(`UPDATE_TAG=${tag} follows exactly this tag`));
+      assert.match(
+        told(choose([published(tag)], policy)),
+        new RegExp(`UPDATE_TAG=${tag} follows exactly this tag`),
+      );
     });
   for (const [tag, settings, overrides = {}] of cases) {
     it(`${tag}: ${settings.join(' and ')}`, () => {
       const release = published(tag);
       const rules = { ...policy, ...overrides };
       assert.deepEqual(settingsFor(release, rules), settings);
-      const environment = Object.fromEntries(settings.map((setting) => setting.split(/=(.*)/s).slice(0, 2)));
-      assert.ok(parseConfig({ GH_USER: 'acme', GH_REPO: 'app', ...environment }).ok, 'as settings they are accepted');
-      assert.ok(told(choose([release], rules)).includes(`${settings.join(' and ')} would follow it`), told(choose([release], rules)));
-      assert.equal(choose([release], obeying(settings, rules)).kind, 'release', 'the advice works when it is followed');
+      const environment = Object.fromEntries(
+        settings.map((setting) => setting.split(/=(.*)/s).slice(0, 2)),
+      );
+      assert.ok(
+        parseConfig({ GH_USER: 'acme', GH_REPO: 'app', ...environment }).ok,
+        'as settings they are accepted',
+      );
+      assert.ok(
+        told(choose([release], rules)).includes(`${settings.join(' and ')} would follow it`),
+        told(choose([release], rules)),
+      );
+      assert.equal(
+        choose([release], obeying(settings, rules)).kind,
+        'release',
+        'the advice works when it is followed',
+      );
     });
   }
 
   it('a word is followed as a moving tag', () => {
-    assert.match(told(choose([published('stable')])), /^TAG_UNREADABLE .*UPDATE_TAG=stable follows exactly this tag/);
+    assert.match(
+      told(choose([published('stable')])),
+      /^TAG_UNREADABLE .*UPDATE_TAG=stable follows exactly this tag/,
+    );
     assert.equal(choose([published('stable')], { tag: 'stable' }).kind, 'release');
   });
 
   it('marked as a prerelease: only that setting', () => {
-    assert.match(told(choose([published('v1.0.0', { prerelease: true })])), /^PRERELEASE_ONLY .*UPDATE_PRERELEASE=on/);
+    assert.match(
+      told(choose([published('v1.0.0', { prerelease: true })])),
+      /^PRERELEASE_ONLY .*UPDATE_PRERELEASE=on/,
+    );
   });
 
   it('of many, the one that needs the fewest settings is explained', () => {
-    const releases = [published('docs-b7'), published('v3.0.0'), published('nightly', { prerelease: true })];
+    const releases = [
+      published('docs-b7'),
+      published('v3.0.0'),
+      published('nightly', { prerelease: true }),
+    ];
     assert.match(
       told(choose(releases, { range: '^2' })),
       /^NONE_ALLOWED none of the 3 releases .*v3\.0\.0 is outside of UPDATE_RANGE=\^2.*UPDATE_RANGE=\* would follow it/,
@@ -92,18 +157,36 @@ describe('where no release is allowed, the setting that would follow one is name
   });
 
   it('and that the list was not read to its end', () => {
-    assert.match(told(choose([published('v3.0.0')], { range: '^2' }, false)), /^LIST_TOO_LONG none of the first 1 releases .* no more are read/);
+    assert.match(
+      told(choose([published('v3.0.0')], { range: '^2' }, false)),
+      /^LIST_TOO_LONG none of the first 1 releases .* no more are read/,
+    );
   });
 
   it('drafts are not there, and a repository without releases says so', () => {
-    assert.match(told(choose([published('v1.0.0', { draft: true })])), /^NOT_FOUND .*has published no release yet/);
+    assert.match(
+      told(choose([published('v1.0.0', { draft: true })])),
+      /^NOT_FOUND .*has published no release yet/,
+    );
   });
 });
 
 describe('the choice', () => {
   it('does not depend on the order of the list', () => {
-    const tags = ['v1.0.0', 'v1.2.0', 'v1.2.0+5', 'v1.2.0+6', 'v1.9.1', 'v2.0.0-rc.1', 'v0.9.0', 'nightly', 'v1.9.1+x'];
-    const releases = tags.map((tag, index) => published(tag, { publishedAt: new Date(index * 1000).toISOString() }));
+    const tags = [
+      'v1.0.0',
+      'v1.2.0',
+      'v1.2.0+5',
+      'v1.2.0+6',
+      'v1.9.1',
+      'v2.0.0-rc.1',
+      'v0.9.0',
+      'nightly',
+      'v1.9.1+x',
+    ];
+    const releases = tags.map((tag, index) =>
+      published(tag, { publishedAt: new Date(index * 1000).toISOString() }),
+    );
     const expected = choose(releases);
     assert.equal(expected.kind === 'release' && expected.release.tag, 'v1.9.1+x');
     fc.assert(
@@ -114,7 +197,9 @@ describe('the choice', () => {
   });
 
   it('compares what is marked as latest with others of its scheme only', () => {
-    const others = ['v2.0.0', 'v2021.3.0', 'v1.9.4', 'v3.0.0-rc.1', 'app-2.0'].map((tag) => published(tag));
+    const others = ['v2.0.0', 'v2021.3.0', 'v1.9.4', 'v3.0.0-rc.1', 'app-2.0'].map((tag) =>
+      published(tag),
+    );
     assert.deepEqual(
       rivalsOf(published('v1.9.5'), others, policy).map(({ tag }) => tag),
       ['v2.0.0'],

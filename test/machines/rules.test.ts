@@ -3,18 +3,39 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Context, initialContext } from '../../src/machines/context.ts';
 import { fingerprint, type Policy } from '../../src/machines/model.ts';
-import { CRASH_LOOP_EXITS, fallback, isCrashLoop, isDenied, isUnproven, mayRollBack, sortTrees, stopsFirst } from '../../src/machines/rules.ts';
-import { isCandidateElsewhere, isNews, isReplaced, isWanted, runsAlready } from '../../src/machines/wanted.ts';
+import {
+  CRASH_LOOP_EXITS,
+  fallback,
+  isCrashLoop,
+  isDenied,
+  isUnproven,
+  mayRollBack,
+  sortTrees,
+  stopsFirst,
+} from '../../src/machines/rules.ts';
+import {
+  isCandidateElsewhere,
+  isNews,
+  isReplaced,
+  isWanted,
+  runsAlready,
+} from '../../src/machines/wanted.ts';
 import { baked, policy, release, tree, world } from '../support/machine.ts';
 
 /** 1.1.0 runs and is trusted; the image brought 1.0.0. */
 function context(overrides: Partial<Context> = {}, rules: Partial<Policy> = {}): Context {
   const current = tree('1.1.0');
-  const begun = initialContext({ policy: { ...policy, ...rules }, world: world({ current, lastGood: current }), floor: null });
+  const begun = initialContext({
+    policy: { ...policy, ...rules },
+    world: world({ current, lastGood: current }),
+    floor: null,
+  });
   return { ...begun, app: 'up', ...overrides };
 }
 
-const denied = (version: string, print: string | null = null): Context['denied'] => [{ version, fingerprint: print, code: 'UNHEALTHY', reason: 'why', at: 1 }];
+const denied = (version: string, print: string | null = null): Context['denied'] => [
+  { version, fingerprint: print, code: 'UNHEALTHY', reason: 'why', at: 1 },
+];
 const candidate = (version: string): NonNullable<Context['candidate']> => ({
   release: release(version),
   attempt: 1,
@@ -45,23 +66,40 @@ describe('a release is news', () => {
     const ahead = (overrides: Partial<Context> = {}, rules: Partial<Policy> = {}) =>
       isNews(context({ highestHealthy: '999.0.0', ...overrides }, rules), '1.2.0', 'v1.2.0');
     assert.equal(ahead(), false);
-    const byOperator = denied('999.0.0').map((denial) => ({ ...denial, code: 'DENIED_BY_OPERATOR' }));
+    const byOperator = denied('999.0.0').map((denial) => ({
+      ...denial,
+      code: 'DENIED_BY_OPERATOR',
+    }));
     assert.equal(ahead({ denied: byOperator }), true);
-    assert.equal(ahead({ denied: denied('999.0.0') }), false, 'an image has no fingerprint, and its app can fail too');
-    assert.equal(ahead({ denied: denied('999.0.0', 'f'.repeat(64)) }), false, 'an app that fails can not take the floor away');
+    assert.equal(
+      ahead({ denied: denied('999.0.0') }),
+      false,
+      'an image has no fingerprint, and its app can fail too',
+    );
+    assert.equal(
+      ahead({ denied: denied('999.0.0', 'f'.repeat(64)) }),
+      false,
+      'an app that fails can not take the floor away',
+    );
     assert.equal(ahead({}, { denied: ['999.0.0'] }), true);
     assert.equal(ahead({}, { range: '<2' }), true);
     assert.equal(ahead({}, { range: '>=1' }), false);
   });
 
   it('whatever its version where nothing is there, and where what is there is of another repository', () => {
-    assert.equal(isNews(context({ current: null, lastGood: null, baked: null }), '0.0.1', 'v0.0.1'), true);
+    assert.equal(
+      isNews(context({ current: null, lastGood: null, baked: null }), '0.0.1', 'v0.0.1'),
+      true,
+    );
     assert.equal(isNews(context({}, { repository: 'acme/other' }), '0.0.1', 'v0.0.1'), true);
   });
 
   it('by its tag alone where a tag is pinned', () => {
     const pinned = context({}, { tag: 'stable' });
-    assert.deepEqual([isNews(pinned, '0.1.0', 'stable'), isNews(pinned, '9.0.0', 'v1.1.0')], [true, false]);
+    assert.deepEqual(
+      [isNews(pinned, '0.1.0', 'stable'), isNews(pinned, '9.0.0', 'v1.1.0')],
+      [true, false],
+    );
   });
 });
 
@@ -77,14 +115,18 @@ describe('a denial', () => {
   });
 
   it('of the environment is for a version, and is not lifted by an install', () => {
-    const byEnvironment = context({ request: { tag: 'v2.0.0', file: null } as Context['request'] }, { denied: ['2.0.0'] });
+    const byEnvironment = context(
+      { request: { tag: 'v2.0.0', file: null } as Context['request'] },
+      { denied: ['2.0.0'] },
+    );
     assert.equal(isDenied(byEnvironment, '2.0.0', null), true);
     assert.equal(isWanted(byEnvironment, release('2.0.0'), 1), false);
   });
 });
 
 describe('a found release is fetched', () => {
-  const wanted = (overrides: Partial<Context>, version = '2.0.0', at = 1000) => isWanted(context(overrides), release(version), at);
+  const wanted = (overrides: Partial<Context>, version = '2.0.0', at = 1000) =>
+    isWanted(context(overrides), release(version), at);
 
   it('when it is news, and not when updates are paused, a version is held, or it is denied', () => {
     assert.equal(wanted({}), true);
@@ -101,7 +143,10 @@ describe('a found release is fetched', () => {
 
   it('not before the time of its next try, and then', () => {
     const failed = { candidate: candidate('2.0.0'), retryAt: 2000 };
-    assert.deepEqual([wanted(failed, '2.0.0', 1999), wanted(failed, '2.0.0', 2000), wanted(failed, '2.1.0', 1999)], [false, true, true]);
+    assert.deepEqual(
+      [wanted(failed, '2.0.0', 1999), wanted(failed, '2.0.0', 2000), wanted(failed, '2.1.0', 1999)],
+      [false, true, true],
+    );
   });
 
   it('not at a poll while it waits for its moment, but at a boot', () => {
@@ -137,7 +182,10 @@ describe('other bytes of the version that runs', () => {
 
   it('are not told of a moving tag, which is followed, nor of what is held', () => {
     assert.equal(isReplaced(context({}, { tag: 'v1.1.0' }), other()), false);
-    assert.equal(isReplaced(context({ hold: { version: '1.1.0', tag: 'v1.1.0', since: 1 } }), other()), false);
+    assert.equal(
+      isReplaced(context({ hold: { version: '1.1.0', tag: 'v1.1.0', since: 1 } }), other()),
+      false,
+    );
   });
 });
 
@@ -146,7 +194,13 @@ describe('the release at hand', () => {
     const waits = context({ candidate: candidate('2.0.0') });
     const moved = release('2.0.0');
     assert.equal(isCandidateElsewhere(waits, moved), false);
-    assert.equal(isCandidateElsewhere(waits, { ...moved, asset: { ...moved.asset, url: 'https://api.github.com/a/2' } }), true);
+    assert.equal(
+      isCandidateElsewhere(waits, {
+        ...moved,
+        asset: { ...moved.asset, url: 'https://api.github.com/a/2' },
+      }),
+      true,
+    );
     assert.equal(isCandidateElsewhere(waits, release('2.1.0')), false);
   });
 
@@ -164,15 +218,24 @@ describe('the release at hand', () => {
     assert.equal(stopsFirst(context()), false);
     assert.equal(stopsFirst(context({ ...found, app: 'stopped' })), false);
     assert.equal(stopsFirst(context(found, { strategy: 'download-then-kill' })), false);
-    assert.equal(stopsFirst(context({ candidate: { ...candidate('2.0.0'), downloadFirst: true } })), false);
+    assert.equal(
+      stopsFirst(context({ candidate: { ...candidate('2.0.0'), downloadFirst: true } })),
+      false,
+    );
   });
 });
 
 describe('what runs when nothing newer is to be had', () => {
-  const chosen = (overrides: Partial<Context>, rules: Partial<Policy> = {}) => fallback(context(overrides, rules))?.version ?? null;
+  const chosen = (overrides: Partial<Context>, rules: Partial<Policy> = {}) =>
+    fallback(context(overrides, rules))?.version ?? null;
 
   it('is current, then the last good one, then the one before, then the one in the image', () => {
-    const all = { current: tree('1.4.0'), lastGood: tree('1.3.0'), previous: tree('1.2.0'), baked: baked('1.1.0') };
+    const all = {
+      current: tree('1.4.0'),
+      lastGood: tree('1.3.0'),
+      previous: tree('1.2.0'),
+      baked: baked('1.1.0'),
+    };
     const failed = (...versions: string[]) => versions.map((version) => tree(version).path);
     assert.equal(chosen(all), '1.4.0');
     assert.equal(chosen({ ...all, failedPaths: failed('1.4.0') }), '1.3.0');
@@ -190,7 +253,10 @@ describe('what runs when nothing newer is to be had', () => {
     const newer = { app: 'booting' as const, baked: baked('2.0.0') };
     assert.equal(chosen(newer), '2.0.0');
     assert.equal(chosen({ ...newer, app: 'stopped' }), '1.1.0');
-    assert.equal(chosen({ ...newer, hold: { version: '1.1.0', tag: 'v1.1.0', since: 1 } }), '1.1.0');
+    assert.equal(
+      chosen({ ...newer, hold: { version: '1.1.0', tag: 'v1.1.0', since: 1 } }),
+      '1.1.0',
+    );
     assert.equal(chosen({ ...newer, denied: denied('2.0.0') }), '1.1.0');
     assert.equal(chosen(newer, { tag: 'v1.1.0' }), '1.1.0');
   });
@@ -233,7 +299,14 @@ describe('a crash loop', () => {
 
 describe('the trees on disk', () => {
   it('are kept where they may be needed again, each once, and go where they failed', () => {
-    const sorted = sortTrees(context({ current: tree('2.0.0'), lastGood: tree('2.0.0'), previous: tree('1.1.0'), denied: denied('1.1.0') }));
+    const sorted = sortTrees(
+      context({
+        current: tree('2.0.0'),
+        lastGood: tree('2.0.0'),
+        previous: tree('1.1.0'),
+        denied: denied('1.1.0'),
+      }),
+    );
     assert.deepEqual(sorted, { keep: [tree('2.0.0').path], reject: [tree('1.1.0').path] });
   });
 });

@@ -1,4 +1,7 @@
-/** The stories beside this file, played against the machine. `UPDATE_STORIES=1 node --test test/machines/stories.test.ts` writes them anew: read the difference. */
+/**
+ * The stories beside this file, played against the machine. `UPDATE_STORIES=1 node --test
+ * test/machines/stories.test.ts` writes them anew: read the difference.
+ */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -22,7 +25,12 @@ describe('the story', () => {
 
   it('is there, ten times at least, and each has a line of the machine', () => {
     assert.ok(names.length >= 10, names.join());
-    for (const name of names) assert.match(readFileSync(path.join(STORIES, name), 'utf8'), /^# .+\n(?:.*\n)*> .+\n< /, name);
+    for (const name of names)
+      assert.match(
+        readFileSync(path.join(STORIES, name), 'utf8'),
+        /^# .+\n(?:.*\n)*> .+\n< /,
+        name,
+      );
   });
 });
 
@@ -34,7 +42,10 @@ describe('a story', () => {
   });
 
   it('with a line that means nothing is refused', () => {
-    assert.throws(() => tell('image 1.0.0\n\n> the moon rises\n'), /nobody knows what this means: the moon rises/);
+    assert.throws(
+      () => tell('image 1.0.0\n\n> the moon rises\n'),
+      /nobody knows what this means: the moon rises/,
+    );
     assert.throws(() => tell('colour blue\n\n> the container starts\n'), /colour blue/);
   });
 });

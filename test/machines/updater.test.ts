@@ -2,7 +2,16 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Candidate } from '../../src/machines/context.ts';
 import { shownState } from '../../src/machines/shown.ts';
-import { baked, facts, release, running, Story, tree, updatedTo, world } from '../support/machine.ts';
+import {
+  baked,
+  facts,
+  release,
+  running,
+  Story,
+  tree,
+  updatedTo,
+  world,
+} from '../support/machine.ts';
 
 describe('at boot', () => {
   it('checks before it starts anything', () => {
@@ -36,11 +45,24 @@ describe('kill-then-download', () => {
     ]) {
       names.push(story.when(fact).name);
     }
-    assert.deepEqual(names, ['preparing', 'stopping', 'downloading', 'verifying', 'extracting', 'switching', 'starting', 'running']);
+    assert.deepEqual(names, [
+      'preparing',
+      'stopping',
+      'downloading',
+      'verifying',
+      'extracting',
+      'switching',
+      'starting',
+      'running',
+    ]);
   });
 
   it('brings the old version up at once when the download fails, and downloads first the next time', () => {
-    const story = running().when(facts.found('2.0.0')).when(facts.switchStarted('2.0.0')).when(facts.stopped()).when(facts.failed('downloadFailed'));
+    const story = running()
+      .when(facts.found('2.0.0'))
+      .when(facts.switchStarted('2.0.0'))
+      .when(facts.stopped())
+      .when(facts.failed('downloadFailed'));
     assert.equal(story.name, 'switching');
     assert.equal(story.context.target?.path, '/baked/1.0.0');
     story.when(facts.switched(baked('1.0.0'))).when(facts.started('1.0.0'));
@@ -67,13 +89,24 @@ describe('download-then-kill', () => {
     ]) {
       names.push(story.when(fact).name);
     }
-    assert.deepEqual(names, ['downloading', 'verifying', 'extracting', 'preparing', 'stopping', 'switching', 'starting', 'running']);
+    assert.deepEqual(names, [
+      'downloading',
+      'verifying',
+      'extracting',
+      'preparing',
+      'stopping',
+      'switching',
+      'starting',
+      'running',
+    ]);
   });
 });
 
 describe('a release that keeps failing', () => {
   it('is paced, then given up after the last try, with the reason on record', () => {
-    const story = running({ policy: { strategy: 'download-then-kill', maxAttempts: 3 } }).when(facts.found('2.0.0'));
+    const story = running({ policy: { strategy: 'download-then-kill', maxAttempts: 3 } }).when(
+      facts.found('2.0.0'),
+    );
     const pauses: number[] = [];
     for (let attempt = 1; attempt < 3; attempt++) {
       story.when(facts.failed('downloadFailed'));
@@ -88,7 +121,10 @@ describe('a release that keeps failing', () => {
       story.context.denied.map(({ version, code }) => [version, code]),
       [['2.0.0', 'DOWNLOAD_CUT']],
     );
-    assert.match(story.context.lastError?.message ?? '', /given up after 3 tries.*self-update retry 2\.0\.0/);
+    assert.match(
+      story.context.lastError?.message ?? '',
+      /given up after 3 tries.*self-update retry 2\.0\.0/,
+    );
     assert.equal(story.when(facts.found('2.0.0')).name, 'running');
   });
 
@@ -98,15 +134,24 @@ describe('a release that keeps failing', () => {
         .when(facts.found('2.0.0'))
         .when(facts.failed('downloadFailed', 'ASSET_TOO_LARGE'));
     assert.equal(givenUp().when(facts.found('2.0.0')).name, 'running');
-    assert.equal(givenUp().when({ type: 'versionRetried', version: '2.0.0' }).when(facts.found('2.0.0')).name, 'downloading');
+    assert.equal(
+      givenUp().when({ type: 'versionRetried', version: '2.0.0' }).when(facts.found('2.0.0')).name,
+      'downloading',
+    );
     const replaced = { asset: { ...release('2.0.0').asset, digest: 'f'.repeat(64) } };
     assert.equal(givenUp().when(facts.found('2.0.0', replaced)).name, 'downloading');
     assert.equal(givenUp().when(facts.found('3.0.0')).name, 'downloading');
   });
 
   it('counts no try for trouble of this machine', () => {
-    const story = running({ policy: { strategy: 'download-then-kill', maxAttempts: 2 } }).when(facts.found('2.0.0'));
-    for (let i = 0; i < 10; i++) story.when(facts.failed('downloadFailed', 'NO_SPACE')).after(10_000_000).when({ type: 'retryDue' });
+    const story = running({ policy: { strategy: 'download-then-kill', maxAttempts: 2 } }).when(
+      facts.found('2.0.0'),
+    );
+    for (let i = 0; i < 10; i++)
+      story
+        .when(facts.failed('downloadFailed', 'NO_SPACE'))
+        .after(10_000_000)
+        .when({ type: 'retryDue' });
     assert.equal(story.context.candidate?.attempt, 1);
   });
 });
@@ -118,12 +163,28 @@ describe('never backwards by itself', () => {
 
   it('remembers the highest healthy version after the operator went back', () => {
     const story = updatedTo('2.0.0').when({ type: 'installRequested', tag: 'v1.0.0', file: null });
-    for (const fact of [facts.found('1.0.0'), facts.installed('1.0.0'), facts.switchStarted('1.0.0'), facts.stopped()]) story.when(fact);
-    for (const fact of [facts.switched(tree('1.0.0')), facts.started('1.0.0'), facts.healthy('1.0.0'), facts.tidied()]) story.when(fact);
+    for (const fact of [
+      facts.found('1.0.0'),
+      facts.installed('1.0.0'),
+      facts.switchStarted('1.0.0'),
+      facts.stopped(),
+    ])
+      story.when(fact);
+    for (const fact of [
+      facts.switched(tree('1.0.0')),
+      facts.started('1.0.0'),
+      facts.healthy('1.0.0'),
+      facts.tidied(),
+    ])
+      story.when(fact);
     assert.equal(story.context.hold?.version, '1.0.0');
     assert.equal(story.when(facts.found('3.0.0')).name, 'running', 'a held version stays');
     story.when({ type: 'holdReleased' });
-    assert.equal(story.when(facts.found('1.5.0')).name, 'running', 'newer than what runs, but below what was healthy here');
+    assert.equal(
+      story.when(facts.found('1.5.0')).name,
+      'running',
+      'newer than what runs, but below what was healthy here',
+    );
     assert.equal(story.when(facts.found('3.0.0')).name, 'downloading');
   });
 
@@ -148,7 +209,10 @@ describe('probation', () => {
       facts.stopped(),
       facts.switched(tree('2.0.0')),
       facts.started('2.0.0'),
-    ].reduce((story, fact) => story.when(fact), running({ policy: { strategy: 'download-then-kill', rollback } }));
+    ].reduce(
+      (story, fact) => story.when(fact),
+      running({ policy: { strategy: 'download-then-kill', rollback } }),
+    );
 
   it('is followed by the last good version and a denial when it fails', () => {
     const story = started().when(facts.failed('probationFailed', 'UNHEALTHY'));
@@ -184,21 +248,34 @@ describe("the operator's word", () => {
   });
 
   it('deny ends the update to that very version at once', () => {
-    const story = running({ policy: { strategy: 'download-then-kill' } }).when(facts.found('2.0.0'));
+    const story = running({ policy: { strategy: 'download-then-kill' } }).when(
+      facts.found('2.0.0'),
+    );
     story.when({ type: 'versionDenied', version: '2.0.0' });
     assert.equal(story.name, 'running');
     assert.equal(story.when(facts.found('2.0.0')).name, 'running');
   });
 
   it('another repository ends what was under way, and binds nothing that was learnt of the first one', () => {
-    const story = running({ policy: { strategy: 'download-then-kill' } }).when(facts.found('2.0.0'));
-    story.when({ type: 'configurationChanged', policy: { ...story.context.policy, repository: 'acme/other' } });
+    const story = running({ policy: { strategy: 'download-then-kill' } }).when(
+      facts.found('2.0.0'),
+    );
+    story.when({
+      type: 'configurationChanged',
+      policy: { ...story.context.policy, repository: 'acme/other' },
+    });
     assert.equal(story.name, 'running');
     assert.equal(story.context.candidate as unknown, null);
     assert.equal(story.context.highestHealthy, null);
   });
 
-  const awaited = { type: 'assetsAwaited', tag: 'v2.0.0', version: '2.0.0', code: 'ASSET_MISSING', message: 'still uploading' } as const;
+  const awaited = {
+    type: 'assetsAwaited',
+    tag: 'v2.0.0',
+    version: '2.0.0',
+    code: 'ASSET_MISSING',
+    message: 'still uploading',
+  } as const;
   const waits: [string, string, () => Story][] = [
     [
       'forRetry',
@@ -209,13 +286,25 @@ describe("the operator's word", () => {
           .when(facts.failed('downloadFailed')),
     ],
     ['forAssets', 'assets', () => running().when(awaited)],
-    ['forPermission', 'its moment', () => running().when(facts.found('2.0.0')).when(facts.busy()).when(facts.installed('2.0.0')).when(facts.busy())],
+    [
+      'forPermission',
+      'its moment',
+      () =>
+        running()
+          .when(facts.found('2.0.0'))
+          .when(facts.busy())
+          .when(facts.installed('2.0.0'))
+          .when(facts.busy()),
+    ],
   ];
   for (const [phase, what, begin] of waits)
     it(`another repository leaves nothing to wait for where the app runs and ${what} was waited for`, () => {
       const story = begin();
       assert.deepEqual(shownState(story.state.snapshot), { state: 'waiting', phase });
-      story.when({ type: 'configurationChanged', policy: { ...story.context.policy, repository: 'acme/other' } });
+      story.when({
+        type: 'configurationChanged',
+        policy: { ...story.context.policy, repository: 'acme/other' },
+      });
       assert.deepEqual([shownState(story.state.snapshot).state, story.timers], ['running', []]);
     });
 
@@ -225,29 +314,53 @@ describe("the operator's word", () => {
       .when(facts.failed('downloadFailed'));
     const { timers } = story;
     story.when({ type: 'configurationChanged', policy: { ...story.context.policy, minAgeMs: 5 } });
-    assert.deepEqual([shownState(story.state.snapshot), story.timers], [{ state: 'waiting', phase: 'forRetry' }, timers]);
+    assert.deepEqual(
+      [shownState(story.state.snapshot), story.timers],
+      [{ state: 'waiting', phase: 'forRetry' }, timers],
+    );
     story.when({ type: 'configurationChanged', policy: { ...story.context.policy, range: '<2' } });
     assert.deepEqual([story.name, story.timers], ['running', []]);
   });
 
   it('another repository is looked at after the same pause where nothing runs', () => {
-    const story = new Story({ world: world({ baked: null }) }).when(facts.foundDown(world({ baked: null }))).when({ type: 'nothingNewer' });
+    const story = new Story({ world: world({ baked: null }) })
+      .when(facts.foundDown(world({ baked: null })))
+      .when({ type: 'nothingNewer' });
     const { timers } = story;
-    assert.deepEqual([shownState(story.state.snapshot), timers.length], [{ state: 'waiting', phase: 'forVersion' }, 1]);
-    story.when({ type: 'configurationChanged', policy: { ...story.context.policy, repository: 'acme/other' } });
-    assert.deepEqual([shownState(story.state.snapshot), story.timers], [{ state: 'waiting', phase: 'forVersion' }, timers]);
+    assert.deepEqual(
+      [shownState(story.state.snapshot), timers.length],
+      [{ state: 'waiting', phase: 'forVersion' }, 1],
+    );
+    story.when({
+      type: 'configurationChanged',
+      policy: { ...story.context.policy, repository: 'acme/other' },
+    });
+    assert.deepEqual(
+      [shownState(story.state.snapshot), story.timers],
+      [{ state: 'waiting', phase: 'forVersion' }, timers],
+    );
   });
 });
 
 describe('assets that are not there yet', () => {
   it('are waited for without counting a try, and fetched when they come', () => {
-    const awaited = { type: 'assetsAwaited', tag: 'v2.0.0', version: '2.0.0', code: 'ASSET_MISSING', message: 'still uploading' } as const;
+    const awaited = {
+      type: 'assetsAwaited',
+      tag: 'v2.0.0',
+      version: '2.0.0',
+      code: 'ASSET_MISSING',
+      message: 'still uploading',
+    } as const;
     const story = running().when(awaited);
     assert.equal(story.name, 'waiting');
     assert.deepEqual(story.context.candidate, null);
     const before = story.state;
     assert.equal(story.when(awaited).state, before, 'the same news is no news');
-    assert.equal(story.when({ ...awaited, message: 'another text at each poll' }).state, before, 'nor is it in other words');
+    assert.equal(
+      story.when({ ...awaited, message: 'another text at each poll' }).state,
+      before,
+      'nor is it in other words',
+    );
     story.when(facts.found('2.0.0'));
     assert.equal(story.name, 'preparing');
     assert.equal((story.context.candidate as Candidate | null)?.attempt, 1);
@@ -280,7 +393,11 @@ describe('a crash loop of a version that was trusted', () => {
       story.context.denied.map(({ version, code }) => [version, code]),
       [['2.0.0', 'CRASH_LOOP']],
     );
-    assert.deepEqual(story.effects, ['observeProbation'], 'what comes back has to prove itself again');
+    assert.deepEqual(
+      story.effects,
+      ['observeProbation'],
+      'what comes back has to prove itself again',
+    );
     story.when(facts.healthy('1.0.0')).when(facts.found('2.0.0'));
     assert.equal(story.name, 'running', 'it is not taken again by itself');
     assert.equal(story.when(facts.found('2.0.1')).name, 'downloading', 'a newer one is');
@@ -306,10 +423,15 @@ describe('a crash loop of a version that was trusted', () => {
   });
 
   it('only raises the alarm under UPDATE_ROLLBACK=manual, and for a held version', () => {
-    const manual = updatedTo('2.0.0', { policy: { strategy: 'download-then-kill', rollback: 'manual' } }).when(facts.crashLooped('2.0.0'));
+    const manual = updatedTo('2.0.0', {
+      policy: { strategy: 'download-then-kill', rollback: 'manual' },
+    }).when(facts.crashLooped('2.0.0'));
     assert.equal(manual.name, 'running');
     assert.equal(manual.context.lastError?.code, 'CRASH_LOOP');
-    const held = updatedTo('2.0.0').when({ type: 'installRequested', tag: 'v2.0.0', file: null }).when(facts.found('2.0.0')).when(facts.tidied());
+    const held = updatedTo('2.0.0')
+      .when({ type: 'installRequested', tag: 'v2.0.0', file: null })
+      .when(facts.found('2.0.0'))
+      .when(facts.tidied());
     assert.equal(held.context.hold?.version, '2.0.0');
     held.when(facts.crashLooped('2.0.0'));
     assert.equal(held.name, 'running');
@@ -332,11 +454,17 @@ describe('an updater that is killed in the middle of the work', () => {
     assert.equal(story.context.candidate, null);
     assert.match(story.context.denied[0]?.reason ?? '', /out of memory/);
     assert.equal(story.when(facts.found('2.0.0')).name, 'running');
-    assert.equal(story.when({ type: 'versionRetried', version: '2.0.0' }).when(facts.found('2.0.0')).name, 'downloading');
+    assert.equal(
+      story.when({ type: 'versionRetried', version: '2.0.0' }).when(facts.found('2.0.0')).name,
+      'downloading',
+    );
   });
 
   it('starts the old version at once when that happens with the app stopped', () => {
-    const story = running().when(facts.found('2.0.0')).when(facts.switchStarted('2.0.0')).when(facts.stopped());
+    const story = running()
+      .when(facts.found('2.0.0'))
+      .when(facts.switchStarted('2.0.0'))
+      .when(facts.stopped());
     for (let i = 0; i < 10; i++) story.when(killed);
     assert.equal(story.when(killed).name, 'switching');
     assert.equal(story.context.target?.version, '1.0.0');
@@ -345,7 +473,9 @@ describe('an updater that is killed in the middle of the work', () => {
 
 describe('trouble of this machine', () => {
   it('is looked at again less and less often, and the release is never given up', () => {
-    const story = running({ policy: { strategy: 'download-then-kill' } }).when(facts.found('2.0.0'));
+    const story = running({ policy: { strategy: 'download-then-kill' } }).when(
+      facts.found('2.0.0'),
+    );
     const pauses: number[] = [];
     for (let i = 0; i < 20; i++) {
       story.when(facts.failed('downloadFailed', 'NO_SPACE'));
@@ -363,7 +493,13 @@ describe('trouble of this machine', () => {
 describe('a start that fails for trouble of this machine', () => {
   it('brings the old version back, denies nothing, and is tried again', () => {
     const story = running({ policy: { strategy: 'download-then-kill' } });
-    for (const fact of [facts.found('2.0.0'), facts.installed('2.0.0'), facts.switchStarted('2.0.0'), facts.stopped(), facts.switched(tree('2.0.0'))])
+    for (const fact of [
+      facts.found('2.0.0'),
+      facts.installed('2.0.0'),
+      facts.switchStarted('2.0.0'),
+      facts.stopped(),
+      facts.switched(tree('2.0.0')),
+    ])
       story.when(fact);
     story.when(facts.failed('startFailed', 'TOO_MANY_FILES')).when(facts.stopped());
     assert.equal(story.context.target?.version, '1.0.0');
@@ -376,7 +512,13 @@ describe('a start that fails for trouble of this machine', () => {
 describe('a version that passed probation on a disk that could not record it', () => {
   it('runs on, is not denied, and proves itself once more', () => {
     const story = running({ policy: { strategy: 'download-then-kill' } });
-    for (const fact of [facts.found('2.0.0'), facts.installed('2.0.0'), facts.switchStarted('2.0.0'), facts.stopped(), facts.switched(tree('2.0.0'))])
+    for (const fact of [
+      facts.found('2.0.0'),
+      facts.installed('2.0.0'),
+      facts.switchStarted('2.0.0'),
+      facts.stopped(),
+      facts.switched(tree('2.0.0')),
+    ])
       story.when(fact);
     story.when(facts.started('2.0.0')).when(facts.failed('probationFailed', 'NO_SPACE'));
     assert.equal(story.name, 'waiting');
@@ -395,7 +537,9 @@ describe('a release that waits for its next try', () => {
       .when(facts.found('2.0.0'))
       .when(facts.failed('downloadFailed'));
     const { asset } = release('2.0.0');
-    story.when(facts.found('2.0.0', { asset: { ...asset, id: 7, url: 'https://api.github.com/a/7' } }));
+    story.when(
+      facts.found('2.0.0', { asset: { ...asset, id: 7, url: 'https://api.github.com/a/7' } }),
+    );
     assert.equal(story.name, 'waiting');
     assert.equal(story.context.candidate?.attempt, 2);
     story.after(1000).when({ type: 'retryDue' });
@@ -407,14 +551,22 @@ describe('a release that waits for its next try', () => {
 describe('a journal that begins anew', () => {
   it('installs nothing older than the trees on disk, whatever is linked', () => {
     const seen = world({ current: tree('1.5.0'), lastGood: tree('1.5.0') });
-    const story = new Story({ policy: { strategy: 'download-then-kill' }, world: seen, floor: '2.0.0' }).when(facts.foundUp(seen));
+    const story = new Story({
+      policy: { strategy: 'download-then-kill' },
+      world: seen,
+      floor: '2.0.0',
+    }).when(facts.foundUp(seen));
     assert.equal(story.when(facts.found('1.9.0')).name, 'running');
     assert.equal(story.when(facts.found('2.0.0')).name, 'downloading');
   });
 
   it('counts the last good version too, be it one of the image that is newer than every tree', () => {
     const seen = world({ baked: baked('3.0.0'), current: tree('1.5.0'), lastGood: baked('3.0.0') });
-    const story = new Story({ policy: { strategy: 'download-then-kill' }, world: seen, floor: '2.0.0' }).when(facts.foundUp(seen));
+    const story = new Story({
+      policy: { strategy: 'download-then-kill' },
+      world: seen,
+      floor: '2.0.0',
+    }).when(facts.foundUp(seen));
     assert.equal(story.when(facts.found('2.5.0')).name, 'running');
   });
 });
@@ -422,11 +574,23 @@ describe('a journal that begins anew', () => {
 describe('the tree of a version that failed', () => {
   it('is not kept', () => {
     const story = updatedTo('2.0.0');
-    for (const fact of [facts.found('3.0.0'), facts.installed('3.0.0'), facts.switchStarted('3.0.0'), facts.stopped(), facts.switched(tree('3.0.0'))])
+    for (const fact of [
+      facts.found('3.0.0'),
+      facts.installed('3.0.0'),
+      facts.switchStarted('3.0.0'),
+      facts.stopped(),
+      facts.switched(tree('3.0.0')),
+    ])
       story.when(fact);
-    story.when(facts.started('3.0.0')).when(facts.failed('probationFailed', 'UNHEALTHY')).when(facts.stopped());
+    story
+      .when(facts.started('3.0.0'))
+      .when(facts.failed('probationFailed', 'UNHEALTHY'))
+      .when(facts.stopped());
     story.when(facts.switched(tree('2.0.0'))).when(facts.started('2.0.0'));
     const request = story.state.effects.get('removeOldVersions')?.request;
-    assert.deepEqual(request?.input, { keep: ['/d/releases/2.0.0'], reject: ['/d/releases/3.0.0'] });
+    assert.deepEqual(request?.input, {
+      keep: ['/d/releases/2.0.0'],
+      reject: ['/d/releases/3.0.0'],
+    });
   });
 });

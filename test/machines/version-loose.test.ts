@@ -3,7 +3,13 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import semver from 'semver';
-import { buildOf, compareVersions, isPrerelease, satisfies, versionFromTag } from '../../src/machines/version.ts';
+import {
+  buildOf,
+  compareVersions,
+  isPrerelease,
+  satisfies,
+  versionFromTag,
+} from '../../src/machines/version.ts';
 
 const loosely = (a: string, b: string) => Math.sign(compareVersions(a, b, 'loose'));
 const sorted = (versions: readonly string[]) => versions.toSorted(loosely);
@@ -40,7 +46,16 @@ describe('a loose version', () => {
   }
 
   it('is not read from a word, or from a version behind another name', () => {
-    for (const tag of ['stable', 'nightly', 'release-5.1.4', 'n8n@2.3.5', '8n@2.3.5', 'v', '', `1.${'0'.repeat(400)}`])
+    for (const tag of [
+      'stable',
+      'nightly',
+      'release-5.1.4',
+      'n8n@2.3.5',
+      '8n@2.3.5',
+      'v',
+      '',
+      `1.${'0'.repeat(400)}`,
+    ])
       assert.equal(versionFromTag(tag, 'loose'), null, tag);
   });
 
@@ -60,7 +75,8 @@ describe('a loose version', () => {
   for (const versions of orders) {
     it(`is ordered: ${versions.join(' < ')}`, () => {
       assert.deepEqual(sorted(versions.toReversed()), versions);
-      for (let i = 1; i < versions.length; i++) assert.equal(loosely(versions[i - 1] ?? '', versions[i] ?? ''), -1, versions[i]);
+      for (let i = 1; i < versions.length; i++)
+        assert.equal(loosely(versions[i - 1] ?? '', versions[i] ?? ''), -1, versions[i]);
     });
   }
 
@@ -76,18 +92,36 @@ describe('a loose version', () => {
   it('has build metadata that is not compared', () => {
     assert.equal(buildOf('v1.2.3+5'), '5');
     assert.equal(buildOf('v1.2.3'), null);
-    for (const versioning of ['semver', 'loose'] as const) assert.equal(compareVersions('1.2.3+5', '1.2.3+6', versioning), 0);
+    for (const versioning of ['semver', 'loose'] as const)
+      assert.equal(compareVersions('1.2.3+5', '1.2.3+6', versioning), 0);
   });
 });
 
 const part = fc.nat(12).map(String);
 const separator = fc.constantFrom('.', '_', '-');
-const word = fc.constantFrom('rc', 'beta', 'alpha', 'b', 'a', 'p', 'stable', 'dev', 'x', 'w', 'final', 'T', '');
+const word = fc.constantFrom(
+  'rc',
+  'beta',
+  'alpha',
+  'b',
+  'a',
+  'p',
+  'stable',
+  'dev',
+  'x',
+  'w',
+  'final',
+  'T',
+  '',
+);
 const anyVersion = fc
   .tuple(
     fc.array(part, { minLength: 1, maxLength: 4 }),
     fc.constantFrom('.', '_'),
-    fc.array(fc.tuple(fc.oneof(separator, fc.constant('')), word, fc.oneof(part, fc.constant(''))), { maxLength: 2 }),
+    fc.array(
+      fc.tuple(fc.oneof(separator, fc.constant('')), word, fc.oneof(part, fc.constant(''))),
+      { maxLength: 2 },
+    ),
   )
   .map(([numbers, between, tail]) => numbers.join(between) + tail.flat().join(''));
 const readable = anyVersion.filter((version) => versionFromTag(version, 'loose') !== null);
@@ -99,9 +133,13 @@ describe('the order of loose versions', () => {
         assert.equal(loosely(a, b) + loosely(b, a), 0, `${a} and ${b}`);
         assert.equal(loosely(a, a), 0);
         const [low = '', middle = '', high = ''] = sorted([a, b, c]);
-        assert.ok(loosely(low, middle) <= 0 && loosely(middle, high) <= 0 && loosely(low, high) <= 0, `${low}, ${middle}, ${high}`);
+        assert.ok(
+          loosely(low, middle) <= 0 && loosely(middle, high) <= 0 && loosely(low, high) <= 0,
+          `${low}, ${middle}, ${high}`,
+        );
         // What is equal to the middle one is so on both sides: equality is transitive too.
-        if (loosely(low, middle) === 0 && loosely(middle, high) === 0) assert.equal(loosely(low, high), 0, `${low}, ${middle}, ${high}`);
+        if (loosely(low, middle) === 0 && loosely(middle, high) === 0)
+          assert.equal(loosely(low, high), 0, `${low}, ${middle}, ${high}`);
       }),
       { numRuns: 2000 },
     );
@@ -118,14 +156,40 @@ describe('the order of loose versions', () => {
           ),
         ),
       )
-      .map(([numbers, suffix]) => numbers.join('.') + (suffix === null ? '' : `-${suffix.join('.')}`));
-    const odd = fc.constantFrom('2024-01-05', '2024-1-5', '4.7.2-stable', '1.2.3-1', '1.2-rc10', '1.0.0-', 'nightly', '1.2.3+5', '');
+      .map(
+        ([numbers, suffix]) => numbers.join('.') + (suffix === null ? '' : `-${suffix.join('.')}`),
+      );
+    const odd = fc.constantFrom(
+      '2024-01-05',
+      '2024-1-5',
+      '4.7.2-stable',
+      '1.2.3-1',
+      '1.2-rc10',
+      '1.0.0-',
+      'nightly',
+      '1.2.3+5',
+      '',
+    );
     const either = fc.oneof(dashed, odd);
     fc.assert(
-      fc.property(either, either, fc.constantFrom('semver' as const, 'loose' as const), (a, b, versioning) => {
-        if ([a, b].some((text) => OLD.exec(text) === null && versionFromTag(text, versioning) !== null)) return;
-        assert.equal(Math.sign(compareVersions(a, b, versioning)), Math.sign(compareAsBefore(a, b, versioning)), `${a} and ${b}`);
-      }),
+      fc.property(
+        either,
+        either,
+        fc.constantFrom('semver' as const, 'loose' as const),
+        (a, b, versioning) => {
+          if (
+            [a, b].some(
+              (text) => OLD.exec(text) === null && versionFromTag(text, versioning) !== null,
+            )
+          )
+            return;
+          assert.equal(
+            Math.sign(compareVersions(a, b, versioning)),
+            Math.sign(compareAsBefore(a, b, versioning)),
+            `${a} and ${b}`,
+          );
+        },
+      ),
       { numRuns: 2000 },
     );
   });
@@ -138,9 +202,14 @@ function compareAsBefore(a: string, b: string, versioning: 'semver' | 'loose'): 
   if (versioning === 'semver' && s && t) return s.compare(t);
   const [x, y] = [OLD.exec(a), OLD.exec(b)];
   if (!x || !y) return Number(x !== null) - Number(y !== null);
-  const [left, right] = [x, y].map((match) => (match[1] ?? '').split('.').map(Number)) as [number[], number[]];
-  for (let i = 0; i < Math.max(left.length, right.length); i++) if ((left[i] ?? 0) !== (right[i] ?? 0)) return (left[i] ?? 0) - (right[i] ?? 0);
-  if (x[2] === undefined || y[2] === undefined) return Number(x[2] === undefined) - Number(y[2] === undefined);
+  const [left, right] = [x, y].map((match) => (match[1] ?? '').split('.').map(Number)) as [
+    number[],
+    number[],
+  ];
+  for (let i = 0; i < Math.max(left.length, right.length); i++)
+    if ((left[i] ?? 0) !== (right[i] ?? 0)) return (left[i] ?? 0) - (right[i] ?? 0);
+  if (x[2] === undefined || y[2] === undefined)
+    return Number(x[2] === undefined) - Number(y[2] === undefined);
   const [one, other] = [x[2].split('.'), y[2].split('.')];
   for (let i = 0; i < Math.max(one.length, other.length); i++) {
     if (one[i] === undefined || other[i] === undefined) return one.length - other.length;

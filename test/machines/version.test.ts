@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { backoffMs, MAX_BACKOFF_MS, pollPauseMs, remainingMs } from '../../src/machines/pacing.ts';
-import { compareVersions, isPrerelease, satisfies, versionFromTag } from '../../src/machines/version.ts';
+import {
+  compareVersions,
+  isPrerelease,
+  satisfies,
+  versionFromTag,
+} from '../../src/machines/version.ts';
 
 describe('versions', () => {
   it('come from tags, with or without v and prefix', () => {
@@ -18,15 +23,17 @@ describe('versions', () => {
   });
 
   it('are ordered, loosely too', () => {
-    const order = (versions: string[], versioning: 'semver' | 'loose') => versions.toSorted((a, b) => compareVersions(a, b, versioning));
-    assert.deepEqual(order(['1.10.0', '1.9.0', '1.9.0-rc.1', '1.9.0-rc.10', '1.9.0-rc.2'], 'semver'), [
-      '1.9.0-rc.1',
-      '1.9.0-rc.2',
-      '1.9.0-rc.10',
-      '1.9.0',
-      '1.10.0',
+    const order = (versions: string[], versioning: 'semver' | 'loose') =>
+      versions.toSorted((a, b) => compareVersions(a, b, versioning));
+    assert.deepEqual(
+      order(['1.10.0', '1.9.0', '1.9.0-rc.1', '1.9.0-rc.10', '1.9.0-rc.2'], 'semver'),
+      ['1.9.0-rc.1', '1.9.0-rc.2', '1.9.0-rc.10', '1.9.0', '1.10.0'],
+    );
+    assert.deepEqual(order(['2024.10.05', '2024.9.30', '2023.12.31'], 'loose'), [
+      '2023.12.31',
+      '2024.9.30',
+      '2024.10.05',
     ]);
-    assert.deepEqual(order(['2024.10.05', '2024.9.30', '2023.12.31'], 'loose'), ['2023.12.31', '2024.9.30', '2024.10.05']);
     assert.equal(compareVersions('1.2', '1.2.0', 'loose'), 0);
     assert.ok(compareVersions('nightly', '0.0.1', 'semver') < 0);
   });

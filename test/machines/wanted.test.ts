@@ -9,7 +9,15 @@ import { digestOf, policy, release, tree, world } from '../support/machine.ts';
 /** 1.1.0 runs and is trusted. */
 function context(overrides: Partial<Context> = {}, rules: Partial<Policy> = {}): Context {
   const current = tree('1.1.0');
-  return { ...initialContext({ policy: { ...policy, ...rules }, world: world({ current, lastGood: current }), floor: null }), app: 'up', ...overrides };
+  return {
+    ...initialContext({
+      policy: { ...policy, ...rules },
+      world: world({ current, lastGood: current }),
+      floor: null,
+    }),
+    app: 'up',
+    ...overrides,
+  };
 }
 
 const denied = [{ version: '2.0.0', fingerprint: null, code: 'UNHEALTHY', reason: 'why', at: 1 }];
@@ -21,16 +29,36 @@ const cases: [string, Context, ReturnType<typeof release>, ReturnType<typeof cho
   ['newer', context(), release('2.0.0'), 'follow'],
   ['the same', context(), release('1.1.0'), 'notNewer'],
   ['older', context(), release('1.0.0'), 'notNewer'],
-  ['older than what was healthy', context({ highestHealthy: '3.0.0' }), release('2.0.0'), 'belowFloor'],
-  ['older than that and than what runs', context({ highestHealthy: '3.0.0' }), release('1.0.0'), 'notNewer'],
+  [
+    'older than what was healthy',
+    context({ highestHealthy: '3.0.0' }),
+    release('2.0.0'),
+    'belowFloor',
+  ],
+  [
+    'older than that and than what runs',
+    context({ highestHealthy: '3.0.0' }),
+    release('1.0.0'),
+    'notNewer',
+  ],
   ['replaced under its tag', context(), release('1.1.0', otherBytes), 'replaced'],
-  ['replaced, and that was told', context({ replacedBy: digestOf('other') }), release('1.1.0', otherBytes), 'replaced'],
+  [
+    'replaced, and that was told',
+    context({ replacedBy: digestOf('other') }),
+    release('1.1.0', otherBytes),
+    'replaced',
+  ],
   ['denied', context({ denied }), release('2.0.0'), 'denied'],
   ['denied, while another one is held', context({ denied, hold }), release('2.0.0'), 'denied'],
   ['newer, while another one is held', context({ hold, paused: true }), release('2.0.0'), 'held'],
   ['newer, while updates are paused', context({ paused: true }), release('2.0.0'), 'paused'],
   ['older, while updates are paused', context({ paused: true }), release('1.0.0'), 'notNewer'],
-  ['a pinned tag that moved', context({ current: moving }, { tag: 'stable' }), release('1.1.0', { tag: 'stable', ...otherBytes }), 'follow'],
+  [
+    'a pinned tag that moved',
+    context({ current: moving }, { tag: 'stable' }),
+    release('1.1.0', { tag: 'stable', ...otherBytes }),
+    'follow',
+  ],
   [
     'a pinned tag that moved while updates are paused',
     context({ current: moving, paused: true }, { tag: 'stable' }),
@@ -49,7 +77,12 @@ describe('a release that is', () => {
 });
 
 it('what GitHub is asked names the version that one has to be newer than', () => {
-  assert.deepEqual(checkInput(context()), { policy, request: null, running: '1.1.0', fresh: false });
+  assert.deepEqual(checkInput(context()), {
+    policy,
+    request: null,
+    running: '1.1.0',
+    fresh: false,
+  });
   const none = context({ current: null, lastGood: null, baked: null, replacedBy: 'x' });
   assert.deepEqual(checkInput(none), { policy, request: null, running: null, fresh: true });
 });

@@ -40,9 +40,13 @@ class Setting {
       store: {
         read: () => this.note,
         write: (text) => {
-          const { failingTold, pending } = JSON.parse(text) as { failingTold: boolean; pending: unknown[] };
+          const { failingTold, pending } = JSON.parse(text) as {
+            failingTold: boolean;
+            pending: unknown[];
+          };
           // What a kill right here would leave: it counts as told, and is neither told nor waiting.
-          if (failingTold && pending.length === 0 && !this.events().includes('checksFailing')) this.torn.push(text);
+          if (failingTold && pending.length === 0 && !this.events().includes('checksFailing'))
+            this.torn.push(text);
           this.note = text;
         },
       },
@@ -81,10 +85,27 @@ class Setting {
 }
 
 const DOWNLOAD_FIRST = { policy: { strategy: 'download-then-kill' } } as const;
-const upTo = (version: string): Fact[] => [facts.found(version), facts.installed(version), facts.allowed()];
-const switchTo = (version: string): Fact[] => [facts.switchStarted(version), facts.stopped(), facts.switched(tree(version)), facts.started(version)];
-const update = (version: string): Fact[] => [...upTo(version), ...switchTo(version), facts.healthy(version), facts.tidied()];
-const isTooLarge = (version: string): Fact[] => [facts.found(version), { type: 'downloadFailed', code: 'ASSET_TOO_LARGE', message: 'too large', jitter: 0.5 }];
+const upTo = (version: string): Fact[] => [
+  facts.found(version),
+  facts.installed(version),
+  facts.allowed(),
+];
+const switchTo = (version: string): Fact[] => [
+  facts.switchStarted(version),
+  facts.stopped(),
+  facts.switched(tree(version)),
+  facts.started(version),
+];
+const update = (version: string): Fact[] => [
+  ...upTo(version),
+  ...switchTo(version),
+  facts.healthy(version),
+  facts.tidied(),
+];
+const isTooLarge = (version: string): Fact[] => [
+  facts.found(version),
+  { type: 'downloadFailed', code: 'ASSET_TOO_LARGE', message: 'too large', jitter: 0.5 },
+];
 
 describe('a notification', () => {
   it('says that an update is done once the version is healthy, and not before', async () => {
@@ -97,29 +118,52 @@ describe('a notification', () => {
     setting.play(later, facts.healthy('2.0.0'));
     await later.end(1000);
     const [{ notice }] = setting.told as [Told];
-    assert.deepEqual([notice.event, notice.from, notice.to, notice.text], ['updated', '1.0.0', '2.0.0', 'acme/app: updated, 1.0.0 → 2.0.0']);
+    assert.deepEqual(
+      [notice.event, notice.from, notice.to, notice.text],
+      ['updated', '1.0.0', '2.0.0', 'acme/app: updated, 1.0.0 → 2.0.0'],
+    );
     assert.equal(notice.content, notice.text);
   });
 
   it('says that a version was rolled back once the old one is back, with the reason, and once', async () => {
     const setting = new Setting();
     const notifier = setting.started();
-    setting.play(notifier, ...upTo('2.0.0'), ...switchTo('2.0.0'), facts.failed('probationFailed', 'APP_EXITED'));
+    setting.play(
+      notifier,
+      ...upTo('2.0.0'),
+      ...switchTo('2.0.0'),
+      facts.failed('probationFailed', 'APP_EXITED'),
+    );
     await notifier.end(1000);
     assert.deepEqual(setting.events(), [], 'nothing is back yet');
     const later = setting.started();
-    setting.play(later, facts.stopped(), facts.switched(baked('1.0.0')), facts.started('1.0.0'), facts.tidied());
+    setting.play(
+      later,
+      facts.stopped(),
+      facts.switched(baked('1.0.0')),
+      facts.started('1.0.0'),
+      facts.tidied(),
+    );
     await later.end(1000);
     assert.deepEqual(setting.events(), ['rolledBack']);
     const [{ notice }] = setting.told as [Told];
-    assert.deepEqual([notice.from, notice.to, notice.code, notice.reason], ['2.0.0', '1.0.0', 'APP_EXITED', 'the reason']);
+    assert.deepEqual(
+      [notice.from, notice.to, notice.code, notice.reason],
+      ['2.0.0', '1.0.0', 'APP_EXITED', 'the reason'],
+    );
   });
 
   it('says that a version is denied, and that one is given up', async () => {
     const setting = new Setting();
     const notifier = setting.started();
-    setting.play(notifier, ...isTooLarge('2.0.0'), facts.found('3.0.0'), facts.failed('downloadFailed'));
-    for (let i = 0; i < 2; i++) setting.play(notifier, { type: 'retryDue' }, facts.failed('downloadFailed'));
+    setting.play(
+      notifier,
+      ...isTooLarge('2.0.0'),
+      facts.found('3.0.0'),
+      facts.failed('downloadFailed'),
+    );
+    for (let i = 0; i < 2; i++)
+      setting.play(notifier, { type: 'retryDue' }, facts.failed('downloadFailed'));
     await notifier.end(1000);
     assert.deepEqual(
       setting.told.map(({ notice }) => [notice.event, notice.from, notice.to]),
@@ -147,10 +191,13 @@ describe('a notification', () => {
   });
 
   it('says once that a version waits for approval, however often it is asked', async () => {
-    const setting = new Setting(running({ policy: { strategy: 'download-then-kill', approval: true } }));
+    const setting = new Setting(
+      running({ policy: { strategy: 'download-then-kill', approval: true } }),
+    );
     const notifier = setting.started();
     setting.play(notifier, ...upTo('2.0.0'));
-    for (let i = 0; i < 3; i++) setting.play(notifier, { type: 'updateRequested' }, facts.found('2.0.0'), facts.allowed());
+    for (let i = 0; i < 3; i++)
+      setting.play(notifier, { type: 'updateRequested' }, facts.found('2.0.0'), facts.allowed());
     await notifier.end(1000);
     assert.deepEqual(setting.events(), ['approvalNeeded']);
     assert.equal(setting.told[0]?.notice.to, '2.0.0');
@@ -159,15 +206,27 @@ describe('a notification', () => {
   it('says that nothing could be started', async () => {
     const setting = new Setting();
     const notifier = setting.started();
-    setting.play(notifier, { type: 'restartRequested' }, facts.stopped(), facts.failed('startFailed', 'START_FAILED'));
+    setting.play(
+      notifier,
+      { type: 'restartRequested' },
+      facts.stopped(),
+      facts.failed('startFailed', 'START_FAILED'),
+    );
     await notifier.end(1000);
     assert.deepEqual(setting.events(), ['appDown']);
   });
 
   it('says that a version is unhealthy, and stays where nobody may roll back', async () => {
-    const setting = new Setting(running({ policy: { strategy: 'download-then-kill', rollback: 'manual' } }));
+    const setting = new Setting(
+      running({ policy: { strategy: 'download-then-kill', rollback: 'manual' } }),
+    );
     const notifier = setting.started();
-    setting.play(notifier, ...upTo('2.0.0'), ...switchTo('2.0.0'), facts.failed('probationFailed', 'UNHEALTHY'));
+    setting.play(
+      notifier,
+      ...upTo('2.0.0'),
+      ...switchTo('2.0.0'),
+      facts.failed('probationFailed', 'UNHEALTHY'),
+    );
     await notifier.end(1000);
     assert.deepEqual(setting.events(), ['unhealthy']);
   });
@@ -186,12 +245,20 @@ describe('a notification', () => {
       setting.poll = failure(setting.now);
       notifier.look();
     }
-    setting.poll = { ...setting.poll, lastSuccessAt: setting.now, lastCheckAt: setting.now, lastError: null };
+    setting.poll = {
+      ...setting.poll,
+      lastSuccessAt: setting.now,
+      lastCheckAt: setting.now,
+      lastError: null,
+    };
     notifier.look();
     await notifier.end(1000);
     assert.deepEqual(setting.events(), ['checksFailing', 'checksRecovered']);
     assert.deepEqual(setting.torn, [], 'no kill between two writes loses one');
-    assert.match(setting.told[0]?.notice.text ?? '', /checks fail for long, 1\.0\.0 runs on: no network/);
+    assert.match(
+      setting.told[0]?.notice.text ?? '',
+      /checks fail for long, 1\.0\.0 runs on: no network/,
+    );
   });
 
   it('does not call a refused release a failing check', async () => {
@@ -302,13 +369,21 @@ describe('a notification', () => {
     setting.play(notifier, facts.installed('2.0.0'));
     notifier.look();
     await notifier.end(1000);
-    assert.deepEqual(setting.warnings, Array(3).fill('a notification may be missing: broken [NOTIFY_FAILED]'));
+    assert.deepEqual(
+      setting.warnings,
+      Array(3).fill('a notification may be missing: broken [NOTIFY_FAILED]'),
+    );
   });
 
   it('carries no secret', async () => {
     const setting = new Setting();
     const notifier = setting.started();
-    setting.play(notifier, facts.found('2.0.0'), { type: 'downloadFailed', code: 'ASSET_TOO_LARGE', message: 'at https://x/hunter2-hunter2', jitter: 0.5 });
+    setting.play(notifier, facts.found('2.0.0'), {
+      type: 'downloadFailed',
+      code: 'ASSET_TOO_LARGE',
+      message: 'at https://x/hunter2-hunter2',
+      jitter: 0.5,
+    });
     await notifier.end(1000);
     assert.ok(!JSON.stringify(setting.told).includes('hunter2'));
     assert.ok(!(setting.note ?? '').includes('hunter2'));

@@ -21,7 +21,9 @@ describe('the demonstration', { concurrency: 2 }, () => {
 
   it('shows the machine move to an XState inspector, who speaks to its relay', async () => {
     const port = await freePort();
-    const demo = execa(process.execPath, [SCRIPT, '--inspect', '--inspect-port', String(port)], { reject: false });
+    const demo = execa(process.execPath, [SCRIPT, '--inspect', '--inspect-port', String(port)], {
+      reject: false,
+    });
     const seen = new Set<string>();
     const states = new Set<string>();
     const listener = await connected(port, (data) => {
@@ -32,7 +34,8 @@ describe('the demonstration', { concurrency: 2 }, () => {
     const { exitCode, stdout } = await demo;
     listener.close();
     assert.equal(exitCode, 0, stdout);
-    for (const type of ['@xstate.actor', '@xstate.event', '@xstate.snapshot']) assert.ok(seen.has(type), [...seen].join());
+    for (const type of ['@xstate.actor', '@xstate.event', '@xstate.snapshot'])
+      assert.ok(seen.has(type), [...seen].join());
     for (const state of ['checking', 'downloading', 'forUpdate', 'switching', 'starting'])
       assert.ok(
         [...states].some((value) => value.includes(`"${state}"`)),
@@ -42,8 +45,13 @@ describe('the demonstration', { concurrency: 2 }, () => {
 
   it('shows an XState inspector how a journal led to where the machine is, before what is new', async () => {
     const port = await freePort();
-    await using product = await Product.create({ env: { UPDATE_STRATEGY: 'download-then-kill', INSPECT_PORT: String(port) }, entry: INSPECTED });
-    product.github.publish('v0.0.2', { 'app.tar.gz': await appArchive({ version: '0.0.2', port: product.port }) });
+    await using product = await Product.create({
+      env: { UPDATE_STRATEGY: 'download-then-kill', INSPECT_PORT: String(port) },
+      entry: INSPECTED,
+    });
+    product.github.publish('v0.0.2', {
+      'app.tar.gz': await appArchive({ version: '0.0.2', port: product.port }),
+    });
     await product.command(['run', '--once'], { INSPECT_PORT: String(await freePort()) });
     const journaled = (await product.events()).map(({ type }) => type);
     assert.ok(journaled.includes('versionBecameHealthy'));
@@ -51,7 +59,10 @@ describe('the demonstration', { concurrency: 2 }, () => {
     product.start();
     const live = Promise.withResolvers<void>();
     const listener = await connected(port, (data) => {
-      const { type, event } = JSON.parse(data.toString()) as { type: string; event?: { type: string } };
+      const { type, event } = JSON.parse(data.toString()) as {
+        type: string;
+        event?: { type: string };
+      };
       if (type === '@xstate.event' && event !== undefined) seen.push(event.type);
       if (seen.at(-1) === 'paused') live.resolve();
     });
@@ -63,7 +74,10 @@ describe('the demonstration', { concurrency: 2 }, () => {
   });
 });
 
-/** The relay tells a late listener at once what came before, so it has to listen from the first moment. */
+/**
+ * The relay tells a late listener at once what came before, so it has to listen from the first
+ * moment.
+ */
 async function connected(port: number, onMessage: (data: Buffer) => void): Promise<WebSocket> {
   for (;;) {
     const socket = new WebSocket(`ws://127.0.0.1:${port}`).on('message', onMessage);

@@ -20,14 +20,17 @@ const FOR_THE_APP: Record<string, string> = {
 /** The shell of a command drops it; an app that is no shell has it. */
 const ODD = { 'spring.datasource.url': 'jdbc:x\ny' };
 
-const environOf = (pid: number): string[] => readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').filter(Boolean);
+const environOf = (pid: number): string[] =>
+  readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').filter(Boolean);
 const nameOf = (variable: string): string => variable.slice(0, variable.indexOf('='));
 
 describe("the app's variables", { concurrency: 2 }, () => {
   it('do not reach a resident updater, which keeps its pid; the app and its health command get them as they were', async () => {
     await using product = await Product.create();
     const seen = path.join(product.root, 'seen');
-    const updater = product.start([], { extraEnv: { ...FOR_THE_APP, ...ODD, UPDATE_HEALTH_CMD: `env -0 > ${seen}` } });
+    const updater = product.start([], {
+      extraEnv: { ...FOR_THE_APP, ...ODD, UPDATE_HEALTH_CMD: `env -0 > ${seen}` },
+    });
     await using prober = new Prober(product.port).start();
     await prober.answers('0.0.1');
     const names = environOf(updater.pid ?? 0).map(nameOf);
@@ -41,14 +44,22 @@ describe("the app's variables", { concurrency: 2 }, () => {
     await product.fact('versionBecameHealthy');
     given.push(readFileSync(seen, 'utf8').split('\0'));
     for (const variables of given) {
-      for (const [name, value] of Object.entries(FOR_THE_APP)) assert.ok(variables.includes(`${name}=${value}`), `${name} in ${variables.map(nameOf).join()}`);
+      for (const [name, value] of Object.entries(FOR_THE_APP))
+        assert.ok(
+          variables.includes(`${name}=${value}`),
+          `${name} in ${variables.map(nameOf).join()}`,
+        );
       assert.deepEqual(
-        variables.map(nameOf).filter((name) => name.startsWith('SELF_UPDATE_KEPT_') || name === 'UPDATE_GH_TOKEN'),
+        variables
+          .map(nameOf)
+          .filter((name) => name.startsWith('SELF_UPDATE_KEPT_') || name === 'UPDATE_GH_TOKEN'),
         [],
       );
     }
     // The app writes such lines to the same stream.
-    const debug = product.log.filter((line) => new RegExp(`^(?:HTTPS?|NET) ${updater.pid}:`).test(line));
+    const debug = product.log.filter((line) =>
+      new RegExp(`^(?:HTTPS?|NET) ${updater.pid}:`).test(line),
+    );
     assert.deepEqual(debug, []);
   });
 
@@ -71,8 +82,14 @@ describe("the app's variables", { concurrency: 2 }, () => {
     await using product = await Product.create();
     const module = path.join(product.root, 'preload.cjs');
     // The process that starts anew by execve(2) has no end of its own.
-    writeFileSync(module, "process.on('exit', () => require('node:fs').appendFileSync(__dirname + '/loaded', process.argv.join(' ') + '\\n'));\n");
+    writeFileSync(
+      module,
+      "process.on('exit', () => require('node:fs').appendFileSync(__dirname + '/loaded', process.argv.join(' ') + '\\n'));\n",
+    );
     await product.command(['check'], { NODE_OPTIONS: `--require=${module}` });
-    assert.ok(!existsSync(path.join(product.root, 'loaded')), 'the process that worked had loaded it');
+    assert.ok(
+      !existsSync(path.join(product.root, 'loaded')),
+      'the process that worked had loaded it',
+    );
   });
 });

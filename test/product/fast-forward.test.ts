@@ -1,11 +1,16 @@
-/** A version far ahead of all others was published, installed and taken back: what the operator can say against it, with a real app. */
+/**
+ * A version far ahead of all others was published, installed and taken back: what the operator can
+ * say against it, with a real app.
+ */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { appArchive } from '../support/app.ts';
 import { Product } from '../support/product.ts';
 
 async function publish(product: Product, version: string): Promise<void> {
-  product.github.publish(`v${version}`, { 'app_linux_amd64.tar.gz': await appArchive({ version, port: product.port }) });
+  product.github.publish(`v${version}`, {
+    'app_linux_amd64.tar.gz': await appArchive({ version, port: product.port }),
+  });
 }
 
 it('999.0.0, once denied, shuts no later version out (fast-forward)', async () => {
@@ -23,7 +28,10 @@ it('999.0.0, once denied, shuts no later version out (fast-forward)', async () =
   assert.equal((await product.command(['release'])).exitCode, 0);
   await publish(product, '1.2.0');
   const told = await product.command(['check']);
-  assert.match(told.stdout, /^not up to date: 1\.1\.0\. 1\.2\.0 is available, but is below 999\.0\.0.*`self-update deny 999\.0\.0`/);
+  assert.match(
+    told.stdout,
+    /^not up to date: 1\.1\.0\. 1\.2\.0 is available, but is below 999\.0\.0.*`self-update deny 999\.0\.0`/,
+  );
   assert.equal((await product.command(['deny', '999.0.0'])).exitCode, 0);
   assert.equal((await product.command(['update'])).exitCode, 0);
   await product.fact('versionBecameHealthy', ({ version }) => version === '1.2.0');

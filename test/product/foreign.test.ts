@@ -1,7 +1,20 @@
-/** UPDATE_DIR is the updater's own, and something in it is another user's: left from when the place was open to all. */
+/**
+ * UPDATE_DIR is the updater's own, and something in it is another user's: left from when the place
+ * was open to all.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { sendSignal } from '../../src/effects/supervisor/process-table.ts';
@@ -18,9 +31,12 @@ async function publish(product: Product, version: string): Promise<void> {
   product.github.publish(`v${version}`, { [`app_${version}_linux_x64.tar.gz`]: archive });
 }
 
-const give = (file: string): Buffer => execFileSync('chown', ['-Rh', `${OTHER.uid}:${OTHER.gid}`, file]);
-const answer = async (product: Product): Promise<string> => (await fetch(`http://127.0.0.1:${product.port}/`)).text();
-const downloads = (product: Product, from: number): number => product.github.requests.slice(from).filter((request) => /storage/.test(request.path)).length;
+const give = (file: string): Buffer =>
+  execFileSync('chown', ['-Rh', `${OTHER.uid}:${OTHER.gid}`, file]);
+const answer = async (product: Product): Promise<string> =>
+  (await fetch(`http://127.0.0.1:${product.port}/`)).text();
+const downloads = (product: Product, from: number): number =>
+  product.github.requests.slice(from).filter((request) => /storage/.test(request.path)).length;
 
 async function installed(product: Product): Promise<string> {
   chmodSync(product.root, 0o755);
@@ -74,7 +90,12 @@ describe("another user's directory in UPDATE_DIR", { skip: needsRoot || missing(
     await ended(product);
     const stash = path.join(product.root, 'stash');
     renameSync(tree, stash);
-    execFileSync('sh', ['-c', `chmod -R u+w '${product.dir}' '${stash}' && rm -rf '${product.dir}' && printf '%s' "$1" > '${stash}/app'`, 'sh', THEIRS]);
+    execFileSync('sh', [
+      '-c',
+      `chmod -R u+w '${product.dir}' '${stash}' && rm -rf '${product.dir}' && printf '%s' "$1" > '${stash}/app'`,
+      'sh',
+      THEIRS,
+    ]);
     mkdirSync(path.dirname(tree), { recursive: true });
     renameSync(stash, tree);
     give(tree);
@@ -87,7 +108,10 @@ describe("another user's directory in UPDATE_DIR", { skip: needsRoot || missing(
     assert.equal(statSync(tree).uid, 0);
     const told = product.log.join('\n');
     assert.match(told, /belongs to user 65534, and is not run: remove it/);
-    assert.match(told, /belongs to user 65534, who could exchange verified files: it was moved to .*\[NOT_OURS\]/);
+    assert.match(
+      told,
+      /belongs to user 65534, who could exchange verified files: it was moved to .*\[NOT_OURS\]/,
+    );
     assert.ok((await product.status()).warnings.some((one) => one.includes('and is not run')));
   });
 
@@ -112,9 +136,15 @@ describe("another user's directory in UPDATE_DIR", { skip: needsRoot || missing(
     assert.equal(statSync(path.dirname(tree)).uid, 0);
   });
 
-  for (const moment of ['is replaced', 'was replaced by half, where the updater was killed between two renames'] as const)
+  for (const moment of [
+    'is replaced',
+    'was replaced by half, where the updater was killed between two renames',
+  ] as const)
     it(`that the app runs from ${moment}: the running tree keeps its path, and the next version comes`, async () => {
-      await using product = await Product.create({ baked: null, env: { UPDATE_STRATEGY: 'download-then-kill' } });
+      await using product = await Product.create({
+        baked: null,
+        env: { UPDATE_STRATEGY: 'download-then-kill' },
+      });
       const tree = await installed(product);
       const before = product.apps();
       await product.killUpdater();
@@ -122,7 +152,10 @@ describe("another user's directory in UPDATE_DIR", { skip: needsRoot || missing(
       give(releases);
       if (moment !== 'is replaced') {
         mkdirSync(`${releases}.next`);
-        symlinkSync(`../releases.odd-1/${path.basename(tree)}`, path.join(`${releases}.next`, path.basename(tree)));
+        symlinkSync(
+          `../releases.odd-1/${path.basename(tree)}`,
+          path.join(`${releases}.next`, path.basename(tree)),
+        );
         renameSync(releases, `${releases}.odd-1`);
       }
       await using prober = new Prober(product.port).start();
@@ -132,7 +165,10 @@ describe("another user's directory in UPDATE_DIR", { skip: needsRoot || missing(
       product.start();
       await product.github.nextRequest(/storage/);
       assert.equal(statSync(releases).uid, 0);
-      assert.ok(readFileSync(path.join(tree, 'app')).length > 0, 'what the app opens only now is there');
+      assert.ok(
+        readFileSync(path.join(tree, 'app')).length > 0,
+        'what the app opens only now is there',
+      );
       assert.deepEqual(product.apps(), before);
       const { warnings } = await product.status();
       assert.deepEqual(
@@ -153,12 +189,15 @@ describe("another user's directory in UPDATE_DIR", { skip: needsRoot || missing(
 
   it('named state or inbox is moved aside, and the updater goes on', async () => {
     await using product = await Product.create();
-    for (const name of ['state', 'inbox']) mkdirSync(path.join(product.dir, name), { recursive: true });
+    for (const name of ['state', 'inbox'])
+      mkdirSync(path.join(product.dir, name), { recursive: true });
     for (const name of ['state', 'inbox']) give(path.join(product.dir, name));
     product.start();
-    for (const name of ['state', 'inbox']) await product.logged(new RegExp(`${name} belongs to user 65534.*\\[NOT_OURS\\]`));
+    for (const name of ['state', 'inbox'])
+      await product.logged(new RegExp(`${name} belongs to user 65534.*\\[NOT_OURS\\]`));
     await product.fact('versionBecameHealthy');
-    for (const name of ['state', 'inbox']) assert.equal(statSync(path.join(product.dir, name)).uid, 0);
+    for (const name of ['state', 'inbox'])
+      assert.equal(statSync(path.join(product.dir, name)).uid, 0);
     assert.equal((await product.command(['pause'])).exitCode, 0);
   });
 });

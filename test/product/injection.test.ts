@@ -1,4 +1,7 @@
-/** Terminal injection: what a release, a server, an app, a hook or a request says, through every command, in text and in JSON, and over HTTP. */
+/**
+ * Terminal injection: what a release, a server, an app, a hook or a request says, through every
+ * command, in text and in JSON, and over HTTP.
+ */
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -21,18 +24,26 @@ describe('what a terminal would obey', () => {
   let served: Served;
   before(async () => {
     served = await Served.create({
-      env: { UPDATE_PRE_STOP_CMD: `printf 'hook %b\\n' '\\033]0;owned\\007\\302\\233'`, UPDATE_NOTIFY_CMD: 'cat', UPDATE_PROBATION: '0.3' },
+      env: {
+        UPDATE_PRE_STOP_CMD: `printf 'hook %b\\n' '\\033]0;owned\\007\\302\\233'`,
+        UPDATE_NOTIFY_CMD: 'cat',
+        UPDATE_PROBATION: '0.3',
+      },
     });
     const { product } = served;
     await served.publish('0.0.1');
     product.start();
     await product.fact('versionBecameHealthy');
-    // An asset of a hostile name is no release (ANSWER_MALFORMED); the last words of an app are its own, and what it ends with is ours.
+    // An asset of a hostile name is no release (ANSWER_MALFORMED); the last words of an app are its
+    // own, and what it ends with is ours.
     const words = `#!/bin/sh\nprintf '\\033]0;owned\\007\\302\\233' >&2\nexit 3\n`;
-    product.github.publish('v0.0.2', { 'app_0.0.2.tar.gz': await archive({ app: { content: words, mode: 0o755 } }) });
+    product.github.publish('v0.0.2', {
+      'app_0.0.2.tar.gz': await archive({ app: { content: words, mode: 0o755 } }),
+    });
     await served.act('check');
     await product.fact('probationFailed');
-    // The command line takes no such names; whoever may write into the inbox can leave any, and it is others who look at them.
+    // The command line takes no such names; whoever may write into the inbox can leave any, and it
+    // is others who look at them.
     const inbox = path.join(product.dir, 'inbox');
     submit(inbox, { type: 'versionDenied', version: `9.9.9${HOSTILE}\nforged line` });
     submit(inbox, { type: 'installRequested', tag: `v8${HOSTILE}`, file: null });
@@ -59,11 +70,21 @@ describe('what a terminal would obey', () => {
 
   it('is in no line of the log', () => {
     assert.match(served.product.log.join('\n'), /hook \\u001b\]0;owned\\u0007/);
-    assertHarmless('log', served.product.log.filter((line) => line.startsWith('update:')).join('\n'));
+    assertHarmless(
+      'log',
+      served.product.log.filter((line) => line.startsWith('update:')).join('\n'),
+    );
   });
 
   it('is in no answer over HTTP', async () => {
-    for (const path of ['/api/status', '/api/history', '/api/facts?limit=500', '/metrics', '/healthz']) assertHarmless(path, (await served.ask(path)).text);
+    for (const path of [
+      '/api/status',
+      '/api/history',
+      '/api/facts?limit=500',
+      '/metrics',
+      '/healthz',
+    ])
+      assertHarmless(path, (await served.ask(path)).text);
     const { text } = await served.ask('/api/facts?limit=500');
     assert.match(text, /9\.9\.9\\\\u001b/);
   });

@@ -8,12 +8,16 @@ for (const [strategy, hooks] of [
   ['download-then-kill', true],
 ] as const) {
   const kind = { strategy, hooks, steps: 'facts' as const };
-  describe(`SIGKILL around every fact of an update, ${strategy}${hooks ? ' with hooks' : ''}, then a start`, { concurrency: 3 }, async () => {
+  describe(`SIGKILL around every fact of an update, ${strategy}${hooks ? ' with hooks' : ''}, then a start`, {
+    concurrency: 3,
+  }, async () => {
     const steps = await stepsOf(kind);
-    it('finds the facts of an update', () => assert.ok(steps.length >= FACTS_OF_AN_UPDATE, steps.join()));
+    it('finds the facts of an update', () =>
+      assert.ok(steps.length >= FACTS_OF_AN_UPDATE, steps.join()));
     for (const [index] of steps.entries()) {
       for (const moment of ['before', 'after'] as const) {
-        it(`converges when killed ${moment} fact ${index + 1}`, () => killed({ ...kind, at: index + 1, moment }));
+        it(`converges when killed ${moment} fact ${index + 1}`, () =>
+          killed({ ...kind, at: index + 1, moment }));
       }
     }
   });

@@ -1,4 +1,7 @@
-/** One directory is one, however it is written: the next updater finds the app of the one before, and no second copy runs. */
+/**
+ * One directory is one, however it is written: the next updater finds the app of the one before,
+ * and no second copy runs.
+ */
 import assert from 'node:assert/strict';
 import { mkdirSync, symlinkSync } from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,7 @@
-/** A machine with others on it, and an updater outside the container: it starts its own app, obeys its own operator, and goes on. */
+/**
+ * A machine with others on it, and an updater outside the container: it starts its own app, obeys
+ * its own operator, and goes on.
+ */
 import assert from 'node:assert/strict';
 import { chmodSync, chownSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -10,7 +13,10 @@ import { missing } from '../support/tools.ts';
 describe("another user's process and files", { skip: needsRoot || missing('perl') }, () => {
   it('neither take the place of the app nor keep the updater from its work', async () => {
     await using product = await Product.create();
-    const [state, inbox] = ['state', 'inbox'].map((name) => path.join(product.dir, name)) as [string, string];
+    const [state, inbox] = ['state', 'inbox'].map((name) => path.join(product.dir, name)) as [
+      string,
+      string,
+    ];
     mkdirSync(state, { recursive: true, mode: 0o700 });
     mkdirSync(inbox);
     chmodSync(inbox, 0o777);
@@ -34,13 +40,27 @@ describe("another user's process and files", { skip: needsRoot || missing('perl'
       assert.deepEqual([version, paused], ['0.0.1', false]);
       assert.equal(product.apps().length, 1);
       assert.equal(await (await fetch(`http://127.0.0.1:${product.port}/`)).text(), '0.0.1');
-      assert.equal(theirs.exitCode ?? theirs.signalCode, null, 'their process is none of ours to end');
+      assert.equal(
+        theirs.exitCode ?? theirs.signalCode,
+        null,
+        'their process is none of ours to end',
+      );
       assert.ok(
         warnings.some((one) => one.includes(`${inbox} can be written by others (mode 777)`)),
         warnings.join('\n'),
       );
-      for (const told of [/lock was a FIFO/, /journal\.db was a FIFO/, /0\.json .*is a FIFO/, /1\.json .*is a directory/, /2\.json .*belongs to user 65534/])
-        assert.equal(product.log.filter((line) => told.test(line)).length, 1, `${told}\n${product.log.join('\n')}`);
+      for (const told of [
+        /lock was a FIFO/,
+        /journal\.db was a FIFO/,
+        /0\.json .*is a FIFO/,
+        /1\.json .*is a directory/,
+        /2\.json .*belongs to user 65534/,
+      ])
+        assert.equal(
+          product.log.filter((line) => told.test(line)).length,
+          1,
+          `${told}\n${product.log.join('\n')}`,
+        );
       assert.deepEqual(
         readdirSync(inbox).filter((name) => name.endsWith('.json')),
         [],

@@ -1,4 +1,7 @@
-/** Whoever reads the output goes away, as `| head -n 1` does: nothing follows from that for the updater, its app, or an update. */
+/**
+ * Whoever reads the output goes away, as `| head -n 1` does: nothing follows from that for the
+ * updater, its app, or an update.
+ */
 import assert from 'node:assert/strict';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -17,7 +20,13 @@ async function intoHead(product: Product, args: string[], streams: 'both' | 'std
   const errors = streams === 'stdout' ? openSync(path.join(product.root, 'errors'), 'w') : pipe;
   // execa takes any descriptor; its types know the first three.
   const stdio = ['ignore', pipe, errors] as unknown as ['ignore', 'inherit', 'inherit'];
-  const options = { env: product.env, extendEnv: false, reject: false, buffer: false, stdio } as const;
+  const options = {
+    env: product.env,
+    extendEnv: false,
+    reject: false,
+    buffer: false,
+    stdio,
+  } as const;
   const command = execa(process.execPath, [product.entry, ...args], options);
   product.updaters.push(command);
   for (const fd of new Set([pipe, errors])) closeSync(fd);
@@ -29,7 +38,9 @@ async function intoHead(product: Product, args: string[], streams: 'both' | 'std
 async function publish(product: Product, version: string): Promise<void> {
   const options = { version, port: product.port };
   const content = `${appSource(options)}\nprocess.stdout.write('${version} begins\\n');\n`;
-  product.github.publish(`v${version}`, { 'app.tar.gz': await appArchive({ ...options, files: { app: { content, mode: 0o755 } } }) });
+  product.github.publish(`v${version}`, {
+    'app.tar.gz': await appArchive({ ...options, files: { app: { content, mode: 0o755 } } }),
+  });
 }
 
 describe('a reader that goes away', { concurrency: 2 }, () => {
@@ -77,10 +88,14 @@ describe('a reader that goes away', { concurrency: 2 }, () => {
   it('before the first word of a command: it ends as ever', async () => {
     await using product = await Product.create();
     assert.ok(!existsSync(product.dir));
-    const { exitCode, stderr } = await execa('sh', ['-c', '("$@"; echo "$?" >&2) | true', 'sh', process.execPath, product.entry, '--help'], {
-      env: product.env,
-      reject: false,
-    });
+    const { exitCode, stderr } = await execa(
+      'sh',
+      ['-c', '("$@"; echo "$?" >&2) | true', 'sh', process.execPath, product.entry, '--help'],
+      {
+        env: product.env,
+        reject: false,
+      },
+    );
     assert.equal(exitCode, 0);
     assert.equal(stderr, '0');
   });

@@ -1,4 +1,7 @@
-/** Whatever is wrong with a release or a server: one clear message, the app untouched, the reason in `status`. */
+/**
+ * Whatever is wrong with a release or a server: one clear message, the app untouched, the reason in
+ * `status`.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
@@ -6,35 +9,58 @@ import { gzipSync } from 'node:zlib';
 import { appArchive, archive } from '../support/app.ts';
 import { Product } from '../support/product.ts';
 
-type Case = { title: string; code: string; message: RegExp; break: (product: Product, good: Buffer) => void | Promise<void>; env?: Record<string, string> };
+type Case = {
+  title: string;
+  code: string;
+  message: RegExp;
+  break: (product: Product, good: Buffer) => void | Promise<void>;
+  env?: Record<string, string>;
+};
 
 const NAME = 'app_0.0.2_linux_amd64.tar.gz';
 /** The machine's own platform decides; an explicit pattern keeps the cases independent of it. */
 const ANY = { UPDATE_ASSET: 'app_*.tar.gz' };
 
 const cases: Case[] = [
-  { title: 'an unknown repository', code: 'NOT_FOUND', message: /acme\/nowhere.*check GH_USER and GH_REPO/, break: () => {}, env: { GH_REPO: 'nowhere' } },
+  {
+    title: 'an unknown repository',
+    code: 'NOT_FOUND',
+    message: /acme\/nowhere.*check GH_USER and GH_REPO/,
+    break: () => {},
+    env: { GH_REPO: 'nowhere' },
+  },
   {
     title: 'no asset for this platform, in a release of last week',
     code: 'ASSET_MISSING',
     message: /v0\.0\.2 has no asset.*app_0\.0\.2_plan9_mips\.tar\.gz/,
     env: { UPDATE_ASSET: '' },
     break: ({ github }, good) =>
-      void github.publish('v0.0.2', { 'app_0.0.2_plan9_mips.tar.gz': good }, { publishedAt: new Date(Date.now() - 7 * 86_400_000).toISOString() }),
+      void github.publish(
+        'v0.0.2',
+        { 'app_0.0.2_plan9_mips.tar.gz': good },
+        { publishedAt: new Date(Date.now() - 7 * 86_400_000).toISOString() },
+      ),
   },
   {
     title: 'only an archive of another kind for this platform, in a release of this minute',
     code: 'ASSET_FORMAT_UNSUPPORTED',
-    message: /its asset is app-linux-\w+\.7z, of a format that this program can't unpack\. Publish a \.tar\.gz/,
+    message:
+      /its asset is app-linux-\w+\.7z, of a format that this program can't unpack\. Publish a \.tar\.gz/,
     env: { UPDATE_ASSET: '' },
-    break: ({ github }, good) => void github.publish('v0.0.2', { 'app-linux-x64.7z': good, 'app-linux-arm64.7z': good, 'app-darwin-arm64.tar.gz': good }),
+    break: ({ github }, good) =>
+      void github.publish('v0.0.2', {
+        'app-linux-x64.7z': good,
+        'app-linux-arm64.7z': good,
+        'app-darwin-arm64.tar.gz': good,
+      }),
   },
   {
     title: 'only a package for this platform',
     code: 'ASSET_FORMAT_UNSUPPORTED',
     message: /its asset is app_0\.0\.2_\w+\.deb, of a format/,
     env: { UPDATE_ASSET: '' },
-    break: ({ github }, good) => void github.publish('v0.0.2', { 'app_0.0.2_amd64.deb': good, 'app_0.0.2_arm64.deb': good }),
+    break: ({ github }, good) =>
+      void github.publish('v0.0.2', { 'app_0.0.2_amd64.deb': good, 'app_0.0.2_arm64.deb': good }),
   },
   {
     title: 'a pattern that fits an archive of another kind',
@@ -49,21 +75,28 @@ const cases: Case[] = [
     message: /SHASUMS256\.txt says 0{64}/,
     break: ({ github }, good) => {
       const sums = `SHA256 (${NAME}) = ${createHash('sha256').update(good).digest('hex')}\r\nSHA256 (./dist/${NAME}) = ${'0'.repeat(64)}\r\n`;
-      github.publish('v0.0.2', { [NAME]: good, 'SHASUMS256.txt': Buffer.from(sums) }, { digests: false });
+      github.publish(
+        'v0.0.2',
+        { [NAME]: good, 'SHASUMS256.txt': Buffer.from(sums) },
+        { digests: false },
+      );
     },
   },
   {
     title: 'several assets that fit',
     code: 'ASSET_AMBIGUOUS',
     message: /several assets.*app_a\.tar\.gz, app_b\.tar\.gz.*Set UPDATE_ASSET/,
-    break: ({ github }, good) => void github.publish('v0.0.2', { 'app_a.tar.gz': good, 'app_b.tar.gz': good }),
+    break: ({ github }, good) =>
+      void github.publish('v0.0.2', { 'app_a.tar.gz': good, 'app_b.tar.gz': good }),
   },
   {
     title: 'an answer that is not JSON',
     code: 'ANSWER_MALFORMED',
     message: /is not JSON/,
     break: ({ github }) => {
-      github.misbehave = { api: { status: 200, body: '<html>Sign in to the hotel network</html>' } };
+      github.misbehave = {
+        api: { status: 200, body: '<html>Sign in to the hotel network</html>' },
+      };
     },
   },
   {
@@ -113,19 +146,25 @@ const cases: Case[] = [
     title: 'a checksums file that says otherwise',
     code: 'DIGEST_MISMATCH',
     message: /checksums\.txt says 0{64}/,
-    break: ({ github }, good) => void github.publish('v0.0.2', { [NAME]: good, 'checksums.txt': Buffer.from(`${'0'.repeat(64)}  ${NAME}\n`) }),
+    break: ({ github }, good) =>
+      void github.publish('v0.0.2', {
+        [NAME]: good,
+        'checksums.txt': Buffer.from(`${'0'.repeat(64)}  ${NAME}\n`),
+      }),
   },
   {
     title: 'no digest at all',
     code: 'DIGEST_MISSING',
     message: /no digest.*UPDATE_VERIFY=none/,
-    break: ({ github }, good) => void github.publish('v0.0.2', { [NAME]: good }, { digests: false }),
+    break: ({ github }, good) =>
+      void github.publish('v0.0.2', { [NAME]: good }, { digests: false }),
   },
   {
     title: 'a truncated archive',
     code: 'ARCHIVE_CORRUPT',
     message: /can't be read/,
-    break: ({ github }, good) => void github.publish('v0.0.2', { [NAME]: good.subarray(0, good.length - 40) }),
+    break: ({ github }, good) =>
+      void github.publish('v0.0.2', { [NAME]: good.subarray(0, good.length - 40) }),
   },
   {
     title: 'something that is no archive',
@@ -137,7 +176,10 @@ const cases: Case[] = [
     title: 'an archive without an entry point',
     code: 'ENTRY_POINT_MISSING',
     message: /no executable file.*Set UPDATE_APP_COMMAND/,
-    break: async ({ github }) => void github.publish('v0.0.2', { [NAME]: await archive({ 'server.js': { content: '1' }, README: { content: '2' } }) }),
+    break: async ({ github }) =>
+      void github.publish('v0.0.2', {
+        [NAME]: await archive({ 'server.js': { content: '1' }, README: { content: '2' } }),
+      }),
   },
   {
     title: 'an asset that is gone',
@@ -170,7 +212,11 @@ const cases: Case[] = [
     message: /version 0\.0\.2 exited during probation|version 0\.0\.2 exited during probation/,
     env: { UPDATE_PROBATION: '1' },
     break: async ({ github }) =>
-      void github.publish('v0.0.2', { [NAME]: await archive({ app: { content: Buffer.from('#!/bin/sh\nexit 1\n'), mode: 0o755 } }) }),
+      void github.publish('v0.0.2', {
+        [NAME]: await archive({
+          app: { content: Buffer.from('#!/bin/sh\nexit 1\n'), mode: 0o755 },
+        }),
+      }),
   },
   {
     title: 'an executable of another platform',
@@ -178,7 +224,12 @@ const cases: Case[] = [
     message: /app is a program for .*this machine is/,
     break: async ({ github }) =>
       void github.publish('v0.0.2', {
-        [NAME]: await archive({ app: { content: Buffer.from('\u007fELF\u0002\u0001 of another planet', 'latin1'), mode: 0o755 } }),
+        [NAME]: await archive({
+          app: {
+            content: Buffer.from('\u007fELF\u0002\u0001 of another planet', 'latin1'),
+            mode: 0o755,
+          },
+        }),
       }),
   },
 ];
@@ -187,9 +238,13 @@ for (const strategy of ['kill-then-download', 'download-then-kill']) {
   describe(`refusals, ${strategy}`, { concurrency: 3 }, () => {
     for (const { title, code, message, env, break: spoil } of cases) {
       it(`${title}: ${code}, and the app goes on`, async () => {
-        await using product = await Product.create({ env: { UPDATE_STRATEGY: strategy, UPDATE_PROBATION: '0', ...ANY } });
+        await using product = await Product.create({
+          env: { UPDATE_STRATEGY: strategy, UPDATE_PROBATION: '0', ...ANY },
+        });
         const good = await appArchive({ version: '0.0.2', port: product.port });
-        product.github.publish('v0.0.1', { 'app_0.0.1.tar.gz': await appArchive({ version: '0.0.1', port: product.port }) });
+        product.github.publish('v0.0.1', {
+          'app_0.0.1.tar.gz': await appArchive({ version: '0.0.1', port: product.port }),
+        });
         assert.equal((await product.command(['run', '--once'])).exitCode, 0);
         const [before] = product.apps();
         await spoil(product, good);
@@ -210,7 +265,8 @@ for (const strategy of ['kill-then-download', 'download-then-kill']) {
         assert.equal(status.version, '0.0.1');
         const apps = product.apps();
         assert.equal(apps.length, 1);
-        if (strategy === 'download-then-kill' && code !== 'APP_EXITED') assert.deepEqual(apps, [before], 'the very same process');
+        if (strategy === 'download-then-kill' && code !== 'APP_EXITED')
+          assert.deepEqual(apps, [before], 'the very same process');
       });
     }
   });

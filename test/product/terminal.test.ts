@@ -12,17 +12,28 @@ const BIN = path.join(import.meta.dirname, '..', '..', 'bin', 'self-update.js');
 const ESCAPES = '\u001b[';
 
 /** util-linux' way to a terminal; where there is none, what needs one says so and is skipped. */
-const NEEDS_TERMINAL = { skip: spawnSync('script', ['--version']).status === 0 ? false : 'there is no script(1) of util-linux here' };
+const NEEDS_TERMINAL = {
+  skip:
+    spawnSync('script', ['--version']).status === 0
+      ? false
+      : 'there is no script(1) of util-linux here',
+};
 
 describe('the terminal', () => {
   let product: Product;
   before(async () => {
-    product = await Product.create({ env: { UPDATE_STRATEGY: 'download-then-kill', UPDATE_LOG_FORMAT: 'json' } });
+    product = await Product.create({
+      env: { UPDATE_STRATEGY: 'download-then-kill', UPDATE_LOG_FORMAT: 'json' },
+    });
     for (const version of ['0.0.2', '0.0.3']) {
-      product.github.publish(`v${version}`, { 'app.tar.gz': await appArchive({ version, port: product.port }) });
+      product.github.publish(`v${version}`, {
+        'app.tar.gz': await appArchive({ version, port: product.port }),
+      });
       await product.command(['run', '--once', '--now']);
     }
-    product.github.publish('v0.0.10', { 'app.tar.gz': await archive({ app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 } }) });
+    product.github.publish('v0.0.10', {
+      'app.tar.gz': await archive({ app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 } }),
+    });
     await product.command(['run', '--once', '--now']);
   });
   after(() => product.dispose());
@@ -38,15 +49,25 @@ describe('the terminal', () => {
 
   it('has colours, and a pipe has none', NEEDS_TERMINAL, async () => {
     assert.ok((await inTerminal('status')).stdout.includes(ESCAPES));
-    for (const command of ['status', 'history']) assert.ok(!(await product.command([command])).stdout.includes(ESCAPES), command);
+    for (const command of ['status', 'history'])
+      assert.ok(!(await product.command([command])).stdout.includes(ESCAPES), command);
     assert.ok(!(await inTerminal('status', { NO_COLOR: '1' })).stdout.includes(ESCAPES));
   });
 
   it('shows the history as a table, each column under its head', async () => {
     const [head = '', ...rows] = (await product.command(['history'])).stdout.split('\n');
-    assert.deepEqual(head.split(/ {2,}/), ['when', 'from', 'to', 'outcome', 'app down', 'took', 'reason']);
+    assert.deepEqual(head.split(/ {2,}/), [
+      'when',
+      'from',
+      'to',
+      'outcome',
+      'app down',
+      'took',
+      'reason',
+    ]);
     assert.equal(rows.length, 3);
-    for (const row of rows) assert.match(row.slice(head.indexOf('outcome')), /^(?:updated|rolledBack) /);
+    for (const row of rows)
+      assert.match(row.slice(head.indexOf('outcome')), /^(?:updated|rolledBack) /);
     assert.match(rows.at(-1) ?? '', /0\.0\.3 +0\.0\.10 +rolledBack .*exited during probation/);
   });
 
@@ -74,13 +95,17 @@ describe('the terminal', () => {
   });
 
   it('is redrawn by `status --watch` in place', NEEDS_TERMINAL, async () => {
-    const watcher = execa('script', ['-qec', `exec ${process.execPath} ${BIN} status --watch`, '/dev/null'], {
-      env: { ...product.env, TERM: 'xterm' },
-      extendEnv: false,
-      reject: false,
-      buffer: false,
-      stdin: 'ignore',
-    });
+    const watcher = execa(
+      'script',
+      ['-qec', `exec ${process.execPath} ${BIN} status --watch`, '/dev/null'],
+      {
+        env: { ...product.env, TERM: 'xterm' },
+        extendEnv: false,
+        reject: false,
+        buffer: false,
+        stdin: 'ignore',
+      },
+    );
     let stdout = '';
     for await (const chunk of watcher.nodeChildProcess.stdout ?? []) {
       stdout += String(chunk);
@@ -93,14 +118,36 @@ describe('the terminal', () => {
   });
 
   it('has one JSON object a line in the log, with what a program wants to know of a fact', async () => {
-    product.github.publish('v0.0.11', { 'app.tar.gz': await appArchive({ version: '0.0.11', port: product.port }) });
+    product.github.publish('v0.0.11', {
+      'app.tar.gz': await appArchive({ version: '0.0.11', port: product.port }),
+    });
     const { stderr } = await product.command(['run', '--once', '--now']);
-    const lines = stderr
-      .split('\n')
-      .map((line) => JSON.parse(line) as { at: string; level: string; source: string; message: string; seq?: number; fact?: string; state?: string });
+    const lines = stderr.split('\n').map(
+      (line) =>
+        JSON.parse(line) as {
+          at: string;
+          level: string;
+          source: string;
+          message: string;
+          seq?: number;
+          fact?: string;
+          state?: string;
+        },
+    );
     const facts = lines.filter(({ fact }) => fact !== undefined);
-    assert.deepEqual(facts.find(({ fact }) => fact === 'versionBecameHealthy')?.state, 'running.settled');
+    assert.deepEqual(
+      facts.find(({ fact }) => fact === 'versionBecameHealthy')?.state,
+      'running.settled',
+    );
     assert.ok(facts.every(({ seq }, i) => i === 0 || seq === (facts[i - 1]?.seq ?? 0) + 1));
-    assert.ok(lines.every(({ at, level, source, message }) => at !== '' && source === 'self-update' && message !== '' && /^(?:info|warn|debug)$/.test(level)));
+    assert.ok(
+      lines.every(
+        ({ at, level, source, message }) =>
+          at !== '' &&
+          source === 'self-update' &&
+          message !== '' &&
+          /^(?:info|warn|debug)$/.test(level),
+      ),
+    );
   });
 });

@@ -1,4 +1,7 @@
-/** Nothing runs that can't be trusted: a resident updater, real signatures and attestations, and every way in which a release is wrong. */
+/**
+ * Nothing runs that can't be trusted: a resident updater, real signatures and attestations, and
+ * every way in which a release is wrong.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -28,12 +31,28 @@ class Signer {
     return readFileSync(this.#file('pub'), 'utf8').split('\n')[1] ?? '';
   }
 
-  /** `binding`: what its trusted comment says beside the file's name; without, it is what minisign writes by itself. */
-  async sign(name: string, content: Buffer, binding: string | null = 'tag:v2.0.0'): Promise<Buffer> {
+  /**
+   * `binding`: what its trusted comment says beside the file's name; without, it is what minisign
+   * writes by itself.
+   */
+  async sign(
+    name: string,
+    content: Buffer,
+    binding: string | null = 'tag:v2.0.0',
+  ): Promise<Buffer> {
     const file = path.join(this.#directory, name);
     writeFileSync(file, content);
     const comment = binding === null ? [] : ['-t', `timestamp:1 file:${name} ${binding}`];
-    await execa('minisign', ['-S', '-s', this.#file('key'), '-m', file, '-x', `${file}.minisig`, ...comment]);
+    await execa('minisign', [
+      '-S',
+      '-s',
+      this.#file('key'),
+      '-m',
+      file,
+      '-x',
+      `${file}.minisig`,
+      ...comment,
+    ]);
     return readFileSync(`${file}.minisig`);
   }
 
@@ -57,14 +76,23 @@ async function signed(): Promise<{ product: Product; signer: Signer; content: Bu
 const updated = async (product: Product) => {
   const { exitCode, stderr } = await product.command(['update']);
   const { version, lastError, waitingFor } = await product.status();
-  return { exitCode, stderr, version, code: lastError?.code ?? null, waits: waitingFor?.reason ?? null };
+  return {
+    exitCode,
+    stderr,
+    version,
+    code: lastError?.code ?? null,
+    waits: waitingFor?.reason ?? null,
+  };
 };
 
 describe('under minisign', { concurrency: 2 }, () => {
   it('a signed asset is installed, and `verify` explains each rule', needsMinisign, async () => {
     const { product, signer, content } = await signed();
     await using _ = product;
-    product.github.publish('v2.0.0', { [NAME]: content, [`${NAME}.minisig`]: await signer.sign(NAME, content) });
+    product.github.publish('v2.0.0', {
+      [NAME]: content,
+      [`${NAME}.minisig`]: await signer.sign(NAME, content),
+    });
     product.start();
     await product.fact('versionBecameHealthy', ({ version }) => version === '2.0.0');
     const verified = (await product.events()).find(({ type }) => type === 'verified');
@@ -75,14 +103,22 @@ describe('under minisign', { concurrency: 2 }, () => {
     assert.match(stdout, /holds {2}minisign .*signed with key [0-9A-F]{16}; timestamp:/);
   });
 
-  it('an asset in a signed checksums.txt is installed, as goreleaser users sign', needsMinisign, async () => {
-    const { product, signer, content } = await signed();
-    await using _ = product;
-    const sums = Buffer.from(`${createHash('sha256').update(content).digest('hex')}  ${NAME}\n`);
-    product.github.publish('v2.0.0', { [NAME]: content, 'checksums.txt': sums, 'checksums.txt.minisig': await signer.sign('checksums.txt', sums) });
-    product.start();
-    await product.fact('versionBecameHealthy', ({ version }) => version === '2.0.0');
-  });
+  it(
+    'an asset in a signed checksums.txt is installed, as goreleaser users sign',
+    needsMinisign,
+    async () => {
+      const { product, signer, content } = await signed();
+      await using _ = product;
+      const sums = Buffer.from(`${createHash('sha256').update(content).digest('hex')}  ${NAME}\n`);
+      product.github.publish('v2.0.0', {
+        [NAME]: content,
+        'checksums.txt': sums,
+        'checksums.txt.minisig': await signer.sign('checksums.txt', sums),
+      });
+      product.start();
+      await product.fact('versionBecameHealthy', ({ version }) => version === '2.0.0');
+    },
+  );
 
   it('a signature that is still to come is waited for', needsMinisign, async () => {
     const { product, signer, content } = await signed();
@@ -95,34 +131,41 @@ describe('under minisign', { concurrency: 2 }, () => {
     assert.equal((await updated(product)).version, '2.0.0');
   });
 
-  it('a foreign key, a tampered asset and a signature of another file are refused, the app untouched, in at most two lines', needsMinisign, async () => {
-    const { product, signer, content } = await signed();
-    await using _ = product;
-    const stranger = new Signer(product.root, 'theirs');
-    await stranger.key();
-    product.start();
-    await product.fact('versionBecameHealthy');
-    const wrong: Record<string, Buffer> = {
-      'v2.0.0': await stranger.sign(NAME, content),
-      'v2.0.1': await signer.sign(NAME, Buffer.concat([content, Buffer.from('x')]), 'tag:v2.0.1'),
-      'v2.0.2': await signer.sign('app_windows.tar.gz', content),
-    };
-    for (const [tag, signature] of Object.entries(wrong)) {
-      product.github.publish(tag, { [NAME]: content, [`${NAME}.minisig`]: signature });
-      const { exitCode, version, code, stderr } = await updated(product);
-      assert.deepEqual([exitCode, version, code], [1, '0.0.1', 'SIGNATURE_INVALID'], tag);
-      const said =
-        stderr
-          .split('\n')
-          .filter((line) => line.includes('SIGNATURE_INVALID'))
-          .at(-1) ?? '';
-      assert.ok(said.length < 400, said);
-      const { exitCode: verified, stdout } = await product.command(['verify', tag]);
-      assert.equal(verified, 1);
-      assert.match(stdout, /holds {2}digest[^\n]*\nFAILS {2}minisign[^\n]*\[SIGNATURE_INVALID\]$/);
-    }
-    assert.ok(!(await product.events()).some(({ type }) => type === 'appStopped'));
-  });
+  it(
+    'a foreign key, a tampered asset and a signature of another file are refused, the app untouched, in at most two lines',
+    needsMinisign,
+    async () => {
+      const { product, signer, content } = await signed();
+      await using _ = product;
+      const stranger = new Signer(product.root, 'theirs');
+      await stranger.key();
+      product.start();
+      await product.fact('versionBecameHealthy');
+      const wrong: Record<string, Buffer> = {
+        'v2.0.0': await stranger.sign(NAME, content),
+        'v2.0.1': await signer.sign(NAME, Buffer.concat([content, Buffer.from('x')]), 'tag:v2.0.1'),
+        'v2.0.2': await signer.sign('app_windows.tar.gz', content),
+      };
+      for (const [tag, signature] of Object.entries(wrong)) {
+        product.github.publish(tag, { [NAME]: content, [`${NAME}.minisig`]: signature });
+        const { exitCode, version, code, stderr } = await updated(product);
+        assert.deepEqual([exitCode, version, code], [1, '0.0.1', 'SIGNATURE_INVALID'], tag);
+        const said =
+          stderr
+            .split('\n')
+            .filter((line) => line.includes('SIGNATURE_INVALID'))
+            .at(-1) ?? '';
+        assert.ok(said.length < 400, said);
+        const { exitCode: verified, stdout } = await product.command(['verify', tag]);
+        assert.equal(verified, 1);
+        assert.match(
+          stdout,
+          /holds {2}digest[^\n]*\nFAILS {2}minisign[^\n]*\[SIGNATURE_INVALID\]$/,
+        );
+      }
+      assert.ok(!(await product.events()).some(({ type }) => type === 'appStopped'));
+    },
+  );
 
   it(
     'signed bytes of an older release under a new tag are refused with the remedy, or taken under UPDATE_MINISIGN_BINDING=none, which is warned of',
@@ -131,20 +174,32 @@ describe('under minisign', { concurrency: 2 }, () => {
       const { product, signer, content } = await signed();
       await using _ = product;
       // Signed once, without a version anywhere; the attacker owns the GitHub account, not the key.
-      product.github.publish('v2.0.0', { [NAME]: content, [`${NAME}.minisig`]: await signer.sign(NAME, content, null) });
+      product.github.publish('v2.0.0', {
+        [NAME]: content,
+        [`${NAME}.minisig`]: await signer.sign(NAME, content, null),
+      });
       product.start();
       await product.fact('appStarted');
       const { exitCode, version, code, stderr } = await updated(product);
       assert.deepEqual([exitCode, version, code], [1, '0.0.1', 'VERSION_UNBOUND'], stderr);
-      assert.match(stderr, /Sign with -t 'file:app_linux\.tar\.gz tag:v2\.0\.0', or set UPDATE_MINISIGN_BINDING=none/);
+      assert.match(
+        stderr,
+        /Sign with -t 'file:app_linux\.tar\.gz tag:v2\.0\.0', or set UPDATE_MINISIGN_BINDING=none/,
+      );
       assert.deepEqual((await product.status()).warnings, []);
       await product.killUpdater();
       product.env['UPDATE_MINISIGN_BINDING'] = 'none';
       product.start();
       assert.equal((await updated(product)).version, '2.0.0');
       assert.match((await product.status()).warnings.join(), /UPDATE_MINISIGN_BINDING=none/);
-      assert.match((await product.command(['status'])).stdout, /\nwarning +UPDATE_MINISIGN_BINDING=none/);
-      assert.match(product.log.join('\n'), /UPDATE_MINISIGN_BINDING=none: signed bytes of any version/);
+      assert.match(
+        (await product.command(['status'])).stdout,
+        /\nwarning +UPDATE_MINISIGN_BINDING=none/,
+      );
+      assert.match(
+        product.log.join('\n'),
+        /UPDATE_MINISIGN_BINDING=none: signed bytes of any version/,
+      );
     },
   );
 
@@ -154,7 +209,10 @@ describe('under minisign', { concurrency: 2 }, () => {
     const file = path.join(product.root, 'app_2.0.0_linux.tar.gz');
     await signer.sign('app_2.0.0_linux.tar.gz', content, null);
     assert.match((await product.command(['verify', file])).stdout, /FAILS {2}digest required/);
-    writeFileSync(path.join(product.root, 'checksums.txt'), `${createHash('sha256').update(content).digest('hex')}  app_2.0.0_linux.tar.gz\n`);
+    writeFileSync(
+      path.join(product.root, 'checksums.txt'),
+      `${createHash('sha256').update(content).digest('hex')}  app_2.0.0_linux.tar.gz\n`,
+    );
     const { exitCode, stdout } = await product.command(['verify', file]);
     assert.equal(exitCode, 0, stdout);
     assert.match(stdout, /as checksums\.txt says\n(.*\n)*holds {2}minisign/);
@@ -201,12 +259,21 @@ describe('under attestation', { concurrency: 2 }, () => {
       const bundle =
         over === 'asset'
           ? await sigstore.attest(sha256, { name: NAME })
-          : await sigstore.attest(createHash('sha256').update(sums).digest('hex'), { name: 'checksums.txt' });
+          : await sigstore.attest(createHash('sha256').update(sums).digest('hex'), {
+              name: 'checksums.txt',
+            });
       const name = over === 'asset' ? `${NAME}.sigstore.json` : 'checksums.txt.intoto.jsonl';
-      product.github.publish('v2.0.0', { [NAME]: content, 'checksums.txt': sums, [name]: Buffer.from(`${JSON.stringify(bundle)}\n`) });
+      product.github.publish('v2.0.0', {
+        [NAME]: content,
+        'checksums.txt': sums,
+        [name]: Buffer.from(`${JSON.stringify(bundle)}\n`),
+      });
       product.start();
       await product.fact('versionBecameHealthy', ({ version }) => version === '2.0.0');
-      assert.ok(!product.github.requests.some((request) => request.path.includes('/attestations/')), 'nobody else was asked');
+      assert.ok(
+        !product.github.requests.some((request) => request.path.includes('/attestations/')),
+        'nobody else was asked',
+      );
     }
   });
 
@@ -218,7 +285,9 @@ describe('under attestation', { concurrency: 2 }, () => {
     await product.fact('appStarted');
     assert.equal((await updated(product)).code, 'ATTESTATION_MISSING');
     for (const claims of [{ sub: IDENTITY.replace('v2.0.0', 'v1.0.0') }, { repository_id: '9' }]) {
-      product.github.attestations.set(sha256, [await sigstore.attest(sha256, { name: NAME }, claims)]);
+      product.github.attestations.set(sha256, [
+        await sigstore.attest(sha256, { name: NAME }, claims),
+      ]);
       assert.equal((await updated(product)).code, 'ATTESTATION_INVALID');
     }
     assert.equal((await product.status()).version, '0.0.1');
@@ -233,7 +302,10 @@ describe('under attestation', { concurrency: 2 }, () => {
 describe('what a release is bound to', { concurrency: 2 }, () => {
   it('is its repository by number: one that takes over the name is refused until the operator accepts it', async () => {
     await using product = await Product.create({ env: { SLEEP: '3600' } });
-    const publish = async (version: string) => product.github.publish(`v${version}`, { [NAME]: await appArchive({ version, port: product.port }) });
+    const publish = async (version: string) =>
+      product.github.publish(`v${version}`, {
+        [NAME]: await appArchive({ version, port: product.port }),
+      });
     await publish('0.0.2');
     product.start();
     await product.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
@@ -250,11 +322,17 @@ describe('what a release is bound to', { concurrency: 2 }, () => {
 
   it('is its asset: one that is replaced under the same tag is reported once, and not followed', async () => {
     await using product = await Product.create({ env: { SLEEP: '3600' } });
-    const published = product.github.publish('v0.0.2', { [NAME]: await appArchive({ version: '0.0.2', port: product.port }) });
+    const published = product.github.publish('v0.0.2', {
+      [NAME]: await appArchive({ version: '0.0.2', port: product.port }),
+    });
     product.start();
     await product.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
     published.assets.length = 0;
-    product.github.attach(published, NAME, await appArchive({ version: '0.0.2', port: product.port, files: { more: { content: 'x' } } }));
+    product.github.attach(
+      published,
+      NAME,
+      await appArchive({ version: '0.0.2', port: product.port, files: { more: { content: 'x' } } }),
+    );
     const { version, code } = await updated(product);
     assert.deepEqual([version, code], ['0.0.2', 'ASSET_REPLACED']);
     const facts = (await product.events()).length;
@@ -267,49 +345,77 @@ describe('what a release is bound to', { concurrency: 2 }, () => {
 });
 
 describe('what is on disk already', { concurrency: 2 }, () => {
-  it('does not vouch for itself under a new tag: rollback by a kept tree', needsMinisign, async () => {
-    const { product, signer } = await signed();
-    await using _ = product;
-    const publish = async (version: string, content: Buffer, signature: Buffer) =>
-      product.github.publish(`v${version}`, { [NAME]: content, [`${NAME}.minisig`]: signature });
-    const old = await appArchive({ version: '1.0.0', port: product.port });
-    const next = await appArchive({ version: '1.1.0', port: product.port });
-    await publish('1.0.0', old, await signer.sign(NAME, old, 'tag:v1.0.0'));
-    product.start();
-    await product.fact('versionBecameHealthy', ({ version }) => version === '1.0.0');
-    await publish('1.1.0', next, await signer.sign(NAME, next, 'tag:v1.1.0'));
-    assert.equal((await updated(product)).version, '1.1.0');
-    await publish('9.9.9', old, Buffer.from('rubbish'));
-    const { version, code } = await updated(product);
-    assert.deepEqual([version, code], ['1.1.0', 'SIGNATURE_INVALID']);
-  });
+  it(
+    'does not vouch for itself under a new tag: rollback by a kept tree',
+    needsMinisign,
+    async () => {
+      const { product, signer } = await signed();
+      await using _ = product;
+      const publish = async (version: string, content: Buffer, signature: Buffer) =>
+        product.github.publish(`v${version}`, { [NAME]: content, [`${NAME}.minisig`]: signature });
+      const old = await appArchive({ version: '1.0.0', port: product.port });
+      const next = await appArchive({ version: '1.1.0', port: product.port });
+      await publish('1.0.0', old, await signer.sign(NAME, old, 'tag:v1.0.0'));
+      product.start();
+      await product.fact('versionBecameHealthy', ({ version }) => version === '1.0.0');
+      await publish('1.1.0', next, await signer.sign(NAME, next, 'tag:v1.1.0'));
+      assert.equal((await updated(product)).version, '1.1.0');
+      await publish('9.9.9', old, Buffer.from('rubbish'));
+      const { version, code } = await updated(product);
+      assert.deepEqual([version, code], ['1.1.0', 'SIGNATURE_INVALID']);
+    },
+  );
 
-  it('does not outlive the rules under which it was verified: a condition is added, a key is withdrawn', needsMinisign, async () => {
-    await using product = await Product.create({ env: { SLEEP: '3600', UPDATE_APPROVAL: '1', UPDATE_STRATEGY: 'download-then-kill' } });
-    product.start();
-    await product.fact('versionBecameHealthy');
-    product.github.publish('v6.6.6', { [NAME]: await appArchive({ version: '6.6.6', port: product.port }) });
-    assert.equal((await updated(product)).waits, 'approval');
-    await product.killUpdater();
-    const signer = new Signer(product.root, 'ours');
-    Object.assign(product.env, { UPDATE_VERIFY: 'digest,minisign', UPDATE_MINISIGN_KEYS: await signer.key() });
-    product.start();
-    const { stderr } = await product.command(['approve', '6.6.6']);
-    const { version, lastError } = await product.status();
-    assert.equal(version, '0.0.1', stderr);
-    assert.match(lastError?.code ?? '', /SIGNATURE_MISSING|TREE_INCOMPLETE/);
-    await product.command(['update']);
-    assert.equal((await product.status()).version, '0.0.1');
-  });
+  it(
+    'does not outlive the rules under which it was verified: a condition is added, a key is withdrawn',
+    needsMinisign,
+    async () => {
+      await using product = await Product.create({
+        env: { SLEEP: '3600', UPDATE_APPROVAL: '1', UPDATE_STRATEGY: 'download-then-kill' },
+      });
+      product.start();
+      await product.fact('versionBecameHealthy');
+      product.github.publish('v6.6.6', {
+        [NAME]: await appArchive({ version: '6.6.6', port: product.port }),
+      });
+      assert.equal((await updated(product)).waits, 'approval');
+      await product.killUpdater();
+      const signer = new Signer(product.root, 'ours');
+      Object.assign(product.env, {
+        UPDATE_VERIFY: 'digest,minisign',
+        UPDATE_MINISIGN_KEYS: await signer.key(),
+      });
+      product.start();
+      const { stderr } = await product.command(['approve', '6.6.6']);
+      const { version, lastError } = await product.status();
+      assert.equal(version, '0.0.1', stderr);
+      assert.match(lastError?.code ?? '', /SIGNATURE_MISSING|TREE_INCOMPLETE/);
+      await product.command(['update']);
+      assert.equal((await product.status()).version, '0.0.1');
+    },
+  );
 
   it('does not help a server that answers another tag than the one that was asked for', async () => {
-    await using product = await Product.create({ env: { SLEEP: '3600', UPDATE_TAG: 'v1.4.2', UPDATE_STRATEGY: 'download-then-kill' } });
-    product.github.publish('v1.4.2', { [NAME]: await appArchive({ version: '1.4.2', port: product.port }) });
+    await using product = await Product.create({
+      env: { SLEEP: '3600', UPDATE_TAG: 'v1.4.2', UPDATE_STRATEGY: 'download-then-kill' },
+    });
+    product.github.publish('v1.4.2', {
+      [NAME]: await appArchive({ version: '1.4.2', port: product.port }),
+    });
     product.start();
     await product.fact('versionBecameHealthy', ({ version }) => version === '1.4.2');
-    const old = product.github.publish('v1.0.0', { [NAME]: await appArchive({ version: '1.0.0', port: product.port }) });
+    const old = product.github.publish('v1.0.0', {
+      [NAME]: await appArchive({ version: '1.0.0', port: product.port }),
+    });
     product.github.misbehave = {
-      spoil: (told) => ({ ...told, tag_name: 'v1.0.0', assets: (told['assets'] as { id: number }[]).map((asset) => ({ ...asset, id: old.assets[0]?.id })) }),
+      spoil: (told) => ({
+        ...told,
+        tag_name: 'v1.0.0',
+        assets: (told['assets'] as { id: number }[]).map((asset) => ({
+          ...asset,
+          id: old.assets[0]?.id,
+        })),
+      }),
     };
     const { version, code } = await updated(product);
     assert.deepEqual([version, code], ['1.4.2', 'ANSWER_UNEXPECTED']);

@@ -31,8 +31,12 @@ describe('a journal that can not be opened', () => {
   }, async () => {
     using volume = mounted();
     volume.remount('ro');
-    await using product = await Product.create({ env: { UPDATE_DIR: path.join(volume.directory, 'data') } });
-    product.github.publish('v0.0.2', { 'app.tar.gz': await appArchive({ version: '0.0.2', port: product.port }) });
+    await using product = await Product.create({
+      env: { UPDATE_DIR: path.join(volume.directory, 'data') },
+    });
+    product.github.publish('v0.0.2', {
+      'app.tar.gz': await appArchive({ version: '0.0.2', port: product.port }),
+    });
     await using prober = new Prober(product.port).start();
     product.start();
     await prober.answers('0.0.1');
@@ -48,7 +52,9 @@ describe('a journal that can not be opened', () => {
   }, async () => {
     using volume = mounted();
     volume.remount('ro');
-    await using product = await Product.create({ env: { UPDATE_DIR: path.join(volume.directory, 'data') } });
+    await using product = await Product.create({
+      env: { UPDATE_DIR: path.join(volume.directory, 'data') },
+    });
     const { exitCode, stderr } = await product.command(['run', '--once']);
     assert.equal(exitCode, 1);
     assert.match(stderr, /the app's output is lost/);
@@ -57,7 +63,9 @@ describe('a journal that can not be opened', () => {
 
   it('held by another program: the installed version runs, it is said, and `run --once` fails', async () => {
     await using product = await Product.create();
-    product.github.publish('v0.0.2', { 'app.tar.gz': await appArchive({ version: '0.0.2', port: product.port }) });
+    product.github.publish('v0.0.2', {
+      'app.tar.gz': await appArchive({ version: '0.0.2', port: product.port }),
+    });
     assert.equal((await product.command(['run', '--once'])).exitCode, 0);
     for (const { pid } of product.apps()) process.kill(pid, 'SIGKILL');
     const holder = new DatabaseSync(path.join(product.dir, 'state', 'journal.db'));
@@ -71,10 +79,14 @@ describe('a journal that can not be opened', () => {
     assert.equal(product.apps().length, 1);
   });
 
-  it('for want of the very first fact: the app runs, and the disk is not filled further (as root)', { skip: !isRoot && 'mounting needs root' }, async () => {
+  it('for want of the very first fact: the app runs, and the disk is not filled further (as root)', {
+    skip: !isRoot && 'mounting needs root',
+  }, async () => {
     using volume = mounted();
     volume.remount('size=64k');
-    await using product = await Product.create({ env: { UPDATE_DIR: path.join(volume.directory, 'data') } });
+    await using product = await Product.create({
+      env: { UPDATE_DIR: path.join(volume.directory, 'data') },
+    });
     mkdirSync(product.dir);
     const { exitCode, stderr } = await product.command(['run', '--once']);
     assert.equal(exitCode, 1);

@@ -1,4 +1,7 @@
-/** It asks before it interrupts: a resident updater beside a real app, with real hooks, a real lock and the commands of an operator. */
+/**
+ * It asks before it interrupts: a resident updater beside a real app, with real hooks, a real lock
+ * and the commands of an operator.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -28,7 +31,11 @@ async function beside(setup: Setup, options: Parameters<typeof publish>[1] = {})
 
 async function publish(
   product: Product,
-  { version = '0.0.2', publishedAt, body }: { version?: string; publishedAt?: string; body?: string } = {},
+  {
+    version = '0.0.2',
+    publishedAt,
+    body,
+  }: { version?: string; publishedAt?: string; body?: string } = {},
 ): Promise<void> {
   product.github.publish(
     `v${version}`,
@@ -37,8 +44,15 @@ async function publish(
   );
 }
 
-const deferred = (product: Product) => product.fact('conditionsObserved', ({ busy, window }) => busy !== null || window?.isOpen === false);
-/** The release is complete on disk, and waits. It is asked about once before the download, and once more then. */
+const deferred = (product: Product) =>
+  product.fact(
+    'conditionsObserved',
+    ({ busy, window }) => busy !== null || window?.isOpen === false,
+  );
+/**
+ * The release is complete on disk, and waits. It is asked about once before the download, and once
+ * more then.
+ */
 async function waits(product: Product, version: string): Promise<void> {
   const installed = await product.fact('installed', (fact) => fact.version.version === version);
   await product.fact('conditionsObserved', ({ seq }) => seq > installed.seq);
@@ -54,11 +68,18 @@ describe('an update', { concurrency: 2 }, () => {
     const { version, waitingFor, target } = await product.status();
     assert.deepEqual([version, target, waitingFor?.reason], ['0.0.1', '0.0.2', 'window']);
     assert.ok(waitingFor?.since && waitingFor.until && Date.parse(waitingFor.until) > Date.now());
-    assert.match((await product.command(['status'])).stdout, /why not now +0\.0\.2 waits for the window .*; began .* ago; next chance in /);
+    assert.match(
+      (await product.command(['status'])).stdout,
+      /why not now +0\.0\.2 waits for the window .*; began .* ago; next chance in /,
+    );
     assert.equal((await product.command(['check'])).exitCode, 100);
     assert.equal((await product.command(['update', '--force'])).exitCode, 0);
     assert.equal((await product.status()).version, '0.0.2');
-    assert.equal(product.github.requests.filter(({ path: asked }) => asked.includes('/assets/')).length, 1, 'nothing is downloaded twice');
+    assert.equal(
+      product.github.requests.filter(({ path: asked }) => asked.includes('/assets/')).length,
+      1,
+      'nothing is downloaded twice',
+    );
   });
 
   it('waits for `approve`, across a restart of the updater', async () => {
@@ -95,7 +116,9 @@ describe('an update', { concurrency: 2 }, () => {
     });
     const file = path.join(product.root, 'busy');
     await deferred(product);
-    const holder = spawn('flock', [file, 'sh', '-c', 'echo held; read _'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const holder = spawn('flock', [file, 'sh', '-c', 'echo held; read _'], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
     await once(holder.stdout, 'data');
     utimesSync(file, 1, 1);
     assert.match((await product.command(['update'])).stdout, /busy/);
@@ -105,10 +128,15 @@ describe('an update', { concurrency: 2 }, () => {
 
   it('waits until its release is old enough, counted from its publication', async () => {
     const published = new Date(Date.now() - 3600_000).toISOString();
-    await using product = await beside(() => ({ UPDATE_MIN_AGE: '2h' }), { publishedAt: published });
+    await using product = await beside(() => ({ UPDATE_MIN_AGE: '2h' }), {
+      publishedAt: published,
+    });
     await waits(product, '0.0.2');
     const { waitingFor } = await product.status();
-    assert.deepEqual([waitingFor?.reason, waitingFor?.until], ['minAge', new Date(Date.parse(published) + 7200_000).toISOString()]);
+    assert.deepEqual(
+      [waitingFor?.reason, waitingFor?.until],
+      ['minAge', new Date(Date.parse(published) + 7200_000).toISOString()],
+    );
   });
 
   it('takes the newest that is old enough, not the newest', async () => {
@@ -123,8 +151,16 @@ describe('an update', { concurrency: 2 }, () => {
   });
 
   it('that is urgent goes past window and minimum age, where that is allowed', async () => {
-    const env = { UPDATE_WINDOW: closedWindow(), TZ: 'UTC', UPDATE_MIN_AGE: '1d', UPDATE_URGENT: '1' };
-    await using product = await beside(() => env, { publishedAt: new Date().toISOString(), body: 'Fixes CVE-2026-1.\r\n\r\n**Urgent**\r\n' });
+    const env = {
+      UPDATE_WINDOW: closedWindow(),
+      TZ: 'UTC',
+      UPDATE_MIN_AGE: '1d',
+      UPDATE_URGENT: '1',
+    };
+    await using product = await beside(() => env, {
+      publishedAt: new Date().toISOString(),
+      body: 'Fixes CVE-2026-1.\r\n\r\n**Urgent**\r\n',
+    });
     await product.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
   });
 
@@ -134,7 +170,10 @@ describe('an update', { concurrency: 2 }, () => {
     await product.fact('versionBecameHealthy');
     assert.equal((await product.command(['pause'])).exitCode, 0);
     await publish(product);
-    assert.match((await product.command(['update'])).stdout, /updates are paused until `self-update resume`/);
+    assert.match(
+      (await product.command(['update'])).stdout,
+      /updates are paused until `self-update resume`/,
+    );
     assert.equal((await product.status()).waitingFor?.reason, 'paused');
     assert.equal((await product.command(['resume'])).exitCode, 0);
     await product.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
@@ -142,9 +181,15 @@ describe('an update', { concurrency: 2 }, () => {
 
   it('to a version that the environment denies is not made, also with a new journal', async () => {
     await using product = await beside(() => ({ UPDATE_DENY: 'v0.0.2' }));
-    assert.match((await product.command(['update'])).stdout, /0\.0\.2 is there, and denied until UPDATE_DENY no longer names it/);
+    assert.match(
+      (await product.command(['update'])).stdout,
+      /0\.0\.2 is there, and denied until UPDATE_DENY no longer names it/,
+    );
     const { version, denied } = await product.status();
-    assert.deepEqual([version, denied.map(({ code }) => code)], ['0.0.1', ['DENIED_BY_ENVIRONMENT']]);
+    assert.deepEqual(
+      [version, denied.map(({ code }) => code)],
+      ['0.0.1', ['DENIED_BY_ENVIRONMENT']],
+    );
   });
 
   it('that the operator named waits for a busy app, says "try again", and comes by itself', async () => {
@@ -153,7 +198,10 @@ describe('an update', { concurrency: 2 }, () => {
       return { UPDATE_BUSY_FILE: at('busy') };
     });
     const { exitCode, stdout } = await product.command(['install', 'v0.0.2']);
-    assert.deepEqual([exitCode, /not done.*waits for the app, which is busy/.test(stdout)], [75, true]);
+    assert.deepEqual(
+      [exitCode, /not done.*waits for the app, which is busy/.test(stdout)],
+      [75, true],
+    );
     rmSync(path.join(product.root, 'busy'));
     await product.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
     assert.equal((await product.status()).hold?.version, '0.0.2');
@@ -179,32 +227,53 @@ describe('hooks', { concurrency: 2 }, () => {
     ]);
     await product.logged(/pre-stop hook: draining/);
     const names = linesOf(path.join(product.root, 'env')).map((line) => line.split('=')[0] ?? '');
-    assert.deepEqual(names.filter((name) => name.startsWith('UPDATE_')).sort(), ['UPDATE_FROM', 'UPDATE_HOOK', 'UPDATE_REASON', 'UPDATE_TO', 'UPDATE_TREE']);
+    assert.deepEqual(names.filter((name) => name.startsWith('UPDATE_')).sort(), [
+      'UPDATE_FROM',
+      'UPDATE_HOOK',
+      'UPDATE_REASON',
+      'UPDATE_TO',
+      'UPDATE_TREE',
+    ]);
     assert.ok(!names.includes(MARKER));
   });
 
   it('before the stop may say "not now" by status 75, and are asked again', async () => {
-    await using product = await beside((at) => ({ UPDATE_PRE_STOP_CMD: `test -e ${at('go')} || exit 75` }));
+    await using product = await beside((at) => ({
+      UPDATE_PRE_STOP_CMD: `test -e ${at('go')} || exit 75`,
+    }));
     await product.fact('interruptionDeferred');
     const { waitingFor, lastError } = await product.status();
-    assert.deepEqual([waitingFor?.reason, waitingFor?.until !== null, lastError], ['hook', true, null]);
+    assert.deepEqual(
+      [waitingFor?.reason, waitingFor?.until !== null, lastError],
+      ['hook', true, null],
+    );
     writeFileSync(path.join(product.root, 'go'), '');
     await product.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
   });
 
   it('before the stop that fail keep the app running', async () => {
-    await using product = await beside(() => ({ UPDATE_PRE_STOP_CMD: 'echo no proxy >&2; exit 3' }));
+    await using product = await beside(() => ({
+      UPDATE_PRE_STOP_CMD: 'echo no proxy >&2; exit 3',
+    }));
     const failed = await product.fact('hookFailed');
-    assert.match(failed.message, /pre-stop hook exited with status 3.*the app is not interrupted now/);
+    assert.match(
+      failed.message,
+      /pre-stop hook exited with status 3.*the app is not interrupted now/,
+    );
     const { version, denied, lastError } = await product.status();
     assert.deepEqual([version, denied, lastError?.code], ['0.0.1', [], 'PRE_STOP_HOOK_FAILED']);
     assert.ok(!(await product.events()).some(({ type }) => type === 'appStopped'));
   });
 
   it('before the start that fail bring the old version back, after they were told to restore', async () => {
-    await using product = await beside((at) => ({ UPDATE_PRE_START_CMD: `${RECORD} >> ${at('told')}; test "$UPDATE_REASON" != update` }));
+    await using product = await beside((at) => ({
+      UPDATE_PRE_START_CMD: `${RECORD} >> ${at('told')}; test "$UPDATE_REASON" != update`,
+    }));
     await product.fact('appStarted', ({ version, seq }) => version === '0.0.1' && seq > 10);
-    assert.deepEqual(linesOf(path.join(product.root, 'told')).slice(1), ['pre-start 0.0.1 0.0.2 update', 'pre-start 0.0.2 0.0.1 rollback']);
+    assert.deepEqual(linesOf(path.join(product.root, 'told')).slice(1), [
+      'pre-start 0.0.1 0.0.2 update',
+      'pre-start 0.0.2 0.0.1 rollback',
+    ]);
     const { version, denied } = await product.status();
     assert.deepEqual([version, denied[0]?.code], ['0.0.1', 'PRE_START_HOOK_FAILED']);
     const [update] = JSON.parse((await product.command(['history', '--json'])).stdout).slice(-1);
@@ -213,7 +282,10 @@ describe('hooks', { concurrency: 2 }, () => {
 
   it('that hang are ended with everything they started', async () => {
     const hook = `test "$UPDATE_REASON" != update || { sleep 1000 & (trap '' TERM; sleep 1001) & wait; }`;
-    await using product = await beside(() => ({ UPDATE_PRE_START_CMD: hook, UPDATE_HOOK_TIMEOUT: '1' }));
+    await using product = await beside(() => ({
+      UPDATE_PRE_START_CMD: hook,
+      UPDATE_HOOK_TIMEOUT: '1',
+    }));
     const failed = await product.fact('hookFailed');
     assert.match(failed.message, /took longer than 1 s/);
     assert.deepEqual(markedProcesses(product.dir, 'SELF_UPDATE_HOOK'), []);
@@ -237,7 +309,10 @@ describe('hooks', { concurrency: 2 }, () => {
   });
 
   it('that flood neither memory nor the log', async () => {
-    await using product = await beside(() => ({ UPDATE_POST_UPDATE_CMD: 'test "$UPDATE_REASON" = boot || head -c 300000000 /dev/zero; yes | head -n 5000' }));
+    await using product = await beside(() => ({
+      UPDATE_POST_UPDATE_CMD:
+        'test "$UPDATE_REASON" = boot || head -c 300000000 /dev/zero; yes | head -n 5000',
+    }));
     await product.fact('hookSucceeded', ({ hook, seq }) => hook === 'postUpdate' && seq > 12);
     assert.ok(product.log.filter((line) => line.includes('hook: ')).length < 2100);
     assert.ok(product.log.every((line) => line.length < 1200));
@@ -246,7 +321,11 @@ describe('hooks', { concurrency: 2 }, () => {
 
 describe('an update policy in the settings', () => {
   for (const [name, value, complaint] of [
-    ['UPDATE_WINDOW', 'at night', /UPDATE_WINDOW: "at night" has "at", which is neither a day nor a time\. Example: UPDATE_WINDOW=Mon-Fri 02:00-05:00/],
+    [
+      'UPDATE_WINDOW',
+      'at night',
+      /UPDATE_WINDOW: "at night" has "at", which is neither a day nor a time\. Example: UPDATE_WINDOW=Mon-Fri 02:00-05:00/,
+    ],
     ['UPDATE_MIN_AGE', 'old', /UPDATE_MIN_AGE: "old" is not a number of seconds/],
     ['UPDATE_APPROVAL', 'maybe', /UPDATE_APPROVAL: "maybe" is neither on nor off/],
     ['UPDATE_BUSY_FILE', 'busy', /UPDATE_BUSY_FILE: "busy" is not an absolute path/],

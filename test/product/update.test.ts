@@ -1,4 +1,7 @@
-/** The product as its users run it: a resident updater beside a real app, and the commands of an operator. */
+/**
+ * The product as its users run it: a resident updater beside a real app, and the commands of an
+ * operator.
+ */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -9,8 +12,14 @@ import { Product, type ProductOptions } from '../support/product.ts';
 
 const APP = 'app.tar.gz';
 
-async function publish(product: Product, version: string, options: { stopMs?: number; padBytes?: number } = {}): Promise<void> {
-  product.github.publish(`v${version}`, { [APP]: await appArchive({ version, port: product.port, ...options }) });
+async function publish(
+  product: Product,
+  version: string,
+  options: { stopMs?: number; padBytes?: number } = {},
+): Promise<void> {
+  product.github.publish(`v${version}`, {
+    [APP]: await appArchive({ version, port: product.port, ...options }),
+  });
 }
 
 /** The baked v0.0.1 runs under a resident updater, and is trusted. */
@@ -115,14 +124,23 @@ describe('a resident updater', { concurrency: 2 }, () => {
     product.updaters[0]?.kill('SIGHUP');
     const failed = await product.fact('downloadFailed');
     assert.equal(failed.code, 'DOWNLOAD_CUT');
-    const started = await product.fact('appStarted', ({ version, seq }) => version === '0.0.1' && seq > failed.seq);
-    const between = (await product.events()).filter(({ seq }) => seq > failed.seq && seq < started.seq).map(({ type }) => type);
+    const started = await product.fact(
+      'appStarted',
+      ({ version, seq }) => version === '0.0.1' && seq > failed.seq,
+    );
+    const between = (await product.events())
+      .filter(({ seq }) => seq > failed.seq && seq < started.seq)
+      .map(({ type }) => type);
     assert.deepEqual(between, ['switched']);
     product.github.misbehave = {};
     await product.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
-    const order = (await product.events()).filter(({ seq }) => seq > started.seq).map(({ type }) => type);
+    const order = (await product.events())
+      .filter(({ seq }) => seq > started.seq)
+      .map(({ type }) => type);
     assert.ok(order.indexOf('downloaded') < order.indexOf('appStopped'), order.join());
-    const resumed = product.github.requests.filter(({ path: file, headers }) => file.startsWith('/storage/') && headers.range !== undefined);
+    const resumed = product.github.requests.filter(
+      ({ path: file, headers }) => file.startsWith('/storage/') && headers.range !== undefined,
+    );
     assert.ok(resumed.length > 0, 'the second try resumed the first');
   });
 });
@@ -137,7 +155,12 @@ describe("an operator's commands", { concurrency: 2 }, () => {
     await publish(product, '0.0.2');
     const { exitCode, stdout } = await product.command(['check', '--json']);
     assert.equal(exitCode, 100);
-    assert.deepEqual(JSON.parse(stdout), { updateAvailable: true, version: '0.0.1', latest: '0.0.2', latestTag: 'v0.0.2' });
+    assert.deepEqual(JSON.parse(stdout), {
+      updateAvailable: true,
+      version: '0.0.1',
+      latest: '0.0.2',
+      latestTag: 'v0.0.2',
+    });
     assert.equal((await product.events()).length, before);
   });
 
@@ -206,7 +229,13 @@ describe("an operator's commands", { concurrency: 2 }, () => {
 
   it('say what is wrong with the command line, with status 2', async () => {
     await using product = await Product.create();
-    for (const args of [['frobnicate'], ['install'], ['status', 'x'], ['run', '--bogus'], ['replay', '--at', 'x']]) {
+    for (const args of [
+      ['frobnicate'],
+      ['install'],
+      ['status', 'x'],
+      ['run', '--bogus'],
+      ['replay', '--at', 'x'],
+    ]) {
       const { exitCode, stderr } = await product.command(args);
       assert.equal(exitCode, 2, args.join(' '));
       assert.match(stderr, /^self-update: .+/);
@@ -215,9 +244,15 @@ describe("an operator's commands", { concurrency: 2 }, () => {
 
   it('say every problem of the configuration at once, with status 78, before anything is touched', async () => {
     await using product = await Product.create();
-    const { exitCode, stderr } = await product.command(['run'], { GH_USER: undefined, SLEEP: 'soon', UPDATE_RANGE: 'new', UPDATE_STRATEGY: 'fast' });
+    const { exitCode, stderr } = await product.command(['run'], {
+      GH_USER: undefined,
+      SLEEP: 'soon',
+      UPDATE_RANGE: 'new',
+      UPDATE_STRATEGY: 'fast',
+    });
     assert.equal(exitCode, 78);
-    for (const name of ['GH_USER', 'SLEEP', 'UPDATE_RANGE', 'UPDATE_STRATEGY']) assert.match(stderr, new RegExp(`^update: ${name}: .*Example: ${name}=`, 'm'));
+    for (const name of ['GH_USER', 'SLEEP', 'UPDATE_RANGE', 'UPDATE_STRATEGY'])
+      assert.match(stderr, new RegExp(`^update: ${name}: .*Example: ${name}=`, 'm'));
     assert.equal((await product.command(['status'])).exitCode, 0);
     assert.deepEqual(await product.events(), []);
   });
@@ -225,7 +260,12 @@ describe("an operator's commands", { concurrency: 2 }, () => {
   it('never show the token', async () => {
     await using product = await resident({ env: { VERBOSE: '1' } });
     await product.command(['update']);
-    const everything = [...product.log, ...product.output, JSON.stringify(await product.events()), JSON.stringify(await product.status())].join('\n');
+    const everything = [
+      ...product.log,
+      ...product.output,
+      JSON.stringify(await product.events()),
+      JSON.stringify(await product.status()),
+    ].join('\n');
     assert.ok(!everything.includes(product.env['UPDATE_GH_TOKEN'] ?? ''));
   });
 });

@@ -1,4 +1,7 @@
-/** Which release is followed, as its operator sees it: what is passed over is told, with the setting that would follow it. */
+/**
+ * Which release is followed, as its operator sees it: what is passed over is told, with the setting
+ * that would follow it.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { appArchive } from '../support/app.ts';
@@ -6,8 +9,17 @@ import { Product } from '../support/product.ts';
 
 const ASSET = { UPDATE_ASSET: 'app_*.tar.gz', UPDATE_PROBATION: '0' };
 
-async function publish(product: Product, tag: string, version: string, overrides = {}): Promise<void> {
-  product.github.publish(tag, { [`app_${version}.tar.gz`]: await appArchive({ version, port: product.port }) }, overrides);
+async function publish(
+  product: Product,
+  tag: string,
+  version: string,
+  overrides = {},
+): Promise<void> {
+  product.github.publish(
+    tag,
+    { [`app_${version}.tar.gz`]: await appArchive({ version, port: product.port }) },
+    overrides,
+  );
 }
 
 /** 0.0.1 runs. */
@@ -57,7 +69,10 @@ describe('a release that the settings pass over', { concurrency: 2 }, () => {
     await using product = await Product.create({ baked: '0.0.1', env: ASSET });
     await publish(product, 'v1.0.0-rc.1', '1.0.0-rc.1', { prerelease: true });
     const { stderr } = await product.command(['run', '--once']);
-    assert.match(stderr, /v1\.0\.0-rc\.1 is a prerelease\. UPDATE_PRERELEASE=on would follow it \[PRERELEASE_ONLY\]/);
+    assert.match(
+      stderr,
+      /v1\.0\.0-rc\.1 is a prerelease\. UPDATE_PRERELEASE=on would follow it \[PRERELEASE_ONLY\]/,
+    );
     assert.equal((await product.status()).version, '0.0.1');
     assert.equal(product.apps().length, 1);
   });
@@ -69,10 +84,17 @@ describe('a release that the settings pass over', { concurrency: 2 }, () => {
     await publish(product, 'v1.2.3+6', '1.2.3+6');
     const check = await product.command(['check']);
     assert.equal(check.exitCode, 0);
-    assert.match(check.stdout, /v1\.2\.3\+6 is version 1\.2\.3 as v1\.2\.3\+5 is, which runs: build metadata and spelling are not compared/);
+    assert.match(
+      check.stdout,
+      /v1\.2\.3\+6 is version 1\.2\.3 as v1\.2\.3\+5 is, which runs: build metadata and spelling are not compared/,
+    );
     for (let i = 0; i < 2; i++) await product.command(['update']);
     assert.equal((await product.status()).lastError?.code, 'VERSION_EQUAL');
-    assert.equal((await product.events()).filter(({ type }) => type === 'releaseFound').length, 2, 'the first, and the one that is told');
+    assert.equal(
+      (await product.events()).filter(({ type }) => type === 'releaseFound').length,
+      2,
+      'the first, and the one that is told',
+    );
     assert.equal((await product.command(['install', 'v1.2.3+6'])).exitCode, 0);
     assert.equal((await product.status()).tag, 'v1.2.3+6');
   });

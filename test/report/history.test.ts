@@ -7,7 +7,8 @@ import { historyOf } from '../../src/report/history.ts';
 import { facts, running, tree } from '../support/machine.ts';
 
 const AT = 1_800_000_000_000;
-const journal = (...all: Fact[]): JournalRecord[] => all.map((fact, n) => ({ seq: n + 1, at: AT + n * 1000, fact, effect: null, command: null }));
+const journal = (...all: Fact[]): JournalRecord[] =>
+  all.map((fact, n) => ({ seq: n + 1, at: AT + n * 1000, fact, effect: null, command: null }));
 
 describe('the history', () => {
   it('has no entry for a way back that fails: it is no update, and began at no time', () => {
@@ -18,8 +19,18 @@ describe('the history', () => {
   });
 
   it('names version and time of a try that comes after a rollback, without another look for releases', () => {
-    const tried = [facts.switchStarted('2.0.0'), facts.stopped(), facts.switched(tree('2.0.0')), facts.started('2.0.0')];
-    const failed = [facts.found('2.0.0'), facts.installed('2.0.0'), ...tried, facts.failed('probationFailed')];
+    const tried = [
+      facts.switchStarted('2.0.0'),
+      facts.stopped(),
+      facts.switched(tree('2.0.0')),
+      facts.started('2.0.0'),
+    ];
+    const failed = [
+      facts.found('2.0.0'),
+      facts.installed('2.0.0'),
+      ...tried,
+      facts.failed('probationFailed'),
+    ];
     const updates = historyOf(journal(...failed, ...tried, facts.healthy('2.0.0')));
     const [first, second] = updates;
     assert.deepEqual(

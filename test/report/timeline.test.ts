@@ -37,7 +37,11 @@ describe('the timeline', () => {
       const wanted = replay(records.slice(0, seq));
       assert.ok(wanted !== null);
       assert.equal(timeline.stateAfter(seq), shownName(wanted.snapshot), String(seq));
-      assert.deepEqual((await timeline.at(seq))?.snapshot.context, wanted.snapshot.context, String(seq));
+      assert.deepEqual(
+        (await timeline.at(seq))?.snapshot.context,
+        wanted.snapshot.context,
+        String(seq),
+      );
     }
     assert.equal(await timeline.at(0), null);
     assert.equal(await timeline.at(records.length + 1), null);
@@ -56,7 +60,13 @@ describe('the timeline', () => {
     await timeline.catchUp();
     const { failed } = timeline.ends;
     story.when({ type: 'retryDue' });
-    for (const fact of [facts.installed('2.0.0'), facts.allowed(), facts.switchStarted('2.0.0'), facts.stopped(), facts.switched(tree('2.0.0'))])
+    for (const fact of [
+      facts.installed('2.0.0'),
+      facts.allowed(),
+      facts.switchStarted('2.0.0'),
+      facts.stopped(),
+      facts.switched(tree('2.0.0')),
+    ])
       story.when(fact);
     story.when(facts.started('2.0.0')).when(facts.healthy('2.0.0'));
     await timeline.catchUp();
@@ -66,7 +76,9 @@ describe('the timeline', () => {
 
   it('takes in what is journaled meanwhile, once, whoever asks', async () => {
     let end = 60;
-    const timeline = new Timeline((after, limit) => records.slice(after, Math.min(after + limit, end)));
+    const timeline = new Timeline((after, limit) =>
+      records.slice(after, Math.min(after + limit, end)),
+    );
     await Promise.all([timeline.catchUp(), timeline.catchUp()]);
     assert.equal(timeline.seq, 60);
     end = 75;

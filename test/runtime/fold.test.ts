@@ -4,16 +4,24 @@ import { describe, it } from 'node:test';
 import { evolve, outstanding } from '../../src/runtime/fold.ts';
 import { facts, policy, updatedTo } from '../support/machine.ts';
 
-const names = (effects: ReturnType<typeof outstanding>) => [...effects].map(([id, { request }]) => `${id}: ${request.name}`);
+const names = (effects: ReturnType<typeof outstanding>) =>
+  [...effects].map(([id, { request }]) => `${id}: ${request.name}`);
 /** Just restarted, so that old versions are looked for. */
-const atRest = () => updatedTo('1.1.0').when({ type: 'restartRequested' }).when(facts.stopped()).when(facts.started('1.1.0'));
+const atRest = () =>
+  updatedTo('1.1.0')
+    .when({ type: 'restartRequested' })
+    .when(facts.stopped())
+    .when(facts.started('1.1.0'));
 const QUESTION = { request: null, running: '1.1.0', fresh: false };
 
 describe('a poll', () => {
   it('is outstanding at rest, once it is due', () => {
     const { state } = atRest();
     assert.deepEqual(names(outstanding(state, false)), ['removeOldVersions: removeOldVersions']);
-    assert.deepEqual(names(outstanding(state, true)), ['removeOldVersions: removeOldVersions', 'poll: check']);
+    assert.deepEqual(names(outstanding(state, true)), [
+      'removeOldVersions: removeOldVersions',
+      'poll: check',
+    ]);
   });
 
   it('is not outstanding while something is under way', () => {
@@ -23,16 +31,23 @@ describe('a poll', () => {
 
   it('asks by the rules of now, not by those of when the updater came to rest', () => {
     const story = updatedTo('1.1.0');
-    assert.deepEqual(outstanding(story.state, true).get('poll')?.request.input, { policy: story.context.policy, ...QUESTION });
+    assert.deepEqual(outstanding(story.state, true).get('poll')?.request.input, {
+      policy: story.context.policy,
+      ...QUESTION,
+    });
     const changed = { ...policy, range: '^1' };
     story.when({ type: 'configurationChanged', policy: changed });
-    assert.deepEqual(outstanding(story.state, true).get('poll')?.request.input, { policy: changed, ...QUESTION });
+    assert.deepEqual(outstanding(story.state, true).get('poll')?.request.input, {
+      policy: changed,
+      ...QUESTION,
+    });
   });
 
   it('ends nothing in the fold: one that finds nothing changes nothing', () => {
     const { state, at } = atRest();
     assert.ok(state.effects.has('removeOldVersions'));
-    const found = (effect: string) => evolve(state, { seq: 99, at, fact: { type: 'nothingNewer' }, effect, command: null });
+    const found = (effect: string) =>
+      evolve(state, { seq: 99, at, fact: { type: 'nothingNewer' }, effect, command: null });
     assert.equal(found('poll'), state);
     assert.ok(!found('removeOldVersions').effects.has('removeOldVersions'));
   });

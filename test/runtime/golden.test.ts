@@ -1,4 +1,7 @@
-/** Old journals replay for ever: one of every released version is kept here. `scripts/golden.ts` makes the newest. */
+/**
+ * Old journals replay for ever: one of every released version is kept here. `scripts/golden.ts`
+ * makes the newest.
+ */
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
@@ -11,7 +14,9 @@ import { restore } from '../../src/runtime/restore.ts';
 import { toldBy } from '../support/golden.ts';
 
 const JOURNALS = path.join(import.meta.dirname, '..', 'journals');
-const VERSIONS = readdirSync(JOURNALS, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
+const VERSIONS = readdirSync(JOURNALS, { withFileTypes: true }).flatMap((entry) =>
+  entry.isDirectory() ? [entry.name] : [],
+);
 
 describe('the golden journal', () => {
   for (const version of VERSIONS) {
@@ -45,8 +50,14 @@ describe('a checkpoint', () => {
     const whole = restore(journal).state;
     assert.ok(whole);
     // Of the format before states were nested, `{"value":"waiting"}` names no state of today's.
-    const older = '{"format":5,"snapshot":{"status":"active","value":"waiting","context":{},"children":{}},"effects":[],"timers":[]}';
-    for (const text of ['', '{}', older, serializeState(whole).replace(/"format":\d+/, '"format":999')]) {
+    const older =
+      '{"format":5,"snapshot":{"status":"active","value":"waiting","context":{},"children":{}},"effects":[],"timers":[]}';
+    for (const text of [
+      '',
+      '{}',
+      older,
+      serializeState(whole).replace(/"format":\d+/, '"format":999'),
+    ]) {
       journal.saveCheckpoint({ seq: 3, state: text });
       const state = restore(journal).state;
       assert.ok(state);

@@ -1,6 +1,21 @@
-/** Whatever is placed in the inbox, the updater neither waits for it nor stops: what is odd is set aside, and commands are taken. */
+/**
+ * Whatever is placed in the inbox, the updater neither waits for it nor stops: what is odd is set
+ * aside, and commands are taken.
+ */
 import assert from 'node:assert/strict';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -43,7 +58,9 @@ function isSetAside(reason: RegExp): void {
 
 describe('in the inbox', () => {
   it('a command that would be too long to be read is not placed', () => {
-    assert.throws(() => submit(inbox, { type: 'versionDenied', version: '1'.repeat(70_000) }), { code: 'COMMAND_REFUSED' });
+    assert.throws(() => submit(inbox, { type: 'versionDenied', version: '1'.repeat(70_000) }), {
+      code: 'COMMAND_REFUSED',
+    });
     assert.deepEqual(readdirSync(inbox), []);
   });
 

@@ -1,4 +1,7 @@
-/** What is noted of a command: before its file goes, once the updater rests, and across a kill in between. */
+/**
+ * What is noted of a command: before its file goes, once the updater rests, and across a kill in
+ * between.
+ */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
@@ -26,7 +29,14 @@ afterEach(() => {
 const said: string[] = [];
 const log = { info: () => {}, warn: () => {}, debug: (text: string) => void said.push(text) };
 /** As the updater begins, also after a kill: from what is noted. */
-const opened = () => new Outcomes({ journal, now: Date.now, log, secrets: () => ['s3cret-value'], pollTrouble: () => trouble });
+const opened = () =>
+  new Outcomes({
+    journal,
+    now: Date.now,
+    log,
+    secrets: () => ['s3cret-value'],
+    pollTrouble: () => trouble,
+  });
 /** Where 2.0.0 runs and is trusted. */
 const context = updatedTo('2.0.0').state.snapshot.context;
 const UPDATE: Fact = { type: 'updateRequested' };
@@ -40,7 +50,13 @@ describe('what became of a command', () => {
     outcomes.take({ id: '1', fact: UPDATE }, context);
     assert.equal(outcomeOf('1'), null);
     outcomes.settle(context);
-    assert.deepEqual(outcomeOf('1'), { ok: true, comesLater: false, version: '2.0.0', tag: 'v2.0.0', error: null });
+    assert.deepEqual(outcomeOf('1'), {
+      ok: true,
+      comesLater: false,
+      version: '2.0.0',
+      tag: 'v2.0.0',
+      error: null,
+    });
   });
 
   it('is known at once where it only changes what is remembered', () => {
@@ -64,14 +80,18 @@ describe('what became of a command', () => {
     const failed = (at: number, code: string): Trouble => ({ at, code, message: code });
     assert.equal(judge(asked, context, failed(999, 'OLD')).ok, true);
     const both: Context = { ...context, lastError: failed(1000, 'DOWNLOAD_FAILED') };
-    assert.deepEqual(judge(asked, both, failed(1001, 'RATE_LIMITED')).error, { code: 'RATE_LIMITED', message: 'RATE_LIMITED' });
+    assert.deepEqual(judge(asked, both, failed(1001, 'RATE_LIMITED')).error, {
+      code: 'RATE_LIMITED',
+      message: 'RATE_LIMITED',
+    });
     assert.equal(judge(asked, both, failed(999, 'OLD')).error?.code, 'DOWNLOAD_FAILED');
   });
 
   it('is that of `install` only where this very version is held', () => {
     const hold = { version: '1.0.0', tag: 'v1.0.0', since: 1 } as Context['hold'];
     const outcomes = opened();
-    for (const tag of ['v1.0.0', '1.0.0', 'v3.0.0']) outcomes.take({ id: tag, fact: install(tag) }, context);
+    for (const tag of ['v1.0.0', '1.0.0', 'v3.0.0'])
+      outcomes.take({ id: tag, fact: install(tag) }, context);
     outcomes.settle({ ...context, hold });
     assert.deepEqual(
       ['v1.0.0', '1.0.0', 'v3.0.0'].map((tag) => outcomeOf(tag)?.ok),
@@ -81,7 +101,8 @@ describe('what became of a command', () => {
 
   it('is kept of the newest 64, and no secret with it', () => {
     const outcomes = opened();
-    for (let i = 0; i < 70; i++) outcomes.take({ id: `${i}`, fact: install('s3cret-value') }, context);
+    for (let i = 0; i < 70; i++)
+      outcomes.take({ id: `${i}`, fact: install('s3cret-value') }, context);
     assert.equal(readTaken(journal, '5'), null);
     assert.equal(readTaken(journal, '6')?.id, '6');
     assert.ok(!journal.readNote('commands')?.includes('s3cret-value'));

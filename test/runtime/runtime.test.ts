@@ -33,12 +33,24 @@ afterEach(() => {
 });
 
 /** Resolves once the effect is begun. */
-const beginning = (name: EffectName) => new Promise<void>((resolve) => waiters.push({ name, resolve }));
+const beginning = (name: EffectName) =>
+  new Promise<void>((resolve) => waiters.push({ name, resolve }));
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-async function updater(overrides: Partial<Effects>, options: Partial<RuntimeOptions> = {}): Promise<Runtime> {
+async function updater(
+  overrides: Partial<Effects>,
+  options: Partial<RuntimeOptions> = {},
+): Promise<Runtime> {
   const quiet = Object.fromEntries(
-    ['download', 'verify', 'extract', 'prepareSwitch', 'stop', 'switchCurrent', 'observeProbation'].map((name) => [name, () => NEVER]),
+    [
+      'download',
+      'verify',
+      'extract',
+      'prepareSwitch',
+      'stop',
+      'switchCurrent',
+      'observeProbation',
+    ].map((name) => [name, () => NEVER]),
   ) as unknown as Effects;
   const all: Effects = {
     ...quiet,
@@ -52,7 +64,8 @@ async function updater(overrides: Partial<Effects>, options: Partial<RuntimeOpti
       name,
       (input: never, signal: AbortSignal) => {
         begun.push(name as EffectName);
-        for (const waiter of waiters.filter((candidate) => candidate.name === name)) waiter.resolve();
+        for (const waiter of waiters.filter((candidate) => candidate.name === name))
+          waiter.resolve();
         return (perform as (input: never, signal: AbortSignal) => Promise<unknown>)(input, signal);
       },
     ]),
@@ -105,9 +118,15 @@ describe('an effect that was aborted', () => {
 
   it('is no failure to report', async () => {
     const warnings: string[] = [];
-    const log = { info: () => {}, warn: (text: string) => void warnings.push(text), debug: () => {} };
+    const log = {
+      info: () => {},
+      warn: (text: string) => void warnings.push(text),
+      debug: () => {},
+    };
     const removeOldVersions: Effects['removeOldVersions'] = (_, signal) =>
-      new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+      new Promise((_resolve, reject) =>
+        signal.addEventListener('abort', () => reject(signal.reason as Error)),
+      );
     const runtime = await updater({ removeOldVersions }, { log });
     const downloading = beginning('download');
     await runtime.start();
@@ -167,7 +186,8 @@ describe('nothing is done again and again without a pause', () => {
     const runtime = await updater(
       {
         check: async () => {
-          if (begun.filter((name) => name === 'check').length === 1) submit(path.join(root, 'inbox'), { type: 'updateRequested' });
+          if (begun.filter((name) => name === 'check').length === 1)
+            submit(path.join(root, 'inbox'), { type: 'updateRequested' });
           return { type: 'nothingNewer' };
         },
       },
@@ -277,7 +297,10 @@ describe('a poll is an effect like any other', () => {
 
   it('does not keep the updater busy while it waits for an answer', async (t) => {
     const { now, pass } = clockOf(t);
-    const before = await updater({ download: async () => facts.failed('downloadFailed', 'NETWORK_FAILED') }, { now });
+    const before = await updater(
+      { download: async () => facts.failed('downloadFailed', 'NETWORK_FAILED') },
+      { now },
+    );
     const downloading = beginning('download');
     await before.start();
     await downloading;
@@ -311,7 +334,10 @@ describe('what became of a command', () => {
     await killed.start();
     await checking;
     assert.equal(existsSync(path.join(inbox(), `${id}.json`)), false);
-    assert.deepEqual([readTaken(journal, id)?.type, readTaken(journal, id)?.outcome], ['updateRequested', null]);
+    assert.deepEqual(
+      [readTaken(journal, id)?.type, readTaken(journal, id)?.outcome],
+      ['updateRequested', null],
+    );
     killed.stop();
 
     const next = await updater({ check: async () => ({ type: 'nothingNewer' }) }, later);
@@ -356,7 +382,10 @@ describe('the gate of a boot', () => {
   it('has all of UPDATE_FIRST_CHECK_TIMEOUT for one that has not run here yet', async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
     const first = world({ current: tree('1.0.0'), lastGood: null });
-    const runtime = await updater(hangs, { observeApp: async () => false, observeWorld: async () => first });
+    const runtime = await updater(hangs, {
+      observeApp: async () => false,
+      observeWorld: async () => first,
+    });
     await runtime.start();
     t.mock.timers.tick(29_999);
     await settled();

@@ -46,7 +46,12 @@ async function record(page: Page): Promise<void> {
       const bar = document.querySelector('progress');
       if (bar !== null && bar.value !== seen.progress.at(-1)) seen.progress.push(bar.value);
     };
-    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
+    new MutationObserver(look).observe(document.body, {
+      subtree: true,
+      childList: true,
+      characterData: true,
+      attributes: true,
+    });
     look();
   });
 }
@@ -88,8 +93,15 @@ describe('the dashboard', () => {
       progress,
       [...progress].sort((a, b) => a - b),
     );
-    const way = await page.locator('svg.right .arrow.passed').evaluateAll((arrows) => arrows.map((arrow) => arrow.getAttribute('data-arrow')));
-    for (const step of ['downloading verifying', 'verifying extracting', 'preparing.asking preparing.inspecting', 'switching starting'])
+    const way = await page
+      .locator('svg.right .arrow.passed')
+      .evaluateAll((arrows) => arrows.map((arrow) => arrow.getAttribute('data-arrow')));
+    for (const step of [
+      'downloading verifying',
+      'verifying extracting',
+      'preparing.asking preparing.inspecting',
+      'switching starting',
+    ])
       assert.ok(way.includes(step), `${step}: ${way.join()}`);
     assert.deepEqual([errors, elsewhere], [[], []]);
     await context.close();
@@ -98,7 +110,9 @@ describe('the dashboard', () => {
   it('draws the machine itself: every state of it, and nothing else', async () => {
     const { page, context } = await visit(browser, served.url);
     await page.locator('svg.right').waitFor();
-    const drawn = await page.locator('svg.right [data-state]').evaluateAll((states) => states.map((state) => state.getAttribute('data-state')));
+    const drawn = await page
+      .locator('svg.right [data-state]')
+      .evaluateAll((states) => states.map((state) => state.getAttribute('data-state')));
     // What is left at once is never lit: only where it is decided where to rest has a place.
     const wanted = allStates()
       .filter((node) => !isTransient(node) || node.key === 'deciding')
@@ -110,9 +124,13 @@ describe('the dashboard', () => {
   it('shows a rollback with its reason', async () => {
     const { page, context, errors } = await visit(browser, served.url);
     served.product.github.misbehave = {};
-    served.product.github.publish('v1.2.0', { 'app_1.2.0.tar.gz': await archive({ app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 } }) });
+    served.product.github.publish('v1.2.0', {
+      'app_1.2.0.tar.gz': await archive({ app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 } }),
+    });
     await check();
-    await page.getByRole('row', { name: /1\.1\.0 → 1\.2\.0 rolled back .*exited during probation/ }).waitFor();
+    await page
+      .getByRole('row', { name: /1\.1\.0 → 1\.2\.0 rolled back .*exited during probation/ })
+      .waitFor();
     await page.getByText(/Denied:.*1\.2\.0/).waitFor();
     await page.getByTestId('state').filter({ hasText: 'running' }).waitFor();
     assert.deepEqual(errors, []);
@@ -125,9 +143,15 @@ describe('the dashboard', () => {
     await page.getByRole('button', { name: new RegExp(`^${failed.seq} `) }).click();
     const then = page.getByTestId('then');
     await then.getByText(`After fact ${failed.seq}`).waitFor();
-    assert.match((await then.textContent()) ?? '', /StaterollingBack.*Running1\.2\.0.*Denied1\.2\.0/);
+    assert.match(
+      (await then.textContent()) ?? '',
+      /StaterollingBack.*Running1\.2\.0.*Denied1\.2\.0/,
+    );
     assert.equal(await page.getByTestId('lit').textContent(), 'rollingBack');
-    assert.equal(await page.locator('svg.right .state.active').getAttribute('data-state'), 'rollingBack');
+    assert.equal(
+      await page.locator('svg.right .state.active').getAttribute('data-state'),
+      'rollingBack',
+    );
     await page.getByRole('slider', { name: 'Time travel' }).fill('2');
     await then.getByText('After fact 2', { exact: true }).waitFor();
     assert.equal(await page.getByTestId('lit').textContent(), 'checking');
@@ -156,14 +180,21 @@ describe('the dashboard', () => {
     await page.getByTestId('why-not-now').filter({ hasText: 'paused' }).waitFor();
     assert.equal((await served.product.status()).paused, true);
     await page.getByRole('button', { name: 'Resume', exact: true }).click();
-    await page.getByTestId('why-not-now').filter({ hasText: 'paused' }).waitFor({ state: 'detached' });
+    await page
+      .getByTestId('why-not-now')
+      .filter({ hasText: 'paused' })
+      .waitFor({ state: 'detached' });
     page.on('dialog', (dialog) => void dialog.accept());
     await page.getByRole('button', { name: 'Restart the app' }).click();
     await served.product.fact('restartRequested');
     await page.getByRole('button', { name: 'Retry 1.2.0' }).click();
     await page.getByText(/Denied:/).waitFor({ state: 'detached' });
     await page.reload();
-    assert.equal(await page.getByLabel('Token').inputValue(), OPERATOR_TOKEN, 'this tab remembers it');
+    assert.equal(
+      await page.getByLabel('Token').inputValue(),
+      OPERATOR_TOKEN,
+      'this tab remembers it',
+    );
     await context.close();
   });
 
@@ -201,7 +232,12 @@ describe('the dashboard', () => {
   it('waits for an updater that is not there yet', async () => {
     const { page, context } = await visit(browser, served.url);
     await page.getByTestId('state').filter({ hasText: 'running' }).waitFor();
-    await page.route('**/api/**', (route) => route.fulfill({ status: 503, json: { ok: false, error: { code: 'STARTING', message: 'x' } } }));
+    await page.route('**/api/**', (route) =>
+      route.fulfill({
+        status: 503,
+        json: { ok: false, error: { code: 'STARTING', message: 'x' } },
+      }),
+    );
     await page.reload();
     await page.getByText('does not answer yet').waitFor();
     await page.unroute('**/api/**');
@@ -212,11 +248,17 @@ describe('the dashboard', () => {
   for (const device of Object.keys(DEVICES) as Device[]) {
     for (const scheme of ['light', 'dark'] satisfies Scheme[]) {
       it(`fits a ${device} in ${scheme}: nothing sticks out, axe finds nothing serious, no error, no request elsewhere`, async () => {
-        const { page, context, errors, elsewhere } = await visit(browser, served.url, { device, scheme });
+        const { page, context, errors, elsewhere } = await visit(browser, served.url, {
+          device,
+          scheme,
+        });
         await page.getByTestId('state').filter({ hasText: 'running' }).waitFor();
         await page.locator('.fact').first().click();
         await page.getByTestId('then').waitFor();
-        const { scroll, width } = await page.evaluate(() => ({ scroll: document.documentElement.scrollWidth, width: window.innerWidth }));
+        const { scroll, width } = await page.evaluate(() => ({
+          scroll: document.documentElement.scrollWidth,
+          width: window.innerWidth,
+        }));
         assert.ok(scroll <= width, `${scroll} px in ${width}`);
         assert.deepEqual(await seriousTrouble(page), []);
         const back = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
@@ -229,7 +271,13 @@ describe('the dashboard', () => {
 
   it('runs no script that was put into a release', async () => {
     const evil = '<img src=x onerror="window.owned=1"><script>window.owned=1</script>';
-    served.product.github.publish('v1.3.0', { 'app_1.3.0.tar.gz': await archive({ app: { content: `#!/bin/sh\nexit 3\n`, mode: 0o755 } }) }, { body: evil });
+    served.product.github.publish(
+      'v1.3.0',
+      {
+        'app_1.3.0.tar.gz': await archive({ app: { content: `#!/bin/sh\nexit 3\n`, mode: 0o755 } }),
+      },
+      { body: evil },
+    );
     await served.act('deny', { version: evil });
     const { page, context, errors } = await visit(browser, served.url);
     await page.getByText(/Denied:.*onerror/).waitFor();

@@ -1,4 +1,7 @@
-/** The diagrams of docs/statechart.md, rendered by Mermaid as a reader's browser does, and held against the machine. */
+/**
+ * The diagrams of docs/statechart.md, rendered by Mermaid as a reader's browser does, and held
+ * against the machine.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -13,7 +16,11 @@ const ROOT = path.join(import.meta.dirname, '..', '..');
 const MERMAID = createRequire(import.meta.url).resolve('mermaid/dist/mermaid.min.js');
 
 type Box = { name: string; left: number; top: number; right: number; bottom: number };
-type Drawn = { states: Box[]; boxes: Box[]; arrows: { from: string; to: string; label: string; isThick: boolean; isDotted: boolean }[] };
+type Drawn = {
+  states: Box[];
+  boxes: Box[];
+  arrows: { from: string; to: string; label: string; isThick: boolean; isDotted: boolean }[];
+};
 
 const keyOf = (name: string) => name.split('.').at(-1) ?? '';
 const sorted = (names: Iterable<string>) => [...names].sort();
@@ -21,9 +28,11 @@ const sorted = (names: Iterable<string>) => [...names].sort();
 describe('the diagrams of the machine', () => {
   let browser: Browser;
   let page: Page;
-  const [main = '', whole = ''] = [...readFileSync(path.join(ROOT, 'docs', 'statechart.md'), 'utf8').matchAll(/```mermaid\n(.*?)```/gs)].map(
-    ([, code = '']) => code,
-  );
+  const [main = '', whole = ''] = [
+    ...readFileSync(path.join(ROOT, 'docs', 'statechart.md'), 'utf8').matchAll(
+      /```mermaid\n(.*?)```/gs,
+    ),
+  ].map(([, code = '']) => code);
   before(async () => {
     browser = await launch();
     page = await browser.newPage();
@@ -36,13 +45,17 @@ describe('the diagrams of the machine', () => {
       const { mermaid } = globalThis as unknown as { mermaid: Mermaid };
       mermaid.initialize({ startOnLoad: false });
       document.body.innerHTML = (await mermaid.render('drawing', text)).svg;
-      const all = (selector: string) => [...document.querySelectorAll<SVGGraphicsElement>(selector)];
+      const all = (selector: string) => [
+        ...document.querySelectorAll<SVGGraphicsElement>(selector),
+      ];
       const boxOf = (element: Element, name: string) => {
         const { left, top, right, bottom } = element.getBoundingClientRect();
         return { name, left, top, right, bottom };
       };
       const states = all('g.node').map((node) => boxOf(node, node.textContent?.trim() ?? ''));
-      const boxes = all('g.cluster').map((box) => boxOf(box.querySelector('rect') ?? box, box.textContent?.trim() ?? ''));
+      const boxes = all('g.cluster').map((box) =>
+        boxOf(box.querySelector('rect') ?? box, box.textContent?.trim() ?? ''),
+      );
       const arrows = all('path[data-id]').map((arrow) => {
         const id = arrow.getAttribute('data-id') ?? '';
         const [, from = '', to = ''] = id.split('_');
@@ -82,7 +95,11 @@ describe('the diagrams of the machine', () => {
       ),
     );
     const isInside = (inner: Box, outer: Box) =>
-      inner !== outer && inner.left >= outer.left && inner.right <= outer.right && inner.top >= outer.top && inner.bottom <= outer.bottom;
+      inner !== outer &&
+      inner.left >= outer.left &&
+      inner.right <= outer.right &&
+      inner.top >= outer.top &&
+      inner.bottom <= outer.bottom;
     for (const drawn of [...states, ...boxes]) {
       const node = allStates().find(({ key }) => key === drawn.name);
       const around = boxes.filter((box) => isInside(drawn, box)).map(({ name }) => name);
@@ -97,8 +114,13 @@ describe('the diagrams of the machine', () => {
       const ends = `${keyOf(from)} ${keyOf(to)}`;
       if (!isFailure && from !== to) wanted.set(ends, (wanted.get(ends) ?? new Set()).add(fact));
     }
-    const told = arrows.map(({ from, to, label }) => `${from} ${to}: ${sorted(label.split(/<br ?\/?>/).filter(Boolean))}`);
-    assert.deepEqual(sorted(told), sorted([...wanted].map(([ends, facts]) => `${ends}: ${sorted([...facts].filter(Boolean))}`)));
+    const told = arrows.map(
+      ({ from, to, label }) => `${from} ${to}: ${sorted(label.split(/<br ?\/?>/).filter(Boolean))}`,
+    );
+    assert.deepEqual(
+      sorted(told),
+      sorted([...wanted].map(([ends, facts]) => `${ends}: ${sorted([...facts].filter(Boolean))}`)),
+    );
   });
 
   it('the main path is the one that the machine takes, in both orders', async () => {
@@ -108,9 +130,18 @@ describe('the diagrams of the machine', () => {
         .map(({ state }) => keyOf(state))
         .flatMap((state, i, all) => (i === 0 ? [] : [`${all[i - 1]} ${state}`]));
     const name = ({ from, to }: Drawn['arrows'][number]) => `${from} ${to}`;
-    assert.deepEqual(sorted(arrows.filter(({ isDotted }) => !isDotted).map(name)), sorted(steps('download-then-kill')));
-    assert.deepEqual(sorted(arrows.filter(({ isDotted, isThick }) => isDotted || isThick).map(name)), sorted(steps('kill-then-download')));
-    assert.deepEqual(sorted(states.map((state) => state.name)), sorted(new Set(mainPath('download-then-kill').map(({ state }) => keyOf(state)))));
+    assert.deepEqual(
+      sorted(arrows.filter(({ isDotted }) => !isDotted).map(name)),
+      sorted(steps('download-then-kill')),
+    );
+    assert.deepEqual(
+      sorted(arrows.filter(({ isDotted, isThick }) => isDotted || isThick).map(name)),
+      sorted(steps('kill-then-download')),
+    );
+    assert.deepEqual(
+      sorted(states.map((state) => state.name)),
+      sorted(new Set(mainPath('download-then-kill').map(({ state }) => keyOf(state)))),
+    );
   });
 });
 
@@ -118,6 +149,11 @@ describe('the tables of the machine', () => {
   it('have a row for every way that is a failure, and for every other', () => {
     const text = readFileSync(path.join(ROOT, 'docs', 'statechart.md'), 'utf8');
     for (const { from, to, fact, guard } of allWays())
-      assert.ok(text.includes(`| \`${from}\` | ${fact === '' ? 'at once' : `\`${fact}\``} | ${guard ?? ''} | \`${to}\` |`), `${from} ${fact} ${to}`);
+      assert.ok(
+        text.includes(
+          `| \`${from}\` | ${fact === '' ? 'at once' : `\`${fact}\``} | ${guard ?? ''} | \`${to}\` |`,
+        ),
+        `${from} ${fact} ${to}`,
+      );
   });
 });

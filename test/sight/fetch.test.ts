@@ -1,4 +1,7 @@
-/** Actions by a browser's own fetch: from the server's own page, in each form that a body has there, and from another site's. */
+/**
+ * Actions by a browser's own fetch: from the server's own page, in each form that a body has there,
+ * and from another site's.
+ */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
@@ -8,8 +11,15 @@ import type { Browser, Page } from 'playwright-core';
 import { launch, visit } from '../support/browser.ts';
 import { OPERATOR_TOKEN, Served } from '../support/http.ts';
 
-/** The status of an action by fetch in this page; 0 where the browser does not let the page have the answer. */
-function act(page: Page, url: string, kind: 'none' | 'empty' | 'json' | 'text' | 'form' | 'blob'): Promise<number> {
+/**
+ * The status of an action by fetch in this page; 0 where the browser does not let the page have the
+ * answer.
+ */
+function act(
+  page: Page,
+  url: string,
+  kind: 'none' | 'empty' | 'json' | 'text' | 'form' | 'blob',
+): Promise<number> {
   return page.evaluate(
     async ([address, token, given]) => {
       const bodies = {
@@ -20,9 +30,16 @@ function act(page: Page, url: string, kind: 'none' | 'empty' | 'json' | 'text' |
         form: new URLSearchParams({ force: '1' }),
         blob: new Blob(['{}'], { type: 'application/json' }),
       };
-      const headers = { authorization: `Bearer ${token}`, ...(given === 'json' ? { 'content-type': 'application/json' } : {}) };
+      const headers = {
+        authorization: `Bearer ${token}`,
+        ...(given === 'json' ? { 'content-type': 'application/json' } : {}),
+      };
       const body = bodies[given];
-      return fetch(address, { method: 'POST', headers, ...(body === undefined ? {} : { body }) }).then(
+      return fetch(address, {
+        method: 'POST',
+        headers,
+        ...(body === undefined ? {} : { body }),
+      }).then(
         ({ status }) => status,
         () => 0,
       );
@@ -62,9 +79,16 @@ describe('a browser’s fetch', () => {
   }
 
   it('from the page of another site does nothing, and is not told the answer', async () => {
-    const other = http.createServer((_request, response) => response.setHeader('content-type', 'text/html').end('<title>other</title>')).listen(0, '127.0.0.1');
+    const other = http
+      .createServer((_request, response) =>
+        response.setHeader('content-type', 'text/html').end('<title>other</title>'),
+      )
+      .listen(0, '127.0.0.1');
     await once(other, 'listening');
-    const { page, context } = await visit(browser, `http://127.0.0.1:${(other.address() as AddressInfo).port}/`);
+    const { page, context } = await visit(
+      browser,
+      `http://127.0.0.1:${(other.address() as AddressInfo).port}/`,
+    );
     assert.equal(await act(page, `${served.url}/api/actions/pause`, 'json'), 0);
     assert.equal((await served.product.status()).paused, false);
     await context.close();

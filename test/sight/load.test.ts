@@ -1,4 +1,7 @@
-/** Many who look, and one who never reads: updates go on, and memory is bounded. And nobody who looks: nothing is loaded. */
+/**
+ * Many who look, and one who never reads: updates go on, and memory is bounded. And nobody who
+ * looks: nothing is loaded.
+ */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -15,7 +18,9 @@ const UPDATES = 6;
 
 /** Anonymous memory of a process, kB; proc(5), smaps_rollup. */
 function anonymousKb(pid: number): number {
-  return Number(/^Anonymous:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1]);
+  return Number(
+    /^Anonymous:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1],
+  );
 }
 
 /** Makes updates one after the other. */
@@ -37,11 +42,15 @@ describe('with 50 dashboards open and one client that never reads', () => {
     await makeUpdates(served, 1);
     const before = anonymousKb(pid);
     const last = `"versionBecameHealthy","version":"1.0.${2 * UPDATES}"`;
-    const clients = Array.from({ length: CLIENTS }, () => listen(`${served.url}/api/events`, ({ data }) => data.includes(last)));
+    const clients = Array.from({ length: CLIENTS }, () =>
+      listen(`${served.url}/api/events`, ({ data }) => data.includes(last)),
+    );
     const silent = net.connect(served.port, '127.0.0.1');
     silent.on('error', () => {});
     silent.pause();
-    silent.write(`GET /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: ${READER.authorization}\r\n\r\n`);
+    silent.write(
+      `GET /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: ${READER.authorization}\r\n\r\n`,
+    );
     await makeUpdates(served, UPDATES + 1);
     for (const events of await Promise.all(clients)) {
       const facts = events.filter(({ event }) => event === 'message');
@@ -63,11 +72,24 @@ describe('the program as it is built', () => {
   });
 
   /** The files of the bundle that one run opens, and whether it listens. */
-  async function traced(env: Record<string, string>): Promise<{ opened: string[]; listens: boolean }> {
+  async function traced(
+    env: Record<string, string>,
+  ): Promise<{ opened: string[]; listens: boolean }> {
     await using product = await Product.create({ env });
     const trace = path.join(product.root, 'trace');
     const program = `const { main } = await import(${JSON.stringify(path.join(ROOT, 'dist', 'self-update.js'))}); console.log(process.pid); process.exit(await main(['run'], process.env));`;
-    const args = ['-f', '-qq', '-e', 'trace=openat,listen', '-o', trace, process.execPath, '--input-type=module', '-e', program];
+    const args = [
+      '-f',
+      '-qq',
+      '-e',
+      'trace=openat,listen',
+      '-o',
+      trace,
+      process.execPath,
+      '--input-type=module',
+      '-e',
+      program,
+    ];
     const tracer = execa('strace', args, { env: product.env, extendEnv: false, reject: false });
     // The first line is its pid: strace itself passes no signal on.
     const [line] = (await once(tracer.stdout, 'data')) as [Buffer];
@@ -75,15 +97,27 @@ describe('the program as it is built', () => {
     process.kill(Number.parseInt(String(line), 10), 'SIGTERM');
     await tracer;
     const calls = readFileSync(trace, 'utf8').split('\n');
-    // Node's own inspector and workers do not listen; nor does the supervisor of an app, whose calls are traced too.
-    const listens = calls.some((call) => /listen\(/.test(call) && call.startsWith(`${calls[0]?.split(' ')[0]} `));
-    return { opened: calls.flatMap((call) => /dist\/([a-z-]+)[^/"]*\.js"/.exec(call)?.[1] ?? []), listens };
+    // Node's own inspector and workers do not listen; nor does the supervisor of an app, whose
+    // calls are traced too.
+    const listens = calls.some(
+      (call) => /listen\(/.test(call) && call.startsWith(`${calls[0]?.split(' ')[0]} `),
+    );
+    return {
+      opened: calls.flatMap((call) => /dist\/([a-z-]+)[^/"]*\.js"/.exec(call)?.[1] ?? []),
+      listens,
+    };
   }
 
   it('loads nothing of the server and listens nowhere when HTTP is off', async () => {
     const { opened, listens } = await traced({});
     assert.ok(opened.includes('self-update'), 'the trace sees what is opened');
-    assert.deepEqual([opened.filter((name) => /^(?:server|notifier|deliver|temporal|attestation)/.test(name)), listens], [[], false]);
+    assert.deepEqual(
+      [
+        opened.filter((name) => /^(?:server|notifier|deliver|temporal|attestation)/.test(name)),
+        listens,
+      ],
+      [[], false],
+    );
   });
 
   it('loads the server and listens when HTTP is on: the measurement can tell', async () => {

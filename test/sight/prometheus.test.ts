@@ -1,4 +1,7 @@
-/** The metrics, by Prometheus' own tools: promtool finds nothing to say, and a real server scrapes them. */
+/**
+ * The metrics, by Prometheus' own tools: promtool finds nothing to say, and a real server scrapes
+ * them.
+ */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -22,7 +25,9 @@ describe('the metrics', () => {
     await served.publish('0.0.2', { padBytes: 1_000_000 });
     await served.act('update');
     await served.product.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
-    served.product.github.publish('v0.0.3', { 'app_0.0.3.tar.gz': await archive({ app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 } }) });
+    served.product.github.publish('v0.0.3', {
+      'app_0.0.3.tar.gz': await archive({ app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 } }),
+    });
     await served.act('update');
     const failed = await served.product.fact('probationFailed');
     await served.product.fact('appStarted', ({ seq }) => seq > failed.seq);
@@ -31,21 +36,37 @@ describe('the metrics', () => {
 
   it('are clean in the eyes of promtool', async () => {
     const { text } = await served.ask('/metrics');
-    const { exitCode, stdout, stderr } = await execa('promtool', ['check', 'metrics'], { input: text, reject: false });
+    const { exitCode, stdout, stderr } = await execa('promtool', ['check', 'metrics'], {
+      input: text,
+      reject: false,
+    });
     assert.deepEqual([exitCode, stdout, stderr], [0, '', '']);
   });
 
   it('are found unclean by promtool when they are', async () => {
-    const { exitCode } = await execa('promtool', ['check', 'metrics'], { input: 'self_update_things 1\n', reject: false });
+    const { exitCode } = await execa('promtool', ['check', 'metrics'], {
+      input: 'self_update_things 1\n',
+      reject: false,
+    });
     assert.notEqual(exitCode, 0);
   });
 
   it('have alerts to begin with, which promtool accepts and which name metrics that are there', async () => {
-    const file = path.join(import.meta.dirname, '..', '..', 'examples', 'prometheus', 'alerts.yaml');
-    const { exitCode, stdout } = await execa('promtool', ['check', 'rules', file], { reject: false });
+    const file = path.join(
+      import.meta.dirname,
+      '..',
+      '..',
+      'examples',
+      'prometheus',
+      'alerts.yaml',
+    );
+    const { exitCode, stdout } = await execa('promtool', ['check', 'rules', file], {
+      reject: false,
+    });
     assert.equal(exitCode, 0, stdout);
     const { text } = await served.ask('/metrics');
-    for (const [name] of readFileSync(file, 'utf8').matchAll(/self_update_\w+/g)) assert.ok(text.includes(`# TYPE ${name} `), name);
+    for (const [name] of readFileSync(file, 'utf8').matchAll(/self_update_\w+/g))
+      assert.ok(text.includes(`# TYPE ${name} `), name);
   });
 
   it('are scraped by a real Prometheus, which can say what happened', async () => {
@@ -53,16 +74,36 @@ describe('the metrics', () => {
     const port = await freePort();
     const config = {
       global: { scrape_interval: '1s' },
-      scrape_configs: [{ job_name: 'self-update', static_configs: [{ targets: [`127.0.0.1:${served.port}`] }] }],
+      scrape_configs: [
+        { job_name: 'self-update', static_configs: [{ targets: [`127.0.0.1:${served.port}`] }] },
+      ],
     };
     writeFileSync(path.join(directory, 'prometheus.yml'), JSON.stringify(config));
     const address = `127.0.0.1:${port}`;
-    const args = [`--config.file=${directory}/prometheus.yml`, `--storage.tsdb.path=${directory}/data`, `--web.listen-address=${address}`];
-    const prometheus = execa('prometheus', args, { reject: false, buffer: false, stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' });
+    const args = [
+      `--config.file=${directory}/prometheus.yml`,
+      `--storage.tsdb.path=${directory}/data`,
+      `--web.listen-address=${address}`,
+    ];
+    const prometheus = execa('prometheus', args, {
+      reject: false,
+      buffer: false,
+      stdin: 'ignore',
+      stdout: 'ignore',
+      stderr: 'ignore',
+    });
     const query = async (expression: string): Promise<Sample[]> => {
-      for (const deadline = performance.now() + 30_000; performance.now() < deadline; await sleep(200)) {
-        const response = await fetch(`http://${address}/api/v1/query?query=${encodeURIComponent(expression)}`).catch(() => null);
-        const body = response?.ok ? ((await response.json()) as { data: { result: Sample[] } }) : null;
+      for (
+        const deadline = performance.now() + 30_000;
+        performance.now() < deadline;
+        await sleep(200)
+      ) {
+        const response = await fetch(
+          `http://${address}/api/v1/query?query=${encodeURIComponent(expression)}`,
+        ).catch(() => null);
+        const body = response?.ok
+          ? ((await response.json()) as { data: { result: Sample[] } })
+          : null;
         if (body !== null && body.data.result.length > 0) return body.data.result;
       }
       throw new Error(`Prometheus has nothing for ${expression}`);

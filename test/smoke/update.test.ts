@@ -1,11 +1,16 @@
-/** One real update by each strategy, as an operator sees it: what `npm test` has of the whole product. The rest is `npm run test:product`. */
+/**
+ * One real update by each strategy, as an operator sees it: what `npm test` has of the whole
+ * product. The rest is `npm run test:product`.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { appArchive } from '../support/app.ts';
 import { Product } from '../support/product.ts';
 
 async function publish(product: Product, version: string): Promise<void> {
-  product.github.publish(`v${version}`, { 'app.tar.gz': await appArchive({ version, port: product.port }) });
+  product.github.publish(`v${version}`, {
+    'app.tar.gz': await appArchive({ version, port: product.port }),
+  });
 }
 
 /** The baked v0.0.1 runs under a resident updater, and is trusted. */
@@ -30,7 +35,10 @@ describe('a resident updater', { concurrency: 2 }, () => {
       assert.equal(status.previous, '0.0.1');
       assert.equal(status.updaterRunning, true);
       const history = JSON.parse((await product.command(['history', '--json'])).stdout);
-      assert.deepEqual([history[0].from, history[0].to, history[0].outcome], ['0.0.1', '0.0.2', 'updated']);
+      assert.deepEqual(
+        [history[0].from, history[0].to, history[0].outcome],
+        ['0.0.1', '0.0.2', 'updated'],
+      );
       product.updaters[0]?.kill('SIGTERM');
       const result = await product.updaters[0];
       assert.equal(result?.exitCode, 0);

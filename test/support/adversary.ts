@@ -1,6 +1,7 @@
 /**
- * The worst world that can be: it answers each effect within a millisecond, with whatever fact that effect can yield, every failure code
- * among them. Timers fire when they are due and polls are made as the runtime makes them, by a clock that is only data.
+ * The worst world that can be: it answers each effect within a millisecond, with whatever fact that
+ * effect can yield, every failure code among them. Timers fire when they are due and polls are made
+ * as the runtime makes them, by a clock that is only data.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -15,11 +16,17 @@ import { baked, digestOf, facts, policy, release, tree, world } from './machine.
 export const CODES: readonly string[] = codesOf(path.join(import.meta.dirname, '..', '..', 'src'));
 
 function codesOf(directory: string): string[] {
-  const files = readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
+  const files = readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.ts'),
+  );
   const found = files.flatMap((name) => [
-    ...readFileSync(path.join(directory, name), 'utf8').matchAll(/'([A-Z][A-Z]+(?:_[A-Z]+)+|LOCKED|UNHEALTHY|UNEXPECTED|INTERRUPTED)'/g),
+    ...readFileSync(path.join(directory, name), 'utf8').matchAll(
+      /'([A-Z][A-Z]+(?:_[A-Z]+)+|LOCKED|UNHEALTHY|UNEXPECTED|INTERRUPTED)'/g,
+    ),
   ]);
-  return [...new Set(found.map(([, code = '']) => code))].filter((code) => !/^(?:UPDATE|GH|SLEEP|HTTPS|NO_PROXY|NODE)_/.test(code)).sort();
+  return [...new Set(found.map(([, code = '']) => code))]
+    .filter((code) => !/^(?:UPDATE|GH|SLEEP|HTTPS|NO_PROXY|NODE)_/.test(code))
+    .sort();
 }
 
 const VERSIONS = ['1.1.0', '2.0.0', '3.0.0'] as const;
@@ -51,13 +58,24 @@ export class Adversary {
   /** When an outage was last seen. */
   #outageAt = Number.NEGATIVE_INFINITY;
 
-  constructor(overrides: Partial<Policy>, temper: Temper, dice: () => number, begins: World = world({ current: tree('1.1.0'), lastGood: tree('1.1.0') })) {
+  constructor(
+    overrides: Partial<Policy>,
+    temper: Temper,
+    dice: () => number,
+    begins: World = world({ current: tree('1.1.0'), lastGood: tree('1.1.0') }),
+  ) {
     this.#temper = temper;
     this.#dice = dice;
     const told: Policy = { ...policy, retryBaseMs: 300_000, ...overrides };
     this.#pollIntervalMs = told.retryBaseMs;
     this.#nextPollAt = this.at;
-    const record = { seq: 1, at: this.at, fact: { type: 'initialized', policy: told, world: begins } as Fact, effect: null, command: null };
+    const record = {
+      seq: 1,
+      at: this.at,
+      fact: { type: 'initialized', policy: told, world: begins } as Fact,
+      effect: null,
+      command: null,
+    };
     this.records.push(record);
     this.state = begin(record);
     this.#take({ type: this.#pick(2) === 0 ? 'appFoundDown' : 'appFoundUp', world: begins }, null);
@@ -92,17 +110,26 @@ export class Adversary {
 
   #poll(): void {
     const { context } = this.state.snapshot;
-    this.#take(this.#answer({ name: 'check', input: { policy: context.policy, request: null, running: null, fresh: false } }), null);
+    this.#take(
+      this.#answer({
+        name: 'check',
+        input: { policy: context.policy, request: null, running: null, fresh: false },
+      }),
+      null,
+    );
   }
 
   #seesCrashLoop(): boolean {
     const { snapshot } = this.state;
     if (snapshot.context.app !== 'up' || !snapshot.matches('steady')) return false;
-    if (this.at - this.#startedAt < CRASH_LOOP_TAKES_MS || this.#likes('crashLoop', 2) === 0) return false;
+    if (this.at - this.#startedAt < CRASH_LOOP_TAKES_MS || this.#likes('crashLoop', 2) === 0)
+      return false;
     const before = this.records.length;
     this.#take(
       {
-        ...(facts.crashLooped(snapshot.context.current?.version ?? null) as Fact & { code: string }),
+        ...(facts.crashLooped(snapshot.context.current?.version ?? null) as Fact & {
+          code: string;
+        }),
         code: this.#pick(2) === 0 ? 'TREE_MISSING' : 'CRASH_LOOP',
       } as Fact,
       null,
@@ -115,7 +142,9 @@ export class Adversary {
   }
 
   #likes(what: string, count: number): number {
-    return this.#pick(10) < this.#temper.steadiness ? (this.#temper.likes[what] ?? 0) % count : this.#pick(count);
+    return this.#pick(10) < this.#temper.steadiness
+      ? (this.#temper.likes[what] ?? 0) % count
+      : this.#pick(count);
   }
 
   #take(fact: Fact, effect: string | null): void {
@@ -130,7 +159,10 @@ export class Adversary {
     this.longestRun = Math.max(this.longestRun, this.#run);
   }
 
-  /** One that follows within a minute upon the last one is the same, however often something came up between them. */
+  /**
+   * One that follows within a minute upon the last one is the same, however often something came up
+   * between them.
+   */
   #noticeOutage(before: State, after: State): void {
     if (isOutage(after) && this.at - this.#outageAt > SILENCE_MS) this.#outagesAt.add(this.at);
     if (isOutage(before) || isOutage(after)) this.#outageAt = this.at;
@@ -155,7 +187,8 @@ export class Adversary {
     const { context } = this.state.snapshot;
     const code = this.#code();
     const version = context.candidate?.release.version ?? this.#version();
-    const failed = (type: Parameters<typeof facts.failed>[0]) => ({ ...facts.failed(type, code), jitter: 0 }) as Fact;
+    const failed = (type: Parameters<typeof facts.failed>[0]) =>
+      ({ ...facts.failed(type, code), jitter: 0 }) as Fact;
     switch (request.name) {
       case 'check': {
         const message = `reason ${this.#pick(1000)}`;
@@ -165,7 +198,9 @@ export class Adversary {
           { type: 'checkFailed', code, message },
           facts.found(found),
           // Its bytes are others each time.
-          facts.found(found, { asset: { ...release(found).asset, digest: digestOf(`${found}-${this.#pick(1000)}`) } }),
+          facts.found(found, {
+            asset: { ...release(found).asset, digest: digestOf(`${found}-${this.#pick(1000)}`) },
+          }),
           { type: 'assetsAwaited', tag: `v${found}`, version: found, code, message },
           { type: 'releaseRefused', tag: `v${found}`, version: found, code, message },
         ];
@@ -177,12 +212,24 @@ export class Adversary {
       case 'extract':
         return [facts.installed(version), failed('extractionFailed')];
       case 'observeConditions': {
-        const window = { isOpen: false, changesAt: [null, this.at - 1, this.at + 1, this.at + 5000][this.#pick(4)] ?? null };
-        return [facts.allowed(), facts.busy(this.at), { type: 'conditionsObserved', window, busy: null }, failed('preparationFailed')];
+        const window = {
+          isOpen: false,
+          changesAt: [null, this.at - 1, this.at + 1, this.at + 5000][this.#pick(4)] ?? null,
+        };
+        return [
+          facts.allowed(),
+          facts.busy(this.at),
+          { type: 'conditionsObserved', window, busy: null },
+          failed('preparationFailed'),
+        ];
       }
       case 'runHook': {
         const { hook } = request.input;
-        return [{ type: 'hookSucceeded', hook, durationMs: 1 }, failed('hookFailed'), ...(hook === 'preStop' ? [failed('interruptionDeferred')] : [])];
+        return [
+          { type: 'hookSucceeded', hook, durationMs: 1 },
+          failed('hookFailed'),
+          ...(hook === 'preStop' ? [failed('interruptionDeferred')] : []),
+        ];
       }
       case 'prepareSwitch':
         return [facts.switchStarted(version), failed('preparationFailed')];
@@ -191,9 +238,16 @@ export class Adversary {
       case 'switchCurrent':
         return [facts.switched(request.input.to), failed('switchFailed')];
       case 'start':
-        return [facts.started((request.input.target ?? baked('1.0.0')).version), failed('startFailed')];
+        return [
+          facts.started((request.input.target ?? baked('1.0.0')).version),
+          failed('startFailed'),
+        ];
       case 'observeProbation':
-        return [facts.healthy(context.current?.version ?? '1.0.0'), failed('probationFailed'), ...exitsEarly(request.input)];
+        return [
+          facts.healthy(context.current?.version ?? '1.0.0'),
+          failed('probationFailed'),
+          ...exitsEarly(request.input),
+        ];
       case 'removeOldVersions':
         return [facts.tidied()];
       default:
@@ -202,8 +256,8 @@ export class Adversary {
   }
 
   /**
-   * The most facts within `windowMs`, the first `graceMs` of each burst left out: a burst begins after a minute of silence, or where
-   * nothing can be started any more, and could for a minute.
+   * The most facts within `windowMs`, the first `graceMs` of each burst left out: a burst begins
+   * after a minute of silence, or where nothing can be started any more, and could for a minute.
    */
   busiest(windowMs: number, graceMs: number): number {
     const times: number[] = [];
@@ -228,7 +282,10 @@ export class Adversary {
   get told(): string {
     return this.records
       .slice(-40)
-      .map(({ at, fact }) => `${at - (this.records[0]?.at ?? 0)} ${fact.type}${'code' in fact ? ` ${fact.code}` : ''}`)
+      .map(
+        ({ at, fact }) =>
+          `${at - (this.records[0]?.at ?? 0)} ${fact.type}${'code' in fact ? ` ${fact.code}` : ''}`,
+      )
       .join('\n');
   }
 }
@@ -239,5 +296,7 @@ function isOutage({ snapshot }: State): boolean {
 }
 
 function exitsEarly({ again, version }: { again: boolean; version: string }): Fact[] {
-  return again ? [] : [{ type: 'appExitedEarly', version, code: 'APP_EXITED', message: 'the reason' }];
+  return again
+    ? []
+    : [{ type: 'appExitedEarly', version, code: 'APP_EXITED', message: 'the reason' }];
 }

@@ -1,4 +1,7 @@
-/** A real app as a release archive: a shell-less Node server that tells its version and takes a moment to stop. */
+/**
+ * A real app as a release archive: a shell-less Node server that tells its version and takes a
+ * moment to stop.
+ */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -40,7 +43,10 @@ export async function appArchive(options: AppOptions): Promise<Buffer> {
 }
 
 /** Any files as a .tar.gz. */
-export async function archive(files: NonNullable<AppOptions['files']>, prefix = ''): Promise<Buffer> {
+export async function archive(
+  files: NonNullable<AppOptions['files']>,
+  prefix = '',
+): Promise<Buffer> {
   const directory = mkdtempSync(path.join(os.tmpdir(), 'archive-'));
   try {
     for (const [name, { content, mode = 0o644 }] of Object.entries(files)) {
@@ -49,7 +55,10 @@ export async function archive(files: NonNullable<AppOptions['files']>, prefix = 
       writeFileSync(file, content, { mode });
     }
     const out = path.join(directory, 'out.tar.gz');
-    const roots = prefix === '' ? [...new Set(Object.keys(files).map((name) => name.split('/')[0] ?? ''))] : [prefix];
+    const roots =
+      prefix === ''
+        ? [...new Set(Object.keys(files).map((name) => name.split('/')[0] ?? ''))]
+        : [prefix];
     await create({ file: out, gzip: true, cwd: path.join(directory, 'in'), portable: true }, roots);
     return readFileSync(out);
   } finally {

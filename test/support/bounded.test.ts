@@ -1,6 +1,15 @@
 /** What is read from outside ends, whatever is there; and nobody reads in another way. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -30,9 +39,15 @@ describe('a file that is read', () => {
   });
 
   it('that is a device without an end, a directory or a socket is refused', async () => {
-    assert.throws(() => readBounded('/dev/zero', 100), { code: 'NOT_A_FILE', message: /is a device/ });
+    assert.throws(() => readBounded('/dev/zero', 100), {
+      code: 'NOT_A_FILE',
+      message: /is a device/,
+    });
     mkdirSync(at('directory'));
-    assert.throws(() => readBounded(at('directory'), 100), { code: 'NOT_A_FILE', message: /is a directory/ });
+    assert.throws(() => readBounded(at('directory'), 100), {
+      code: 'NOT_A_FILE',
+      message: /is a directory/,
+    });
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(at('socket'), resolve));
     assert.throws(() => readBounded(at('socket'), 100), { code: 'ENXIO' });
@@ -42,7 +57,10 @@ describe('a file that is read', () => {
   it('of 10 GB is refused after the bytes that are allowed', () => {
     writeFileSync(at('huge'), '');
     truncateSync(at('huge'), 10 * 1024 ** 3);
-    assert.throws(() => readBounded(at('huge'), 1000), { code: 'FILE_TOO_LARGE', message: /larger than 1000 bytes/ });
+    assert.throws(() => readBounded(at('huge'), 1000), {
+      code: 'FILE_TOO_LARGE',
+      message: /larger than 1000 bytes/,
+    });
   });
 
   it('that lies about its size is refused all the same', () => {
@@ -51,10 +69,20 @@ describe('a file that is read', () => {
 });
 
 describe('a stream that is read', () => {
-  const bounds = { maxBytes: 1000, withinMs: 60_000, tooLarge: () => new Error('too large'), tooLate: () => new Error('too late') };
+  const bounds = {
+    maxBytes: 1000,
+    withinMs: 60_000,
+    tooLarge: () => new Error('too large'),
+    tooLate: () => new Error('too late'),
+  };
 
   it('comes whole', async () => {
-    assert.equal((await readStream(Readable.from([Buffer.from('one '), Buffer.from('two')]), bounds)).toString(), 'one two');
+    assert.equal(
+      (
+        await readStream(Readable.from([Buffer.from('one '), Buffer.from('two')]), bounds)
+      ).toString(),
+      'one two',
+    );
   });
 
   it('without an end is cut off', async () => {
@@ -78,7 +106,10 @@ describe('a stream that is read', () => {
         done(error);
       },
     });
-    await assert.rejects(readStream(slow, { ...bounds, maxBytes: Number.MAX_SAFE_INTEGER, withinMs: 100 }), /too late/);
+    await assert.rejects(
+      readStream(slow, { ...bounds, maxBytes: Number.MAX_SAFE_INTEGER, withinMs: 100 }),
+      /too late/,
+    );
   });
 });
 
@@ -119,16 +150,20 @@ const UNBOUNDED =
 /** Where each of them is bounded by something else, and by what. */
 const BOUNDED_OTHERWISE: Record<string, string> = {
   'support/bounded.ts': 'here they are bounded',
-  'effects/archive': 'by UPDATE_MAX_ASSET_BYTES and the limits of archives (test/effects/archive/hostile.test.ts)',
-  'effects/pieces.ts': 'in two buffers, of a file that the updater wrote or that the operator named',
+  'effects/archive':
+    'by UPDATE_MAX_ASSET_BYTES and the limits of archives (test/effects/archive/hostile.test.ts)',
+  'effects/pieces.ts':
+    'in two buffers, of a file that the updater wrote or that the operator named',
   'effects/evidence.ts': 'in pieces, of a file that was downloaded',
   'effects/entry-point.ts': 'in slices, of a list that has an end',
   'effects/extract.ts': 'in slices, of entries that UPDATE_MAX_ENTRIES bounds',
   'effects/integrity.ts': 'in slices, of what a manifest names',
   'effects/linked-child.ts': 'what its parent, the updater, writes to it',
   'effects/manifest.ts': 'in pieces, of a regular file that was opened without waiting',
-  'effects/download.ts': 'by the announced size, a least throughput and a deadline (test/effects/download.test.ts)',
-  'effects/command.ts': 'by its time limit; its output goes to a LineReader in pieces (buffer: false)',
+  'effects/download.ts':
+    'by the announced size, a least throughput and a deadline (test/effects/download.test.ts)',
+  'effects/command.ts':
+    'by its time limit; its output goes to a LineReader in pieces (buffer: false)',
   'effects/durable.ts': 'by maxBuffer and a timeout; the walk removes a tree of ours',
   'effects/supervisor/container.ts': 'by maxBuffer and a timeout',
   'effects/supervisor/embedded.ts': 'it is the app (buffer: false); and /dev/null',
@@ -149,7 +184,8 @@ describe('the source', () => {
             .match(UNBOUNDED) !== null,
       );
     const named = Object.keys(BOUNDED_OTHERWISE);
-    const isNamed = (file: string) => named.some((name) => file === name || file.startsWith(`${name}/`));
+    const isNamed = (file: string) =>
+      named.some((name) => file === name || file.startsWith(`${name}/`));
     assert.deepEqual(
       readers.filter((file) => !isNamed(file)),
       [],
@@ -165,9 +201,17 @@ describe('the source', () => {
     const source = path.join(import.meta.dirname, '..', '..', 'src');
     const calls = readdirSync(source, { recursive: true, encoding: 'utf8' })
       .filter((file) => file.endsWith('.ts'))
-      .flatMap((file) => [...readFileSync(path.join(source, file), 'utf8').matchAll(/\bexeca\([^;]*?\}\)/gs)].map(([call]) => ({ file, call })));
+      .flatMap((file) =>
+        [...readFileSync(path.join(source, file), 'utf8').matchAll(/\bexeca\([^;]*?\}\)/gs)].map(
+          ([call]) => ({ file, call }),
+        ),
+      );
     assert.ok(calls.length >= 5, calls.map(({ file }) => file).join());
-    const loose = calls.filter(({ call }) => !/buffer: false|stdio: 'ignore'/.test(call) && !(/maxBuffer/.test(call) && /timeout/.test(call)));
+    const loose = calls.filter(
+      ({ call }) =>
+        !/buffer: false|stdio: 'ignore'/.test(call) &&
+        !(/maxBuffer/.test(call) && /timeout/.test(call)),
+    );
     assert.deepEqual(loose, []);
   });
 });

@@ -1,7 +1,9 @@
 /**
- * How each documented command is tested. A command that no line here claims fails the tests, and so does a line that claims nothing.
- * To add one: `image` or `host` when it can be run, and a test in test/container/documents.test.ts or test/docs-commands.test.ts that
- * runs it by `documented(…)`; those tests fail as long as it is claimed and not run. Otherwise one of the others, with the reason.
+ * How each documented command is tested. A command that no line here claims fails the tests, and so
+ * does a line that claims nothing. To add one: `image` or `host` when it can be run, and a test in
+ * test/container/documents.test.ts or test/docs-commands.test.ts that runs it by `documented(…)`;
+ * those tests fail as long as it is claimed and not run. Otherwise one of the others, with the
+ * reason.
  */
 import { type Command, documentedCommands } from './documents.ts';
 
@@ -10,7 +12,10 @@ export type How =
   | 'image'
   /** Run by test/docs-commands.test.ts, with nothing but Node and npm. */
   | 'host'
-  /** A script of package.json that is a whole suite or tool by itself: that it is there and knows its options is looked at. */
+  /**
+   * A script of package.json that is a whole suite or tool by itself: that it is there and knows
+   * its options is looked at.
+   */
   | 'script'
   /** Needs what no test machine has: only its syntax is looked at. */
   | 'elsewhere'
@@ -21,8 +26,16 @@ export type Claim = { text: string | RegExp; file?: RegExp; how: How; why?: stri
 
 export const CLAIMS: readonly Claim[] = [
   // Before what would claim it otherwise.
-  { text: /^docker run -e GH_USER -e GH_REPO IMAGE$/, how: 'not a command', why: 'a way of speaking in a decision' },
-  { text: /^docker build \$\(sed /, how: 'elsewhere', why: 'pulls by digest; test/deploy/release.test.ts looks at what sed makes of the lock' },
+  {
+    text: /^docker run -e GH_USER -e GH_REPO IMAGE$/,
+    how: 'not a command',
+    why: 'a way of speaking in a decision',
+  },
+  {
+    text: /^docker build \$\(sed /,
+    how: 'elsewhere',
+    why: 'pulls by digest; test/deploy/release.test.ts looks at what sed makes of the lock',
+  },
 
   // The command line: every form, in a container.
   { text: /^self-update\b/, how: 'image' },
@@ -35,7 +48,10 @@ export const CLAIMS: readonly Claim[] = [
   { text: /^-[ev] /, how: 'image' },
   { text: /^--(?:cap-drop|read-only|target) /, how: 'image' },
   { text: /^- run: npm ci --omit=dev /, how: 'image' },
-  { text: /^(?:touch|rm|flock|\/usr\/lib\/self-update\/bin\/chpst -l) \/run\/self-update\/busy/, how: 'image' },
+  {
+    text: /^(?:touch|rm|flock|\/usr\/lib\/self-update\/bin\/chpst -l) \/run\/self-update\/busy/,
+    how: 'image',
+  },
   { text: /^curl .* http:\/\/127\.0\.0\.1:9090\//, how: 'image' },
   { text: '/usr/lib/self-update/healthcheck', how: 'image' },
   { text: /^UPDATE_HEALTH_CMD=nc |^nc -w /, how: 'image' },
@@ -51,12 +67,28 @@ export const CLAIMS: readonly Claim[] = [
   { text: 'npm run docs', how: 'host' },
   { text: /^node bin\/node\.js --test /, how: 'host' },
   { text: 'npm test', how: 'not a command', why: 'names the suite that this very test is part of' },
-  { text: /^npm run /, how: 'script', why: 'they are what runs the tests, or take minutes to hours' },
+  {
+    text: /^npm run /,
+    how: 'script',
+    why: 'they are what runs the tests, or take minutes to hours',
+  },
 
   // Other platforms.
-  { text: 'kubectl apply -f kubernetes.yaml', how: 'elsewhere', why: 'needs a cluster; the file and its probes are tested' },
-  { text: 'docker compose up -d', how: 'elsewhere', why: 'needs the Compose plugin; the file is tested' },
-  { text: /^- run: gh release create |^gh attestation trusted-root$/, how: 'elsewhere', why: 'needs an account at GitHub' },
+  {
+    text: 'kubectl apply -f kubernetes.yaml',
+    how: 'elsewhere',
+    why: 'needs a cluster; the file and its probes are tested',
+  },
+  {
+    text: 'docker compose up -d',
+    how: 'elsewhere',
+    why: 'needs the Compose plugin; the file is tested',
+  },
+  {
+    text: /^- run: gh release create |^gh attestation trusted-root$/,
+    how: 'elsewhere',
+    why: 'needs an account at GitHub',
+  },
   {
     text: /^minisign -Vm |^sha256sum --check --ignore-missing |^docker pull "|^gh attestation verify /,
     how: 'elsewhere',
@@ -72,7 +104,11 @@ export const CLAIMS: readonly Claim[] = [
     why: 'a process, as ps shows it',
   },
   { text: /^kill -?\d$/, how: 'not a command', why: 'names what is survived' },
-  { text: /^docker (?:run|stop|top|exec|inspect|logs)$/, how: 'not a command', why: 'names a command of Docker' },
+  {
+    text: /^docker (?:run|stop|top|exec|inspect|logs)$/,
+    how: 'not a command',
+    why: 'names a command of Docker',
+  },
   { text: 'cosign sign-blob', how: 'not a command', why: 'names a command of others' },
   { text: /^(?:ulimit -[nf]|--ulimit nofile)$/, how: 'not a command', why: 'names a limit' },
   {
@@ -80,18 +116,52 @@ export const CLAIMS: readonly Claim[] = [
     how: 'not a command',
     why: 'names an option; tests of archives and streams use it',
   },
-  { text: /./, file: /^docs\/assets\.md$/, how: 'not a command', why: 'lines of a file of sums, read in test/trust/sums.test.ts' },
-  { text: /^tag \S+ is not a version under /, how: 'not a command', why: 'a message, held by test/product/which-release.test.ts' },
-  { text: 'npm start | head -1', how: 'not a command', why: 'names what is survived, in test/product/readers.test.ts' },
+  {
+    text: /./,
+    file: /^docs\/assets\.md$/,
+    how: 'not a command',
+    why: 'lines of a file of sums, read in test/trust/sums.test.ts',
+  },
+  {
+    text: /^tag \S+ is not a version under /,
+    how: 'not a command',
+    why: 'a message, held by test/product/which-release.test.ts',
+  },
+  {
+    text: 'npm start | head -1',
+    how: 'not a command',
+    why: 'names what is survived, in test/product/readers.test.ts',
+  },
   { text: /./, file: /^docs\/architecture\.md$/, how: 'not a command', why: 'the directories' },
-  { text: /^PID 1 |^[├└] /, file: /^docs\/container\.md$/, how: 'not a command', why: 'the processes' },
-  { text: /^--secret source=/, how: 'not a command', why: 'an option that needs a swarm; test/container/secrets.test.ts tries files of such modes' },
-  { text: /^volumes: \[\{ name: token/, how: 'not a command', why: 'a piece of a file for Kubernetes' },
-  { text: /^scrape_configs:$|^- job_name: |^static_configs: /, how: 'not a command', why: 'a configuration of Prometheus; test/sight runs one' },
+  {
+    text: /^PID 1 |^[├└] /,
+    file: /^docs\/container\.md$/,
+    how: 'not a command',
+    why: 'the processes',
+  },
+  {
+    text: /^--secret source=/,
+    how: 'not a command',
+    why: 'an option that needs a swarm; test/container/secrets.test.ts tries files of such modes',
+  },
+  {
+    text: /^volumes: \[\{ name: token/,
+    how: 'not a command',
+    why: 'a piece of a file for Kubernetes',
+  },
+  {
+    text: /^scrape_configs:$|^- job_name: |^static_configs: /,
+    how: 'not a command',
+    why: 'a configuration of Prometheus; test/sight runs one',
+  },
 ];
 
 export function claimOf({ file, text }: Command): Claim | undefined {
-  return CLAIMS.find((claim) => (claim.file?.test(file) ?? true) && (typeof claim.text === 'string' ? claim.text === text : claim.text.test(text)));
+  return CLAIMS.find(
+    (claim) =>
+      (claim.file?.test(file) ?? true) &&
+      (typeof claim.text === 'string' ? claim.text === text : claim.text.test(text)),
+  );
 }
 
 /** The documented commands of a kind, and which of them a test has taken. */
@@ -103,9 +173,13 @@ export class Documented {
     this.#commands = documentedCommands().filter((command) => claimOf(command)?.how === how);
   }
 
-  /** The texts that fit, each once, in the order of the documents; they count as run. Throws when there are none. */
+  /**
+   * The texts that fit, each once, in the order of the documents; they count as run. Throws when
+   * there are none.
+   */
   take(pattern: string | RegExp): string[] {
-    const fits = (text: string) => (typeof pattern === 'string' ? text === pattern : pattern.test(text));
+    const fits = (text: string) =>
+      typeof pattern === 'string' ? text === pattern : pattern.test(text);
     const texts = [...new Set(this.#commands.map(({ text }) => text).filter(fits))];
     if (texts.length === 0) throw new Error(`no documented command fits ${pattern}`);
     for (const text of texts) this.#taken.add(text);
@@ -115,12 +189,15 @@ export class Documented {
   /** The one that fits. */
   one(pattern: string | RegExp): string {
     const [text = '', ...others] = this.take(pattern);
-    if (others.length > 0) throw new Error(`${pattern} fits several: ${[text, ...others].join(' | ')}`);
+    if (others.length > 0)
+      throw new Error(`${pattern} fits several: ${[text, ...others].join(' | ')}`);
     return text;
   }
 
   /** Claimed, and not run by any test. */
   left(): string[] {
-    return this.#commands.filter(({ text }) => !this.#taken.has(text)).map(({ file, line, text }) => `${file}:${line}: ${text}`);
+    return this.#commands
+      .filter(({ text }) => !this.#taken.has(text))
+      .map(({ file, line, text }) => `${file}:${line}: ${text}`);
   }
 }

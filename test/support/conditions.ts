@@ -44,7 +44,10 @@ export class Moment {
   /** What a poll from a resting state finds. */
   poll(overrides: Partial<Release> = {}): this {
     if (!this.story.state.snapshot.hasTag('resting')) return this;
-    this.story.when(facts.found(RELEASE, { publishedAt: new Date(this.publishedAt).toISOString(), ...overrides }), null);
+    this.story.when(
+      facts.found(RELEASE, { publishedAt: new Date(this.publishedAt).toISOString(), ...overrides }),
+      null,
+    );
     if (overrides.urgent !== undefined || this.forbidding.has('paused')) return this;
     return this.drive();
   }
@@ -75,7 +78,8 @@ export class Moment {
 
   /** Every effect is answered until none is outstanding. */
   drive(): this {
-    for (let effect = this.#outstanding(); effect; effect = this.#outstanding()) this.story.when(this.#answer(effect.request.name), effect.id);
+    for (let effect = this.#outstanding(); effect; effect = this.#outstanding())
+      this.story.when(this.#answer(effect.request.name), effect.id);
     return this;
   }
 
@@ -107,12 +111,19 @@ export class Moment {
           busy: forbidding.has('busy') ? { since: 0 } : null,
         };
       case 'runHook':
-        return forbidding.has('hook') ? facts.failed('interruptionDeferred', 'HOOK_DEFERRED') : { type: 'hookSucceeded', hook: 'preStop', durationMs: 1 };
+        return forbidding.has('hook')
+          ? facts.failed('interruptionDeferred', 'HOOK_DEFERRED')
+          : { type: 'hookSucceeded', hook: 'preStop', durationMs: 1 };
       case 'prepareSwitch':
         return facts.switchStarted(RELEASE);
       case 'stop':
         // At a boot the app does not run: neither its lock nor its hook have a say.
-        this.interruptions.push([...forbidding].filter((condition) => story.context.app === 'up' || (condition !== 'hook' && condition !== 'busy')));
+        this.interruptions.push(
+          [...forbidding].filter(
+            (condition) =>
+              story.context.app === 'up' || (condition !== 'hook' && condition !== 'busy'),
+          ),
+        );
         return facts.stopped();
       case 'switchCurrent':
         return facts.switched(story.context.target ?? tree(RELEASE));

@@ -1,6 +1,7 @@
 /**
- * Reads the commands out of the documents: blocks of pages, commands in running text and in tables, comments and probes of examples,
- * and the `example` of each setting. test/support/claims.ts says of each how it is tested.
+ * Reads the commands out of the documents: blocks of pages, commands in running text and in tables,
+ * comments and probes of examples, and the `example` of each setting. test/support/claims.ts says
+ * of each how it is tested.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -8,10 +9,16 @@ import { metaOf, settingNames } from '../../src/config/settings.ts';
 
 const ROOT = path.join(import.meta.dirname, '..', '..');
 
-/** A line that somebody may type, or put into a setting or a Dockerfile: continuations joined, comments cut off, blanks made one. */
+/**
+ * A line that somebody may type, or put into a setting or a Dockerfile: continuations joined,
+ * comments cut off, blanks made one.
+ */
 export type Command = { file: string; line: number; text: string };
 
-/** What a span of code has to begin with to be a command. Words that only name a program (`docker`) are none. */
+/**
+ * What a span of code has to begin with to be a command. Words that only name a program (`docker`)
+ * are none.
+ */
 const PROGRAMS =
   /^(?:-{1,2}[a-z][a-z-]* +\S|(?:docker|kubectl|npm|npx|node|self-update|curl|wget|nc|gh|git|minisign|gpg|cosign|openssl|tar|unzip|zip|xz|bzip2|zstd|sha256sum|shasum|touch|rm|cp|flock|kill|sqlite3|apt-get|goreleaser|scripts\/\S+|\/usr\/lib\/\S+|ulimit) +\S)/;
 
@@ -26,7 +33,9 @@ function pages(): string[] {
 export function documentedCommands(): Command[] {
   return [
     ...pages().flatMap((file) => commandsOfPage(file, read(file))),
-    ...[...filesBelow('examples', /\.(?:ya?ml|sh|js)$/), 'deploy.yaml', 'Dockerfile'].flatMap((file) => commandsOfExample(file, read(file))),
+    ...[...filesBelow('examples', /\.(?:ya?ml|sh|js)$/), 'deploy.yaml', 'Dockerfile'].flatMap(
+      (file) => commandsOfExample(file, read(file)),
+    ),
     ...settingExamples(),
   ];
 }
@@ -41,7 +50,11 @@ export function documentedSettings(): Command[] {
       .flatMap((line, i) =>
         [...line.matchAll(/\b([A-Z][A-Z0-9_]+)=("[^"]*"|'[^']*'|[^\s`"'|;,)]*)/g)]
           .filter(([, name = '', value = '']) => names.has(name) && value !== '')
-          .map(([, name, value = '']) => ({ file, line: i + 1, text: `${name}=${value.replace(/^(["'])(.*)\1$/, '$2').replace(/\.$/, '')}` })),
+          .map(([, name, value = '']) => ({
+            file,
+            line: i + 1,
+            text: `${name}=${value.replace(/^(["'])(.*)\1$/, '$2').replace(/\.$/, '')}`,
+          })),
       ),
   );
 }
@@ -55,7 +68,10 @@ function filesBelow(directory: string, pattern: RegExp): string[] {
   return readdirSync(path.join(ROOT, directory), { withFileTypes: true })
     .flatMap((entry) => {
       const file = path.posix.join(directory, entry.name);
-      if (entry.isDirectory()) return /^(?:node_modules|dist|coverage|test|\..*)$/.test(entry.name) ? [] : filesBelow(file, pattern);
+      if (entry.isDirectory())
+        return /^(?:node_modules|dist|coverage|test|\..*)$/.test(entry.name)
+          ? []
+          : filesBelow(file, pattern);
       return pattern.test(entry.name) ? [file] : [];
     })
     .sort();
@@ -85,7 +101,8 @@ export function commandsOfPage(file: string, text: string): Command[] {
     else if (fence === null) {
       endBlock();
       for (const [, span = ''] of line.matchAll(/`([^`]+)`/g))
-        if (PROGRAMS.test(span)) found.push({ file, line: i + 1, text: normalized(span.replaceAll('\\|', '|')) });
+        if (PROGRAMS.test(span))
+          found.push({ file, line: i + 1, text: normalized(span.replaceAll('\\|', '|')) });
     }
     wasBlank = line.trim() === '';
     if (wasBlank) endBlock();
@@ -100,7 +117,8 @@ function commandsOfExample(file: string, text: string): Command[] {
     const comment = /^\s*(?:#|\/\/)\s+(.*)$/.exec(raw)?.[1];
     const probe = /^\s*command: \[(.*)\]$/.exec(raw)?.[1];
     const line = i + 1;
-    if (comment !== undefined && PROGRAMS.test(comment)) return [{ file, line, text: normalized(withoutComment(comment)) }];
+    if (comment !== undefined && PROGRAMS.test(comment))
+      return [{ file, line, text: normalized(withoutComment(comment)) }];
     return probe === undefined ? [] : [{ file, line, text: probe.split(', ').join(' ') }];
   });
 }
@@ -109,7 +127,11 @@ function commandsOfExample(file: string, text: string): Command[] {
 function settingExamples(): Command[] {
   return settingNames
     .filter((name) => name.endsWith('_CMD') || name.endsWith('_COMMAND'))
-    .map((name) => ({ file: 'src/config/settings.ts', line: 0, text: `${name}=${metaOf(name).example}` }));
+    .map((name) => ({
+      file: 'src/config/settings.ts',
+      line: 0,
+      text: `${name}=${metaOf(name).example}`,
+    }));
 }
 
 type Line = { line: number; text: string };
@@ -120,7 +142,9 @@ function joined(lines: readonly Line[]): Line[] {
   for (const { line, text } of lines) {
     const start: Line = open ?? { line, text: '' };
     const rest = withoutComment(text);
-    open = rest.endsWith('\\') ? { line: start.line, text: `${start.text} ${rest.slice(0, -1)}` } : null;
+    open = rest.endsWith('\\')
+      ? { line: start.line, text: `${start.text} ${rest.slice(0, -1)}` }
+      : null;
     if (open === null) whole.push({ line: start.line, text: normalized(`${start.text} ${rest}`) });
   }
   return whole.filter(({ text }) => text !== '');

@@ -1,4 +1,7 @@
-/** What `status` says after each fact of a journal, a line a fact: what replaying it has to come to, in every later version. */
+/**
+ * What `status` says after each fact of a journal, a line a fact: what replaying it has to come to,
+ * in every later version.
+ */
 import type { JournalRecord } from '../../src/journal/record.ts';
 import type { EffectRequest } from '../../src/machines/effects.ts';
 import { statusOf } from '../../src/report/status.ts';
@@ -8,9 +11,18 @@ export function toldBy(records: readonly JournalRecord[]): string[] {
   let state: State | null = null;
   return records.map((record) => {
     state = replay([record], state);
-    const facts = { updaterRunning: true, seq: record.seq, repository: null, verify: [], warnings: [], now: record.at, receivedBytes: null };
+    const facts = {
+      updaterRunning: true,
+      seq: record.seq,
+      repository: null,
+      verify: [],
+      warnings: [],
+      now: record.at,
+      receivedBytes: null,
+    };
     const status = statusOf(state, null, { version: null, created: null }, facts);
-    const waits = status.waitingFor && `${status.waitingFor.reason} until ${status.waitingFor.until}`;
+    const waits =
+      status.waitingFor && `${status.waitingFor.reason} until ${status.waitingFor.until}`;
     const asked = [...(state?.effects.values() ?? [])].map(({ request }) => nameOf(request));
     const denied = status.denied.map(({ version, code }) => `${version} ${code}`);
     const { seq, version, previous, lastGood, target, hold, paused, lastError } = status;

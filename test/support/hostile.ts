@@ -18,10 +18,28 @@ const BLOCK = 512;
 const CHECKSUM_AT = 148;
 const CHECKSUM_BYTES = 8;
 
-export function entry({ path, type = 'File', mode = 0o644, linkpath = '', body = '', size, uid = 0, spoil }: TarEntry): Buffer {
+export function entry({
+  path,
+  type = 'File',
+  mode = 0o644,
+  linkpath = '',
+  body = '',
+  size,
+  uid = 0,
+  spoil,
+}: TarEntry): Buffer {
   const bytes = Buffer.from(body);
   const header = Buffer.alloc(BLOCK);
-  new Header({ path, type: type as 'File', mode, linkpath, size: size ?? bytes.length, uid, gid: uid, mtime: new Date(0) }).encode(header, 0);
+  new Header({
+    path,
+    type: type as 'File',
+    mode,
+    linkpath,
+    size: size ?? bytes.length,
+    uid,
+    gid: uid,
+    mtime: new Date(0),
+  }).encode(header, 0);
   if (spoil) {
     spoil(header);
     seal(header);
@@ -39,7 +57,9 @@ function seal(header: Buffer): void {
 /** Gives every block that looks like a header a sum that fits. */
 export function reseal(bytes: Buffer): Buffer {
   const copy = Buffer.from(bytes);
-  for (let at = 0; at + BLOCK <= copy.length; at += BLOCK) if (copy.toString('latin1', at + 257, at + 262) === 'ustar') seal(copy.subarray(at, at + BLOCK));
+  for (let at = 0; at + BLOCK <= copy.length; at += BLOCK)
+    if (copy.toString('latin1', at + 257, at + 262) === 'ustar')
+      seal(copy.subarray(at, at + BLOCK));
   return copy;
 }
 
@@ -57,9 +77,21 @@ export function pax(key: string, value: string): string {
   return `${length}${rest}`;
 }
 
-export const paxHeader = (...records: string[]): TarEntry => ({ path: 'PaxHeader', type: 'ExtendedHeader', body: records.join('') });
-export const longName = (name: string): TarEntry => ({ path: '././@LongLink', type: 'NextFileHasLongPath', body: `${name}\0` });
-export const longLink = (name: string): TarEntry => ({ path: '././@LongLink', type: 'NextFileHasLongLinkpath', body: `${name}\0` });
+export const paxHeader = (...records: string[]): TarEntry => ({
+  path: 'PaxHeader',
+  type: 'ExtendedHeader',
+  body: records.join(''),
+});
+export const longName = (name: string): TarEntry => ({
+  path: '././@LongLink',
+  type: 'NextFileHasLongPath',
+  body: `${name}\0`,
+});
+export const longLink = (name: string): TarEntry => ({
+  path: '././@LongLink',
+  type: 'NextFileHasLongLinkpath',
+  body: `${name}\0`,
+});
 
 /** Zeros, compressed: as dense as deflate can be. */
 export function bomb(bytes: number): Buffer {
@@ -85,7 +117,10 @@ export type ZipEntry = {
 };
 
 /** A zip without compression, whose every field may lie. See APPNOTE.TXT 4.3. */
-export function zip(entries: readonly ZipEntry[], { count, comment = '' }: { count?: number; comment?: string } = {}): Buffer {
+export function zip(
+  entries: readonly ZipEntry[],
+  { count, comment = '' }: { count?: number; comment?: string } = {},
+): Buffer {
   const locals: Buffer[] = [];
   const central: Buffer[] = [];
   let offset = 0;

@@ -1,4 +1,7 @@
-/** The product with its server on, and a client that holds every answer to the server's own description. */
+/**
+ * The product with its server on, and a client that holds every answer to the server's own
+ * description.
+ */
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import { appArchive } from './app.ts';
@@ -12,7 +15,12 @@ export const WEBHOOK_SECRET = "It's a Secret to Everybody";
 export const READER = { authorization: `Bearer ${OPERATOR_TOKEN}` };
 
 export type Answer = { status: number; headers: http.IncomingHttpHeaders; text: string };
-type Description = { paths: Record<string, Record<string, { responses: Record<string, { content?: Record<string, { schema: object }> }> }>> };
+type Description = {
+  paths: Record<
+    string,
+    Record<string, { responses: Record<string, { content?: Record<string, { schema: object }> }> }>
+  >;
+};
 
 export class Served {
   readonly product: Product;
@@ -40,8 +48,13 @@ export class Served {
   }
 
   /** Publishes a version of the app. */
-  async publish(version: string, options: Partial<Parameters<typeof appArchive>[0]> = {}): Promise<void> {
-    this.product.github.publish(`v${version}`, { [`app_${version}.tar.gz`]: await appArchive({ version, port: this.product.port, ...options }) });
+  async publish(
+    version: string,
+    options: Partial<Parameters<typeof appArchive>[0]> = {},
+  ): Promise<void> {
+    this.product.github.publish(`v${version}`, {
+      [`app_${version}.tar.gz`]: await appArchive({ version, port: this.product.port, ...options }),
+    });
   }
 
   get url(): string {
@@ -50,18 +63,27 @@ export class Served {
 
   async ask(
     path: string,
-    { method = 'GET', headers = {}, body = '' }: { method?: string; headers?: Record<string, string>; body?: string } = {},
+    {
+      method = 'GET',
+      headers = {},
+      body = '',
+    }: { method?: string; headers?: Record<string, string>; body?: string } = {},
   ): Promise<Answer> {
     const answer = await new Promise<Answer>((resolve, reject) => {
       const all = method === 'POST' ? headers : { ...READER, ...headers };
-      const request = http.request({ host: '127.0.0.1', port: this.port, path, method, headers: all, agent: false }, (response) => {
-        let text = '';
-        response.setEncoding('utf8');
-        response.on('data', (chunk: string) => {
-          text += chunk;
-        });
-        response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }));
-      });
+      const request = http.request(
+        { host: '127.0.0.1', port: this.port, path, method, headers: all, agent: false },
+        (response) => {
+          let text = '';
+          response.setEncoding('utf8');
+          response.on('data', (chunk: string) => {
+            text += chunk;
+          });
+          response.on('end', () =>
+            resolve({ status: response.statusCode ?? 0, headers: response.headers, text }),
+          );
+        },
+      );
       request.on('error', reject);
       request.end(body);
     });
@@ -84,12 +106,23 @@ export class Served {
   }
 
   act(name: string, body: object = {}, headers: Record<string, string> = {}): Promise<Answer> {
-    const all = { authorization: `Bearer ${OPERATOR_TOKEN}`, 'content-type': 'application/json', ...headers };
-    return this.ask(`/api/actions/${name}`, { method: 'POST', headers: all, body: JSON.stringify(body) });
+    const all = {
+      authorization: `Bearer ${OPERATOR_TOKEN}`,
+      'content-type': 'application/json',
+      ...headers,
+    };
+    return this.ask(`/api/actions/${name}`, {
+      method: 'POST',
+      headers: all,
+      body: JSON.stringify(body),
+    });
   }
 
   async describe(): Promise<Description> {
-    if (this.#description === null) this.#description = (await (await fetch(`${this.url}/api/openapi.json`)).json()) as Description;
+    if (this.#description === null)
+      this.#description = (await (
+        await fetch(`${this.url}/api/openapi.json`)
+      ).json()) as Description;
     return this.#description;
   }
 
@@ -100,14 +133,20 @@ export class Served {
     // Refused before any route is looked for.
     if (described === undefined || (status === 403 && text.includes('HOST_REFUSED'))) return;
     const response = described.responses[String(status)];
-    assert.ok(response !== undefined, `${method} ${path} answered ${status}, which its description does not have: ${text}`);
+    assert.ok(
+      response !== undefined,
+      `${method} ${path} answered ${status}, which its description does not have: ${text}`,
+    );
     if (status === 204) return;
     const [type] = (headers['content-type'] ?? '').split(';');
     const content = response.content?.[type ?? ''];
     assert.ok(content !== undefined, `${method} ${path} answered ${type}`);
     if (type !== 'application/json') return;
     const validate = validatorOf(content.schema);
-    assert.ok(validate(JSON.parse(text)), `${method} ${path}: ${JSON.stringify(validate.errors)}\n${text}`);
+    assert.ok(
+      validate(JSON.parse(text)),
+      `${method} ${path}: ${JSON.stringify(validate.errors)}\n${text}`,
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -118,9 +157,16 @@ export class Served {
 export type ServerEvent = { id: string | null; event: string; data: string };
 
 /** Server-sent events as they come, until `enough`. */
-export async function listen(url: string, enough: (event: ServerEvent) => boolean, headers: Record<string, string> = {}): Promise<ServerEvent[]> {
+export async function listen(
+  url: string,
+  enough: (event: ServerEvent) => boolean,
+  headers: Record<string, string> = {},
+): Promise<ServerEvent[]> {
   const abort = new AbortController();
-  const response = await fetch(url, { headers: { ...READER, ...headers }, signal: AbortSignal.any([abort.signal, AbortSignal.timeout(30_000)]) });
+  const response = await fetch(url, {
+    headers: { ...READER, ...headers },
+    signal: AbortSignal.any([abort.signal, AbortSignal.timeout(30_000)]),
+  });
   assert.equal(response.status, 200);
   assert.equal(response.headers.get('content-type'), 'text/event-stream');
   const seen: ServerEvent[] = [];
@@ -129,9 +175,17 @@ export async function listen(url: string, enough: (event: ServerEvent) => boolea
     const parts = (rest + chunk).split('\n\n');
     rest = parts.pop() ?? '';
     for (const part of parts) {
-      const fields = new Map(part.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]));
+      const fields = new Map(
+        part
+          .split('\n')
+          .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]),
+      );
       if (!fields.has('data')) continue;
-      const event = { id: fields.get('id') ?? null, event: fields.get('event') ?? 'message', data: fields.get('data') ?? '' };
+      const event = {
+        id: fields.get('id') ?? null,
+        event: fields.get('event') ?? 'message',
+        data: fields.get('data') ?? '',
+      };
       seen.push(event);
       if (!enough(event)) continue;
       abort.abort();

@@ -1,6 +1,7 @@
 /**
- * Updates cut short after each of their facts: what an updater of some version leaves when it is killed there.
- * Facts name absolute paths and addresses, so both have a fixed place: below the ports that the kernel gives by itself.
+ * Updates cut short after each of their facts: what an updater of some version leaves when it is
+ * killed there. Facts name absolute paths and addresses, so both have a fixed place: below the
+ * ports that the kernel gives by itself.
  */
 import path from 'node:path';
 import { archive } from './app.ts';
@@ -10,14 +11,21 @@ const PLACE = '/tmp/self-update-in-flight';
 const GITHUB_PORT = 20811;
 
 const ALWAYS = { UPDATE_PROBATION: '0', UPDATE_ASSET: '*.tar.gz', MORTAL_STEPS: 'facts' };
-const HOOKS = { UPDATE_PRE_STOP_CMD: 'true', UPDATE_PRE_START_CMD: 'true', UPDATE_POST_UPDATE_CMD: 'true' };
+const HOOKS = {
+  UPDATE_PRE_STOP_CMD: 'true',
+  UPDATE_PRE_START_CMD: 'true',
+  UPDATE_POST_UPDATE_CMD: 'true',
+};
 
 /** Ways on which 0.0.1 becomes 0.0.2, or doesn't: with these settings, by this app. */
 export const FLIGHTS = {
   'kill-then-download': { env: { UPDATE_STRATEGY: 'kill-then-download' }, next: 'good' },
   'download-then-kill': { env: { UPDATE_STRATEGY: 'download-then-kill', ...HOOKS }, next: 'good' },
   // The next version ends at once.
-  rollback: { env: { UPDATE_STRATEGY: 'download-then-kill', UPDATE_PROBATION: '1' }, next: 'broken' },
+  rollback: {
+    env: { UPDATE_STRATEGY: 'download-then-kill', UPDATE_PROBATION: '1' },
+    next: 'broken',
+  },
   approval: { env: { UPDATE_STRATEGY: 'download-then-kill', UPDATE_APPROVAL: 'on' }, next: 'good' },
   // Downloads break off, until the new updater comes.
   retry: { env: { UPDATE_STRATEGY: 'download-then-kill' }, next: 'good' },
@@ -26,7 +34,13 @@ export type Flight = keyof typeof FLIGHTS;
 
 export async function inFlight(flight: Flight, entry?: string): Promise<Product> {
   const env = { ...ALWAYS, ...FLIGHTS[flight].env };
-  return Product.create({ baked: null, env, root: path.join(PLACE, flight), githubPort: GITHUB_PORT, ...(entry === undefined ? {} : { entry }) });
+  return Product.create({
+    baked: null,
+    env,
+    root: path.join(PLACE, flight),
+    githubPort: GITHUB_PORT,
+    ...(entry === undefined ? {} : { entry }),
+  });
 }
 
 /** An app that does nothing, which needs no port. */

@@ -1,9 +1,19 @@
-/** Reads a list of releases from the address in its argument, in the little memory that its parent gave it; prints how it ended. */
+/**
+ * Reads a list of releases from the address in its argument, in the little memory that its parent
+ * gave it; prints how it ended.
+ */
 import { GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
 
 const [apiUrl = ''] = process.argv.slice(2);
-const http = new Http({ userAgent: 'test', apiUrl, assetHosts: ['127.0.0.1'], mayBePlain: () => true, token: () => null, proxyEnvironment: {} });
+const http = new Http({
+  userAgent: 'test',
+  apiUrl,
+  assetHosts: ['127.0.0.1'],
+  mayBePlain: () => true,
+  token: () => null,
+  proxyEnvironment: {},
+});
 let keptCharacters = 0;
 const cache = {
   read: () => null,

@@ -1,4 +1,7 @@
-/** Given, when, then for the machine: a journal in memory, folded by the very code that production runs. */
+/**
+ * Given, when, then for the machine: a journal in memory, folded by the very code that production
+ * runs.
+ */
 import type { JournalRecord } from '../../src/journal/record.ts';
 import type { Fact } from '../../src/machines/facts.ts';
 import type { InstalledVersion, Policy, Release, World } from '../../src/machines/model.ts';
@@ -36,7 +39,14 @@ export function digestOf(version: string): string {
 
 export function release(version: string, overrides: Partial<Release> = {}): Release {
   const digest = digestOf(version);
-  const asset = { id: 1, name: 'app.tar.gz', url: 'https://api.github.com/a/1', browserUrl: 'https://github.com/a/1', sizeBytes: 9, digest };
+  const asset = {
+    id: 1,
+    name: 'app.tar.gz',
+    url: 'https://api.github.com/a/1',
+    browserUrl: 'https://github.com/a/1',
+    sizeBytes: 9,
+    digest,
+  };
   return {
     repository: 'acme/app',
     tag: `v${version}`,
@@ -54,7 +64,14 @@ export function release(version: string, overrides: Partial<Release> = {}): Rele
 
 export function tree(version: string): InstalledVersion {
   const digest = digestOf(version);
-  return { repository: 'acme/app', version, tag: `v${version}`, digest, fingerprint: digest, path: `/d/releases/${version}` };
+  return {
+    repository: 'acme/app',
+    version,
+    tag: `v${version}`,
+    digest,
+    fingerprint: digest,
+    path: `/d/releases/${version}`,
+  };
 }
 
 export function baked(version: string): InstalledVersion {
@@ -65,7 +82,10 @@ export function world(overrides: Partial<World> = {}): World {
   return { baked: baked('1.0.0'), current: null, lastGood: null, ...overrides };
 }
 
-/** A story told in facts. Each resolves the outstanding effect named beside it, as the runtime would have it. */
+/**
+ * A story told in facts. Each resolves the outstanding effect named beside it, as the runtime would
+ * have it.
+ */
 export class Story {
   state: State;
   /** As the journal has them. */
@@ -73,7 +93,12 @@ export class Story {
   #at = 1_000_000;
 
   constructor(overrides: { policy?: Partial<Policy>; world?: World; floor?: string } = {}) {
-    const fact: Fact = { type: 'initialized', policy: { ...policy, ...overrides.policy }, world: overrides.world ?? world(), floor: overrides.floor ?? null };
+    const fact: Fact = {
+      type: 'initialized',
+      policy: { ...policy, ...overrides.policy },
+      world: overrides.world ?? world(),
+      floor: overrides.floor ?? null,
+    };
     const record = { seq: 1, at: this.#at, fact, effect: null, command: null };
     this.records.push(record);
     this.state = begin(record);
@@ -85,9 +110,17 @@ export class Story {
     return this;
   }
 
-  /** The fact happens; if it is the answer to the one effect that is outstanding, it resolves that. */
+  /**
+   * The fact happens; if it is the answer to the one effect that is outstanding, it resolves that.
+   */
   when(fact: Fact, effect: string | null = this.#awaited()): this {
-    const record = { seq: this.records.length + 1, at: this.#at, fact, effect: isSpontaneous(fact) ? null : effect, command: null };
+    const record = {
+      seq: this.records.length + 1,
+      at: this.#at,
+      fact,
+      effect: isSpontaneous(fact) ? null : effect,
+      command: null,
+    };
     this.records.push(record);
     this.state = evolve(this.state, record);
     return this;
@@ -110,7 +143,10 @@ export class Story {
   }
 
   get timers(): { type: string; inMs: number }[] {
-    return [...this.state.timers.values()].map((timer) => ({ type: timer.type, inMs: timer.dueAt - this.#at }));
+    return [...this.state.timers.values()].map((timer) => ({
+      type: timer.type,
+      inMs: timer.dueAt - this.#at,
+    }));
   }
 
   #awaited(): string | null {
@@ -129,8 +165,16 @@ export function isSpontaneous(fact: Fact): boolean {
 export const facts = {
   foundDown: (seen: World = world()): Fact => ({ type: 'appFoundDown', world: seen }),
   foundUp: (seen: World = world()): Fact => ({ type: 'appFoundUp', world: seen }),
-  found: (version: string, overrides: Partial<Release> = {}): Fact => ({ type: 'releaseFound', release: release(version, overrides) }),
-  downloaded: (version: string): Fact => ({ type: 'downloaded', path: '/d/tmp/x.part', sizeBytes: 9, sha256: digestOf(version) }),
+  found: (version: string, overrides: Partial<Release> = {}): Fact => ({
+    type: 'releaseFound',
+    release: release(version, overrides),
+  }),
+  downloaded: (version: string): Fact => ({
+    type: 'downloaded',
+    path: '/d/tmp/x.part',
+    sizeBytes: 9,
+    sha256: digestOf(version),
+  }),
   verified: (): Fact => ({ type: 'verified', checks: ['digest'] }),
   installed: (version: string): Fact => ({ type: 'installed', version: tree(version) }),
   allowed: (): Fact => ({ type: 'conditionsObserved', window: null, busy: null }),
@@ -140,7 +184,14 @@ export const facts = {
   switched: (to: InstalledVersion): Fact => ({ type: 'switched', to }),
   started: (version: string): Fact => ({ type: 'appStarted', version, adopted: false }),
   healthy: (version: string): Fact => ({ type: 'versionBecameHealthy', version }),
-  crashLooped: (version: string | null): Fact => ({ type: 'appCrashLooped', version, exits: 5, code: 'CRASH_LOOP', message: 'the reason', jitter: 0.5 }),
+  crashLooped: (version: string | null): Fact => ({
+    type: 'appCrashLooped',
+    version,
+    exits: 5,
+    code: 'CRASH_LOOP',
+    message: 'the reason',
+    jitter: 0.5,
+  }),
   tidied: (): Fact => ({ type: 'oldVersionsRemoved', names: [] }),
   failed: (
     type:
@@ -170,7 +221,10 @@ export function running(overrides: { policy?: Partial<Policy> } = {}): Story {
 }
 
 /** An update has been made, and the new version is trusted. */
-export function updatedTo(version: string, overrides: { policy?: Partial<Policy> } = { policy: { strategy: 'download-then-kill' } }): Story {
+export function updatedTo(
+  version: string,
+  overrides: { policy?: Partial<Policy> } = { policy: { strategy: 'download-then-kill' } },
+): Story {
   const update = [
     facts.found(version),
     facts.installed(version),

@@ -1,4 +1,7 @@
-/** Signs as minisign does (prehashed), with any trusted comment: for attacks that need many signatures. Its own vectors are in test/trust/minisign. */
+/**
+ * Signs as minisign does (prehashed), with any trusted comment: for attacks that need many
+ * signatures. Its own vectors are in test/trust/minisign.
+ */
 import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { type MinisignKey, parseMinisignKey } from '../../src/support/minisign-key.ts';
 
@@ -21,8 +24,16 @@ export class FakeMinisign {
 
   /** minisign itself writes `timestamp:1\tfile:<name>\thashed` as the comment. */
   sign(content: Buffer, comment: string): string {
-    const signature = sign(null, createHash('blake2b512').update(content).digest(), this.#keys.privateKey);
-    const whole = sign(null, Buffer.concat([signature, Buffer.from(comment)]), this.#keys.privateKey);
+    const signature = sign(
+      null,
+      createHash('blake2b512').update(content).digest(),
+      this.#keys.privateKey,
+    );
+    const whole = sign(
+      null,
+      Buffer.concat([signature, Buffer.from(comment)]),
+      this.#keys.privateKey,
+    );
     const first = Buffer.concat([Buffer.from('ED'), this.#id, signature]).toString('base64');
     return `untrusted comment: signature\n${first}\ntrusted comment: ${comment}\n${whole.toString('base64')}\n`;
   }

@@ -1,14 +1,18 @@
 /**
- * The command line, killed at a chosen durable step: SIGKILL to itself right before or right after the step, as a power
- * switch would. MORTAL_STEPS chooses which steps count (`facts`: journal appends; `disk`: also renames, links, syncs and
- * removals), MORTAL_AT=<n>:<before|after> where it dies. Without MORTAL_AT the steps are only counted, into MORTAL_COUNT.
+ * The command line, killed at a chosen durable step: SIGKILL to itself right before or right after
+ * the step, as a power switch would. MORTAL_STEPS chooses which steps count (`facts`: journal
+ * appends; `disk`: also renames, links, syncs and removals), MORTAL_AT=<n>:<before|after> where it
+ * dies. Without MORTAL_AT the steps are only counted, into MORTAL_COUNT.
  */
 import fs from 'node:fs';
 import module, { syncBuiltinESMExports } from 'node:module';
 import path from 'node:path';
 
-// A process that is killed keeps nothing of what it compiled: it takes what bin/self-update.js keeps, and so do its like.
-module.enableCompileCache(path.join(import.meta.dirname, '..', '..', 'node_modules', '.cache', 'self-update'));
+// A process that is killed keeps nothing of what it compiled: it takes what bin/self-update.js
+// keeps, and so do its like.
+module.enableCompileCache(
+  path.join(import.meta.dirname, '..', '..', 'node_modules', '.cache', 'self-update'),
+);
 
 const [at = '0', moment = 'before'] = (process.env['MORTAL_AT'] ?? '0').split(':');
 const countFile = process.env['MORTAL_COUNT'];
@@ -21,7 +25,8 @@ function step<T>(name: string, perform: () => T, detail = name): T {
   if (dies && moment === 'before') process.kill(process.pid, 'SIGKILL');
   const result = perform();
   if (!dies) return result;
-  if (result instanceof Promise) return result.finally(() => process.kill(process.pid, 'SIGKILL')) as T;
+  if (result instanceof Promise)
+    return result.finally(() => process.kill(process.pid, 'SIGKILL')) as T;
   process.kill(process.pid, 'SIGKILL');
   return result;
 }

@@ -1,4 +1,7 @@
-/** What may happen next in a journal's life, for generated stories: outcomes of what is outstanding, time, the world, the operator. */
+/**
+ * What may happen next in a journal's life, for generated stories: outcomes of what is outstanding,
+ * time, the world, the operator.
+ */
 import type { JournalRecord } from '../../src/journal/record.ts';
 import type { EffectName } from '../../src/machines/effects.ts';
 import type { Fact } from '../../src/machines/facts.ts';
@@ -7,7 +10,14 @@ import { begin, evolve, type State } from '../../src/runtime/fold.ts';
 import { facts, policy, tree, world } from './machine.ts';
 
 const VERSIONS = ['0.9.0', '1.0.0', '1.1.0', '2.0.0', '3.0.0'] as const;
-const CODES = ['NETWORK_FAILED', 'NO_SPACE', 'ARCHIVE_REFUSED', 'APP_EXITED', 'APP_KILLED', 'UNHEALTHY'] as const;
+const CODES = [
+  'NETWORK_FAILED',
+  'NO_SPACE',
+  'ARCHIVE_REFUSED',
+  'APP_EXITED',
+  'APP_KILLED',
+  'UNHEALTHY',
+] as const;
 
 /** `effect` is the id that the fact resolves. */
 export type Move = { fact: Fact; effect: string | null };
@@ -20,16 +30,33 @@ function outcomes(name: EffectName, { snapshot: { context } }: State, dice: numb
   const target = context.target ?? context.current ?? tree(version);
   switch (name) {
     case 'check':
-      return [{ type: 'nothingNewer' }, facts.found(version), { type: 'checkFailed', code, message: 'reason' }, ...undecided(version, code)];
+      return [
+        { type: 'nothingNewer' },
+        facts.found(version),
+        { type: 'checkFailed', code, message: 'reason' },
+        ...undecided(version, code),
+      ];
     case 'download':
-      return [facts.downloaded(candidate), facts.installed(candidate), facts.failed('downloadFailed', code)];
+      return [
+        facts.downloaded(candidate),
+        facts.installed(candidate),
+        facts.failed('downloadFailed', code),
+      ];
     case 'verify':
       return [facts.verified(), facts.failed('verificationFailed', 'DIGEST_MISMATCH')];
     case 'extract':
       return [facts.installed(candidate), facts.failed('extractionFailed', code)];
     case 'observeConditions': {
-      const window = { isOpen: dice % 2 === 0, changesAt: dice % 3 === 0 ? null : 1_000_000 + dice * 60_000 };
-      return [facts.allowed(), facts.busy(), { type: 'conditionsObserved', window, busy: null }, facts.failed('preparationFailed', code)];
+      const window = {
+        isOpen: dice % 2 === 0,
+        changesAt: dice % 3 === 0 ? null : 1_000_000 + dice * 60_000,
+      };
+      return [
+        facts.allowed(),
+        facts.busy(),
+        { type: 'conditionsObserved', window, busy: null },
+        facts.failed('preparationFailed', code),
+      ];
     }
     case 'runHook':
       return [
@@ -50,7 +77,14 @@ function outcomes(name: EffectName, { snapshot: { context } }: State, dice: numb
         facts.healthy(context.current?.version ?? '1.0.0'),
         facts.failed('probationFailed', code),
         ...(context.current !== null && !context.restarted.includes(context.current.path)
-          ? [{ type: 'appExitedEarly', version: context.current.version, code: 'APP_EXITED', message: 'reason' } as const]
+          ? [
+              {
+                type: 'appExitedEarly',
+                version: context.current.version,
+                code: 'APP_EXITED',
+                message: 'reason',
+              } as const,
+            ]
           : []),
       ];
     case 'removeOldVersions':
@@ -64,7 +98,12 @@ function undecided(version: string, code: string): Fact[] {
   return [
     { type: 'assetsAwaited', tag: `v${version}`, version, code, message: 'still uploading' },
     { type: 'releaseRefused', tag: `v${version}`, version, code, message: 'ambiguous' },
-    { type: 'releaseRefused', tag: `release-${version}`, code: 'NONE_ALLOWED', message: 'none is allowed' },
+    {
+      type: 'releaseRefused',
+      tag: `release-${version}`,
+      code: 'NONE_ALLOWED',
+      message: 'none is allowed',
+    },
   ];
 }
 
@@ -113,26 +152,44 @@ export class Life {
   moves(dice: number): Move[] {
     const { state } = this;
     const version = VERSIONS[dice % VERSIONS.length] ?? '2.0.0';
-    const answers = [...state.effects.values()].flatMap(({ id, request }) => outcomes(request.name, state, dice).map((fact) => ({ fact, effect: id })));
+    const answers = [...state.effects.values()].flatMap(({ id, request }) =>
+      outcomes(request.name, state, dice).map((fact) => ({ fact, effect: id })),
+    );
     const resting = state.snapshot.hasTag('resting');
     const polls = resting ? outcomes('check', state, dice) : [];
-    const timed = [...state.timers.values()].map(({ type }) => ({ fact: { type } as Fact, effect: null }));
+    const timed = [...state.timers.values()].map(({ type }) => ({
+      fact: { type } as Fact,
+      effect: null,
+    }));
     // The app is found down or up when an updater begins; each is one in a while.
-    const restarts: Fact[] = [facts.foundDown(seen(state)), ...(state.snapshot.context.app === 'up' ? [facts.foundUp(seen(state))] : [])];
+    const restarts: Fact[] = [
+      facts.foundDown(seen(state)),
+      ...(state.snapshot.context.app === 'up' ? [facts.foundUp(seen(state))] : []),
+    ];
     const interrupted: Fact[] = [...state.effects.values()].map(({ request }) => ({
       type: 'workInterrupted',
       effect: request.name,
       appUp: dice % 2 === 0,
     }));
-    const loops = state.snapshot.context.app === 'up' ? [facts.crashLooped(state.snapshot.context.current?.version ?? version)] : [];
-    const spontaneous = [...polls, ...loops, ...interrupted, ...fromOperator(version), ...restarts].map((fact) => ({ fact, effect: null }));
+    const loops =
+      state.snapshot.context.app === 'up'
+        ? [facts.crashLooped(state.snapshot.context.current?.version ?? version)]
+        : [];
+    const spontaneous = [
+      ...polls,
+      ...loops,
+      ...interrupted,
+      ...fromOperator(version),
+      ...restarts,
+    ].map((fact) => ({ fact, effect: null }));
     // Outcomes and due timers are what happens most.
     return [...Array.from({ length: 12 }, () => [...answers, ...timed]).flat(), ...spontaneous];
   }
 
   /** Everything goes well from here: the first outcome of each effect, and time passes. */
   allGoesWell(steps = 40): void {
-    if (this.state.snapshot.matches('idle')) this.take({ fact: facts.foundDown(seen(this.state)), effect: null });
+    if (this.state.snapshot.matches('idle'))
+      this.take({ fact: facts.foundDown(seen(this.state)), effect: null });
     for (let i = 0; i < steps; i++) {
       const [answer] = this.moves(0);
       const [timer] = this.state.timers.values();

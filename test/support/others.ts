@@ -9,8 +9,17 @@ export const OTHER = { uid: 65534, gid: 65534 };
 export const needsRoot = process.getuid?.() === 0 ? false : 'needs root, to be another user';
 
 /** Starts a program as that user; it is there when this resolves. */
-export async function startedByOther(file: string, args: string[], env: Record<string, string>): Promise<ChildProcess> {
-  const child = spawn(file, args, { ...OTHER, env: { PATH: process.env['PATH'] ?? '', ...env }, cwd: '/', stdio: ['ignore', 'pipe', 'inherit'] });
+export async function startedByOther(
+  file: string,
+  args: string[],
+  env: Record<string, string>,
+): Promise<ChildProcess> {
+  const child = spawn(file, args, {
+    ...OTHER,
+    env: { PATH: process.env['PATH'] ?? '', ...env },
+    cwd: '/',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   if (child.stdout === null) throw new Error('invariant: it is a pipe');
   await once(child.stdout, 'data');
   return child;

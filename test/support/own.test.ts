@@ -1,4 +1,6 @@
-/** Only what our own user or root wrote counts; what is odd in the updater's directory is set aside. */
+/**
+ * Only what our own user or root wrote counts; what is odd in the updater's directory is set aside.
+ */
 import assert from 'node:assert/strict';
 import {
   chmodSync,
@@ -79,7 +81,10 @@ describe('a file of ours', () => {
     chmodSync(root, 0o1777);
     writeFileSync(at('note'), 'forged');
     chownSync(at('note'), OTHER.uid, OTHER.gid);
-    assert.throws(() => readOwn(at('note'), 100), { code: 'NOT_OURS', message: /belongs to user 65534/ });
+    assert.throws(() => readOwn(at('note'), 100), {
+      code: 'NOT_OURS',
+      message: /belongs to user 65534/,
+    });
     writeOwn(at('note'), 'new', tell);
     assert.equal(lstatSync(at('note')).uid, 0);
     assert.deepEqual(readdirSync(root), ['note'], 'the probe for who we are is gone again');

@@ -1,4 +1,7 @@
-/** Asks an app for its version again and again, and remembers who answered when, and for how long none did. */
+/**
+ * Asks an app for its version again and again, and remembers who answered when, and for how long
+ * none did.
+ */
 import http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -45,7 +48,10 @@ export class Prober {
 
   /** The longest time without an answer since `sinceMs`, in ms. */
   longestGapMs(sinceMs = 0): number {
-    return Math.max(0, ...this.gaps.filter(({ fromMs }) => fromMs >= sinceMs).map(({ durationMs }) => durationMs));
+    return Math.max(
+      0,
+      ...this.gaps.filter(({ fromMs }) => fromMs >= sinceMs).map(({ durationMs }) => durationMs),
+    );
   }
 
   async stop(): Promise<void> {
@@ -74,7 +80,10 @@ export class Prober {
     const now = performance.now();
     // Two missed rounds are a gap; one is the scheduler.
     if (this.#lastAnswerAt !== null && now - this.#lastAnswerAt > 3 * this.#intervalMs)
-      this.gaps.push({ fromMs: this.#lastAnswerAt, durationMs: Math.round(now - this.#lastAnswerAt) });
+      this.gaps.push({
+        fromMs: this.#lastAnswerAt,
+        durationMs: Math.round(now - this.#lastAnswerAt),
+      });
     this.#lastAnswerAt = now;
     if (version !== this.versions.at(-1)?.version) this.versions.push({ version, atMs: now });
     this.#version = version;
@@ -89,15 +98,18 @@ export class Prober {
 /** One request; null when nobody answers 200. */
 export function ask(port: number, path = '/'): Promise<string | null> {
   return new Promise((resolve) => {
-    const request = http.get({ port, path, host: '127.0.0.1', agent: false, timeout: 1000 }, (response) => {
-      let body = '';
-      response.setEncoding('utf8');
-      response.on('data', (chunk: string) => {
-        body += chunk;
-      });
-      response.on('end', () => resolve(response.statusCode === 200 ? body : null));
-      response.on('error', () => resolve(null));
-    });
+    const request = http.get(
+      { port, path, host: '127.0.0.1', agent: false, timeout: 1000 },
+      (response) => {
+        let body = '';
+        response.setEncoding('utf8');
+        response.on('data', (chunk: string) => {
+          body += chunk;
+        });
+        response.on('end', () => resolve(response.statusCode === 200 ? body : null));
+        response.on('error', () => resolve(null));
+      },
+    );
     request.on('timeout', () => request.destroy());
     request.on('error', () => resolve(null));
   });

@@ -1,4 +1,7 @@
-/** The product as a user runs it: the real command line in a process of its own, in a directory of its own. */
+/**
+ * The product as a user runs it: the real command line in a process of its own, in a directory of
+ * its own.
+ */
 import type { ChildProcess } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,7 +18,10 @@ import { FakeGitHub } from './github/server.ts';
 
 const BIN = path.join(import.meta.dirname, '..', '..', 'bin', 'self-update.js');
 export const TOKEN = 'canary-token-0123456789';
-/** What hangs is ended before the test is, which then can say what was told until then. Far above what a busy machine needs. */
+/**
+ * What hangs is ended before the test is, which then can say what was told until then. Far above
+ * what a busy machine needs.
+ */
 const PATIENCE_MS = 100_000;
 
 /** A running command line, as far as tests steer it. */
@@ -53,14 +59,19 @@ export class Product {
   /** Emits `line` with each line of either. */
   readonly #lines = new EventEmitter();
 
-  private constructor(github: FakeGitHub, port: number, { baked = '0.0.1', env = {}, stopMs = 0, entry = BIN, root }: ProductOptions) {
+  private constructor(
+    github: FakeGitHub,
+    port: number,
+    { baked = '0.0.1', env = {}, stopMs = 0, entry = BIN, root }: ProductOptions,
+  ) {
     if (root !== undefined) mkdirSync(root, { recursive: true });
     this.root = root ?? mkdtempSync(path.join(os.tmpdir(), 'self-update-'));
     this.github = github;
     this.port = port;
     this.entry = entry;
     const bakedDir = path.join(this.root, 'baked');
-    if (baked !== null) this.#bake(path.join(bakedDir, baked), appSource({ version: baked, port, stopMs }));
+    if (baked !== null)
+      this.#bake(path.join(bakedDir, baked), appSource({ version: baked, port, stopMs }));
     this.env = {
       PATH: process.env['PATH'] ?? '',
       HOME: this.root,
@@ -95,7 +106,10 @@ export class Product {
   }
 
   /** Runs one command to its end. */
-  async command(args: string[], env: Record<string, string | undefined> = {}): Promise<{ exitCode: number | undefined; stdout: string; stderr: string }> {
+  async command(
+    args: string[],
+    env: Record<string, string | undefined> = {},
+  ): Promise<{ exitCode: number | undefined; stdout: string; stderr: string }> {
     const { exitCode, stdout, stderr } = await execa(process.execPath, [this.entry, ...args], {
       env: { ...this.env, ...env } as Record<string, string>,
       extendEnv: false,
@@ -115,7 +129,13 @@ export class Product {
   }
 
   /** Starts the resident updater. */
-  start(args: string[] = [], { extraEnv = {}, onLine }: { extraEnv?: Record<string, string>; onLine?: (line: string) => void } = {}): Updater {
+  start(
+    args: string[] = [],
+    {
+      extraEnv = {},
+      onLine,
+    }: { extraEnv?: Record<string, string>; onLine?: (line: string) => void } = {},
+  ): Updater {
     const updater = execa(process.execPath, [this.entry, 'run', ...args], {
       env: { ...this.env, ...extraEnv },
       extendEnv: false,
@@ -137,7 +157,10 @@ export class Product {
     return updater;
   }
 
-  /** Resolves with the first line of the log that fits, now or once it is there: what a fact tells comes before its line does. */
+  /**
+   * Resolves with the first line of the log that fits, now or once it is there: what a fact tells
+   * comes before its line does.
+   */
   async logged(pattern: RegExp): Promise<string> {
     for (;;) {
       const line = [...this.log, ...this.output].find((one) => pattern.test(one));
@@ -146,7 +169,10 @@ export class Product {
     }
   }
 
-  /** Kills the newest updater, and waits until it is gone. The app may hold its output open for longer. */
+  /**
+   * Kills the newest updater, and waits until it is gone. The app may hold its output open for
+   * longer.
+   */
   async killUpdater(): Promise<void> {
     const child = this.updaters.at(-1)?.nodeChildProcess;
     if (!child) throw new Error('no updater was started');
@@ -157,12 +183,22 @@ export class Product {
 
   /** Starts `events --follow`. */
   follow(patienceMs = PATIENCE_MS) {
-    const options = { env: this.env, extendEnv: false, reject: false, buffer: false, stdin: 'ignore', timeout: patienceMs } as const;
+    const options = {
+      env: this.env,
+      extendEnv: false,
+      reject: false,
+      buffer: false,
+      stdin: 'ignore',
+      timeout: patienceMs,
+    } as const;
     return execa(process.execPath, [this.entry, 'events', '--json', '--follow'], options);
   }
 
   /** Follows the journal until a fact of this type (that fits) is there. */
-  async fact<T extends FactType>(type: T, fits: (fact: EventOf<T>) => boolean = () => true): Promise<EventOf<T>> {
+  async fact<T extends FactType>(
+    type: T,
+    fits: (fact: EventOf<T>) => boolean = () => true,
+  ): Promise<EventOf<T>> {
     const follower = this.follow();
     let found: EventOf<T> | null = null;
     for await (const line of follower.iterable()) {

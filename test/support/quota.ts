@@ -24,21 +24,37 @@ export async function simulate(containers: number): Promise<Asked[]> {
   try {
     let nowMs = BEGAN_MS;
     github.now = () => nowMs;
-    github.rateLimit = { limit: LIMIT, remaining: LIMIT, resetAt: nowMs + WINDOW_MS, windowMs: WINDOW_MS };
+    github.rateLimit = {
+      limit: LIMIT,
+      remaining: LIMIT,
+      resetAt: nowMs + WINDOW_MS,
+      windowMs: WINDOW_MS,
+    };
     github.publish('v1.0.0', { 'app_linux_amd64.tar.gz': Buffer.from('bytes') });
     const random = randomFrom('quota', containers);
     const notes: PollNote[] = Array.from({ length: containers }, () => pollNoteSchema.parse({}));
     const dependencies = notes.map((_, index) => follower(github, { index, notes, random }));
     // They were not all started in one second.
     const firstAt = notes.map(() => nowMs + random() * SLEEP_MS);
-    const dueAt = (index: number) => nextPollAt(notes[index] as PollNote, SLEEP_MS, nowMs) ?? firstAt[index] ?? 0;
+    const dueAt = (index: number) =>
+      nextPollAt(notes[index] as PollNote, SLEEP_MS, nowMs) ?? firstAt[index] ?? 0;
     for (;;) {
-      const container = notes.map((_, index) => index).reduce((a, b) => (dueAt(a) <= dueAt(b) ? a : b));
+      const container = notes
+        .map((_, index) => index)
+        .reduce((a, b) => (dueAt(a) <= dueAt(b) ? a : b));
       nowMs = Math.max(nowMs, dueAt(container));
       if (nowMs >= BEGAN_MS + WINDOWS * WINDOW_MS) return asked;
       const input = { policy, request: null, running: '1.0.0', fresh: false };
-      const fact = await check(input, AbortSignal.timeout(10_000), dependencies[container] as CheckDependencies);
-      asked.push({ container, atMs: nowMs, refused: fact.type === 'checkFailed' && fact.code === 'RATE_LIMITED' });
+      const fact = await check(
+        input,
+        AbortSignal.timeout(10_000),
+        dependencies[container] as CheckDependencies,
+      );
+      asked.push({
+        container,
+        atMs: nowMs,
+        refused: fact.type === 'checkFailed' && fact.code === 'RATE_LIMITED',
+      });
     }
   } finally {
     await github.close();
@@ -46,7 +62,14 @@ export async function simulate(containers: number): Promise<Asked[]> {
 }
 
 function follower(github: FakeGitHub, { index, notes, random }: Follower): CheckDependencies {
-  const http = new Http({ userAgent: 'test', apiUrl: github.url, assetHosts: ['127.0.0.1'], mayBePlain: () => true, token: () => null, proxyEnvironment: {} });
+  const http = new Http({
+    userAgent: 'test',
+    apiUrl: github.url,
+    assetHosts: ['127.0.0.1'],
+    mayBePlain: () => true,
+    token: () => null,
+    proxyEnvironment: {},
+  });
   const answers = new Map<string, { etag: string; body: string }>();
   const cache = {
     read: (key: string) => answers.get(key) ?? null,
@@ -54,8 +77,17 @@ function follower(github: FakeGitHub, { index, notes, random }: Follower): Check
   };
   return {
     github: new GitHub({ http, repository: 'acme/app', cache, now: github.now }),
-    places: { root: '/nonexistent', bakedDir: '/nonexistent', repository: 'acme/app', versioning: 'semver', tagPrefix: '' },
-    note: { read: () => notes[index] as PollNote, write: (note) => void notes.splice(index, 1, note) },
+    places: {
+      root: '/nonexistent',
+      bakedDir: '/nonexistent',
+      repository: 'acme/app',
+      versioning: 'semver',
+      tagPrefix: '',
+    },
+    note: {
+      read: () => notes[index] as PollNote,
+      write: (note) => void notes.splice(index, 1, note),
+    },
     pollIntervalMs: SLEEP_MS,
     now: github.now,
     random,

@@ -4,8 +4,9 @@ import net from 'node:net';
 export type RawAnswer = { status: number; headers: Map<string, string>; body: string };
 
 /**
- * Sends the bytes, and resolves with the first answer: with its body, except of an endless stream. A connection that is closed
- * without an answer has status 0; one on which nothing comes never resolves, which the test's own time limit ends.
+ * Sends the bytes, and resolves with the first answer: with its body, except of an endless stream.
+ * A connection that is closed without an answer has status 0; one on which nothing comes never
+ * resolves, which the test's own time limit ends.
  */
 export function sendRaw(port: number, request: string | Buffer): Promise<RawAnswer> {
   return new Promise((resolve, reject) => {
@@ -42,10 +43,19 @@ function parseAnswer(received: string, isOver: boolean): RawAnswer | null {
   const end = text.indexOf('\r\n\r\n');
   if (end < 0) return isOver ? { status: 0, headers: new Map(), body: '' } : null;
   const [statusLine = '', ...lines] = text.slice(0, end).split('\r\n');
-  const headers = new Map(lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]));
+  const headers = new Map(
+    lines.map((line) => [
+      line.slice(0, line.indexOf(':')).toLowerCase(),
+      line.slice(line.indexOf(':') + 1).trim(),
+    ]),
+  );
   const body = text.slice(end + 4);
   const status = Number(statusLine.split(' ')[1]);
   const length = headers.get('content-length');
-  const isComplete = isOver || status === 204 || headers.get('content-type') === 'text/event-stream' || (length !== undefined && body.length >= Number(length));
+  const isComplete =
+    isOver ||
+    status === 204 ||
+    headers.get('content-type') === 'text/event-stream' ||
+    (length !== undefined && body.length >= Number(length));
   return isComplete ? { status, headers, body } : null;
 }

@@ -1,6 +1,7 @@
 /**
- * Stories of the machine as transcripts. A line with `>` says what happens, in words; the lines with `<` below it say what the machine does
- * about it and what `status` then shows that it did not show before. Each is played against the real machine by `tell`.
+ * Stories of the machine as transcripts. A line with `>` says what happens, in words; the lines
+ * with `<` below it say what the machine does about it and what `status` then shows that it did not
+ * show before. Each is played against the real machine by `tell`.
  *
  *     strategy download-then-kill      the settings and the disk, before the first line with >
  *     > GitHub has 1.1.0
@@ -17,25 +18,46 @@ import { begin, evolve, type State } from '../../src/runtime/fold.ts';
 import { baked, facts, policy, tree } from './machine.ts';
 
 const STARTS_AT = Date.parse('2026-01-05T12:00:00Z');
-const UNITS: Readonly<Record<string, number>> = { s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 };
+const UNITS: Readonly<Record<string, number>> = {
+  s: 1000,
+  min: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
 
-/** The whole story with the machine's lines as they are now: what is compared, and what UPDATE_STORIES=1 writes. Throws for a line that means nothing. */
+/**
+ * The whole story with the machine's lines as they are now: what is compared, and what
+ * UPDATE_STORIES=1 writes. Throws for a line that means nothing.
+ */
 export function tell(text: string): string {
   const lines = text.split('\n').filter((line) => !line.startsWith('<'));
   const first = lines.findIndex((line) => line.startsWith('>'));
   const teller = new Teller(lines.slice(0, first));
-  const told = lines.slice(first).flatMap((line) => (line.startsWith('>') ? [line, ...teller.happens(line.slice(1).trim())] : [line]));
+  const told = lines
+    .slice(first)
+    .flatMap((line) =>
+      line.startsWith('>') ? [line, ...teller.happens(line.slice(1).trim())] : [line],
+    );
   return [...lines.slice(0, first), ...told].join('\n');
 }
 
-/** What a story begins with: `strategy …`, `window …` and so on, `image 1.0.0`, `current 1.1.0`. Comments begin with #. */
+/**
+ * What a story begins with: `strategy …`, `window …` and so on, `image 1.0.0`, `current 1.1.0`.
+ * Comments begin with #.
+ */
 const SETTINGS: Readonly<Record<string, (value: string) => Partial<Policy>>> = {
   strategy: (value) => ({ strategy: value as Policy['strategy'] }),
   rollback: (value) => ({ rollback: value as Policy['rollback'] }),
   approval: (value) => ({ approval: value === 'on' }),
   'attempts at most': (value) => ({ maxAttempts: Number(value) }),
   'minimum age': (value) => ({ minAgeMs: durationOf(value) }),
-  hooks: (value) => ({ hooks: { preStop: value.includes('pre-stop'), preStart: value.includes('pre-start'), postUpdate: value.includes('post-update') } }),
+  hooks: (value) => ({
+    hooks: {
+      preStop: value.includes('pre-stop'),
+      preStart: value.includes('pre-start'),
+      postUpdate: value.includes('post-update'),
+    },
+  }),
   window: (value) => {
     const spans = parseWindow(value);
     if (typeof spans === 'string') throw new Error(spans);
@@ -50,25 +72,48 @@ function durationOf(text: string): number {
 }
 
 type Saying = [RegExp, (teller: Teller, word: string, other: string) => Fact];
-const failure = (type: Parameters<typeof facts.failed>[0]) => (_: Teller, code: string) => facts.failed(type, code);
+const failure = (type: Parameters<typeof facts.failed>[0]) => (_: Teller, code: string) =>
+  facts.failed(type, code);
 
 /** Everything that may happen, in words. */
 const SAYINGS: readonly Saying[] = [
   [/^the container starts$/, (teller) => ({ type: 'appFoundDown', world: teller.world })],
-  [/^the updater starts again, and the app still runs$/, (teller) => ({ type: 'appFoundUp', world: teller.world })],
-  [/^the updater was killed at its work on (\w+)$/, (_, effect) => ({ type: 'workInterrupted', effect })],
+  [
+    /^the updater starts again, and the app still runs$/,
+    (teller) => ({ type: 'appFoundUp', world: teller.world }),
+  ],
+  [
+    /^the updater was killed at its work on (\w+)$/,
+    (_, effect) => ({ type: 'workInterrupted', effect }),
+  ],
   [/^GitHub has (\S+)$/, (_, version) => facts.found(version)],
   [
     /^GitHub has (\S+), published (\d+ \w+) ago$/,
-    (teller, version, age) => facts.found(version, { publishedAt: new Date(teller.at - durationOf(age)).toISOString() }),
+    (teller, version, age) =>
+      facts.found(version, { publishedAt: new Date(teller.at - durationOf(age)).toISOString() }),
   ],
   [/^GitHub has nothing newer$/, () => ({ type: 'nothingNewer' })],
   [/^the check fails: (\w+)$/, (_, code) => ({ type: 'checkFailed', code, message: 'the reason' })],
   [
     /^the assets of (\S+) are still uploading$/,
-    (_, version) => ({ type: 'assetsAwaited', tag: `v${version}`, version, code: 'ASSET_MISSING', message: `v${version} has no asset for this platform yet` }),
+    (_, version) => ({
+      type: 'assetsAwaited',
+      tag: `v${version}`,
+      version,
+      code: 'ASSET_MISSING',
+      message: `v${version} has no asset for this platform yet`,
+    }),
   ],
-  [/^(\S+) is refused: (\w+)$/, (_, version, code) => ({ type: 'releaseRefused', tag: `v${version}`, version, code, message: 'the reason' })],
+  [
+    /^(\S+) is refused: (\w+)$/,
+    (_, version, code) => ({
+      type: 'releaseRefused',
+      tag: `v${version}`,
+      version,
+      code,
+      message: 'the reason',
+    }),
+  ],
   [/^the download is complete$/, (teller) => facts.downloaded(teller.coming)],
   [/^the download fails: (\w+)$/, failure('downloadFailed')],
   [/^the bytes are verified$/, () => facts.verified()],
@@ -77,17 +122,32 @@ const SAYINGS: readonly Saying[] = [
   [/^the extraction fails: (\w+)$/, failure('extractionFailed')],
   [
     /^nothing speaks against the interruption$/,
-    (teller) => ({ type: 'conditionsObserved', window: teller.hasWindow ? { isOpen: true, changesAt: null } : null, busy: null }),
+    (teller) => ({
+      type: 'conditionsObserved',
+      window: teller.hasWindow ? { isOpen: true, changesAt: null } : null,
+      busy: null,
+    }),
   ],
   [
     /^the app is busy$/,
-    (teller) => ({ type: 'conditionsObserved', window: teller.hasWindow ? { isOpen: true, changesAt: null } : null, busy: { since: teller.at } }),
+    (teller) => ({
+      type: 'conditionsObserved',
+      window: teller.hasWindow ? { isOpen: true, changesAt: null } : null,
+      busy: { since: teller.at },
+    }),
   ],
   [
     /^the window opens in (\d+ \w+)$/,
-    (teller, time) => ({ type: 'conditionsObserved', window: { isOpen: false, changesAt: teller.at + durationOf(time) }, busy: null }),
+    (teller, time) => ({
+      type: 'conditionsObserved',
+      window: { isOpen: false, changesAt: teller.at + durationOf(time) },
+      busy: null,
+    }),
   ],
-  [/^the (pre-stop|pre-start|post-update) hook succeeds$/, (_, hook) => ({ type: 'hookSucceeded', hook: HOOKS[hook] ?? 'preStop', durationMs: 1 })],
+  [
+    /^the (pre-stop|pre-start|post-update) hook succeeds$/,
+    (_, hook) => ({ type: 'hookSucceeded', hook: HOOKS[hook] ?? 'preStop', durationMs: 1 }),
+  ],
   [/^the hook says "not now"$/, () => facts.failed('interruptionDeferred', 'HOOK_DEFERRED')],
   [/^the hook fails: (\w+)$/, failure('hookFailed')],
   [/^everything is ready for the stop$/, (teller) => facts.switchStarted(teller.coming)],
@@ -99,17 +159,36 @@ const SAYINGS: readonly Saying[] = [
   [/^the app has started$/, (teller) => facts.started(teller.status.version ?? '')],
   [/^the start fails: (\w+)$/, failure('startFailed')],
   [/^the app proves itself$/, (teller) => facts.healthy(teller.status.version ?? '')],
-  [/^the app exits early: (\w+)$/, (teller, code) => ({ type: 'appExitedEarly', version: teller.status.version ?? '', code, message: 'the reason' })],
+  [
+    /^the app exits early: (\w+)$/,
+    (teller, code) => ({
+      type: 'appExitedEarly',
+      version: teller.status.version ?? '',
+      code,
+      message: 'the reason',
+    }),
+  ],
   [/^the app does not prove itself: (\w+)$/, failure('probationFailed')],
   [/^the app crashes again and again$/, (teller) => facts.crashLooped(teller.status.version ?? '')],
   [/^old versions are removed$/, () => facts.tidied()],
   [/^the operator: self-update (.*)$/, (_, line) => ordered(line)],
 ];
-const HOOKS: Readonly<Record<string, 'preStop' | 'preStart' | 'postUpdate'>> = { 'pre-stop': 'preStop', 'pre-start': 'preStart', 'post-update': 'postUpdate' };
+const HOOKS: Readonly<Record<string, 'preStop' | 'preStart' | 'postUpdate'>> = {
+  'pre-stop': 'preStop',
+  'pre-start': 'preStart',
+  'post-update': 'postUpdate',
+};
 
-/** Which effects a fact can be the outcome of. What a check finds is also found by the polls of a machine at rest. */
+/**
+ * Which effects a fact can be the outcome of. What a check finds is also found by the polls of a
+ * machine at rest.
+ */
 const OUTCOMES: Partial<Record<FactType, readonly EffectName[]>> = {
-  ...Object.fromEntries(['releaseFound', 'nothingNewer', 'checkFailed', 'assetsAwaited', 'releaseRefused'].map((type) => [type, ['check']])),
+  ...Object.fromEntries(
+    ['releaseFound', 'nothingNewer', 'checkFailed', 'assetsAwaited', 'releaseRefused'].map(
+      (type) => [type, ['check']],
+    ),
+  ),
   downloaded: ['download'],
   downloadFailed: ['download'],
   verified: ['verify'],
@@ -172,18 +251,29 @@ class Teller {
     const told: Policy = { ...policy, retryBaseMs: 300_000 };
     const world: World = { baked: null, current: null, lastGood: null };
     for (const line of opening.filter((one) => one !== '' && !one.startsWith('#'))) {
-      const [, name = '', value = ''] = /^(attempts at most|minimum age|\S+) (.+)$/.exec(line) ?? [];
+      const [, name = '', value = ''] =
+        /^(attempts at most|minimum age|\S+) (.+)$/.exec(line) ?? [];
       if (name === 'image') world.baked = baked(value);
       else if (name === 'current') world.current = world.lastGood = tree(value);
       else Object.assign(told, (SETTINGS[name] ?? unknown(line))(value));
     }
-    this.#state = begin(this.#record({ type: 'initialized', policy: told, world, floor: null }, null));
+    this.#state = begin(
+      this.#record({ type: 'initialized', policy: told, world, floor: null }, null),
+    );
     this.#shown = this.#facets();
   }
 
   get status(): Status {
     const image = { version: null, created: null };
-    const rest = { updaterRunning: true, seq: this.#seq, repository: null, verify: [], warnings: [], now: this.at, receivedBytes: null };
+    const rest = {
+      updaterRunning: true,
+      seq: this.#seq,
+      repository: null,
+      verify: [],
+      warnings: [],
+      now: this.at,
+      receivedBytes: null,
+    };
     return statusOf(this.#state, null, image, rest);
   }
 
@@ -236,14 +326,22 @@ class Teller {
     if (fact.type === 'appStopped' || fact.type === 'appFoundDown') this.#appRuns = false;
     const before = this.#shown;
     this.#shown = this.#facets();
-    return [this.#doing(), ...this.#shown.filter((line) => !before.includes(line))].map((line) => `< ${line}`);
+    return [this.#doing(), ...this.#shown.filter((line) => !before.includes(line))].map(
+      (line) => `< ${line}`,
+    );
   }
 
-  /** The outstanding effect that the fact is the outcome of; null for what comes by itself, and for a poll. Throws when nobody asked for it. */
+  /**
+   * The outstanding effect that the fact is the outcome of; null for what comes by itself, and for
+   * a poll. Throws when nobody asked for it.
+   */
   #answered({ type }: Fact): string | null {
     const asked = OUTCOMES[type] ?? [];
-    const effect = [...this.#state.effects.values()].find(({ request }) => asked.includes(request.name));
-    if (effect === undefined && asked.length > 0 && !asked.includes('check')) throw new Error(`${type} is told, and nobody asked for it: ${this.#doing()}`);
+    const effect = [...this.#state.effects.values()].find(({ request }) =>
+      asked.includes(request.name),
+    );
+    if (effect === undefined && asked.length > 0 && !asked.includes('check'))
+      throw new Error(`${type} is told, and nobody asked for it: ${this.#doing()}`);
     return effect?.id ?? null;
   }
 
@@ -253,8 +351,12 @@ class Teller {
 
   #doing(): string {
     const { state, phase } = this.status;
-    const effects = [...this.#state.effects.values()].map(({ request }) => `effect ${request.name}${detailOf(request)}`);
-    const timers = [...this.#state.timers.values()].map(({ dueAt }) => `again in ${formatDuration(dueAt - this.at)}`);
+    const effects = [...this.#state.effects.values()].map(
+      ({ request }) => `effect ${request.name}${detailOf(request)}`,
+    );
+    const timers = [...this.#state.timers.values()].map(
+      ({ dueAt }) => `again in ${formatDuration(dueAt - this.at)}`,
+    );
     return [phase === null ? state : `${state} (${phase})`, ...effects, ...timers].join(', ');
   }
 
@@ -267,8 +369,12 @@ class Teller {
       target === null ? '  nothing is on its way in' : `  on its way in: ${target}`,
       hold === null ? '  nothing is held' : `  held: ${hold.version}`,
       paused ? '  updates are paused' : '  updates are not paused',
-      waitingFor === null ? '  nothing is waited for' : `  waiting for (${waitingFor.reason}): ${waitingFor.message}`,
-      ...(denied.length === 0 ? ['  nothing is denied'] : denied.map((one) => `  denied: ${one.version}, ${one.code}`)),
+      waitingFor === null
+        ? '  nothing is waited for'
+        : `  waiting for (${waitingFor.reason}): ${waitingFor.message}`,
+      ...(denied.length === 0
+        ? ['  nothing is denied']
+        : denied.map((one) => `  denied: ${one.version}, ${one.code}`)),
       lastError === null ? '  no error' : `  last error: ${lastError.code}`,
     ];
   }

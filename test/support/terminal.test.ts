@@ -14,7 +14,11 @@ describe('a terminal that takes nothing', () => {
     const bytes = Buffer.alloc(100);
     const take = (): string => bytes.toString('utf8', 0, readSync(fd, bytes));
     try {
-      const stream = { isTTY: true, fd, write: () => assert.fail('waits') } as unknown as NodeJS.WriteStream & { fd: number };
+      const stream = {
+        isTTY: true,
+        fd,
+        write: () => assert.fail('waits'),
+      } as unknown as NodeJS.WriteStream & { fd: number };
       neverWait(stream);
       const line = `${'x'.repeat(99)}\n`;
       // Linux gives a pipe 64 KB.
@@ -25,7 +29,11 @@ describe('a terminal that takes nothing', () => {
       for (let i = 0; i < 500; i += 1) text += take();
       stream.write('the next line\n');
       while (!text.endsWith('the next line\n')) text += take();
-      const lost = Number(/^update: the terminal's output was stopped, and (\d+) lines are lost; .*\nthe next line\n$/m.exec(text)?.[1]);
+      const lost = Number(
+        /^update: the terminal's output was stopped, and (\d+) lines are lost; .*\nthe next line\n$/m.exec(
+          text,
+        )?.[1],
+      );
       assert.ok(lost > 0);
       assert.equal(text.split('\n').filter((each) => each.startsWith('x')).length, written - lost);
     } finally {
@@ -36,7 +44,11 @@ describe('a terminal that takes nothing', () => {
 
   it('is none where there is no terminal: what is written goes the usual way', () => {
     const lines: unknown[] = [];
-    const stream = { isTTY: false, fd: 1, write: (line: unknown) => lines.push(line) } as unknown as NodeJS.WriteStream & { fd: number };
+    const stream = {
+      isTTY: false,
+      fd: 1,
+      write: (line: unknown) => lines.push(line),
+    } as unknown as NodeJS.WriteStream & { fd: number };
     neverWait(stream);
     stream.write('a line\n');
     assert.deepEqual(lines, ['a line\n']);

@@ -11,6 +11,11 @@ import { claimUmask, underGivenUmask } from '${module}';
 claimUmask();
 const ask = () => execFileSync('sh', ['-c', 'umask'], { encoding: 'utf8' }).trim();
 console.log(ask(), underGivenUmask(ask), ask());`;
-  const { stdout } = execaSync('sh', ['-c', 'umask 0; exec "$0" --input-type=module --eval "$1"', process.execPath, script]);
+  const { stdout } = execaSync('sh', [
+    '-c',
+    'umask 0; exec "$0" --input-type=module --eval "$1"',
+    process.execPath,
+    script,
+  ]);
   assert.equal(stdout, '0022 0000 0022');
 });

@@ -6,14 +6,26 @@ describe('text from outside', () => {
   it('is shown as one line, and what a terminal or a page would obey as its code', () => {
     assert.equal(visible('a\u001b]0;owned\u0007b'), 'a\\u001b]0;owned\\u0007b');
     assert.equal(visible('\u009b31m \u007f \u0000'), '\\u009b31m \\u007f \\u0000');
-    assert.equal(visible('gpj.\u202eexe \u2066x\u2069 \u200e\u200f'), 'gpj.\\u202eexe \\u2066x\\u2069 \\u200e\\u200f');
-    assert.equal(visible('half \ud800 of a pair, and a whole one 🙂'), 'half \\ud800 of a pair, and a whole one 🙂');
+    assert.equal(
+      visible('gpj.\u202eexe \u2066x\u2069 \u200e\u200f'),
+      'gpj.\\u202eexe \\u2066x\\u2069 \\u200e\\u200f',
+    );
+    assert.equal(
+      visible('half \ud800 of a pair, and a whole one 🙂'),
+      'half \\ud800 of a pair, and a whole one 🙂',
+    );
     assert.equal(visible('two\r\nlines\u2028and\u0085more\t.'), 'two lines and more .');
-    assert.equal(visible('Grüße, 日本語, ‘quotes’ – — … עברית'), 'Grüße, 日本語, ‘quotes’ – — … עברית');
+    assert.equal(
+      visible('Grüße, 日本語, ‘quotes’ – — … עברית'),
+      'Grüße, 日本語, ‘quotes’ – — … עברית',
+    );
   });
 
   it('is made so in every text of a value', () => {
-    assert.deepEqual(visibleJson({ a: ['\u001b', 1, null, true], '\u009b': { b: 'c' } }), { a: ['\\u001b', 1, null, true], '\\u009b': { b: 'c' } });
+    assert.deepEqual(visibleJson({ a: ['\u001b', 1, null, true], '\u009b': { b: 'c' } }), {
+      a: ['\\u001b', 1, null, true],
+      '\\u009b': { b: 'c' },
+    });
   });
 });
 
@@ -21,7 +33,10 @@ describe('output', () => {
   it('keeps our own line breaks, colours and redraws, and nothing else', () => {
     const ours = '\u001b[32mgreen\u001b[39m\n\r\u001b[K50 %\u001b[3A\u001b[J';
     assert.equal(visibleOutput(ours), ours);
-    assert.equal(visibleOutput('\u001b]0;x\u0007\u001bc\r\u001b[2J'), '\\u001b]0;x\\u0007\\u001bc\\u000d\\u001b[2J');
+    assert.equal(
+      visibleOutput('\u001b]0;x\u0007\u001bc\r\u001b[2J'),
+      '\\u001b]0;x\\u0007\\u001bc\\u000d\\u001b[2J',
+    );
   });
 
   it('stays the same JSON', () => {

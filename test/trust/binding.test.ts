@@ -4,20 +4,37 @@ import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import type { Release } from '../../src/machines/model.ts';
 import { isVersionOfName, readsAsAnotherVersion } from '../../src/trust/binding.ts';
-import { type Evidence, explain, isUrgencyVerified, judge, type Rules } from '../../src/trust/judge.ts';
+import {
+  type Evidence,
+  explain,
+  isUrgencyVerified,
+  judge,
+  type Rules,
+} from '../../src/trust/judge.ts';
 import { release } from '../support/machine.ts';
 import { FakeMinisign } from '../support/minisign.ts';
 
 const CONTENT = Buffer.from('the bytes of 1.0.0, signed for ever');
 const SHA256 = createHash('sha256').update(CONTENT).digest('hex');
 const signer = new FakeMinisign();
-const rules: Rules = { conditions: ['minisign'], minisignKeys: [signer.key], minisignBinding: 'version', verifyAttestation: null, attestation: null };
+const rules: Rules = {
+  conditions: ['minisign'],
+  minisignKeys: [signer.key],
+  minisignBinding: 'version',
+  verifyAttestation: null,
+  attestation: null,
+};
 
 /** The release as an attacker publishes it: any tag, any name, bytes that were once signed. */
 function published(tag: string, name: string, repository = 'acme/app'): Release {
   const version = tag.replace(/^v/, '');
   const found = release(version);
-  return { ...found, repository, tag, asset: { ...found.asset, name, sizeBytes: CONTENT.length, digest: SHA256 } };
+  return {
+    ...found,
+    repository,
+    tag,
+    asset: { ...found.asset, name, sizeBytes: CONTENT.length, digest: SHA256 },
+  };
 }
 
 const hash = (algorithm: string, bytes: Buffer) => createHash(algorithm).update(bytes).digest();
@@ -30,12 +47,22 @@ const evidence = (rest: Partial<Evidence>): Evidence => ({
   bundles: [],
   ...rest,
 });
-const signed = (comment: string) => evidence({ minisigs: [{ over: 'asset', text: signer.sign(CONTENT, comment) }] });
+const signed = (comment: string) =>
+  evidence({ minisigs: [{ over: 'asset', text: signer.sign(CONTENT, comment) }] });
 /** As minisign signs without -t. */
 const signedAs = (name: string) => signed(`timestamp:1700000000\tfile:${name}\thashed`);
-function signedSums(text: string, comment = 'timestamp:1\tfile:checksums.txt\thashed', name = 'checksums.txt'): Evidence {
+function signedSums(
+  text: string,
+  comment = 'timestamp:1\tfile:checksums.txt\thashed',
+  name = 'checksums.txt',
+): Evidence {
   const bytes = Buffer.from(text);
-  const sums = { name, text, sha256: hash('sha256', bytes).toString('hex'), blake2b512: hash('blake2b512', bytes) };
+  const sums = {
+    name,
+    text,
+    sha256: hash('sha256', bytes).toString('hex'),
+    blake2b512: hash('blake2b512', bytes),
+  };
   return evidence({ sums, minisigs: [{ over: 'sums', text: signer.sign(bytes, comment) }] });
 }
 const UNBOUND = { code: 'VERSION_UNBOUND' };
@@ -78,15 +105,28 @@ describe('an attack by signed bytes of another version is refused', () => {
     ['v3', 'app_linux_amd64_v3.tar.gz', 'a level as goreleaser writes it'],
     ['v14', 'app-macos-14.tar.gz', "a system's number"],
     ['v2.31', 'app_linux_glibc-2.31.tar.gz', "a library's version"],
-    ['v2.0.0', 'app-64.2.0.0.tar.gz', 'the end of a longer number that begins with a platform’s word'],
-    ['v2.0.0', 'app-2.0.0.64.tar.gz', 'the beginning of a longer number that ends with a platform’s word'],
+    [
+      'v2.0.0',
+      'app-64.2.0.0.tar.gz',
+      'the end of a longer number that begins with a platform’s word',
+    ],
+    [
+      'v2.0.0',
+      'app-2.0.0.64.tar.gz',
+      'the beginning of a longer number that ends with a platform’s word',
+    ],
     ['v2.0.0', 'app-2.0.0-386.tar.gz', 'a prerelease that is a platform’s word'],
     ['v2.0.0', 'app-2.0.0+386.tar.gz', 'a build that is a platform’s word'],
     ['v2.0.0', 'app-2.0.0\u0435.tar.gz', 'a letter of another script'],
     ['v2.0.0', 'app-\uff11.0.0-2.0.0.tar.gz', 'a version in digits of another script'],
     ['v2.0.0', 'app-2.0.0-\u00e9.tar.gz', 'a letter with an accent'],
     ['v2.0.0', 'app-2.0.0-\u2460.tar.gz', 'a number in a circle'],
-    ['v2.0.0', '\u212as-2.0.0.tar.gz', 'a sign that is a letter of ours once it is small', 'acme/ks'],
+    [
+      'v2.0.0',
+      '\u212as-2.0.0.tar.gz',
+      'a sign that is a letter of ours once it is small',
+      'acme/ks',
+    ],
   ];
   for (const [tag, name, title, repository] of attacks)
     it(`${title}: ${name} under ${tag}`, () => {
@@ -98,27 +138,50 @@ describe('an attack by signed bytes of another version is refused', () => {
   it('renamed: a name counts only where the signature covers it', () => {
     const name = 'app_2.0.0_linux_amd64.tar.gz';
     assert.throws(() => judge(published('v2.0.0', name), signed('signed by hand'), rules), UNBOUND);
-    assert.throws(() => judge(published('v2.0.0', name), signedAs('app_1.0.0_linux_amd64.tar.gz'), rules), { code: 'SIGNATURE_INVALID' });
-    // A sum without a name is of any file: a shared list says nothing by it, and a file's own does not name the file.
-    assert.throws(() => judge(published('v2.0.0', name), signedSums(`${SHA256}\n`), rules), { code: 'SIGNATURE_MISSING' });
+    assert.throws(
+      () => judge(published('v2.0.0', name), signedAs('app_1.0.0_linux_amd64.tar.gz'), rules),
+      { code: 'SIGNATURE_INVALID' },
+    );
+    // A sum without a name is of any file: a shared list says nothing by it, and a file's own does
+    // not name the file.
+    assert.throws(() => judge(published('v2.0.0', name), signedSums(`${SHA256}\n`), rules), {
+      code: 'SIGNATURE_MISSING',
+    });
     const own = `${name}.sha256`;
-    assert.throws(() => judge(published('v2.0.0', name), signedSums(`${SHA256}\n`, 'signed by hand', own), rules), UNBOUND);
+    assert.throws(
+      () =>
+        judge(published('v2.0.0', name), signedSums(`${SHA256}\n`, 'signed by hand', own), rules),
+      UNBOUND,
+    );
     const remark = `# ${name}\n${SHA256}  other.tar.gz\n${SHA256}\n`;
-    assert.throws(() => judge(published('v2.0.0', name), signedSums(remark), rules), { code: 'SIGNATURE_MISSING' });
+    assert.throws(() => judge(published('v2.0.0', name), signedSums(remark), rules), {
+      code: 'SIGNATURE_MISSING',
+    });
   });
 
   it('by a signed list of sums of an older release, under a new tag', () => {
     const name = 'app_linux_amd64.tar.gz';
-    assert.throws(() => judge(published('v2.0.0', name), signedSums(`${SHA256}  ${name}\n`), rules), UNBOUND);
+    assert.throws(
+      () => judge(published('v2.0.0', name), signedSums(`${SHA256}  ${name}\n`), rules),
+      UNBOUND,
+    );
     const bound = signedSums(`${SHA256}  ${name}\n`, 'file:checksums.txt tag:v1.0.0');
-    assert.throws(() => judge(published('v2.0.0', name), bound, rules), { code: 'SIGNATURE_INVALID' });
-    const byName = signedSums(`${SHA256}  ${name}\n`, 'file:app_1.0.0_checksums.txt', 'app_1.0.0_checksums.txt');
+    assert.throws(() => judge(published('v2.0.0', name), bound, rules), {
+      code: 'SIGNATURE_INVALID',
+    });
+    const byName = signedSums(
+      `${SHA256}  ${name}\n`,
+      'file:app_1.0.0_checksums.txt',
+      'app_1.0.0_checksums.txt',
+    );
     assert.throws(() => judge(published('v2.0.0', name), byName, rules), UNBOUND);
   });
 
   it('by an attested name in which a letter of another script ends the version', () => {
-    for (const name of ['app-2.0.0\u0435.tar.gz', 'app-2.0.0\u2460.tar.gz', 'app-1.0.0.tar.gz']) assert.equal(readsAsAnotherVersion(name, '2.0.0'), true, name);
-    for (const name of ['app-2.0.0.tar.gz', 'app-v2.0.0_linux.tar.gz', 'app.tar.gz']) assert.equal(readsAsAnotherVersion(name, '2.0.0'), false, name);
+    for (const name of ['app-2.0.0\u0435.tar.gz', 'app-2.0.0\u2460.tar.gz', 'app-1.0.0.tar.gz'])
+      assert.equal(readsAsAnotherVersion(name, '2.0.0'), true, name);
+    for (const name of ['app-2.0.0.tar.gz', 'app-v2.0.0_linux.tar.gz', 'app.tar.gz'])
+      assert.equal(readsAsAnotherVersion(name, '2.0.0'), false, name);
   });
 
   it('by signed sums that call an older release urgent', () => {
@@ -126,7 +189,10 @@ describe('an attack by signed bytes of another version is refused', () => {
     const text = `${SHA256}  ${name}\n${SHA256}  urgent.txt\n`;
     const urgent = { ...published('v2.0.0', name), urgent: true };
     assert.equal(isUrgencyVerified(urgent, signedSums(text), rules), false);
-    assert.equal(isUrgencyVerified(urgent, signedSums(text, 'file:checksums.txt tag:v2.0.0'), rules), true);
+    assert.equal(
+      isUrgencyVerified(urgent, signedSums(text, 'file:checksums.txt tag:v2.0.0'), rules),
+      true,
+    );
   });
 
   it('by sums in BSD form that disagree', () => {
@@ -135,11 +201,26 @@ describe('an attack by signed bytes of another version is refused', () => {
     const found = published('v2.0.0', name);
     const digest: Rules = { ...rules, conditions: ['digest'] };
     const saying = (text: string) => signedSums(text);
-    assert.throws(() => judge(found, saying(`SHA256 (${name}) = ${wrong}\n`), digest), { code: 'DIGEST_MISMATCH' });
-    assert.throws(() => judge(found, saying(`SHA256 (${name}) = ${SHA256}\nSHA256 (${name}) = ${wrong}\n`), digest), { code: 'DIGEST_MISMATCH' });
-    assert.throws(() => judge(found, saying(`${SHA256}  ${name}\nSHA256 (${name}) = ${wrong}\n`), digest), { code: 'DIGEST_MISMATCH' });
-    assert.deepEqual(judge(found, saying(`SHA256 (${name}) = ${SHA256}\n`), digest), ['digest', 'checksums']);
-    assert.ok(judge(found, saying(`SHA256 (${name}) = ${SHA256}\n`), rules).includes('minisign'), 'the name in a list of that form binds');
+    assert.throws(() => judge(found, saying(`SHA256 (${name}) = ${wrong}\n`), digest), {
+      code: 'DIGEST_MISMATCH',
+    });
+    assert.throws(
+      () =>
+        judge(found, saying(`SHA256 (${name}) = ${SHA256}\nSHA256 (${name}) = ${wrong}\n`), digest),
+      { code: 'DIGEST_MISMATCH' },
+    );
+    assert.throws(
+      () => judge(found, saying(`${SHA256}  ${name}\nSHA256 (${name}) = ${wrong}\n`), digest),
+      { code: 'DIGEST_MISMATCH' },
+    );
+    assert.deepEqual(judge(found, saying(`SHA256 (${name}) = ${SHA256}\n`), digest), [
+      'digest',
+      'checksums',
+    ]);
+    assert.ok(
+      judge(found, saying(`SHA256 (${name}) = ${SHA256}\n`), rules).includes('minisign'),
+      'the name in a list of that form binds',
+    );
   });
 });
 
@@ -153,13 +234,22 @@ describe('signed bytes are taken', () => {
       `SHA2-256 (${name}) = ${SHA256}`,
       `${name}: ${SHA256}`,
     ])
-      assert.ok(judge(published('v2.0.0', name), signedSums(`${line}\n`), rules).includes('minisign'), line);
+      assert.ok(
+        judge(published('v2.0.0', name), signedSums(`${line}\n`), rules).includes('minisign'),
+        line,
+      );
   });
 
   it('by the name of their own file of sums, which holds a sum alone', () => {
     const name = 'app_2.0.0_linux_amd64.tar.gz';
     const own = `${name}.sha256`;
-    assert.ok(judge(published('v2.0.0', name), signedSums(`${SHA256}\n`, `timestamp:1\tfile:${own}\thashed`, own), rules).includes('minisign'));
+    assert.ok(
+      judge(
+        published('v2.0.0', name),
+        signedSums(`${SHA256}\n`, `timestamp:1\tfile:${own}\thashed`, own),
+        rules,
+      ).includes('minisign'),
+    );
   });
 
   it('by their name, where the version is the only thing in it that reads as one', () => {
@@ -188,35 +278,64 @@ describe('signed bytes are taken', () => {
       ['v14', 'app-macos-v14.tar.gz'],
       ['v1.2', 'app-linux-1.2.tar.gz'],
     ] as const)
-      assert.deepEqual(judge(published(tag, name, repository), signedAs(name), rules), ['digest', 'minisign'], name);
+      assert.deepEqual(
+        judge(published(tag, name, repository), signedAs(name), rules),
+        ['digest', 'minisign'],
+        name,
+      );
   });
 
   it('by the trusted comment, whatever the name says: the remedy that the refusal names works', () => {
     for (const name of ['app-linux.tar.gz', 'node-20.1.0.tar.gz', 'app_1_0_0.tar.gz']) {
       for (const field of ['tag:v2.0.0', 'version:2.0.0', 'version:v2.0.0'])
-        assert.ok(judge(published('v2.0.0', name), signed(`file:${name} ${field}`), rules).includes('minisign'), `${name} ${field}`);
+        assert.ok(
+          judge(published('v2.0.0', name), signed(`file:${name} ${field}`), rules).includes(
+            'minisign',
+          ),
+          `${name} ${field}`,
+        );
       assert.throws(
         () => judge(published('v2.0.0', name), signedAs(name), rules),
         ({ message }: Error) => {
           const [, comment = ''] = /-t '([^']+)'/.exec(message) ?? [];
-          return judge(published('v2.0.0', name), signed(comment), rules).includes('minisign') && !message.includes('\n');
+          return (
+            judge(published('v2.0.0', name), signed(comment), rules).includes('minisign') &&
+            !message.includes('\n')
+          );
         },
       );
     }
   });
 
   it('by the name of the signed list, as goreleaser names it, or by a name that it lists', () => {
-    const sums = signedSums(`${SHA256}  app_linux.tar.gz\n`, 'file:app_2.0.0_checksums.txt', 'app_2.0.0_checksums.txt');
+    const sums = signedSums(
+      `${SHA256}  app_linux.tar.gz\n`,
+      'file:app_2.0.0_checksums.txt',
+      'app_2.0.0_checksums.txt',
+    );
     assert.ok(judge(published('v2.0.0', 'app_linux.tar.gz'), sums, rules).includes('minisign'));
     const plain = signedSums(`${SHA256} *app_2.0.0_linux.tar.gz\n`);
-    assert.ok(judge(published('v2.0.0', 'app_2.0.0_linux.tar.gz'), plain, rules).includes('minisign'));
+    assert.ok(
+      judge(published('v2.0.0', 'app_2.0.0_linux.tar.gz'), plain, rules).includes('minisign'),
+    );
   });
 
   it('of any version under UPDATE_MINISIGN_BINDING=none, and that is said', () => {
-    const [found, shown, any] = [published('v2.0.0', 'app_1.0.0.tar.gz'), signedAs('app_1.0.0.tar.gz'), { ...rules, minisignBinding: 'none' as const }];
+    const [found, shown, any] = [
+      published('v2.0.0', 'app_1.0.0.tar.gz'),
+      signedAs('app_1.0.0.tar.gz'),
+      { ...rules, minisignBinding: 'none' as const },
+    ];
     assert.deepEqual(judge(found, shown, any), ['digest', 'minisign']);
-    assert.match(explain(found, shown, any).at(-1)?.text ?? '', /NOT bound to a version \(UPDATE_MINISIGN_BINDING=none\)/);
-    assert.throws(() => judge(found, signed('tag:v1.0.0'), any), { code: 'SIGNATURE_INVALID' }, 'what the comment does say must be right');
+    assert.match(
+      explain(found, shown, any).at(-1)?.text ?? '',
+      /NOT bound to a version \(UPDATE_MINISIGN_BINDING=none\)/,
+    );
+    assert.throws(
+      () => judge(found, signed('tag:v1.0.0'), any),
+      { code: 'SIGNATURE_INVALID' },
+      'what the comment does say must be right',
+    );
   });
 
   it('by a name of the longest kind at once', () => {

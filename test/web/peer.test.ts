@@ -11,12 +11,22 @@ const OURS = { localAddress: '127.0.0.1', localPort: 1 };
 const CLIENT = "require('net').connect(Number(process.argv[1]), process.argv[2]).resume()";
 
 /** Runs `look` on the server's end of a connection by a process of `uid`. */
-async function connectedBy(uid: number, { host, listen }: { host: string; listen: string }, look: (socket: net.Socket) => void): Promise<void> {
+async function connectedBy(
+  uid: number,
+  { host, listen }: { host: string; listen: string },
+  look: (socket: net.Socket) => void,
+): Promise<void> {
   const server = net.createServer();
   server.listen(0, listen);
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const client = spawn(process.execPath, ['-e', CLIENT, `${port}`, host], { uid, gid: uid, cwd: '/', env: {}, stdio: 'ignore' });
+  const client = spawn(process.execPath, ['-e', CLIENT, `${port}`, host], {
+    uid,
+    gid: uid,
+    cwd: '/',
+    env: {},
+    stdio: 'ignore',
+  });
   try {
     const [socket] = (await once(server, 'connection')) as [net.Socket];
     look(socket);
@@ -27,22 +37,32 @@ async function connectedBy(uid: number, { host, listen }: { host: string; listen
   }
 }
 
-describe('the user of a connection', { skip: process.getuid?.() === 0 ? false : 'needs root, to be another user' }, () => {
+describe('the user of a connection', {
+  skip: process.getuid?.() === 0 ? false : 'needs root, to be another user',
+}, () => {
   for (const [name, where] of Object.entries({
     'over IPv4': { host: '127.0.0.1', listen: '127.0.0.1' },
     'over IPv4 to a listener of both kinds': { host: '127.0.0.1', listen: '::' },
     'over IPv6': { host: '::1', listen: '::' },
   })) {
-    it(`is the app ${name}`, () => connectedBy(APP_UID, where, (socket) => assert.equal(mayBeOf(APP_UID, socket), true)));
-    it(`is somebody else ${name}`, () => connectedBy(0, where, (socket) => assert.equal(mayBeOf(APP_UID, socket), false)));
+    it(`is the app ${name}`, () =>
+      connectedBy(APP_UID, where, (socket) => assert.equal(mayBeOf(APP_UID, socket), true)));
+    it(`is somebody else ${name}`, () =>
+      connectedBy(0, where, (socket) => assert.equal(mayBeOf(APP_UID, socket), false)));
   }
 
   it('is not asked for where it comes from elsewhere', () => {
-    assert.equal(mayBeOf(APP_UID, { ...OURS, remotePort: 2, remoteAddress: '192.0.2.1' } as net.Socket), false);
+    assert.equal(
+      mayBeOf(APP_UID, { ...OURS, remotePort: 2, remoteAddress: '192.0.2.1' } as net.Socket),
+      false,
+    );
   });
 
   it('may be the app where the kernel knows of no such connection here', () => {
-    assert.equal(mayBeOf(APP_UID, { ...OURS, remotePort: 2, remoteAddress: '127.0.0.1' } as net.Socket), true);
+    assert.equal(
+      mayBeOf(APP_UID, { ...OURS, remotePort: 2, remoteAddress: '127.0.0.1' } as net.Socket),
+      true,
+    );
   });
 
   it('is the app where a connection that has ended had the same ports, and is nobody’s any more', async () => {
@@ -58,7 +78,13 @@ describe('the user of a connection', { skip: process.getuid?.() === 0 ? false : 
     await once(first, 'close');
     const script =
       "require('net').connect({ port: +process.argv[1], host: '::ffff:127.0.0.1', localAddress: '::ffff:127.0.0.3', localPort: +process.argv[2], family: 6 }).resume()";
-    const client = spawn(process.execPath, ['-e', script, `${port}`, `${localPort}`], { uid: APP_UID, gid: APP_UID, cwd: '/', env: {}, stdio: 'ignore' });
+    const client = spawn(process.execPath, ['-e', script, `${port}`, `${localPort}`], {
+      uid: APP_UID,
+      gid: APP_UID,
+      cwd: '/',
+      env: {},
+      stdio: 'ignore',
+    });
     try {
       const [socket] = (await once(server, 'connection')) as [net.Socket];
       assert.equal(socket.remotePort, localPort);

@@ -10,14 +10,23 @@ describe('turns', () => {
     const turns = new Turns({ ...LIMITS, maxWaiting: 10 });
     const first = await turns.take('stranger');
     const order: string[] = [];
-    const asked = ['stranger', 'stranger', 'stranger', 'neighbour', 'neighbour', 'other'].map(async (owner) => {
-      const end = await turns.take(owner);
-      order.push(owner);
-      end?.();
-    });
+    const asked = ['stranger', 'stranger', 'stranger', 'neighbour', 'neighbour', 'other'].map(
+      async (owner) => {
+        const end = await turns.take(owner);
+        order.push(owner);
+        end?.();
+      },
+    );
     first?.();
     await Promise.all(asked);
-    assert.deepEqual(order, ['stranger', 'neighbour', 'other', 'stranger', 'neighbour', 'stranger']);
+    assert.deepEqual(order, [
+      'stranger',
+      'neighbour',
+      'other',
+      'stranger',
+      'neighbour',
+      'stranger',
+    ]);
   });
 
   it('are refused at once to an address that waits for as many as it may', async () => {

@@ -1,9 +1,19 @@
 /**
- * Archives that nobody here made: packages of npm and Debian, as their own tools and as each format's tools pack them. Unpacked as GNU tar
- * (or unzip) does it: names, kinds, contents, targets, and who may execute.
+ * Archives that nobody here made: packages of npm and Debian, as their own tools and as each
+ * format's tools pack them. Unpacked as GNU tar (or unzip) does it: names, kinds, contents,
+ * targets, and who may execute.
  */
 import assert from 'node:assert/strict';
-import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -33,7 +43,9 @@ before(
   async () => {
     root = mkdtempSync(path.join(os.tmpdir(), 'world-'));
     for (const name of NPM) {
-      const { stdout } = await execa('npm', ['pack', '--silent', '--ignore-scripts', name], { cwd: root });
+      const { stdout } = await execa('npm', ['pack', '--silent', '--ignore-scripts', name], {
+        cwd: root,
+      });
       tars.set(`npm's ${name}`, path.join(root, stdout.trim().split('\n').at(-1) ?? ''));
     }
     for (const name of DEBIAN) {
@@ -42,7 +54,10 @@ before(
       await execa('apt-get', ['download', name], { cwd: into });
       const [deb = ''] = readdirSync(into);
       await execa('ar', ['x', deb], { cwd: into });
-      tars.set(`Debian's ${name}`, path.join(into, readdirSync(into).find((file) => file.startsWith('data.tar')) ?? ''));
+      tars.set(
+        `Debian's ${name}`,
+        path.join(into, readdirSync(into).find((file) => file.startsWith('data.tar')) ?? ''),
+      );
     }
   },
   { timeout: 110_000 },
@@ -59,7 +74,9 @@ function described(directory: string): Record<string, string> {
     const stats = lstatSync(file);
     if (stats.isSymbolicLink()) found[name] = `link to ${readlinkSync(file)}`;
     else if (stats.isDirectory()) found[name] = 'directory';
-    else found[name] = `${(stats.mode & 0o111) === 0 ? 'file' : 'executable'} ${readFileSync(file, 'base64')}`;
+    else
+      found[name] =
+        `${(stats.mode & 0o111) === 0 ? 'file' : 'executable'} ${readFileSync(file, 'base64')}`;
   }
   return found;
 }
@@ -71,10 +88,14 @@ async function ours(file: string, asset: string): Promise<Record<string, string>
   return described(into);
 }
 
-const shell = (script: string, ...args: string[]) => execa('bash', ['-o', 'pipefail', '-c', script, 'bash', ...args], { cwd: root });
+const shell = (script: string, ...args: string[]) =>
+  execa('bash', ['-o', 'pipefail', '-c', script, 'bash', ...args], { cwd: root });
 
 describe('real archives', { concurrency: false }, () => {
-  for (const title of [...NPM.map((name) => `npm's ${name}`), ...DEBIAN.map((name) => `Debian's ${name}`)]) {
+  for (const title of [
+    ...NPM.map((name) => `npm's ${name}`),
+    ...DEBIAN.map((name) => `Debian's ${name}`),
+  ]) {
     it(`${title} is unpacked as GNU tar does it, as it came and packed anew in every format`, async () => {
       const file = tars.get(title) ?? '';
       const theirs = mkdtempSync(path.join(root, 'theirs-'));
@@ -101,7 +122,13 @@ describe('real archives', { concurrency: false }, () => {
       const file = path.join(root, 'program');
       await shell(`${packer} < "$1" > "$2"`, '/bin/dash', file);
       const into = mkdtempSync(path.join(root, 'bare-'));
-      await unpack(file, into, { asset: 'app_linux_amd64.gz', program: 'app' }, LIMITS, AbortSignal.timeout(100_000));
+      await unpack(
+        file,
+        into,
+        { asset: 'app_linux_amd64.gz', program: 'app' },
+        LIMITS,
+        AbortSignal.timeout(100_000),
+      );
       assert.equal(statSync(path.join(into, 'app')).size, statSync('/bin/dash').size);
       assert.equal((await execa(path.join(into, 'app'), ['-c', 'echo started'])).stdout, 'started');
     });

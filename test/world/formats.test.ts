@@ -2,7 +2,17 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -29,7 +39,12 @@ afterEach(async () => {
 });
 
 const shell = (script: string, input?: Buffer) =>
-  execFileSync('bash', ['-o', 'pipefail', '-c', script], { cwd: root, input, maxBuffer: 400 * MIB, stdio: ['pipe', 'pipe', 'ignore'] });
+  execFileSync('bash', ['-o', 'pipefail', '-c', script], {
+    cwd: root,
+    input,
+    maxBuffer: 400 * MIB,
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
 const patient = () => AbortSignal.timeout(60_000);
 
 async function unpacked(bytes: Buffer, asset = 'app.tar.gz', limits = LIMITS): Promise<string[]> {
@@ -73,9 +88,22 @@ const busyboxOnly = () => {
 
 const PACKERS: Record<string, string> = {
   ...Object.fromEntries(
-    ['gzip -1', 'gzip -9', 'bzip2 -1', 'bzip2 -9', 'zstd -q -1', 'zstd -q -19', 'zstd -q --ultra -22 --long=27'].map((packer) => [packer, packer]),
+    [
+      'gzip -1',
+      'gzip -9',
+      'bzip2 -1',
+      'bzip2 -9',
+      'zstd -q -1',
+      'zstd -q -19',
+      'zstd -q --ultra -22 --long=27',
+    ].map((packer) => [packer, packer]),
   ),
-  ...Object.fromEntries(['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '9e'].map((level) => [`xz -${level}`, `xz -${level}`])),
+  ...Object.fromEntries(
+    ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '9e'].map((level) => [
+      `xz -${level}`,
+      `xz -${level}`,
+    ]),
+  ),
   'xz --check=sha256': 'xz --check=sha256',
   'xz --check=none': 'xz --check=none',
   'xz of several blocks': 'xz -T2 --block-size=65536',
@@ -102,7 +130,8 @@ describe('a tar packed by', { concurrency: false }, () => {
       const plain = plainTar(2_000_000);
       const parts: Buffer[] = [];
       // Some end where a piece that is read ends.
-      for (let at = 0; at < plain.length; at += 256 * 1024) parts.push(shell(packer, plain.subarray(at, at + 256 * 1024)));
+      for (let at = 0; at < plain.length; at += 256 * 1024)
+        parts.push(shell(packer, plain.subarray(at, at + 256 * 1024)));
       assert.deepEqual(await unpacked(Buffer.concat(parts)), ['app', 'data']);
       assert.ok(readFileSync(path.join(into, 'data')).equals(content(2_000_000)));
       if (!/xz|bzip2/.test(packer)) return;
@@ -121,13 +150,19 @@ describe('a tar packed by', { concurrency: false }, () => {
   });
 
   it('a seekable archive of two frames, as published, is read whole', async () => {
-    assert.deepEqual(await unpacked(readFileSync(path.join(CASES, 'A13h-multiframe-small.tar.zst')), 'x.tar.zst'), ['server', 'zz-data.bin']);
+    assert.deepEqual(
+      await unpacked(readFileSync(path.join(CASES, 'A13h-multiframe-small.tar.zst')), 'x.tar.zst'),
+      ['server', 'zz-data.bin'],
+    );
     assert.equal(statSync(path.join(into, 'zz-data.bin')).size, 30_000);
   });
 
   it('pixz, whose index follows the tar, is unpacked', async () => {
     writeFileSync(path.join(root, 'plain.tar'), plainTar());
-    assert.deepEqual(await unpacked(shell('pixz plain.tar plain.tpxz && cat plain.tpxz')), ['app', 'data']);
+    assert.deepEqual(await unpacked(shell('pixz plain.tar plain.tpxz && cat plain.tpxz')), [
+      'app',
+      'data',
+    ]);
   });
 
   for (const packer of ['gzip', 'bzip2', 'xz', 'zstd -q'])
@@ -135,12 +170,19 @@ describe('a tar packed by', { concurrency: false }, () => {
       const packed = shell(packer, plainTar());
       for (const busybox of [false, true]) {
         if (busybox) busyboxOnly();
-        for (const zeros of [1, 4, 512, 600_000]) assert.deepEqual(await unpacked(Buffer.concat([packed, Buffer.alloc(zeros)])), ['app', 'data'], `${zeros}`);
+        for (const zeros of [1, 4, 512, 600_000])
+          assert.deepEqual(
+            await unpacked(Buffer.concat([packed, Buffer.alloc(zeros)])),
+            ['app', 'data'],
+            `${zeros}`,
+          );
       }
     });
 });
 
-describe('what is cut off, followed by something, or spoilt is refused', { concurrency: false }, () => {
+describe('what is cut off, followed by something, or spoilt is refused', {
+  concurrency: false,
+}, () => {
   for (const packer of ['gzip', 'bzip2', 'xz', 'zstd -q']) {
     it(packer, async () => {
       const packed = shell(packer, plainTar());
@@ -158,7 +200,8 @@ describe('what is cut off, followed by something, or spoilt is refused', { concu
       };
       for (const busybox of [false, true]) {
         if (busybox) busyboxOnly();
-        for (const [title, bytes] of Object.entries(bad)) await assert.rejects(unpacked(bytes), { code: 'ARCHIVE_CORRUPT' }, title);
+        for (const [title, bytes] of Object.entries(bad))
+          await assert.rejects(unpacked(bytes), { code: 'ARCHIVE_CORRUPT' }, title);
       }
     });
   }
@@ -169,11 +212,19 @@ describe('a bomb', { concurrency: false }, () => {
     for (const name of ['app.tar.x', 'app.gz'])
       it(`of zeros by ${packer}, called ${name}, is refused early, and no process is left`, async () => {
         const program = Buffer.concat([PROGRAM, Buffer.alloc(512)]);
-        writeFileSync(path.join(root, 'head'), name === 'app.gz' ? program : plainTar(1000).subarray(0, 1024));
+        writeFileSync(
+          path.join(root, 'head'),
+          name === 'app.gz' ? program : plainTar(1000).subarray(0, 1024),
+        );
         const bytes = shell(`(cat head; head -c ${128 * MIB} /dev/zero) | ${packer}`);
         const limits = { maxEntries: 1000, maxUnpackedBytes: 4096 * MIB };
-        await assert.rejects(unpacked(bytes, name, limits), { code: /^ARCHIVE_(?:TOO_LARGE|CORRUPT)$/ });
-        const left = (readdirSync(into) as string[]).reduce((sum, file) => sum + statSync(path.join(into, file)).size, 0);
+        await assert.rejects(unpacked(bytes, name, limits), {
+          code: /^ARCHIVE_(?:TOO_LARGE|CORRUPT)$/,
+        });
+        const left = (readdirSync(into) as string[]).reduce(
+          (sum, file) => sum + statSync(path.join(into, file)).size,
+          0,
+        );
         assert.ok(left < 80 * MIB, `${left} bytes were written`);
         assert.deepEqual(childrenOf(process.pid), []);
       });
@@ -182,10 +233,18 @@ describe('a bomb', { concurrency: false }, () => {
     mkdirSync(path.join(root, 'in'));
     writeFileSync(path.join(root, 'in', 'hole'), '');
     truncateSync(path.join(root, 'in', 'hole'), 5 * 1024 * MIB);
-    await assert.rejects(unpacked(shell('tar -C in -S --format=pax -cz hole')), { code: 'ARCHIVE_TOO_LARGE' });
-    await assert.rejects(unpacked(shell('tar -C in -S --format=pax -cz hole'), 'app.tar.gz', { maxEntries: 9, maxUnpackedBytes: 1e12 }), {
+    await assert.rejects(unpacked(shell('tar -C in -S --format=pax -cz hole')), {
       code: 'ARCHIVE_TOO_LARGE',
     });
+    await assert.rejects(
+      unpacked(shell('tar -C in -S --format=pax -cz hole'), 'app.tar.gz', {
+        maxEntries: 9,
+        maxUnpackedBytes: 1e12,
+      }),
+      {
+        code: 'ARCHIVE_TOO_LARGE',
+      },
+    );
   });
 });
 
@@ -198,8 +257,32 @@ function childrenOf(pid: number): string[] {
 
 describe('the tool of the platform', { concurrency: false }, () => {
   it('is told by the name, before anything is downloaded', () => {
-    const tools = ['a.tar.xz', 'a.TXZ', 'a.xz', 'a.tar.bz2', 'a.tbz', 'a.tbz2', 'a.bz2', 'a.tar.gz', 'a.zip', 'a', 'a.zst'].map(toolFor);
-    assert.deepEqual(tools, ['xz', 'xz', 'xz', 'bzip2', 'bzip2', 'bzip2', 'bzip2', null, null, null, null]);
+    const tools = [
+      'a.tar.xz',
+      'a.TXZ',
+      'a.xz',
+      'a.tar.bz2',
+      'a.tbz',
+      'a.tbz2',
+      'a.bz2',
+      'a.tar.gz',
+      'a.zip',
+      'a',
+      'a.zst',
+    ].map(toolFor);
+    assert.deepEqual(tools, [
+      'xz',
+      'xz',
+      'xz',
+      'bzip2',
+      'bzip2',
+      'bzip2',
+      'bzip2',
+      null,
+      null,
+      null,
+      null,
+    ]);
   });
 
   it('is the complete one where there are two', () => {
@@ -212,7 +295,10 @@ describe('the tool of the platform', { concurrency: false }, () => {
   it('is asked for by name where it is missing', async () => {
     const packed = shell('xz', plainTar());
     process.env['PATH'] = path.join(root, 'nothing');
-    await assert.rejects(unpacked(packed), { code: 'TOOL_MISSING', message: /`xz`.*xz-utils.*UPDATE_ASSET/ });
+    await assert.rejects(unpacked(packed), {
+      code: 'TOOL_MISSING',
+      message: /`xz`.*xz-utils.*UPDATE_ASSET/,
+    });
   });
 
   for (const [title, packer] of [
@@ -232,40 +318,71 @@ describe('the tool of the platform', { concurrency: false }, () => {
   it('gets nothing of the environment, and ends with whoever reads from it', async () => {
     const directory = path.join(root, 'slow');
     mkdirSync(directory);
-    writeFileSync(path.join(directory, 'xz'), `#!/bin/sh\n/usr/bin/env > ${root}/environment; echo $$ > ${root}/pid; exec /bin/sleep 600\n`);
+    writeFileSync(
+      path.join(directory, 'xz'),
+      `#!/bin/sh\n/usr/bin/env > ${root}/environment; echo $$ > ${root}/pid; exec /bin/sleep 600\n`,
+    );
     chmodSync(path.join(directory, 'xz'), 0o755);
     const packed = shell('xz', plainTar());
     process.env['PATH'] = directory;
     process.env['UPDATE_GH_TOKEN'] = 'canary';
     writeFileSync(path.join(root, 'archive'), packed);
     const controller = new AbortController();
-    const unpacking = unpack(path.join(root, 'archive'), into, { asset: 'a.tar.xz', program: 'app' }, LIMITS, controller.signal);
+    const unpacking = unpack(
+      path.join(root, 'archive'),
+      into,
+      { asset: 'a.tar.xz', program: 'app' },
+      LIMITS,
+      controller.signal,
+    );
     unpacking.catch(() => {});
-    while (!readdirSync(root).includes('pid') || readFileSync(path.join(root, 'pid'), 'utf8') === '') await new Promise(setImmediate);
+    while (
+      !readdirSync(root).includes('pid') ||
+      readFileSync(path.join(root, 'pid'), 'utf8') === ''
+    )
+      await new Promise(setImmediate);
     controller.abort();
     await assert.rejects(unpacking, { name: 'AbortError' });
     delete process.env['UPDATE_GH_TOKEN'];
-    assert.throws(() => process.kill(Number(readFileSync(path.join(root, 'pid'), 'utf8')), 0), { code: 'ESRCH' });
+    assert.throws(() => process.kill(Number(readFileSync(path.join(root, 'pid'), 'utf8')), 0), {
+      code: 'ESRCH',
+    });
     assert.doesNotMatch(readFileSync(path.join(root, 'environment'), 'utf8'), /canary/);
   });
 });
 
 describe('one file instead of an archive', { concurrency: false }, () => {
   const elf = () => readFileSync('/bin/true');
-  for (const [ending, packer] of Object.entries({ gz: 'gzip', xz: 'xz', bz2: 'bzip2', zst: 'zstd -q' }))
+  for (const [ending, packer] of Object.entries({
+    gz: 'gzip',
+    xz: 'xz',
+    bz2: 'bzip2',
+    zst: 'zstd -q',
+  }))
     it(`.${ending} of a program is one program, of a tar it is a tree, of another file that file`, async () => {
       assert.deepEqual(await unpacked(shell(packer, elf()), `app_linux_amd64.${ending}`), ['app']);
       assert.ok(readFileSync(path.join(into, 'app')).equals(elf()));
       assert.equal(statSync(path.join(into, 'app')).mode & 0o777, 0o555);
-      assert.deepEqual(await unpacked(shell(packer, plainTar()), `app_linux_amd64.${ending}`), ['app', 'data']);
-      assert.deepEqual(await unpacked(shell(packer, Buffer.from('console.log(1)')), `server.js.${ending}`), ['server.js']);
-      await assert.rejects(unpacked(shell(packer, Buffer.from('hello')), `app.tar.${ending}`), { code: 'ARCHIVE_CORRUPT' });
+      assert.deepEqual(await unpacked(shell(packer, plainTar()), `app_linux_amd64.${ending}`), [
+        'app',
+        'data',
+      ]);
+      assert.deepEqual(
+        await unpacked(shell(packer, Buffer.from('console.log(1)')), `server.js.${ending}`),
+        ['server.js'],
+      );
+      await assert.rejects(unpacked(shell(packer, Buffer.from('hello')), `app.tar.${ending}`), {
+        code: 'ARCHIVE_CORRUPT',
+      });
     });
 
   it('.zip with backslashes between folders, as old .NET makes it, is the same tree', async () => {
-    const made = shell('mkdir -p z/dist/lib && echo 1 > z/dist/app && echo 2 > z/dist/lib/data && cd z && zip -qrD - dist');
+    const made = shell(
+      'mkdir -p z/dist/lib && echo 1 > z/dist/app && echo 2 > z/dist/lib/data && cd z && zip -qrD - dist',
+    );
     for (const name of ['dist/app', 'dist/lib/data'])
-      for (let at = made.indexOf(name); at >= 0; at = made.indexOf(name, at + 1)) made.write(name.replaceAll('/', '\\'), at);
+      for (let at = made.indexOf(name); at >= 0; at = made.indexOf(name, at + 1))
+        made.write(name.replaceAll('/', '\\'), at);
     assert.ok(made.includes('dist\\lib\\data'));
     assert.deepEqual(
       (await unpacked(made, 'app.zip')).filter((name) => /app$|data$/.test(name)),
@@ -294,7 +411,8 @@ describe('one file instead of an archive', { concurrency: false }, () => {
   });
 
   it('never leaves the tree by its name', async () => {
-    for (const name of ['../x.jar', 'a/b.jar', '..\\x.jar', 'a\nb.jar']) await assert.rejects(unpacked(Buffer.from('x'), name), { code: 'ARCHIVE_REFUSED' });
+    for (const name of ['../x.jar', 'a/b.jar', '..\\x.jar', 'a\nb.jar'])
+      await assert.rejects(unpacked(Buffer.from('x'), name), { code: 'ARCHIVE_REFUSED' });
   });
 });
 
@@ -312,7 +430,12 @@ describe('files with holes', { concurrency: false }, () => {
   for (const version of ['0.0', '0.1', '1.0'])
     it(`in version ${version} of GNU's PAX format become what they were`, async () => {
       const whole = holey();
-      assert.deepEqual(await unpacked(shell(`tar -C in -S --format=pax --sparse-version=${version} -cz world.db z zz`)), ['world.db', 'z', 'zz']);
+      assert.deepEqual(
+        await unpacked(
+          shell(`tar -C in -S --format=pax --sparse-version=${version} -cz world.db z zz`),
+        ),
+        ['world.db', 'z', 'zz'],
+      );
       assert.ok(readFileSync(path.join(into, 'world.db')).equals(whole));
       assert.ok(readFileSync(path.join(into, 'z')).equals(whole));
       assert.equal(readFileSync(path.join(into, 'zz'), 'utf8'), 'tail\n');
@@ -320,7 +443,11 @@ describe('files with holes', { concurrency: false }, () => {
 
   it('as bsdtar, which is the tar of macOS, writes them', async () => {
     const whole = holey();
-    assert.deepEqual(await unpacked(shell('bsdtar -C in --format=pax -czf - world.db z zz')), ['world.db', 'z', 'zz']);
+    assert.deepEqual(await unpacked(shell('bsdtar -C in --format=pax -czf - world.db z zz')), [
+      'world.db',
+      'z',
+      'zz',
+    ]);
     assert.ok(readFileSync(path.join(into, 'world.db')).equals(whole));
   });
 
@@ -336,19 +463,35 @@ describe('files with holes', { concurrency: false }, () => {
 
   it("in GNU's old format are refused, with the option that helps", async () => {
     holey();
-    await assert.rejects(unpacked(shell('tar -C in -S --format=gnu -cz world.db')), { code: 'ARCHIVE_REFUSED', message: /--format=pax/ });
+    await assert.rejects(unpacked(shell('tar -C in -S --format=gnu -cz world.db')), {
+      code: 'ARCHIVE_REFUSED',
+      message: /--format=pax/,
+    });
   });
 });
 
 describe('what macOS adds is left out', { concurrency: false }, () => {
   it('in the archives of bug reports', async () => {
-    assert.deepEqual(await unpacked(readFileSync(path.join(CASES, 'A01-appledouble.tar.gz'))), ['README.md', 'server']);
-    assert.deepEqual(await unpacked(readFileSync(path.join(CASES, 'A30-dsstore.tar.gz'))), ['app-1.0', 'app-1.0/server']);
+    assert.deepEqual(await unpacked(readFileSync(path.join(CASES, 'A01-appledouble.tar.gz'))), [
+      'README.md',
+      'server',
+    ]);
+    assert.deepEqual(await unpacked(readFileSync(path.join(CASES, 'A30-dsstore.tar.gz'))), [
+      'app-1.0',
+      'app-1.0/server',
+    ]);
   });
 
   it('in every folder, and a file that is only called like that stays', async () => {
     const double = Buffer.from('0005160700020000', 'hex');
-    const files: Record<string, Buffer> = { app: PROGRAM, '._app': double, 'a/._b': double, 'a/b': PROGRAM, '__MACOSX/._app': double, '__MACOSX/x/y': double };
+    const files: Record<string, Buffer> = {
+      app: PROGRAM,
+      '._app': double,
+      'a/._b': double,
+      'a/b': PROGRAM,
+      '__MACOSX/._app': double,
+      '__MACOSX/x/y': double,
+    };
     files['a/.DS_Store'] = double;
     files['._config'] = Buffer.from('mine');
     files['__MACOSX_notes'] = Buffer.from('mine');

@@ -1,6 +1,7 @@
 /**
- * Answers that GitHub really gave (`@octokit/fixtures`, `@octokit/webhooks-examples`) and those of its description (`@octokit/openapi`):
- * the client reads them, and the stand-in that all other tests use is held to them.
+ * Answers that GitHub really gave (`@octokit/fixtures`, `@octokit/webhooks-examples`) and those of
+ * its description (`@octokit/openapi`): the client reads them, and the stand-in that all other
+ * tests use is held to them.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -12,15 +13,36 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
-import { attestations, publishedRelease, repository, slimRelease } from '../../src/effects/github/schema.ts';
+import {
+  attestations,
+  publishedRelease,
+  repository,
+  slimRelease,
+} from '../../src/effects/github/schema.ts';
 import { FakeGitHub } from '../support/github/server.ts';
 
 const require = createRequire(import.meta.url);
 const readJson = (file: string): unknown => JSON.parse(readFileSync(file, 'utf8'));
 
-type Recorded = { scope: string; method: string; path: string; status: number; response: unknown; headers: Record<string, string> };
-const SCENARIOS = path.join(path.dirname(require.resolve('@octokit/fixtures/package.json')), 'scenarios', 'api.github.com');
-const recorded = new Map(readdirSync(SCENARIOS).map((name) => [name, readJson(path.join(SCENARIOS, name, 'normalized-fixture.json')) as Recorded[]]));
+type Recorded = {
+  scope: string;
+  method: string;
+  path: string;
+  status: number;
+  response: unknown;
+  headers: Record<string, string>;
+};
+const SCENARIOS = path.join(
+  path.dirname(require.resolve('@octokit/fixtures/package.json')),
+  'scenarios',
+  'api.github.com',
+);
+const recorded = new Map(
+  readdirSync(SCENARIOS).map((name) => [
+    name,
+    readJson(path.join(SCENARIOS, name, 'normalized-fixture.json')) as Recorded[],
+  ]),
+);
 const all = [...recorded.values()].flat();
 
 const description = readJson(require.resolve('@octokit/openapi/generated/api.github.com.json')) as {
@@ -29,30 +51,56 @@ const description = readJson(require.resolve('@octokit/openapi/generated/api.git
 const example = (name: string): unknown => description.components.examples[name]?.value;
 
 type WebhookExamples = { name: string; examples: { release?: unknown; repository?: unknown }[] }[];
-const webhooks = require('@octokit/webhooks-examples') as WebhookExamples | { default: WebhookExamples };
+const webhooks = require('@octokit/webhooks-examples') as
+  | WebhookExamples
+  | { default: WebhookExamples };
 const events = Array.isArray(webhooks) ? webhooks : webhooks.default;
 
 type Json = Record<string, unknown>;
 const recordedReleases = all
-  .filter(({ method, path: asked, status }) => method === 'get' && status === 200 && /\/releases\/(?:latest|tags\/[^/]+|\d+)$/.test(asked))
+  .filter(
+    ({ method, path: asked, status }) =>
+      method === 'get' && status === 200 && /\/releases\/(?:latest|tags\/[^/]+|\d+)$/.test(asked),
+  )
   .map(({ response }) => response as Json);
 const recordedAssets = all
-  .filter(({ status, path: asked }) => status < 300 && /\/releases\/(?:assets\/\d+|\d+\/assets)/.test(asked))
+  .filter(
+    ({ status, path: asked }) =>
+      status < 300 && /\/releases\/(?:assets\/\d+|\d+\/assets)/.test(asked),
+  )
   .flatMap(({ response }) => (Array.isArray(response) ? (response as Json[]) : [response as Json]))
   .filter((asset) => typeof asset === 'object' && 'id' in asset);
 
 /** Serves one recorded scenario, with the addresses of this server in place of GitHub's. */
-async function replay<T>(scenario: string, use: (github: GitHub, asked: string[]) => Promise<T>, name: string): Promise<T> {
+async function replay<T>(
+  scenario: string,
+  use: (github: GitHub, asked: string[]) => Promise<T>,
+  name: string,
+): Promise<T> {
   const asked: string[] = [];
   const answers = [...(recorded.get(scenario) ?? [])];
   const server = http.createServer((request, response) => {
     asked.push(request.url ?? '');
-    const index = answers.findIndex(({ method, path: known }) => method.toUpperCase() === request.method && known === request.url);
+    const index = answers.findIndex(
+      ({ method, path: known }) => method.toUpperCase() === request.method && known === request.url,
+    );
     const [answer] = index < 0 ? [] : answers.splice(index, 1);
     if (answer === undefined) return void response.writeHead(500).end();
-    const here = (text: string) => text.replaceAll('https://api.github.com', `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
-    const { 'content-length': _, 'content-encoding': __, connection: ___, ...headers } = answer.headers;
-    response.writeHead(answer.status, Object.fromEntries(Object.entries(headers).map(([key, value]) => [key, here(String(value))])));
+    const here = (text: string) =>
+      text.replaceAll(
+        'https://api.github.com',
+        `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      );
+    const {
+      'content-length': _,
+      'content-encoding': __,
+      connection: ___,
+      ...headers
+    } = answer.headers;
+    response.writeHead(
+      answer.status,
+      Object.fromEntries(Object.entries(headers).map(([key, value]) => [key, here(String(value))])),
+    );
     response.end(here(JSON.stringify(answer.response)));
   });
   server.listen(0, '127.0.0.1');
@@ -67,7 +115,12 @@ async function replay<T>(scenario: string, use: (github: GitHub, asked: string[]
       proxyEnvironment: {},
     });
     return await use(
-      new GitHub({ http: client, repository: `octokit-fixture-org/${name}`, cache: { read: () => null, write: () => {} }, now: Date.now }),
+      new GitHub({
+        http: client,
+        repository: `octokit-fixture-org/${name}`,
+        cache: { read: () => null, write: () => {} },
+        now: Date.now,
+      }),
       asked,
     );
   } finally {
@@ -80,11 +133,18 @@ const signal = () => AbortSignal.timeout(10_000);
 
 describe('answers that GitHub gave', () => {
   it('were recorded: releases, their assets, a repository and a renamed one', () => {
-    assert.ok(recordedReleases.length >= 2 && recordedAssets.length >= 4, `${recordedReleases.length} releases, ${recordedAssets.length} assets`);
+    assert.ok(
+      recordedReleases.length >= 2 && recordedAssets.length >= 4,
+      `${recordedReleases.length} releases, ${recordedAssets.length} assets`,
+    );
   });
 
   it('are read: a release by its tag', async () => {
-    const release = await replay('release-assets', (github) => github.tagged('v1.0.0', 0, signal()), 'release-assets');
+    const release = await replay(
+      'release-assets',
+      (github) => github.tagged('v1.0.0', 0, signal()),
+      'release-assets',
+    );
     assert.deepEqual([release?.tag, release?.draft, release?.prerelease], ['v1.0.0', false, false]);
     assert.ok(!Number.isNaN(Date.parse(release?.publishedAt ?? '')));
   });
@@ -103,7 +163,10 @@ describe('answers that GitHub gave', () => {
   });
 
   it('are read: the id of a repository, also of one that was renamed (301)', async () => {
-    assert.equal(await replay('get-repository', (github) => github.repositoryId(signal()), 'hello-world'), 1000);
+    assert.equal(
+      await replay('get-repository', (github) => github.repositoryId(signal()), 'hello-world'),
+      1000,
+    );
     const [id, asked] = await replay(
       'rename-repository',
       async (github, requests) => [await github.repositoryId(signal()), requests] as const,
@@ -114,9 +177,15 @@ describe('answers that GitHub gave', () => {
   });
 
   it("are read: the releases in GitHub's own webhooks", () => {
-    const releases = events.flatMap(({ examples }) => examples.map(({ release }) => release)).filter((release) => release !== undefined);
+    const releases = events
+      .flatMap(({ examples }) => examples.map(({ release }) => release))
+      .filter((release) => release !== undefined);
     assert.ok(releases.length >= 7, String(releases.length));
-    for (const release of releases) assert.ok(publishedRelease.safeParse(release).success, JSON.stringify(publishedRelease.safeParse(release).error?.issues));
+    for (const release of releases)
+      assert.ok(
+        publishedRelease.safeParse(release).success,
+        JSON.stringify(publishedRelease.safeParse(release).error?.issues),
+      );
   });
 });
 
@@ -124,15 +193,24 @@ describe("the examples of GitHub's description", () => {
   it('are read: one release, and a page of them', () => {
     for (const release of [example('release'), ...(example('release-items') as unknown[])]) {
       const parsed = publishedRelease.parse(release);
-      assert.deepEqual([parsed.tag, parsed.assets[0]?.name, parsed.assets[0]?.uploaded], ['v1.0.0', 'example.zip', true]);
+      assert.deepEqual(
+        [parsed.tag, parsed.assets[0]?.name, parsed.assets[0]?.uploaded],
+        ['v1.0.0', 'example.zip', true],
+      );
       assert.match(parsed.assets[0]?.digest ?? '', /^[0-9a-f]{64}$/);
     }
   });
 
   it('read the same from what is kept of them', () => {
     for (const release of [example('release'), ...recordedReleases])
-      assert.deepEqual(publishedRelease.parse(slimRelease(release)), publishedRelease.parse(release));
-    assert.ok(JSON.stringify(slimRelease(example('release'))).length < JSON.stringify(example('release')).length / 3);
+      assert.deepEqual(
+        publishedRelease.parse(slimRelease(release)),
+        publishedRelease.parse(release),
+      );
+    assert.ok(
+      JSON.stringify(slimRelease(example('release'))).length <
+        JSON.stringify(example('release')).length / 3,
+    );
   });
 
   it('are read: a repository, and attestations', () => {
@@ -143,28 +221,46 @@ describe("the examples of GitHub's description", () => {
 
 /** What an object is made of: a type for each path, arrays by their first element. */
 function shapeOf(value: unknown, at = ''): Map<string, string> {
-  if (Array.isArray(value)) return value.length === 0 ? new Map([[at, 'array']]) : new Map([[at, 'array'], ...shapeOf(value[0], `${at}[]`)]);
-  if (value === null || typeof value !== 'object') return new Map([[at, value === null ? 'null' : typeof value]]);
-  return new Map(Object.entries(value).flatMap(([key, inner]) => [...shapeOf(inner, `${at}.${key}`)]));
+  if (Array.isArray(value))
+    return value.length === 0
+      ? new Map([[at, 'array']])
+      : new Map([[at, 'array'], ...shapeOf(value[0], `${at}[]`)]);
+  if (value === null || typeof value !== 'object')
+    return new Map([[at, value === null ? 'null' : typeof value]]);
+  return new Map(
+    Object.entries(value).flatMap(([key, inner]) => [...shapeOf(inner, `${at}.${key}`)]),
+  );
 }
 
 describe('the stand-in for GitHub', () => {
-  const known = [example('release'), ...recordedReleases, ...recordedAssets.map((asset) => ({ assets: [asset] }))].map((value) => shapeOf(value));
+  const known = [
+    example('release'),
+    ...recordedReleases,
+    ...recordedAssets.map((asset) => ({ assets: [asset] })),
+  ].map((value) => shapeOf(value));
 
   it('says nothing of a release that GitHub does not say, and all of it as the same type', async () => {
     const { release } = await answerOfFakeGitHub();
     for (const [at, type] of shapeOf(release)) {
       const types = known.flatMap((shape) => shape.get(at) ?? []);
-      // The description has it, the example does not: when the release was last edited, and whether it is locked.
+      // The description has it, the example does not: when the release was last edited, and whether
+      // it is locked.
       if (types.length === 0) assert.match(at, /^\.(?:updated_at|immutable)$/, `${at} is made up`);
-      else assert.ok(type === 'null' || types.includes(type), `${at}: ${type}, and GitHub says ${types}`);
+      else
+        assert.ok(
+          type === 'null' || types.includes(type),
+          `${at}: ${type}, and GitHub says ${types}`,
+        );
     }
   });
 
   it('says all that is common to what GitHub said', async () => {
     const { release } = await answerOfFakeGitHub();
     const said = shapeOf(release);
-    const [first = new Map<string, string>(), ...others] = [example('release'), ...recordedReleases].map((value) => shapeOf(value));
+    const [first = new Map<string, string>(), ...others] = [
+      example('release'),
+      ...recordedReleases,
+    ].map((value) => shapeOf(value));
     const common = [...first.keys()].filter((at) => others.every((shape) => shape.has(at)));
     assert.ok(common.length > 15, common.join());
     for (const at of common) assert.ok(said.has(at), at);
@@ -172,21 +268,35 @@ describe('the stand-in for GitHub', () => {
 
   it('sends the headers that the client reads, as GitHub sent them', async () => {
     const { headers } = await answerOfFakeGitHub();
-    const [answer] = (recorded.get('release-assets') ?? []).filter(({ method }) => method === 'get');
-    for (const name of ['etag', 'content-type', 'x-ratelimit-limit', 'x-ratelimit-remaining', 'x-ratelimit-reset', 'x-github-media-type']) {
+    const [answer] = (recorded.get('release-assets') ?? []).filter(
+      ({ method }) => method === 'get',
+    );
+    for (const name of [
+      'etag',
+      'content-type',
+      'x-ratelimit-limit',
+      'x-ratelimit-remaining',
+      'x-ratelimit-reset',
+      'x-github-media-type',
+    ]) {
       assert.ok(answer?.headers[name] !== undefined, name);
       assert.ok(headers[name] !== undefined, name);
-      const kind = (value: unknown) => (/^\d+$/.test(String(value)) ? 'number' : String(value).replace(/"[^"]*"/, '""'));
+      const kind = (value: unknown) =>
+        /^\d+$/.test(String(value)) ? 'number' : String(value).replace(/"[^"]*"/, '""');
       assert.equal(kind(headers[name]), kind(answer.headers[name]), name);
     }
   });
 
   it('refuses as GitHub refused: a message, and where it is documented', async () => {
-    const refusals = all.filter(({ status }) => status >= 400).map(({ response }) => response as Json);
+    const refusals = all
+      .filter(({ status }) => status >= 400)
+      .map(({ response }) => response as Json);
     assert.ok(refusals.length > 0);
     const github = await new FakeGitHub().listen();
     try {
-      const answer = (await (await fetch(`${github.url}/repos/acme/other/releases/latest`)).json()) as Json;
+      const answer = (await (
+        await fetch(`${github.url}/repos/acme/other/releases/latest`)
+      ).json()) as Json;
       for (const key of ['message', 'documentation_url'] as const) {
         assert.equal(typeof answer[key], 'string');
         assert.ok(
@@ -200,7 +310,10 @@ describe('the stand-in for GitHub', () => {
   });
 });
 
-async function answerOfFakeGitHub(): Promise<{ release: unknown; headers: Record<string, string> }> {
+async function answerOfFakeGitHub(): Promise<{
+  release: unknown;
+  headers: Record<string, string>;
+}> {
   const github = await new FakeGitHub().listen();
   try {
     github.publish('v1.0.0', { 'app.tar.gz': Buffer.from('one') });

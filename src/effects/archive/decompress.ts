@@ -1,4 +1,7 @@
-/** What is in a compressed file, piece by piece, to its very end: several members or frames are read whole, and nothing may follow them. */
+/**
+ * What is in a compressed file, piece by piece, to its very end: several members or frames are read
+ * whole, and nothing may follow them.
+ */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Transform } from 'node:stream';
@@ -10,7 +13,10 @@ import { cutAtFrames } from './zstd-frames.ts';
 
 export type Compression = 'gzip' | 'zstd' | 'xz' | 'bzip2';
 
-/** What each begins with, in hex: RFC 1952, RFC 8878 (also a skippable frame), xz-file-format 2.1.1.1, and bzip2's two letters, kind and block size. */
+/**
+ * What each begins with, in hex: RFC 1952, RFC 8878 (also a skippable frame), xz-file-format
+ * 2.1.1.1, and bzip2's two letters, kind and block size.
+ */
 const MAGIC: Record<Compression, RegExp> = {
   gzip: /^1f8b/,
   zstd: /^(?:28b52ffd|5.2a4d18)/,
@@ -24,10 +30,17 @@ export function compressionOf(head: Buffer): Compression | null {
   return (Object.keys(MAGIC) as Compression[]).find((name) => MAGIC[name].test(hex)) ?? null;
 }
 
-/** A piece of decompressed data: large enough that the calls between two do not count, small enough for a container's memory. */
+/**
+ * A piece of decompressed data: large enough that the calls between two do not count, small enough
+ * for a container's memory.
+ */
 export const PIECE_BYTES = 256 * 1024;
 
-export function decompressed(file: string, compression: Compression, signal: AbortSignal): AsyncGenerator<Buffer> {
+export function decompressed(
+  file: string,
+  compression: Compression,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
   switch (compression) {
     case 'gzip':
       return gunzipped(file);
@@ -51,7 +64,10 @@ async function* gunzipped(file: string): AsyncGenerator<Buffer> {
 }
 
 /** What `engine` makes of the pieces. Rejects with what went wrong at either. */
-export async function* through(source: AsyncIterable<Buffer>, engine: Transform & Zlib): AsyncGenerator<Buffer> {
+export async function* through(
+  source: AsyncIterable<Buffer>,
+  engine: Transform & Zlib,
+): AsyncGenerator<Buffer> {
   let failure: unknown = null;
   const feeding = feed(source, engine).catch((error: unknown) => {
     failure = error;
@@ -72,7 +88,8 @@ export async function* through(source: AsyncIterable<Buffer>, engine: Transform 
 /** One piece at a time: the next is read from the file once this one was decompressed. */
 async function feed(source: AsyncIterable<Buffer>, engine: Transform & Zlib): Promise<void> {
   let fedBytes = 0;
-  // After an error nobody calls back. One listener for all pieces: a promise that each races against would keep something of each.
+  // After an error nobody calls back. One listener for all pieces: a promise that each races
+  // against would keep something of each.
   let goOn = () => {};
   engine.once('close', () => goOn());
   for await (const piece of source) {

@@ -1,4 +1,7 @@
-/** Takes out what macOS puts into archives by itself. None of it is the app's, and an `._app` would be a second program. */
+/**
+ * Takes out what macOS puts into archives by itself. None of it is the app's, and an `._app` would
+ * be a second program.
+ */
 import { lstatSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { headOf } from '../program.ts';
@@ -12,7 +15,10 @@ export function removeDesktopFiles(root: string, names: readonly string[]): void
     const file = path.join(root, name);
     const stats = lstatSync(file, { throwIfNoEntry: false });
     if (stats === undefined) continue;
-    const isWanted = path.basename(name) === '__MACOSX' ? !stats.isDirectory() : !stats.isFile() || (isNamedDouble(name) && !isAppleDouble(file));
+    const isWanted =
+      path.basename(name) === '__MACOSX'
+        ? !stats.isDirectory()
+        : !stats.isFile() || (isNamedDouble(name) && !isAppleDouble(file));
     if (!isWanted) rmSync(file, { recursive: true, force: true });
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Where the links of a tree lead once it lies in its place. Each step is one lstat(2) of a path without links in it: nothing is followed by
- * name, so it does not matter what the tree's own directory is called, or what lies beside it. Each link is followed once.
+ * Where the links of a tree lead once it lies in its place. Each step is one lstat(2) of a path
+ * without links in it: nothing is followed by name, so it does not matter what the tree's own
+ * directory is called, or what lies beside it. Each link is followed once.
  */
 import { lstatSync, readlinkSync, type Stats } from 'node:fs';
 import path from 'node:path';
@@ -18,16 +19,25 @@ export function isWithin(name: string, names: readonly string[]): boolean {
 export class Links {
   readonly #root: string;
   readonly #linked: readonly string[];
-  /** By a link's path: the place where it leads, or null for nowhere. Paths are relative to the root, which is the empty one. */
+  /**
+   * By a link's path: the place where it leads, or null for nowhere. Paths are relative to the
+   * root, which is the empty one.
+   */
   readonly #places = new Map<string, string | null>();
 
-  /** `linked`: names that are the app's data, or will be. Links may lead there; what they find is not looked at. */
+  /**
+   * `linked`: names that are the app's data, or will be. Links may lead there; what they find is
+   * not looked at.
+   */
   constructor(root: string, linked: readonly string[]) {
     this.#root = root;
     this.#linked = linked;
   }
 
-  /** Throws `Fault` `ARCHIVE_REFUSED` for a link that leaves the tree on its way, wherever it ends. One that leads nowhere may stay. */
+  /**
+   * Throws `Fault` `ARCHIVE_REFUSED` for a link that leaves the tree on its way, wherever it ends.
+   * One that leads nowhere may stay.
+   */
   check(name: string): void {
     this.#follow(name, 0);
   }
@@ -35,8 +45,10 @@ export class Links {
   #follow(name: string, followed: number): string | null {
     const known = this.#places.get(name);
     if (known !== undefined) return known;
-    // Archive escape: a note that it leads nowhere would speak for the rest of the chain, which nobody looked at.
-    if (followed > MAX_FOLLOWED) throw refused(`more than ${MAX_FOLLOWED} links lead to ${shown(name)} in a chain`);
+    // Archive escape: a note that it leads nowhere would speak for the rest of the chain, which
+    // nobody looked at.
+    if (followed > MAX_FOLLOWED)
+      throw refused(`more than ${MAX_FOLLOWED} links lead to ${shown(name)} in a chain`);
     // A circle leads nowhere.
     this.#places.set(name, null);
     const target = readlinkSync(path.join(this.#root, name));
@@ -53,9 +65,11 @@ export class Links {
       if (part === '..') {
         if (at === '') throw leaves(name);
         // Upwards from what is missing, or from the app's data, is wherever that leads one day.
-        if (at === null || isWithin(at, this.#linked)) throw refused(`the link ${shown(name)} goes upwards from where it can't be checked`);
+        if (at === null || isWithin(at, this.#linked))
+          throw refused(`the link ${shown(name)} goes upwards from where it can't be checked`);
         at = parentOf(at);
-      } else if (at !== null && !isWithin(at, this.#linked)) at = this.#step(at === '' ? part : `${at}/${part}`, followed);
+      } else if (at !== null && !isWithin(at, this.#linked))
+        at = this.#step(at === '' ? part : `${at}/${part}`, followed);
     }
     return at;
   }

@@ -1,13 +1,17 @@
 /**
- * Files with holes in PAX archives, as macOS's tar and GNU tar write them: GNU.sparse 0.0, 0.1 and 1.0. node-tar knows none of them, and
- * would unpack the map as content. See "Storing Sparse Files" in GNU tar's manual.
+ * Files with holes in PAX archives, as macOS's tar and GNU tar write them: GNU.sparse 0.0, 0.1 and
+ * 1.0. node-tar knows none of them, and would unpack the map as content. See "Storing Sparse Files"
+ * in GNU tar's manual.
  */
 import { corrupt } from './rules.ts';
 import type { TreeWriter } from './tree-writer.ts';
 
 /** Where a run of data lies in the file. */
 type Run = { offset: number; bytes: number };
-/** `runs`: null where the map stands before the data (1.0). `path`: null where the entry carries its own (0.0). */
+/**
+ * `runs`: null where the map stands before the data (1.0). `path`: null where the entry carries its
+ * own (0.0).
+ */
 export type Sparse = { path: string | null; sizeBytes: number; runs: Run[] | null };
 
 /** A map of more runs than that is no app's. */
@@ -16,10 +20,15 @@ const MAX_DIGITS = 20;
 const BLOCK_BYTES = 512;
 const NEWLINE = 0x0a;
 
-/** What a PAX header says about holes in the entry that follows; null if nothing. Throws `Fault` `ARCHIVE_CORRUPT`. */
+/**
+ * What a PAX header says about holes in the entry that follows; null if nothing. Throws `Fault`
+ * `ARCHIVE_CORRUPT`.
+ */
 export function sparseOf(header: string): Sparse | null {
   if (!header.includes('GNU.sparse.')) return null;
-  const records = [...header.matchAll(/^\d+ GNU\.sparse\.([a-z]+)=(.*)$/gm)].map(([, key = '', value = '']) => ({ key, value }));
+  const records = [...header.matchAll(/^\d+ GNU\.sparse\.([a-z]+)=(.*)$/gm)].map(
+    ([, key = '', value = '']) => ({ key, value }),
+  );
   if (records.length === 0) return null;
   const told = (wanted: string) => records.findLast(({ key }) => key === wanted)?.value;
   const sizeBytes = numberOf(told('realsize') ?? told('size'));
@@ -28,21 +37,30 @@ export function sparseOf(header: string): Sparse | null {
   const path = name === undefined ? null : Buffer.from(name).toString();
   if (told('major') !== undefined) {
     if (told('major') === '1' && told('minor') === '0') return { path, sizeBytes, runs: null };
-    throw corrupt(`a file with holes is described in version ${told('major')}.${told('minor')} of GNU's format, which is unknown`);
+    throw corrupt(
+      `a file with holes is described in version ${told('major')}.${told('minor')} of GNU's format, which is unknown`,
+    );
   }
-  const map = told('map')?.split(',') ?? records.flatMap(({ key, value }) => (key === 'offset' || key === 'numbytes' ? [value] : []));
+  const map =
+    told('map')?.split(',') ??
+    records.flatMap(({ key, value }) => (key === 'offset' || key === 'numbytes' ? [value] : []));
   return { path, sizeBytes, runs: runsOf(map.map(numberOf)) };
 }
 
 function numberOf(text: string | undefined): number {
   const value = /^\d{1,15}$/.test(text ?? '') ? Number(text) : Number.NaN;
-  if (!Number.isSafeInteger(value)) throw corrupt('the map of a file with holes has no sensible numbers');
+  if (!Number.isSafeInteger(value))
+    throw corrupt('the map of a file with holes has no sensible numbers');
   return value;
 }
 
 function runsOf(numbers: readonly number[]): Run[] {
-  if (numbers.length % 2 !== 0 || numbers.length > 2 * MAX_RUNS) throw corrupt('the map of a file with holes has a wrong length');
-  return Array.from({ length: numbers.length / 2 }, (_, at) => ({ offset: numbers[2 * at] ?? 0, bytes: numbers[2 * at + 1] ?? 0 }));
+  if (numbers.length % 2 !== 0 || numbers.length > 2 * MAX_RUNS)
+    throw corrupt('the map of a file with holes has a wrong length');
+  return Array.from({ length: numbers.length / 2 }, (_, at) => ({
+    offset: numbers[2 * at] ?? 0,
+    bytes: numbers[2 * at + 1] ?? 0,
+  }));
 }
 
 /** Puts the data of one entry where its map says. */
@@ -50,7 +68,10 @@ export class SparseWriter {
   readonly #sparse: Sparse;
   readonly #tree: TreeWriter;
   #runs: Run[] | null = null;
-  /** What is read of a map that stands before the data: its numbers, the current one, and all of its bytes. */
+  /**
+   * What is read of a map that stands before the data: its numbers, the current one, and all of its
+   * bytes.
+   */
   readonly #numbers: number[] = [];
   #digits = '';
   #mapBytes = 0;
@@ -77,21 +98,27 @@ export class SparseWriter {
   }
 
   end(): void {
-    if (this.#runs === null || this.#run < this.#runs.length) throw corrupt('a file with holes brings less data than its map says');
+    if (this.#runs === null || this.#run < this.#runs.length)
+      throw corrupt('a file with holes brings less data than its map says');
     this.#tree.setSize(this.#sparse.sizeBytes);
     this.#tree.closeFile();
   }
 
   #skipFull(): void {
-    for (let run = this.#runs?.[this.#run]; run !== undefined && this.#written === run.bytes; run = this.#runs?.[this.#run]) {
+    for (
+      let run = this.#runs?.[this.#run];
+      run !== undefined && this.#written === run.bytes;
+      run = this.#runs?.[this.#run]
+    ) {
       this.#run += 1;
       this.#written = 0;
     }
   }
 
   /**
-   * In 1.0: a count, then offset and length of each run, a number a line, filled up to a block. Returns the data behind it. Byte by byte: a map
-   * that comes in a million pieces would be copied a million times.
+   * In 1.0: a count, then offset and length of each run, a number a line, filled up to a block.
+   * Returns the data behind it. Byte by byte: a map that comes in a million pieces would be copied
+   * a million times.
    */
   #readMap(piece: Buffer): Buffer {
     for (let at = 0; at < piece.length; at++) {
@@ -102,7 +129,8 @@ export class SparseWriter {
       this.#mapBytes += 1;
       if (!this.#isMapRead) this.#readDigit(piece[at] ?? 0);
     }
-    if (this.#isMapRead && this.#mapBytes % BLOCK_BYTES === 0) this.#begin(runsOf(this.#numbers.slice(1)));
+    if (this.#isMapRead && this.#mapBytes % BLOCK_BYTES === 0)
+      this.#begin(runsOf(this.#numbers.slice(1)));
     return Buffer.alloc(0);
   }
 
@@ -114,12 +142,14 @@ export class SparseWriter {
   #readDigit(byte: number): void {
     if (byte !== NEWLINE) {
       this.#digits += String.fromCharCode(byte);
-      if (this.#digits.length > MAX_DIGITS) throw corrupt('the map of a file with holes has no end');
+      if (this.#digits.length > MAX_DIGITS)
+        throw corrupt('the map of a file with holes has no end');
       return;
     }
     this.#numbers.push(numberOf(this.#digits));
     this.#digits = '';
-    if ((this.#numbers[0] ?? 0) > MAX_RUNS) throw corrupt(`the map of a file with holes has more than ${MAX_RUNS} parts`);
+    if ((this.#numbers[0] ?? 0) > MAX_RUNS)
+      throw corrupt(`the map of a file with holes has more than ${MAX_RUNS} parts`);
   }
 
   /** In order, apart from one another, and within the file. */
@@ -129,7 +159,8 @@ export class SparseWriter {
       if (offset < end) throw corrupt('the parts of a file with holes overlap');
       end = offset + bytes;
     }
-    if (end > this.#sparse.sizeBytes) throw corrupt('a part of a file with holes lies behind its end');
+    if (end > this.#sparse.sizeBytes)
+      throw corrupt('a part of a file with holes lies behind its end');
     this.#runs = runs;
     this.#skipFull();
   }

@@ -3,7 +3,16 @@ import { Parser, type ReadEntry } from 'tar';
 import type { Fault } from '../../support/fault.ts';
 import { tellGarbage } from '../memory.ts';
 import { explain } from './errors.ts';
-import { checkRatio, corrupt, type Entry, Gate, installedMode, type Limits, refused, tooLarge } from './rules.ts';
+import {
+  checkRatio,
+  corrupt,
+  type Entry,
+  Gate,
+  installedMode,
+  type Limits,
+  refused,
+  tooLarge,
+} from './rules.ts';
 import { type Sparse, SparseWriter, sparseOf } from './sparse.ts';
 import { TreeWriter } from './tree-writer.ts';
 
@@ -23,7 +32,10 @@ const TYPES: Partial<Record<string, Entry['type']>> = {
   Link: 'hardlink',
 };
 
-/** A tar, whatever its age: the sum over its first header fits (POSIX.1-1988, and every tar since Unix version 7), or it is empty. */
+/**
+ * A tar, whatever its age: the sum over its first header fits (POSIX.1-1988, and every tar since
+ * Unix version 7), or it is empty.
+ */
 export function isTar(head: Buffer): boolean {
   if (head.length < BLOCK_BYTES) return false;
   const block = head.subarray(0, BLOCK_BYTES);
@@ -40,10 +52,17 @@ export function isTar(head: Buffer): boolean {
 }
 
 /**
- * Unpacks into the empty directory `into`. `packedBytes`: what the pieces were made from. Returns the names of files that a desktop may
- * have added. Throws `Fault`; what was unpacked by then is left to the caller.
+ * Unpacks into the empty directory `into`. `packedBytes`: what the pieces were made from. Returns
+ * the names of files that a desktop may have added. Throws `Fault`; what was unpacked by then is
+ * left to the caller.
  */
-export async function unpackTar(pieces: AsyncIterable<Buffer>, packedBytes: number, into: string, limits: Limits, signal: AbortSignal): Promise<string[]> {
+export async function unpackTar(
+  pieces: AsyncIterable<Buffer>,
+  packedBytes: number,
+  into: string,
+  limits: Limits,
+  signal: AbortSignal,
+): Promise<string[]> {
   const gate = new Gate(limits, packedBytes);
   const tree = new TreeWriter(into);
   const reader = new TarReader(tree, gate);
@@ -54,7 +73,10 @@ export async function unpackTar(pieces: AsyncIterable<Buffer>, packedBytes: numb
       bytes += piece.length;
       // What really comes out, whatever the headers claim.
       if (bytes > limits.maxUnpackedBytes + OVERHEAD_BYTES_AN_ENTRY * (gate.entries + 1))
-        throw tooLarge(`more than ${limits.maxUnpackedBytes} bytes unpacked`, 'UPDATE_MAX_UNPACKED_BYTES');
+        throw tooLarge(
+          `more than ${limits.maxUnpackedBytes} bytes unpacked`,
+          'UPDATE_MAX_UNPACKED_BYTES',
+        );
       checkRatio(bytes, packedBytes);
       reader.write(piece);
       tellGarbage(piece.length);
@@ -71,8 +93,9 @@ export async function unpackTar(pieces: AsyncIterable<Buffer>, packedBytes: numb
 }
 
 /**
- * Everything in it is synchronous: what goes wrong is thrown by the parser's own `write` and `end`. The parser gets headers and bodies one
- * by one, so that the place is known where the archive ends: it would keep in memory whatever follows.
+ * Everything in it is synchronous: what goes wrong is thrown by the parser's own `write` and `end`.
+ * The parser gets headers and bodies one by one, so that the place is known where the archive ends:
+ * it would keep in memory whatever follows.
  */
 class TarReader {
   readonly #tree: TreeWriter;
@@ -91,7 +114,8 @@ class TarReader {
       strict: true,
       filter: (_path, given) => {
         const entry = given as ReadEntry;
-        // node-tar cuts them from the text of a PAX header, which may have a megabyte and stays in memory as long as a piece of it.
+        // node-tar cuts them from the text of a PAX header, which may have a megabyte and stays in
+        // memory as long as a piece of it.
         entry.path = ownText(entry.path);
         if (entry.linkpath !== undefined) entry.linkpath = ownText(entry.linkpath);
         gate.admit(describe(entry, this.#sparse));
@@ -114,7 +138,8 @@ class TarReader {
         this.#state = 'ended';
       })
       .on('ignoredEntry', (entry: ReadEntry) => {
-        // Complete versions only: what node-tar passes over in silence (GNU's own sparse files, kinds it does not know) is missing afterwards.
+        // Complete versions only: what node-tar passes over in silence (GNU's own sparse files,
+        // kinds it does not know) is missing afterwards.
         throw unknownKind(entry);
       });
   }
@@ -143,7 +168,8 @@ class TarReader {
     if (this.#state === 'indexed') return;
     const at = rest.findIndex((byte) => byte !== 0);
     if (at < 0) return;
-    if (!rest.subarray(at, at + PIXZ_INDEX.length).equals(PIXZ_INDEX)) throw corrupt('there is data after its end: another archive, perhaps');
+    if (!rest.subarray(at, at + PIXZ_INDEX.length).equals(PIXZ_INDEX))
+      throw corrupt('there is data after its end: another archive, perhaps');
     this.#state = 'indexed';
   }
 }
@@ -179,15 +205,21 @@ function writeEntry(entry: ReadEntry, sparse: Sparse | null, tree: TreeWriter): 
 
 function unknownKind({ path: name, type }: ReadEntry): Fault {
   const shown = JSON.stringify(name.slice(0, 100));
-  if ((type as string) !== 'SparseFile') return refused(`${shown} has a type that can't be unpacked (${type})`);
-  return refused(`${shown} is stored with holes in GNU's old format (\`tar --sparse\`, which \`tar --format=pax\` or no \`--sparse\` avoids)`);
+  if ((type as string) !== 'SparseFile')
+    return refused(`${shown} has a type that can't be unpacked (${type})`);
+  return refused(
+    `${shown} is stored with holes in GNU's old format (\`tar --sparse\`, which \`tar --format=pax\` or no \`--sparse\` avoids)`,
+  );
 }
 
 function describe(entry: ReadEntry, sparse: Sparse | null): Entry {
   const type = TYPES[entry.type] ?? 'other';
   const name = sparse?.path ?? entry.path;
   // A size that is no number would count as none, and what follows as the next header.
-  if (type === 'file' && !(Number.isSafeInteger(entry.header.size) && (entry.header.size ?? -1) >= 0))
+  if (
+    type === 'file' &&
+    !(Number.isSafeInteger(entry.header.size) && (entry.header.size ?? -1) >= 0)
+  )
     throw corrupt(`the size of ${JSON.stringify(name.slice(0, 100))} is invalid`);
   const sizeBytes = type === 'file' ? (sparse?.sizeBytes ?? entry.size) : 0;
   return { path: name, type, mode: entry.mode ?? 0, sizeBytes, linkTarget: entry.linkpath ?? '' };

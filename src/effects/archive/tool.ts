@@ -1,6 +1,7 @@
 /**
- * `xz` and `bzip2` of the platform, for the two formats that Node.js does not know: busybox's in the image, elsewhere what is on PATH. The
- * tool reads the file itself and writes into a pipe: a full pipe makes it wait. It is killed and reaped together with its reader.
+ * `xz` and `bzip2` of the platform, for the two formats that Node.js does not know: busybox's in
+ * the image, elsewhere what is on PATH. The tool reads the file itself and writes into a pipe: a
+ * full pipe makes it wait. It is killed and reaped together with its reader.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,7 +17,10 @@ import { corrupt } from './rules.ts';
 export type Tool = 'xz' | 'bzip2';
 
 const PACKAGES: Record<Tool, string> = { xz: 'xz-utils', bzip2: 'bzip2' };
-/** XZ Utils takes what the archive asks for, up to this: `xz -9` asks for 65 MiB, and busybox's xz stops there. */
+/**
+ * XZ Utils takes what the archive asks for, up to this: `xz -9` asks for 65 MiB, and busybox's xz
+ * stops there.
+ */
 const MAX_MEMORY = '256MiB';
 /** Of what it says, so much is kept. */
 const MAX_SAID_BYTES = 300;
@@ -34,7 +38,8 @@ export function findTool(tool: Tool, searchPath = process.env['PATH'] ?? ''): st
     .filter((directory) => directory.startsWith('/'))
     .map((directory) => path.join(directory, tool))
     .filter(isProgram);
-  // Busybox's comes first in the image, and knows less: where somebody installed the real one, that one serves.
+  // Busybox's comes first in the image, and knows less: where somebody installed the real one, that
+  // one serves.
   const complete = found.find((file) => !isBusybox(file));
   const file = complete ?? found[0];
   if (file !== undefined) return file;
@@ -53,10 +58,18 @@ function isProgram(file: string): boolean {
   }
 }
 
-const isBusybox = (file: string): boolean => path.basename(realpathSync.native(file)).startsWith('busybox');
+const isBusybox = (file: string): boolean =>
+  path.basename(realpathSync.native(file)).startsWith('busybox');
 
-/** What the tool makes of the file. Throws `Fault` `TOOL_MISSING`, `TOOL_FAILED` (this machine's trouble) or `ARCHIVE_CORRUPT`. */
-export async function* throughTool(tool: Tool, file: string, signal: AbortSignal): AsyncGenerator<Buffer> {
+/**
+ * What the tool makes of the file. Throws `Fault` `TOOL_MISSING`, `TOOL_FAILED` (this machine's
+ * trouble) or `ARCHIVE_CORRUPT`.
+ */
+export async function* throughTool(
+  tool: Tool,
+  file: string,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
   const program = findTool(tool);
   const handle = await open(file, 'r');
   try {
@@ -66,14 +79,19 @@ export async function* throughTool(tool: Tool, file: string, signal: AbortSignal
     const child = spawn(program, ['-d', '-c'], {
       stdio: [isFed ? 'pipe' : handle.fd, 'pipe', 'pipe'],
       cwd: '/',
-      env: { PATH: process.env['PATH'] ?? '', LC_ALL: 'C', XZ_DEFAULTS: `--memlimit-decompress=${MAX_MEMORY}` },
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        LC_ALL: 'C',
+        XZ_DEFAULTS: `--memlimit-decompress=${MAX_MEMORY}`,
+      },
     });
     const { stdout, stderr } = child as unknown as { stdout: Readable; stderr: Readable };
     const closed = once(child, 'close');
     // Heard where it is awaited; if the caller stops before, by nobody.
     closed.catch(() => {});
     // Where the tool ends first, its status says why.
-    if (isFed && child.stdin !== null) pipeline(createReadStream(file, { end: sizeBytes - 1 }), child.stdin).catch(() => {});
+    if (isFed && child.stdin !== null)
+      pipeline(createReadStream(file, { end: sizeBytes - 1 }), child.stdin).catch(() => {});
     const kill = () => child.kill('SIGKILL');
     signal.addEventListener('abort', kill);
     let said = '';
@@ -93,7 +111,11 @@ export async function* throughTool(tool: Tool, file: string, signal: AbortSignal
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).syscall?.startsWith('spawn') !== true) throw error;
-    throw new Fault('TOOL_FAILED', `${program} can't be started (${(error as Error).message}): check memory, and the limit of processes`, { cause: error });
+    throw new Fault(
+      'TOOL_FAILED',
+      `${program} can't be started (${(error as Error).message}): check memory, and the limit of processes`,
+      { cause: error },
+    );
   } finally {
     await handle.close();
   }
@@ -103,22 +125,31 @@ type Failure = { program: string; handle: FileHandle; said: string; killedBy: st
 
 async function explain(tool: Tool, { program, handle, said, killedBy }: Failure): Promise<Fault> {
   if (killedBy !== null || /memory exhausted|out of memory|cannot allocate/i.test(said))
-    return new Fault('TOOL_FAILED', `${program} stopped early (${killedBy ?? said}): probably out of memory. Give the container more`);
+    return new Fault(
+      'TOOL_FAILED',
+      `${program} stopped early (${killedBy ?? said}): probably out of memory. Give the container more`,
+    );
   const demand = tool === 'xz' && isBusybox(program) ? await xzDemand(handle) : null;
   if (demand !== null)
     return new Fault(
       'TOOL_FAILED',
       `the archive was made with ${demand}, which busybox's xz can't read: install XZ Utils in the image (Debian's package xz-utils), or publish it as \`xz -9\` makes it`,
     );
-  return corrupt(`${tool} says ${JSON.stringify(said.split('\n')[0]?.replace(/^\S*(?:xz|bzip2): /, '') ?? '')}`);
+  return corrupt(
+    `${tool} says ${JSON.stringify(said.split('\n')[0]?.replace(/^\S*(?:xz|bzip2): /, '') ?? '')}`,
+  );
 }
 
 /**
- * Where the data ends: zeros may follow, since bsdtar fills up what it writes into a pipe. Both tools pass over anything else that follows,
- * some without a word, so each format's mark is looked for: `YZ` (xz-file-format 2.1.2.4), or the square root of pi, a sum, and the rest of
- * a byte (bzip2). Throws `Fault` `ARCHIVE_CORRUPT`.
+ * Where the data ends: zeros may follow, since bsdtar fills up what it writes into a pipe. Both
+ * tools pass over anything else that follows, some without a word, so each format's mark is looked
+ * for: `YZ` (xz-file-format 2.1.2.4), or the square root of pi, a sum, and the rest of a byte
+ * (bzip2). Throws `Fault` `ARCHIVE_CORRUPT`.
  */
-async function endOfData(tool: Tool, handle: FileHandle): Promise<{ sizeBytes: number; isPadded: boolean }> {
+async function endOfData(
+  tool: Tool,
+  handle: FileHandle,
+): Promise<{ sizeBytes: number; isPadded: boolean }> {
   const { size } = await handle.stat();
   const piece = Buffer.alloc(SCAN_BYTES);
   let end = size;
@@ -133,7 +164,9 @@ async function endOfData(tool: Tool, handle: FileHandle): Promise<{ sizeBytes: n
   const from = Math.max(end - 16, 0);
   await handle.read(tail, 0, tail.length, from);
   const isWhole =
-    tool === 'xz' ? tail.toString('latin1', end - from - 2, end - from) === 'YZ' : endsLikeBzip2(tail, Math.min(size, end + 5) - from, end - from);
+    tool === 'xz'
+      ? tail.toString('latin1', end - from - 2, end - from) === 'YZ'
+      : endsLikeBzip2(tail, Math.min(size, end + 5) - from, end - from);
   if (!isWhole) throw corrupt(`it is truncated, or there is data after its end`);
   return { sizeBytes: end, isPadded: end < size };
 }
@@ -145,8 +178,11 @@ const BZIP2_END_BYTES = 11;
 /** The sum may end with zeros, which look like padding. */
 function endsLikeBzip2(tail: Buffer, latest: number, earliest: number): boolean {
   for (let end = earliest; end <= latest; end++) {
-    const last = BigInt(`0x0${tail.subarray(Math.max(end - BZIP2_END_BYTES, 0), end).toString('hex')}`);
-    for (let fill = 0n; fill < 8n; fill++) if (((last >> (fill + 32n)) & 0xffffffffffffn) === BZIP2_END) return true;
+    const last = BigInt(
+      `0x0${tail.subarray(Math.max(end - BZIP2_END_BYTES, 0), end).toString('hex')}`,
+    );
+    for (let fill = 0n; fill < 8n; fill++)
+      if (((last >> (fill + 32n)) & 0xffffffffffffn) === BZIP2_END) return true;
   }
   return false;
 }
@@ -154,7 +190,10 @@ function endsLikeBzip2(tail: Buffer, latest: number, earliest: number): boolean 
 const XZ_LZMA2 = 0x21;
 const BUSYBOX_DICTIONARY_BYTES = 64 * 1024 * 1024;
 
-/** What the first block asks for that busybox lacks; null where that is nothing. See xz-file-format 3.1 and 5.3.1. */
+/**
+ * What the first block asks for that busybox lacks; null where that is nothing. See xz-file-format
+ * 3.1 and 5.3.1.
+ */
 async function xzDemand(handle: FileHandle): Promise<string | null> {
   const header = Buffer.alloc(64);
   await handle.read(header, 0, header.length, 12);
@@ -168,5 +207,7 @@ async function xzDemand(handle: FileHandle): Promise<string | null> {
   if (header[at] !== XZ_LZMA2) return 'a filter (`xz --x86`, `--delta` or the like)';
   const bits = header[at + 2] ?? 0;
   const dictionaryBytes = (2 | (bits & 1)) * 2 ** (Math.floor(bits / 2) + 11);
-  return dictionaryBytes > BUSYBOX_DICTIONARY_BYTES ? `a dictionary of ${Math.round(dictionaryBytes / 2 ** 20)} MiB` : null;
+  return dictionaryBytes > BUSYBOX_DICTIONARY_BYTES
+    ? `a dictionary of ${Math.round(dictionaryBytes / 2 ** 20)} MiB`
+    : null;
 }

@@ -1,9 +1,20 @@
 /**
- * Writes what an archive brings, entry by entry. Synchronously: a write ends in the page cache after microseconds, where a round trip
- * through the thread pool takes ten times that for each of the three calls of a small file. The caller reads and decompresses in
- * the thread pool meanwhile, and the event loop has its turn between two pieces. Nothing goes on after the call that failed.
+ * Writes what an archive brings, entry by entry. Synchronously: a write ends in the page cache
+ * after microseconds, where a round trip through the thread pool takes ten times that for each of
+ * the three calls of a small file. The caller reads and decompresses in the thread pool meanwhile,
+ * and the event loop has its turn between two pieces. Nothing goes on after the call that failed.
  */
-import { closeSync, fchmodSync, ftruncateSync, linkSync, mkdirSync, openSync, symlinkSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fchmodSync,
+  ftruncateSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import path from 'node:path';
 import { tellGarbage } from '../memory.ts';
 
@@ -35,7 +46,8 @@ export class TreeWriter {
   /** For a file with holes: the piece's place in it, in bytes. */
   writeAt(piece: Uint8Array, position: number): void {
     if (this.#open === null) return;
-    for (let at = 0; at < piece.length; ) at += writeSync(this.#open.descriptor, piece, at, piece.length - at, position + at);
+    for (let at = 0; at < piece.length; )
+      at += writeSync(this.#open.descriptor, piece, at, piece.length - at, position + at);
   }
 
   /** What was not written up to here is a hole, and reads as zeros. */
@@ -48,7 +60,8 @@ export class TreeWriter {
     const { descriptor, mode } = this.#open;
     this.#open = null;
     try {
-      // After the last write, since some network file systems look at it for each; and whatever the umask takes away.
+      // After the last write, since some network file systems look at it for each; and whatever the
+      // umask takes away.
       fchmodSync(descriptor, mode);
     } finally {
       closeSync(descriptor);
@@ -81,8 +94,16 @@ export class TreeWriter {
   }
 }
 
-/** Writes a file that is not there yet, for an archive that is read entry by entry. Rejects with what `pieces` or the disk says. */
-export async function writePieces(pieces: AsyncIterable<Buffer>, file: string, mode: number, signal: AbortSignal): Promise<void> {
+/**
+ * Writes a file that is not there yet, for an archive that is read entry by entry. Rejects with
+ * what `pieces` or the disk says.
+ */
+export async function writePieces(
+  pieces: AsyncIterable<Buffer>,
+  file: string,
+  mode: number,
+  signal: AbortSignal,
+): Promise<void> {
   // "x": what is there already was not brought by this entry.
   const output = openSync(file, 'wx', mode);
   try {

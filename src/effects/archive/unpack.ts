@@ -1,6 +1,6 @@
 /**
- * Unpacks into an empty private directory. The bytes say what a file is, whatever it is called: only a name that is no archive's
- * (`app.jar`, which is a zip) is kept as it is.
+ * Unpacks into an empty private directory. The bytes say what a file is, whatever it is called:
+ * only a name that is no archive's (`app.jar`, which is a zip) is kept as it is.
  */
 import { chmodSync, createReadStream } from 'node:fs';
 import { copyFile, stat } from 'node:fs/promises';
@@ -11,27 +11,53 @@ import { headOf, isProgram } from '../program.ts';
 import { type Compression, compressionOf, decompressed } from './decompress.ts';
 import { removeDesktopFiles } from './desktop-files.ts';
 import { explain } from './errors.ts';
-import { checkBareName, checkRatio, corrupt, installedMode, type Limits, tooLarge } from './rules.ts';
+import {
+  checkBareName,
+  checkRatio,
+  corrupt,
+  installedMode,
+  type Limits,
+  tooLarge,
+} from './rules.ts';
 import { writePieces } from './tree-writer.ts';
 
-/** `asset`: what the file is called where it was published. `program`: what a bare program is called in the tree. */
+/**
+ * `asset`: what the file is called where it was published. `program`: what a bare program is called
+ * in the tree.
+ */
 export type Names = { asset: string; program: string };
 
 /** As much as is needed to tell a tar: its first header. */
 const HEAD_BYTES = 512;
 
 /** Throws `Fault`; what was unpacked by then is left to the caller. */
-export async function unpack(file: string, into: string, names: Names, limits: Limits, signal: AbortSignal): Promise<void> {
+export async function unpack(
+  file: string,
+  into: string,
+  names: Names,
+  limits: Limits,
+  signal: AbortSignal,
+): Promise<void> {
   const head = headOf(file, HEAD_BYTES);
   const { format } = formatOfName(names.asset);
   const compression = compressionOf(head);
   const { isTar, unpackTar } = await loadTar();
   if (format === 'file') return keep(file, into, names.asset, head);
   if (compression !== null) return unpackCompressed(file, compression, into, names, limits, signal);
-  if (isZip(head)) return removeDesktopFiles(into, await (await loadZip()).unpackZip(file, into, limits, signal));
+  if (isZip(head))
+    return removeDesktopFiles(into, await (await loadZip()).unpackZip(file, into, limits, signal));
   if (isTar(head)) {
     const { size } = await stat(file);
-    return removeDesktopFiles(into, await unpackTar(createReadStream(file, { highWaterMark: 256 * 1024 }), size, into, limits, signal));
+    return removeDesktopFiles(
+      into,
+      await unpackTar(
+        createReadStream(file, { highWaterMark: 256 * 1024 }),
+        size,
+        into,
+        limits,
+        signal,
+      ),
+    );
   }
   if (isProgram(head)) return keep(file, into, names.program, head);
   // Nothing in its name says that it is packed, and a command may know what to do with it.
@@ -51,7 +77,14 @@ async function keep(file: string, into: string, name: string, head: Buffer): Pro
 }
 
 /** A tree, or one program or file, under a compression of its own. */
-async function unpackCompressed(file: string, compression: Compression, into: string, names: Names, limits: Limits, signal: AbortSignal): Promise<void> {
+async function unpackCompressed(
+  file: string,
+  compression: Compression,
+  into: string,
+  names: Names,
+  limits: Limits,
+  signal: AbortSignal,
+): Promise<void> {
   const { size: packedBytes } = await stat(file);
   const { isTar, unpackTar } = await loadTar();
   const source = decompressed(file, compression, signal);
@@ -60,11 +93,14 @@ async function unpackCompressed(file: string, compression: Compression, into: st
     const pieces = chain(head, source);
     // Decompression bomb: a second layer would come out behind the back of the count.
     if (compressionOf(head) !== null || isZip(head)) throw corrupt('it is compressed twice');
-    if (isTar(head)) return removeDesktopFiles(into, await unpackTar(pieces, packedBytes, into, limits, signal));
+    if (isTar(head))
+      return removeDesktopFiles(into, await unpackTar(pieces, packedBytes, into, limits, signal));
     const { format, stem } = formatOfName(names.asset);
     const inner = format === 'compressed' ? formatOfName(stem).format : 'none';
-    const isFile = inner === 'file' || (format === 'compressed' && inner === 'none' && !isProgram(head));
-    if (!isFile && !isProgram(head)) throw corrupt('it contains neither a tar archive nor a program');
+    const isFile =
+      inner === 'file' || (format === 'compressed' && inner === 'none' && !isProgram(head));
+    if (!isFile && !isProgram(head))
+      throw corrupt('it contains neither a tar archive nor a program');
     const target = path.join(into, isFile ? checkBareName(stem) : names.program);
     await writePieces(bounded(pieces, packedBytes, limits), target, 0o644, signal);
     chmodSync(target, installedMode('file', isProgram(head) ? 0o755 : 0o644));
@@ -76,11 +112,16 @@ async function unpackCompressed(file: string, compression: Compression, into: st
   }
 }
 
-async function* bounded(pieces: AsyncIterable<Buffer>, packedBytes: number, { maxUnpackedBytes }: Limits): AsyncGenerator<Buffer> {
+async function* bounded(
+  pieces: AsyncIterable<Buffer>,
+  packedBytes: number,
+  { maxUnpackedBytes }: Limits,
+): AsyncGenerator<Buffer> {
   let bytes = 0;
   for await (const piece of pieces) {
     bytes += piece.length;
-    if (bytes > maxUnpackedBytes) throw tooLarge(`more than ${maxUnpackedBytes} bytes unpacked`, 'UPDATE_MAX_UNPACKED_BYTES');
+    if (bytes > maxUnpackedBytes)
+      throw tooLarge(`more than ${maxUnpackedBytes} bytes unpacked`, 'UPDATE_MAX_UNPACKED_BYTES');
     checkRatio(bytes, packedBytes);
     yield piece;
   }

@@ -1,7 +1,7 @@
 /**
- * Cuts zstd data at the ends of its frames. Node's decompressor drops whatever follows a frame in the same write, and fails at the next
- * one: pzstd, seekable archives and skippable frames would be read in part. A write that ends with a frame is decompressed whole.
- * Format: RFC 8878, 3.1.
+ * Cuts zstd data at the ends of its frames. Node's decompressor drops whatever follows a frame in
+ * the same write, and fails at the next one: pzstd, seekable archives and skippable frames would be
+ * read in part. A write that ends with a frame is decompressed whole. Format: RFC 8878, 3.1.
  */
 import { corrupt, refused } from './rules.ts';
 
@@ -15,13 +15,17 @@ const CHECKSUM_BYTES = 4;
 const DICTIONARY_ID_BYTES = [0, 1, 2, 4] as const;
 const CONTENT_SIZE_BYTES = [0, 2, 4, 8] as const;
 
-/** Endless frames: each is a round trip through the thread pool, whatever is in it. Chunked archives have frames of some kB. */
+/**
+ * Endless frames: each is a round trip through the thread pool, whatever is in it. Chunked archives
+ * have frames of some kB.
+ */
 const MAX_TINY_FRAMES = 100_000;
 const MIN_MEAN_FRAME_BYTES = 1024;
 
 /**
- * The same bytes without skippable frames, which hold no data; no part reaches over the end of a frame. Throws `Fault` `ARCHIVE_CORRUPT`
- * where no frame begins that should, and `ARCHIVE_REFUSED` for more frames than data of that size has.
+ * The same bytes without skippable frames, which hold no data; no part reaches over the end of a
+ * frame. Throws `Fault` `ARCHIVE_CORRUPT` where no frame begins that should, and `ARCHIVE_REFUSED`
+ * for more frames than data of that size has.
  */
 export async function* cutAtFrames(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const frames = new FrameReader();
@@ -52,12 +56,14 @@ class FrameReader {
 
   *partsOf(piece: Buffer): Generator<Buffer> {
     this.#bytes += piece.length;
-    // Of a header that begins in an earlier piece nothing was passed on yet: it may be that of a skippable frame.
+    // Of a header that begins in an earlier piece nothing was passed on yet: it may be that of a
+    // skippable frame.
     let held = this.#at === 'frame' ? this.#header.length : 0;
     let [at, from] = [0, 0];
     while (at < piece.length) {
       // No frame begins with a zero: bsdtar fills up what it writes into a pipe.
-      if (this.#isPadding || (this.#frames > 0 && this.isComplete && piece[at] === 0)) return this.#pad(piece.subarray(at));
+      if (this.#isPadding || (this.#frames > 0 && this.isComplete && piece[at] === 0))
+        return this.#pad(piece.subarray(at));
       const wasAt = this.#at;
       const end = this.#take(piece, at);
       const isHeader = wasAt === 'frame' && this.#at !== 'frame';
@@ -83,7 +89,9 @@ class FrameReader {
     this.#isLastBlock = false;
     this.#frames += 1;
     if (this.#frames > MAX_TINY_FRAMES && this.#bytes < this.#frames * MIN_MEAN_FRAME_BYTES)
-      throw refused(`it has more than ${MAX_TINY_FRAMES} zstd frames, of less than ${MIN_MEAN_FRAME_BYTES} bytes on average`);
+      throw refused(
+        `it has more than ${MAX_TINY_FRAMES} zstd frames, of less than ${MIN_MEAN_FRAME_BYTES} bytes on average`,
+      );
   }
 
   /** Content, or as much of a header as there is. Returns where the next begins. */
@@ -112,8 +120,15 @@ class FrameReader {
     const descriptor = this.#header[MAGIC_BYTES];
     if (descriptor === undefined) return MAGIC_BYTES + 1;
     const isSingleSegment = (descriptor & 0x20) !== 0;
-    const contentSize = CONTENT_SIZE_BYTES[(descriptor >> 6) as 0 | 1 | 2 | 3] || (isSingleSegment ? 1 : 0);
-    return MAGIC_BYTES + 1 + (isSingleSegment ? 0 : 1) + DICTIONARY_ID_BYTES[(descriptor & 3) as 0 | 1 | 2 | 3] + contentSize;
+    const contentSize =
+      CONTENT_SIZE_BYTES[(descriptor >> 6) as 0 | 1 | 2 | 3] || (isSingleSegment ? 1 : 0);
+    return (
+      MAGIC_BYTES +
+      1 +
+      (isSingleSegment ? 0 : 1) +
+      DICTIONARY_ID_BYTES[(descriptor & 3) as 0 | 1 | 2 | 3] +
+      contentSize
+    );
   }
 
   #readHeader(): void {

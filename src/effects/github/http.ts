@@ -1,6 +1,7 @@
 /**
- * One HTTP request at a time, through `got`: retries off (the machine paces them), redirects followed by hand, every
- * body capped, every wait bounded, the token sent to the API's own origin only.
+ * One HTTP request at a time, through `got`: retries off (the machine paces them), redirects
+ * followed by hand, every body capped, every wait bounded, the token sent to the API's own origin
+ * only.
  */
 import type http from 'node:http';
 import type https from 'node:https';
@@ -20,7 +21,10 @@ export type HttpOptions = {
   mayBePlain: (url: string) => boolean;
   token: () => string | null;
   proxyEnvironment: ProxyEnvironment;
-  /** From the call to the head of the last answer, whoever is between, and however often it is redirected. */
+  /**
+   * From the call to the head of the last answer, whoever is between, and however often it is
+   * redirected.
+   */
   headWithinMs?: number;
 };
 
@@ -32,11 +36,26 @@ const MAX_REDIRECTS = 5;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 /** The sum of the phases below. */
 const HEAD_WITHIN_MS = 60_000;
-/** Slow retrieval: a proxy that takes the connection and does not answer CONNECT gives got no socket to watch. */
+/**
+ * Slow retrieval: a proxy that takes the connection and does not answer CONNECT gives got no socket
+ * to watch.
+ */
 const TUNNEL_WITHIN_MS = 30_000;
-const TIMEOUTS = { lookup: 10_000, connect: 10_000, secureConnect: 10_000, send: 10_000, response: 20_000, socket: 30_000 };
+const TIMEOUTS = {
+  lookup: 10_000,
+  connect: 10_000,
+  secureConnect: 10_000,
+  send: 10_000,
+  response: 20_000,
+  socket: 30_000,
+};
 
-export type Answer = { stream: ReturnType<Got['stream']>; status: number; headers: Response['headers']; url: string };
+export type Answer = {
+  stream: ReturnType<Got['stream']>;
+  status: number;
+  headers: Response['headers'];
+  url: string;
+};
 
 export class Http {
   readonly options: HttpOptions;
@@ -46,7 +65,9 @@ export class Http {
     this.options = options;
   }
 
-  /** Asks, follows redirects to allowed hosts, and hands out the body as a stream. Throws `Fault`. */
+  /**
+   * Asks, follows redirects to allowed hosts, and hands out the body as a stream. Throws `Fault`.
+   */
   async get(
     url: string,
     headers: Record<string, string>,
@@ -54,7 +75,8 @@ export class Http {
     { decompress, sameHost }: { decompress: boolean; sameHost: boolean },
   ): Promise<Answer> {
     let address = this.#allowed(url, null);
-    // Slow retrieval: one limit for all of them. Each redirect would begin another minute, while an app is down for the download.
+    // Slow retrieval: one limit for all of them. Each redirect would begin another minute, while an
+    // app is down for the download.
     const until = performance.now() + this.#headWithinMs;
     for (let redirects = 0; ; redirects++) {
       const answer = await this.#once(address, headers, signal, { decompress, until });
@@ -62,11 +84,18 @@ export class Http {
       if (!REDIRECTS.has(answer.status) || location === undefined) return answer;
       answer.stream.destroy();
       if (redirects >= MAX_REDIRECTS)
-        throw new Fault('REDIRECT_REFUSED', `${hostOf(url)} redirected more than ${MAX_REDIRECTS} times: probably a loop at the server or a proxy`);
-      if (!URL.canParse(location, address)) throw new Fault('REDIRECT_REFUSED', `${hostOf(address)} redirected to an invalid address`);
+        throw new Fault(
+          'REDIRECT_REFUSED',
+          `${hostOf(url)} redirected more than ${MAX_REDIRECTS} times: probably a loop at the server or a proxy`,
+        );
+      if (!URL.canParse(location, address))
+        throw new Fault('REDIRECT_REFUSED', `${hostOf(address)} redirected to an invalid address`);
       const next = this.#allowed(new URL(location, address).href, address);
       if (sameHost && hostOf(next) !== hostOf(address))
-        throw new Fault('REDIRECT_REFUSED', `${hostOf(address)} redirected an API request to ${hostOf(next)}: check UPDATE_GH_API_URL`);
+        throw new Fault(
+          'REDIRECT_REFUSED',
+          `${hostOf(address)} redirected an API request to ${hostOf(next)}: check UPDATE_GH_API_URL`,
+        );
       address = next;
     }
   }
@@ -85,10 +114,15 @@ export class Http {
     // A file may be rewritten at any time; sent as it is, Node would quote it in its error.
     if (token !== null && !isSendable(token)) throw malformedToken();
     // Token theft: it goes to the API's own origin and nowhere else, whatever redirects say.
-    const authorized = token !== null && new URL(url).origin === new URL(this.options.apiUrl).origin;
+    const authorized =
+      token !== null && new URL(url).origin === new URL(this.options.apiUrl).origin;
     this.#agents ??= await agentsFor(this.options.proxyEnvironment, this.options.headWithinMs);
     const options: OptionsInit = {
-      headers: { 'user-agent': this.options.userAgent, ...headers, ...(authorized ? { authorization: `Bearer ${token}` } : {}) },
+      headers: {
+        'user-agent': this.options.userAgent,
+        ...headers,
+        ...(authorized ? { authorization: `Bearer ${token}` } : {}),
+      },
       retry: { limit: 0 },
       followRedirect: false,
       throwHttpErrors: false,
@@ -101,7 +135,8 @@ export class Http {
     const stream = got.stream(url, options as never);
     try {
       const response = await headOf(stream, url, { until, withinMs: this.#headWithinMs });
-      // From here on the reader of the stream sees its errors; this keeps one that comes before it reads from being fatal.
+      // From here on the reader of the stream sees its errors; this keeps one that comes before it
+      // reads from being fatal.
       stream.on('error', () => {});
       return { stream, status: response.statusCode, headers: response.headers, url };
     } catch (error) {
@@ -113,7 +148,8 @@ export class Http {
   #allowed(url: string, from: string | null): string {
     const { protocol, hostname } = new URL(url);
     const origin = from === null ? 'the address' : `the redirect from ${hostOf(from)}`;
-    // Downgrade: what https said would be followed where anyone on the way can change it. Also for an address in an answer.
+    // Downgrade: what https said would be followed where anyone on the way can change it. Also for
+    // an address in an answer.
     if (protocol === 'http:' && new URL(from ?? this.options.apiUrl).protocol === 'https:') {
       throw new Fault(
         'REDIRECT_REFUSED',
@@ -127,14 +163,24 @@ export class Http {
       );
     }
     if (!this.options.assetHosts.some((host) => hostFits(hostname, host))) {
-      throw new Fault('REDIRECT_REFUSED', `${origin} redirects to ${hostname}, which is not an allowed host. If it is yours, add it to UPDATE_ASSET_HOSTS`);
+      throw new Fault(
+        'REDIRECT_REFUSED',
+        `${origin} redirects to ${hostname}, which is not an allowed host. If it is yours, add it to UPDATE_ASSET_HOSTS`,
+      );
     }
     return url;
   }
 }
 
-/** The limits for each phase begin with a socket. This one holds whatever is between: the app may be down meanwhile. `until`: as `performance.now()`. */
-async function headOf(stream: Answer['stream'], url: string, { until, withinMs }: { until: number; withinMs: number }): Promise<Response> {
+/**
+ * The limits for each phase begin with a socket. This one holds whatever is between: the app may be
+ * down meanwhile. `until`: as `performance.now()`.
+ */
+async function headOf(
+  stream: Answer['stream'],
+  url: string,
+  { until, withinMs }: { until: number; withinMs: number },
+): Promise<Response> {
   const { promise, resolve, reject } = Promise.withResolvers<Response>();
   stream.once('response', resolve);
   stream.once('error', reject);
@@ -145,7 +191,9 @@ async function headOf(stream: Answer['stream'], url: string, { until, withinMs }
   return promise.finally(() => clearTimeout(late));
 }
 
-/** Printable, without blanks: what a header can hold, and what every token of GitHub's is made of. */
+/**
+ * Printable, without blanks: what a header can hold, and what every token of GitHub's is made of.
+ */
 export function isSendable(token: string): boolean {
   return /^[\x21-\x7e]+$/.test(token);
 }
@@ -158,11 +206,21 @@ function malformedToken(): Fault {
 }
 
 /** Connections that end with their request, through the proxy that the environment names. */
-export async function agentsFor({ HTTPS_PROXY, NO_PROXY = '' }: ProxyEnvironment, tunnelWithinMs = TUNNEL_WITHIN_MS): Promise<Agents> {
+export async function agentsFor(
+  { HTTPS_PROXY, NO_PROXY = '' }: ProxyEnvironment,
+  tunnelWithinMs = TUNNEL_WITHIN_MS,
+): Promise<Agents> {
   const [{ default: http }, { default: https }] = await loadHttp();
   const plain = { http: new http.Agent({ keepAlive: false }) };
   if (HTTPS_PROXY === undefined) return { ...plain, https: new https.Agent({ keepAlive: false }) };
-  return { ...plain, https: tunnelAgent({ http, https }, { url: new URL(HTTPS_PROXY), noProxy: NO_PROXY }, tunnelWithinMs) };
+  return {
+    ...plain,
+    https: tunnelAgent(
+      { http, https },
+      { url: new URL(HTTPS_PROXY), noProxy: NO_PROXY },
+      tunnelWithinMs,
+    ),
+  };
 }
 
 function hostFits(hostname: string, pattern: string): boolean {
@@ -193,10 +251,15 @@ const REASONS: Record<string, string> = {
 function tunnelFault(cause: Error, host: string): Fault {
   if (cause.message === 'answered 407') return proxyAuthFault(host);
   const advice = "it blocks the address, or can't reach it. Check HTTPS_PROXY and NO_PROXY";
-  return new Fault('PROXY_FAILED', `the proxy ${cause.message} when asked for ${host}: ${advice}`, { cause });
+  return new Fault('PROXY_FAILED', `the proxy ${cause.message} when asked for ${host}: ${advice}`, {
+    cause,
+  });
 }
 
-/** A connection that went to another port than the address has was to a proxy. Null for any other error. */
+/**
+ * A connection that went to another port than the address has was to a proxy. Null for any other
+ * error.
+ */
 function refusedByProxy(error: Error, url: string): string | null {
   const { code } = error as NodeJS.ErrnoException;
   const { address, port } = (error.cause ?? error) as { address?: unknown; port?: unknown };
@@ -206,7 +269,9 @@ function refusedByProxy(error: Error, url: string): string | null {
   return `the proxy at ${address} port ${port} refused the connection. Check HTTPS_PROXY, and that the proxy runs`;
 }
 
-/** The certificate's dates and this machine's clock disagree; see X509_verify_cert_error_string(3). */
+/**
+ * The certificate's dates and this machine's clock disagree; see X509_verify_cert_error_string(3).
+ */
 const CERTIFICATE_DATES: Record<string, string> = {
   CERT_NOT_YET_VALID: 'is not valid yet',
   CERT_HAS_EXPIRED: 'has expired',
@@ -220,7 +285,10 @@ export function lateFault(url: string, withinMs: number): Fault {
   );
 }
 
-/** Any error of a request as a fault. TLS trouble has codes of its own, since its remedies are others. */
+/**
+ * Any error of a request as a fault. TLS trouble has codes of its own, since its remedies are
+ * others.
+ */
 export function networkFault(error: unknown, url: string): Fault {
   if (error instanceof Fault) return error;
   // What we ended a stream with comes back wrapped.
@@ -236,9 +304,13 @@ export function networkFault(error: unknown, url: string): Fault {
     return new Fault('CERTIFICATE_DATE', message, { cause });
   }
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
-    return new Fault('TLS_FAILED', `the certificate of ${host} is for another name: check the address; a captive portal or proxy may answer in its place`, {
-      cause,
-    });
+    return new Fault(
+      'TLS_FAILED',
+      `the certificate of ${host} is for another name: check the address; a captive portal or proxy may answer in its place`,
+      {
+        cause,
+      },
+    );
   // Some failures of the handshake have no code but EPROTO.
   if (code === 'EPROTO' || /WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG/.test(code))
     return new Fault(
@@ -253,6 +325,7 @@ export function networkFault(error: unknown, url: string): Fault {
       { cause },
     );
   }
-  const reason = refusedByProxy(cause, url) ?? REASONS[code] ?? `the request failed (${code || cause.message})`;
+  const reason =
+    refusedByProxy(cause, url) ?? REASONS[code] ?? `the request failed (${code || cause.message})`;
   return new Fault('NETWORK_FAILED', `${host} can't be reached: ${reason}`, { cause });
 }

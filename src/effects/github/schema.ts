@@ -1,4 +1,7 @@
-/** GitHub's release objects, parsed to what is needed. See https://docs.github.com/en/rest/releases/releases */
+/**
+ * GitHub's release objects, parsed to what is needed. See
+ * https://docs.github.com/en/rest/releases/releases
+ */
 import * as z from 'zod';
 import type { PublishedRelease } from '../../machines/release.ts';
 
@@ -8,7 +11,10 @@ const printable = z
   .max(255)
   .regex(/^[^\p{C}]*$/u);
 
-/** Addresses and times become part of a tree's manifest, of which no more is read back than a manifest needs. */
+/**
+ * Addresses and times become part of a tree's manifest, of which no more is read back than a
+ * manifest needs.
+ */
 const address = z.url({ protocol: /^https?$/ }).max(8192);
 
 const asset = z.object({
@@ -36,16 +42,22 @@ function sha256Of(digest: string | null | undefined): string | null {
   return /^sha256:([0-9a-f]{64})$/i.exec(digest ?? '')?.[1]?.toLowerCase() ?? null;
 }
 
-/** A line of the notes that says nothing but `urgent`, or `Urgency: urgent`, also in bold or in a list. */
+/**
+ * A line of the notes that says nothing but `urgent`, or `Urgency: urgent`, also in bold or in a
+ * list.
+ */
 const URGENT_LINE = /^[ \t>*_#-]*(?:(?:update[ -])?urgency:[ \t]*)?urgent[ \t*_.!]*\r?$/im;
 
 /**
- * An answer as it is kept for conditional requests: what is read from it and no more. Counts of downloads change all the time, notes
- * are long, and descriptions of uploaders make up most of it. Parses as `publishedRelease` like the answer itself; null for what does not.
+ * An answer as it is kept for conditional requests: what is read from it and no more. Counts of
+ * downloads change all the time, notes are long, and descriptions of uploaders make up most of it.
+ * Parses as `publishedRelease` like the answer itself; null for what does not.
  */
 export function slimRelease(json: unknown): unknown {
   const parsed = release.safeParse(json);
-  return parsed.success ? { ...parsed.data, body: URGENT_LINE.test(parsed.data.body ?? '') ? 'urgent' : '' } : null;
+  return parsed.success
+    ? { ...parsed.data, body: URGENT_LINE.test(parsed.data.body ?? '') ? 'urgent' : '' }
+    : null;
 }
 
 export const publishedRelease = release.transform(
@@ -68,8 +80,16 @@ export const publishedRelease = release.transform(
 );
 export const repository = z.object({ id: z.number().int().positive() });
 
-/** Bundles are parsed where they are checked. Each may be missing: the description requires none of its fields. */
-export const attestations = z.object({ attestations: z.array(z.object({ bundle: z.unknown().optional() })).max(100) });
+/**
+ * Bundles are parsed where they are checked. Each may be missing: the description requires none of
+ * its fields.
+ */
+export const attestations = z.object({
+  attestations: z.array(z.object({ bundle: z.unknown().optional() })).max(100),
+});
 
-/** A page of the list. Each is parsed by itself: one that does not fit is passed over, not all of them. */
+/**
+ * A page of the list. Each is parsed by itself: one that does not fit is passed over, not all of
+ * them.
+ */
 export const releasePage = z.array(z.unknown()).max(100);

@@ -1,13 +1,16 @@
 /**
- * https through a proxy: CONNECT of RFC 9110, 9.3.6, by Node's own parser, whose heads end after 16 KiB. The tunnel that Node's agent would
- * make collects a proxy's answer without a bound.
+ * https through a proxy: CONNECT of RFC 9110, 9.3.6, by Node's own parser, whose heads end after 16
+ * KiB. The tunnel that Node's agent would make collects a proxy's answer without a bound.
  */
 import type http from 'node:http';
 import type https from 'node:https';
 import { BlockList, isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 
-/** `noProxy`: names, addresses, ranges and blocks of addresses, separated by commas; `.example.com` fits what lies below, `*` all. */
+/**
+ * `noProxy`: names, addresses, ranges and blocks of addresses, separated by commas; `.example.com`
+ * fits what lies below, `*` all.
+ */
 export type Proxy = { url: URL; noProxy: string };
 type Modules = { http: typeof http; https: typeof https };
 
@@ -15,8 +18,15 @@ type Modules = { http: typeof http; https: typeof https };
 export const TUNNEL_CODE = 'ERR_PROXY_TUNNEL';
 const HTTPS_PORT = 443;
 
-/** `withinMs`: from the call to the proxy's answer, whatever it sends meanwhile. Errors of the tunnel have the code TUNNEL_CODE, and say what the proxy did. */
-export function tunnelAgent(modules: Modules, { url, noProxy }: Proxy, withinMs: number): https.Agent {
+/**
+ * `withinMs`: from the call to the proxy's answer, whatever it sends meanwhile. Errors of the
+ * tunnel have the code TUNNEL_CODE, and say what the proxy did.
+ */
+export function tunnelAgent(
+  modules: Modules,
+  { url, noProxy }: Proxy,
+  withinMs: number,
+): https.Agent {
   const agent = new modules.https.Agent({ keepAlive: false, timeout: withinMs });
   const connect = agent.createConnection.bind(agent);
   agent.createConnection = (options, done) => {
@@ -30,10 +40,14 @@ export function tunnelAgent(modules: Modules, { url, noProxy }: Proxy, withinMs:
       // With an error there is no stream, which the types do not know.
       done(error, socket as never);
     };
-    const late = setTimeout(() => asking.destroy(tunnelError(`did not answer within ${withinMs / 1000} s`)), withinMs);
+    const late = setTimeout(
+      () => asking.destroy(tunnelError(`did not answer within ${withinMs / 1000} s`)),
+      withinMs,
+    );
     asking.once('error', (error) => give(asTunnelError(error), null));
     asking.once('connect', ({ statusCode }, socket) => {
-      if (statusCode === 200) return give(null, connect({ ...options, socket } as typeof options) ?? null);
+      if (statusCode === 200)
+        return give(null, connect({ ...options, socket } as typeof options) ?? null);
       socket.destroy();
       return give(tunnelError(`answered ${statusCode}`), null);
     });
@@ -44,12 +58,25 @@ export function tunnelAgent(modules: Modules, { url, noProxy }: Proxy, withinMs:
 }
 
 function ask({ http, https }: Modules, url: URL, endpoint: string): http.ClientRequest {
-  const user = url.username === '' && url.password === '' ? null : `${decoded(url.username)}:${decoded(url.password)}`;
-  const authorization = user === null ? {} : { 'proxy-authorization': `Basic ${Buffer.from(user).toString('base64')}` };
+  const user =
+    url.username === '' && url.password === ''
+      ? null
+      : `${decoded(url.username)}:${decoded(url.password)}`;
+  const authorization =
+    user === null ? {} : { 'proxy-authorization': `Basic ${Buffer.from(user).toString('base64')}` };
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-  const options = { host, port: url.port, method: 'CONNECT', path: endpoint, headers: { host: endpoint, ...authorization }, agent: false };
+  const options = {
+    host,
+    port: url.port,
+    method: 'CONNECT',
+    path: endpoint,
+    headers: { host: endpoint, ...authorization },
+    agent: false,
+  };
   // An https proxy proves its own name; Node would take that of the `host` header.
-  return url.protocol === 'https:' ? https.request({ ...options, servername: isIP(host) === 0 ? host : '' }) : http.request(options);
+  return url.protocol === 'https:'
+    ? https.request({ ...options, servername: isIP(host) === 0 ? host : '' })
+    : http.request(options);
 }
 
 /** A password with a bare `%` is taken as it stands. */
@@ -64,7 +91,9 @@ function decoded(text: string): string {
 /** That the proxy can't be reached stays what it is. */
 function asTunnelError(error: NodeJS.ErrnoException): Error {
   if (error.code === 'ECONNRESET') return tunnelError('closed the connection');
-  return error.code?.startsWith('HPE_') ? tunnelError(`sent an invalid response to CONNECT (${error.code})`) : error;
+  return error.code?.startsWith('HPE_')
+    ? tunnelError(`sent an invalid response to CONNECT (${error.code})`)
+    : error;
 }
 
 /** `message` goes on after "the proxy". */

@@ -1,7 +1,9 @@
 /**
- * The embedded supervisor: the app is a detached child in a session of its own. It outlives the updater, which finds it again by three
- * signs: a marker in its environment, which a program that sets its title overwrites; the record that it has open as a descriptor, which
- * a daemon may close; and the pid and start time in that record. Never two copies: nothing is started while any sign is found.
+ * The embedded supervisor: the app is a detached child in a session of its own. It outlives the
+ * updater, which finds it again by three signs: a marker in its environment, which a program that
+ * sets its title overwrites; the record that it has open as a descriptor, which a daemon may close;
+ * and the pid and start time in that record. Never two copies: nothing is started while any sign is
+ * found.
  */
 import { once } from 'node:events';
 import { closeSync, createReadStream, fstatSync, writeSync } from 'node:fs';
@@ -41,14 +43,27 @@ const KILL_WAIT_MS = 5000;
 const EXITS_AT_FULL_PACE = 7;
 const EXITS_REMEMBERED = 20;
 /** The errors of execve(2) for a missing file, or one that is not a program of this platform. */
-const NOT_AN_EXECUTABLE = new Set(['ENOENT', 'EACCES', 'ENOEXEC', 'ENOTDIR', 'EISDIR', 'ELOOP', 'EPERM', 'EINVAL', 'E2BIG']);
+const NOT_AN_EXECUTABLE = new Set([
+  'ENOENT',
+  'EACCES',
+  'ENOEXEC',
+  'ENOTDIR',
+  'EISDIR',
+  'ELOOP',
+  'EPERM',
+  'EINVAL',
+  'E2BIG',
+]);
 
 type Running = { pid: number; startTime: string; tree: string };
 export type EmbeddedOptions = {
   /** UPDATE_DIR, which the marker names. */
   directory: string;
   environment: Readonly<Record<string, string>>;
-  /** `inherit`: the updater's own streams. `file`: app.log, for commands that end while the app goes on. */
+  /**
+   * `inherit`: the updater's own streams. `file`: app.log, for commands that end while the app goes
+   * on.
+   */
   output: 'inherit' | 'file';
   stop: StopRequest;
   log: (message: string) => void;
@@ -91,7 +106,8 @@ export class EmbeddedSupervisor implements Supervisor {
       return { adopted: true };
     }
     this.#exitedAt = [];
-    // Never two copies: an updater that died between stop and start may have left the old one started.
+    // Never two copies: an updater that died between stop and start may have left the old one
+    // started.
     if (found) await this.stop(this.#options.stop);
     await this.#spawn(tree, command);
     return { adopted: false };
@@ -111,7 +127,8 @@ export class EmbeddedSupervisor implements Supervisor {
     // The leader only: see telling.ts.
     if (found) telling.tell(found.pid);
     if (await this.#gone(found, first, waitMs, telling)) return this.#forget(false);
-    // All of the group at once, so that none forks meanwhile; but where the app started us, that may be our own.
+    // All of the group at once, so that none forks meanwhile; but where the app started us, that
+    // may be our own.
     if (found && processInfo(process.pid)?.groupId !== found.pid) sendSignal(-found.pid, 'SIGKILL');
     if (!(await this.#gone(found, first, KILL_WAIT_MS, 'kill'))) {
       throw new Fault(
@@ -128,7 +145,11 @@ export class EmbeddedSupervisor implements Supervisor {
       if (signal.aborted) return aborted();
       if (this.#lastExit !== null && this.#exitedAt.length > known) return resolve(this.#lastExit);
       signal.addEventListener('abort', aborted, { once: true });
-      this.#exits.addEventListener('exit', (event) => resolve((event as CustomEvent<Exit>).detail), { once: true, signal });
+      this.#exits.addEventListener(
+        'exit',
+        (event) => resolve((event as CustomEvent<Exit>).detail),
+        { once: true, signal },
+      );
     });
   }
 
@@ -146,7 +167,10 @@ export class EmbeddedSupervisor implements Supervisor {
     return { killed };
   }
 
-  /** The running app: the one we started, else the leader among the processes that bear a sign of it. */
+  /**
+   * The running app: the one we started, else the leader among the processes that bear a sign of
+   * it.
+   */
   #find(): Running | null {
     if (this.#running && isAlive(this.#running.pid, this.#running.startTime)) return this.#running;
     const found = this.#processes();
@@ -156,8 +180,15 @@ export class EmbeddedSupervisor implements Supervisor {
 
   /** Every live process of the app that any sign tells of, each once. */
   #processes(): (ProcessInfo & { tree: string })[] {
-    const marked = markedProcesses(this.#options.directory).map((found) => ({ ...found, tree: found.marker }));
-    return [...new Map([...this.#record.processes(), ...marked].map((found) => [found.pid, found])).values()];
+    const marked = markedProcesses(this.#options.directory).map((found) => ({
+      ...found,
+      tree: found.marker,
+    }));
+    return [
+      ...new Map(
+        [...this.#record.processes(), ...marked].map((found) => [found.pid, found]),
+      ).values(),
+    ];
   }
 
   async #spawn(tree: string, { file, args, cwd }: AppCommand): Promise<void> {
@@ -170,8 +201,11 @@ export class EmbeddedSupervisor implements Supervisor {
     this.#record.write({ tree });
     const record = this.#record.open();
     // execa takes numbers here; its types leave them out.
-    const inherited = (record === null ? [] : [...Array(RECORD_FD - 3).fill('ignore'), record]) as 'ignore'[];
-    // For writing too: so it is told from the one that a shell gives to what it starts in the background. See telling.ts.
+    const inherited = (
+      record === null ? [] : [...Array(RECORD_FD - 3).fill('ignore'), record]
+    ) as 'ignore'[];
+    // For writing too: so it is told from the one that a shell gives to what it starts in the
+    // background. See telling.ts.
     const input = createReadStream('/dev/null', { flags: 'r+' });
     await once(input, 'open');
     const child = underGivenUmask(() =>
@@ -195,13 +229,18 @@ export class EmbeddedSupervisor implements Supervisor {
       const { shortMessage, code, cause } = await child;
       // No memory and no process left say nothing about the app.
       if (!NOT_AN_EXECUTABLE.has(code ?? '')) throw toFault(cause, 'START_FAILED');
-      throw new Fault('START_FAILED', `${file} can't be started (${shortMessage}): a file of another platform, or a missing interpreter`);
+      throw new Fault(
+        'START_FAILED',
+        `${file} can't be started (${shortMessage}): a file of another platform, or a missing interpreter`,
+      );
     }
     const running = { pid, startTime: processInfo(pid)?.startTime ?? '', tree };
     this.#running = running;
     this.#record.write({ ...running, space: processSpace() });
     const watch = this.#beginWatch();
-    void child.then(({ exitCode, signal }) => this.#ended(tree, { exitCode: exitCode ?? null, signal: signal ?? null }, watch));
+    void child.then(({ exitCode, signal }) =>
+      this.#ended(tree, { exitCode: exitCode ?? null, signal: signal ?? null }, watch),
+    );
   }
 
   /** A disk that takes no log must not keep the app down. */
@@ -210,7 +249,9 @@ export class EmbeddedSupervisor implements Supervisor {
       // A plain file for the child: no pipe of the updater lies between the app and its log.
       return openOwnForWriting(this.#logFile, this.#options.log);
     } catch (error) {
-      this.#options.log(`the app's output is lost until its next start: ${(error as Error).message}`);
+      this.#options.log(
+        `the app's output is lost until its next start: ${(error as Error).message}`,
+      );
       return null;
     }
   }
@@ -238,9 +279,12 @@ export class EmbeddedSupervisor implements Supervisor {
   /** The app ended and nobody asked for it: said, and after a pause it is started again. */
   async #ended(tree: string, exit: Exit, watch: AbortSignal): Promise<void> {
     if (watch.aborted) return;
-    const how = exit.signal ?? (exit.exitCode === null ? 'unknown status' : `status ${exit.exitCode}`);
+    const how =
+      exit.signal ?? (exit.exitCode === null ? 'unknown status' : `status ${exit.exitCode}`);
     if (this.#losesOutput(exit)) {
-      this.#options.log(`the app ended (${how}) because its output has no reader any more; it is restarted, and writes to ${this.#logFile}`);
+      this.#options.log(
+        `the app ended (${how}) because its output has no reader any more; it is restarted, and writes to ${this.#logFile}`,
+      );
       return this.#restart(tree, exit, watch);
     }
     this.#options.log(`the app exited (${how}); restarting it`);
@@ -263,12 +307,21 @@ export class EmbeddedSupervisor implements Supervisor {
     }
   }
 
-  /** As docker/service/app/run has it: a second, then more and more for one that ends again and again. */
+  /**
+   * As docker/service/app/run has it: a second, then more and more for one that ends again and
+   * again.
+   */
   #restartPauseMs(): number {
-    return Math.max(RESTART_PAUSE_MS, 2 * RESTART_PAUSE_MS * (this.#exitedAt.length - EXITS_AT_FULL_PACE));
+    return Math.max(
+      RESTART_PAUSE_MS,
+      2 * RESTART_PAUSE_MS * (this.#exitedAt.length - EXITS_AT_FULL_PACE),
+    );
   }
 
-  /** The app shares our streams, and a broken pipe ends most programs: that says nothing about the version. Told once. */
+  /**
+   * The app shares our streams, and a broken pipe ends most programs: that says nothing about the
+   * version. Told once.
+   */
   #losesOutput({ exitCode }: Exit): boolean {
     if (exitCode === 0 || this.#isUnread || this.#options.output === 'file') return false;
     this.#isUnread = [1, 2].some(isBrokenPipe);
@@ -282,11 +335,24 @@ export class EmbeddedSupervisor implements Supervisor {
   /** `first`: what was there when the stop began. */
   #remaining(found: Running | null, first: readonly ProcessInfo[] = []): number[] {
     const left = first.filter(({ pid, startTime }) => isAlive(pid, startTime));
-    return [...new Set([...[...this.#processes(), ...left].map(({ pid }) => pid), ...(found ? groupMembers(found.pid) : [])])];
+    return [
+      ...new Set([
+        ...[...this.#processes(), ...left].map(({ pid }) => pid),
+        ...(found ? groupMembers(found.pid) : []),
+      ]),
+    ];
   }
 
-  /** True once nothing of the group, of `first`, or that bears a sign is left. `telling`: which processes get the stop signal meanwhile; or all are killed. */
-  async #gone(found: Running | null, first: readonly ProcessInfo[], waitMs: number, telling: Telling | 'kill'): Promise<boolean> {
+  /**
+   * True once nothing of the group, of `first`, or that bears a sign is left. `telling`: which
+   * processes get the stop signal meanwhile; or all are killed.
+   */
+  async #gone(
+    found: Running | null,
+    first: readonly ProcessInfo[],
+    waitMs: number,
+    telling: Telling | 'kill',
+  ): Promise<boolean> {
     const deadline = performance.now() + waitMs;
     for (;;) {
       const leaderLives = found !== null && isAlive(found.pid, found.startTime);

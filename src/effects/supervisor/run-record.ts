@@ -1,13 +1,19 @@
 /**
- * state/app.json of the embedded supervisor: which app was started, by tree, pid and start time. The app has this very
- * file open, so that it is also a sign by which the app is found again.
+ * state/app.json of the embedded supervisor: which app was started, by tree, pid and start time.
+ * The app has this very file open, so that it is also a sign by which the app is found again.
  */
 import { closeSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import * as z from 'zod';
 import { MAX_NOTE_BYTES } from '../../support/bounded.ts';
 import { openOwnForReading, readOwn, writeOwn } from '../../support/own.ts';
-import { groupMembers, holdersOf, type ProcessInfo, processInfo, processSpace } from './process-table.ts';
+import {
+  groupMembers,
+  holdersOf,
+  type ProcessInfo,
+  processInfo,
+  processSpace,
+} from './process-table.ts';
 
 /** The app has its record open as this descriptor: none that a program expects something of. */
 export const RECORD_FD = 19;
@@ -31,7 +37,10 @@ export class RunRecordFile {
     this.#log = log;
   }
 
-  /** Written in place, since the app holds this very file. A full disk must not make that a failed start. */
+  /**
+   * Written in place, since the app holds this very file. A full disk must not make that a failed
+   * start.
+   */
   write(record: RunRecord): void {
     try {
       mkdirSync(path.dirname(this.#file), { recursive: true, mode: 0o700 });
@@ -50,15 +59,23 @@ export class RunRecordFile {
     }
   }
 
-  /** The processes that hold the record or are recorded, each with the recorded tree; '' where none is known. */
+  /**
+   * The processes that hold the record or are recorded, each with the recorded tree; '' where none
+   * is known.
+   */
   processes(): (ProcessInfo & { tree: string })[] {
     const record = this.#read();
-    return [...this.#holders(), ...recorded(record)].map((found) => ({ ...found, tree: record?.tree ?? '' }));
+    return [...this.#holders(), ...recorded(record)].map((found) => ({
+      ...found,
+      tree: record?.tree ?? '',
+    }));
   }
 
   #read(): RunRecord | null {
     try {
-      const parsed = runRecordSchema.safeParse(JSON.parse(readOwn(this.#file, MAX_NOTE_BYTES).toString('utf8')));
+      const parsed = runRecordSchema.safeParse(
+        JSON.parse(readOwn(this.#file, MAX_NOTE_BYTES).toString('utf8')),
+      );
       return parsed.success ? parsed.data : null;
     } catch {
       return null;
@@ -76,12 +93,22 @@ export class RunRecordFile {
   }
 }
 
-/** The recorded process, and what is left of its group. A number that was given away anew since then is not taken for it. */
+/**
+ * The recorded process, and what is left of its group. A number that was given away anew since then
+ * is not taken for it.
+ */
 function recorded(record: RunRecord | null): ProcessInfo[] {
-  if (record?.pid === undefined || record.startTime === undefined || record.space !== processSpace()) return [];
+  if (
+    record?.pid === undefined ||
+    record.startTime === undefined ||
+    record.space !== processSpace()
+  )
+    return [];
   const { pid, startTime } = record;
   const leader = processInfo(pid);
   if (leader !== null && leader.startTime !== startTime) return [];
   const group = groupMembers(pid).flatMap((member) => processInfo(member) ?? []);
-  return group.filter((member) => !member.isZombie && Number(member.startTime) >= Number(startTime));
+  return group.filter(
+    (member) => !member.isZombie && Number(member.startTime) >= Number(startTime),
+  );
 }

@@ -1,13 +1,17 @@
 /**
- * One service of runit, as runsv(8) shows and steers it: the 20-byte status file and the control FIFO. The `stat` and `pid`
- * files are two writes, and `pid` is the finish script's while that runs, so neither is believed.
+ * One service of runit, as runsv(8) shows and steers it: the 20-byte status file and the control
+ * FIFO. The `stat` and `pid` files are two writes, and `pid` is the finish script's while that
+ * runs, so neither is believed.
  */
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { MAX_NOTE_BYTES, readBounded } from '../../support/bounded.ts';
 import { isErrno } from '../../support/fault.ts';
 
-/** `supervise/status`, runsv.c `update_status`: 12 bytes TAI64N, then pid, paused, wanted, TERM sent, state. */
+/**
+ * `supervise/status`, runsv.c `update_status`: 12 bytes TAI64N, then pid, paused, wanted, TERM
+ * sent, state.
+ */
 const STATUS_BYTES = 20;
 const PID_AT = 12;
 const WANTED_AT = 17;
@@ -20,7 +24,11 @@ export type ServiceStatus = { pid: number; wanted: 'up' | 'down'; state: (typeof
 export function parseStatus(bytes: Buffer): ServiceStatus | null {
   const state = STATES[bytes[STATE_AT] ?? -1];
   if (bytes.length !== STATUS_BYTES || state === undefined) return null;
-  return { pid: bytes.readUInt32LE(PID_AT), wanted: bytes[WANTED_AT] === 'u'.charCodeAt(0) ? 'up' : 'down', state };
+  return {
+    pid: bytes.readUInt32LE(PID_AT),
+    wanted: bytes[WANTED_AT] === 'u'.charCodeAt(0) ? 'up' : 'down',
+    state,
+  };
 }
 
 export class RunitService {
@@ -30,7 +38,10 @@ export class RunitService {
     this.#directory = path.join(directory, 'supervise');
   }
 
-  /** Null when no runsv is there: its files go stale at its death, so they count only while somebody reads `ok`. */
+  /**
+   * Null when no runsv is there: its files go stale at its death, so they count only while somebody
+   * reads `ok`.
+   */
   status(): ServiceStatus | null {
     if (!writeToFifo(path.join(this.#directory, 'ok'), '')) return null;
     try {
@@ -48,7 +59,9 @@ export class RunitService {
   }
 }
 
-/** Writes without ever blocking; false when nobody has the FIFO open for reading, or there is none. */
+/**
+ * Writes without ever blocking; false when nobody has the FIFO open for reading, or there is none.
+ */
 export function writeToFifo(file: string, text: string): boolean {
   let fd: number;
   try {

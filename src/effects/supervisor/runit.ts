@@ -1,6 +1,7 @@
 /**
- * The supervisor in the container: runsv(8) keeps the app, `docker/service/app/run` starts it, and this steers both by the
- * control FIFO and the status file. The app outlives the updater, which is seldom there.
+ * The supervisor in the container: runsv(8) keeps the app, `docker/service/app/run` starts it, and
+ * this steers both by the control FIFO and the status file. The app outlives the updater, which is
+ * seldom there.
  */
 import { existsSync, realpathSync, rmSync } from 'node:fs';
 import { watch } from 'node:fs/promises';
@@ -9,8 +10,22 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../../support/fault.ts';
 import { writeOwn } from '../../support/own.ts';
-import { appProcesses, appsShareInput, appUser, CONTAINER_DIR, mayHaveProcesses, readOr } from './container.ts';
-import { groupMembers, isAlive, type ProcessInfo, processInfo, sendSignal, withDescendants } from './process-table.ts';
+import {
+  appProcesses,
+  appsShareInput,
+  appUser,
+  CONTAINER_DIR,
+  mayHaveProcesses,
+  readOr,
+} from './container.ts';
+import {
+  groupMembers,
+  isAlive,
+  type ProcessInfo,
+  processInfo,
+  sendSignal,
+  withDescendants,
+} from './process-table.ts';
 import { RunitService, writeToFifo } from './runit-service.ts';
 import type { Exit, StopRequest, Supervisor } from './supervisor.ts';
 import { Telling } from './telling.ts';
@@ -19,12 +34,29 @@ import { Telling } from './telling.ts';
 const POLL_MS = 2;
 /** After KILL the kernel needs a moment; a process in uninterruptible sleep may need for ever. */
 const KILL_WAIT_MS = 5000;
-/** runsvdir looks for a dead runsv every five seconds, and runsv pauses for one after a service that ended early. */
+/**
+ * runsvdir looks for a dead runsv every five seconds, and runsv pauses for one after a service that
+ * ended early.
+ */
 const RUNSV_WAIT_MS = 7000;
-/** A runsv that dies takes words with it that it has not read. More of them would queue up in its pause, and a stop's word behind them. */
+/**
+ * A runsv that dies takes words with it that it has not read. More of them would queue up in its
+ * pause, and a stop's word behind them.
+ */
 const WORD_AGAIN_MS = 500;
-/** The control characters that send a signal; `o` before it keeps runsv from starting the app again. `d` is both, for TERM. */
-const CONTROL: Record<string, string> = { TERM: 'd', INT: 'oi', HUP: 'oh', QUIT: 'oq', USR1: 'o1', USR2: 'o2', KILL: 'ok' };
+/**
+ * The control characters that send a signal; `o` before it keeps runsv from starting the app again.
+ * `d` is both, for TERM.
+ */
+const CONTROL: Record<string, string> = {
+  TERM: 'd',
+  INT: 'oi',
+  HUP: 'oh',
+  QUIT: 'oq',
+  USR1: 'o1',
+  USR2: 'o2',
+  KILL: 'ok',
+};
 
 type RecordedExit = Exit & { tree: string; uptimeSeconds: number };
 
@@ -43,7 +75,10 @@ export class RunitSupervisor implements Supervisor {
     this.#options = options;
   }
 
-  /** Behind the gate, and while the app is wanted down, none runs. In the second before runsv restarts one that ended, one does. */
+  /**
+   * Behind the gate, and while the app is wanted down, none runs. In the second before runsv
+   * restarts one that ended, one does.
+   */
   async observe(): Promise<string | null> {
     const status = this.#service.status();
     if (status === null || status.wanted === 'down' || !existsSync(file('gate'))) return null;
@@ -59,7 +94,10 @@ export class RunitSupervisor implements Supervisor {
     const deadline = performance.now() + RUNSV_WAIT_MS;
     while (this.#service.status() === null) {
       if (performance.now() > deadline)
-        throw new Fault('SUPERVISOR_MISSING', 'runsv does not supervise the app: the container is stopping, or broken; restart it');
+        throw new Fault(
+          'SUPERVISOR_MISSING',
+          'runsv does not supervise the app: the container is stopping, or broken; restart it',
+        );
       await sleep(POLL_MS);
     }
   }
@@ -74,17 +112,22 @@ export class RunitSupervisor implements Supervisor {
     for (;;) {
       const started = this.#started();
       // One that ended at once was started all the same: its probation tells the rest.
-      if (isSame(started?.tree, tree) || this.#exits().some((exit) => isSame(exit.tree, tree))) return { adopted: false };
+      if (isSame(started?.tree, tree) || this.#exits().some((exit) => isSame(exit.tree, tree)))
+        return { adopted: false };
       // The gate's time was up in the same moment, and app/run took what was current then.
       if (started !== null) {
         await this.stop(this.#options.stop);
         wordDueAt = 0;
       }
       this.#openGate();
-      if (performance.now() >= wordDueAt && this.#service.control('u')) wordDueAt = performance.now() + WORD_AGAIN_MS;
+      if (performance.now() >= wordDueAt && this.#service.control('u'))
+        wordDueAt = performance.now() + WORD_AGAIN_MS;
       if (performance.now() > deadline) {
         await this.#assertNoEarlierCopy();
-        throw new Fault('START_FAILED', `the app did not start from ${tree} within ${Math.round(this.#options.stop.waitMs / 1000)} s: see its own output`);
+        throw new Fault(
+          'START_FAILED',
+          `the app did not start from ${tree} within ${Math.round(this.#options.stop.waitMs / 1000)} s: see its own output`,
+        );
       }
       await sleep(POLL_MS);
     }
@@ -94,18 +137,27 @@ export class RunitSupervisor implements Supervisor {
   async #assertNoEarlierCopy(): Promise<void> {
     const found = await appProcesses();
     if (this.#started() !== null || found?.length === 0) return;
-    const who = found === null ? 'its processes could not be listed' : `processes ${found.slice(0, 5).join(', ')}`;
-    throw new Fault('APP_NOT_STOPPED', `the app can't be started while an earlier copy runs (${who}): it probably hangs in the kernel; restart the container`);
+    const who =
+      found === null
+        ? 'its processes could not be listed'
+        : `processes ${found.slice(0, 5).join(', ')}`;
+    throw new Fault(
+      'APP_NOT_STOPPED',
+      `the app can't be started while an earlier copy runs (${who}): it probably hangs in the kernel; restart the container`,
+    );
   }
 
   async stop({ signalName, waitMs }: StopRequest): Promise<{ killed: boolean }> {
     const group = this.#group();
-    // A run script that still waits at the gate has nothing to stop; ended this early, it would cost a second of runsv's.
-    if (this.#started() === null && !existsSync(file('gate')) && group === null) return { killed: false };
+    // A run script that still waits at the gate has nothing to stop; ended this early, it would
+    // cost a second of runsv's.
+    if (this.#started() === null && !existsSync(file('gate')) && group === null)
+      return { killed: false };
     // Any other word than `d` would start an app that is down.
     const word = this.#started() === null ? 'd' : (CONTROL[signalName] ?? 'o');
     const members = group === null ? [] : groupMembers(group);
-    // Children under another user, in sessions of their own, are known by their parents as long as these live.
+    // Children under another user, in sessions of their own, are known by their parents as long as
+    // these live.
     const first = withDescendants(members);
     const telling = new Telling({ signalName, waitMs }, group, members, appsShareInput);
     const supervised = this.#service.control(word);
@@ -113,12 +165,16 @@ export class RunitSupervisor implements Supervisor {
     if (group !== null && supervised && word !== 'o') telling.toldByOthers(group);
     else if (group !== null) telling.tell(group);
     if (await this.#gone(group, first, waitMs, telling)) return { killed: false };
-    // Not by runsv's own `k`: read after the app's death, it makes runsv forget the finish script, and say "finish" for ever.
+    // Not by runsv's own `k`: read after the app's death, it makes runsv forget the finish script,
+    // and say "finish" for ever.
     if (group !== null) sendSignal(-group, 'SIGKILL');
     for (const { pid } of stillAlive(first)) sendSignal(pid, 'SIGKILL');
     await appProcesses('KILL');
     if (await this.#gone(group, first, KILL_WAIT_MS)) return { killed: true };
-    throw new Fault('APP_NOT_STOPPED', 'the app is still there after SIGKILL: it probably hangs in the kernel, on a disk or network mount');
+    throw new Fault(
+      'APP_NOT_STOPPED',
+      'the app is still there after SIGKILL: it probably hangs in the kernel, on a disk or network mount',
+    );
   }
 
   async nextExit(signal: AbortSignal, known: number): Promise<Exit> {
@@ -137,7 +193,9 @@ export class RunitSupervisor implements Supervisor {
   }
 
   exitAgesMs(): number[] {
-    return this.#exits().map(({ uptimeSeconds }) => Math.max(0, os.uptime() - uptimeSeconds) * 1000);
+    return this.#exits().map(
+      ({ uptimeSeconds }) => Math.max(0, os.uptime() - uptimeSeconds) * 1000,
+    );
   }
 
   detach(): void {}
@@ -169,19 +227,27 @@ export class RunitSupervisor implements Supervisor {
   }
 
   /**
-   * True once runsv says down, and neither the group nor anybody who left it lives. `first`: what was there when the stop began. `telling`:
-   * which processes get the stop signal meanwhile.
+   * True once runsv says down, and neither the group nor anybody who left it lives. `first`: what
+   * was there when the stop began. `telling`: which processes get the stop signal meanwhile.
    */
-  async #gone(group: number | null, first: readonly ProcessInfo[], waitMs: number, telling: Telling | null = null): Promise<boolean> {
+  async #gone(
+    group: number | null,
+    first: readonly ProcessInfo[],
+    waitMs: number,
+    telling: Telling | null = null,
+  ): Promise<boolean> {
     const deadline = performance.now() + waitMs;
     const leader = group === null ? null : processInfo(group);
     let straysTold = telling === null;
     for (;;) {
       const status = this.#service.status();
       const leaderLives = leader !== null && isAlive(leader.pid, leader.startTime);
-      // In its pause after an early end runsv has not read our word yet, and would start the app again.
-      const isDown = !leaderLives && (status === null || (status.state === 'down' && status.wanted === 'down'));
-      const members = group !== null && (isDown || telling?.mustLook(leaderLives)) ? groupMembers(group) : [];
+      // In its pause after an early end runsv has not read our word yet, and would start the app
+      // again.
+      const isDown =
+        !leaderLives && (status === null || (status.state === 'down' && status.wanted === 'down'));
+      const members =
+        group !== null && (isDown || telling?.mustLook(leaderLives)) ? groupMembers(group) : [];
       if (members.length > 0) await telling?.tellRest(members);
       else if (isDown && stillAlive(first).length === 0 && (await this.#isRestGone())) {
         // The number may be somebody else's from now on.
@@ -197,7 +263,10 @@ export class RunitSupervisor implements Supervisor {
     }
   }
 
-  /** Whether nobody is left who left the group. Most apps have a user of their own, and then one glance tells. Where nobody can look, it is not known. */
+  /**
+   * Whether nobody is left who left the group. Most apps have a user of their own, and then one
+   * glance tells. Where nobody can look, it is not known.
+   */
   async #isRestGone(): Promise<boolean> {
     const user = appUser();
     if (user !== null && !mayHaveProcesses(user.uid, recordedGroup())) return true;
@@ -216,7 +285,13 @@ function recordedGroup(): number {
 
 /** app/run notes where it really is; UPDATE_DIR may lead there through a link. */
 function isSame(one: string | null | undefined, other: string): boolean {
-  return one === other || (one != null && existsSync(one) && existsSync(other) && realpathSync(one) === realpathSync(other));
+  return (
+    one === other ||
+    (one != null &&
+      existsSync(one) &&
+      existsSync(other) &&
+      realpathSync(one) === realpathSync(other))
+  );
 }
 
 function file(name: string): string {
@@ -229,6 +304,13 @@ export function parseExit(line: string): RecordedExit | null {
   if (!match?.[4]) return null;
   const [uptimeSeconds = 0, code = 0, number = 0] = match.slice(1, 4).map(Number);
   // Those of real time have no name here.
-  const signal = Object.entries(os.constants.signals).find(([, value]) => value === number)?.[0] ?? `signal ${number}`;
-  return { exitCode: code >= 0 ? code : null, signal: code >= 0 ? null : signal, tree: match[4], uptimeSeconds };
+  const signal =
+    Object.entries(os.constants.signals).find(([, value]) => value === number)?.[0] ??
+    `signal ${number}`;
+  return {
+    exitCode: code >= 0 ? code : null,
+    signal: code >= 0 ? null : signal,
+    tree: match[4],
+    uptimeSeconds,
+  };
 }

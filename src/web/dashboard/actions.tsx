@@ -14,7 +14,10 @@ export function Actions({ status }: { status: Status }) {
       if (question !== null && !window.confirm(question)) return;
       try {
         await act(name, body);
-        setOutcome({ ok: true, text: `“${name}” was handed over: what becomes of it is in the journal.` });
+        setOutcome({
+          ok: true,
+          text: `“${name}” was handed over: what becomes of it is in the journal.`,
+        });
       } catch (error) {
         setOutcome({ ok: false, text: `“${name}” was refused: ${(error as Error).message}` });
       }
@@ -38,18 +41,54 @@ export function Actions({ status }: { status: Status }) {
         />
       </form>
       <div class="row">
-        {waiting !== null && <Action label={`Approve ${waiting}`} main onClick={perform('approve', { version: waiting })} />}
+        {waiting !== null && (
+          <Action
+            label={`Approve ${waiting}`}
+            main
+            onClick={perform('approve', { version: waiting })}
+          />
+        )}
         <Action label="Check now" onClick={perform('check')} />
         <Action label="Update now" onClick={perform('update')} />
         {status.waitingFor !== null && status.target !== null && (
-          <Action label="Update whatever speaks against it" onClick={perform('update', { force: true }, `Interrupt the app now for ${status.target}?`)} />
+          <Action
+            label="Update whatever speaks against it"
+            onClick={perform(
+              'update',
+              { force: true },
+              `Interrupt the app now for ${status.target}?`,
+            )}
+          />
         )}
-        {status.paused ? <Action label="Resume" onClick={perform('resume')} /> : <Action label="Pause" onClick={perform('pause')} />}
-        <Action label="Restart the app" onClick={perform('restart', {}, 'Restart the app? It is down for a moment.')} />
-        {status.hold !== null && <Action label={`Release the hold of ${status.hold.version}`} onClick={perform('release')} />}
-        {status.target !== null && <Action label={`Deny ${status.target}`} onClick={perform('deny', { version: status.target })} />}
+        {status.paused ? (
+          <Action label="Resume" onClick={perform('resume')} />
+        ) : (
+          <Action label="Pause" onClick={perform('pause')} />
+        )}
+        <Action
+          label="Restart the app"
+          onClick={perform('restart', {}, 'Restart the app? It is down for a moment.')}
+        />
+        {status.hold !== null && (
+          <Action
+            label={`Release the hold of ${status.hold.version}`}
+            onClick={perform('release')}
+          />
+        )}
+        {status.target !== null && (
+          <Action
+            label={`Deny ${status.target}`}
+            onClick={perform('deny', { version: status.target })}
+          />
+        )}
         {status.denied.map(({ version, code }) =>
-          code === 'DENIED_BY_ENVIRONMENT' ? null : <Action key={version} label={`Retry ${version}`} onClick={perform('retry', { version })} />,
+          code === 'DENIED_BY_ENVIRONMENT' ? null : (
+            <Action
+              key={version}
+              label={`Retry ${version}`}
+              onClick={perform('retry', { version })}
+            />
+          ),
         )}
       </div>
       <form
@@ -60,19 +99,36 @@ export function Actions({ status }: { status: Status }) {
         }}
       >
         <label for="tag">Install a tag</label>
-        <input id="tag" value={tag} placeholder={status.previousTag ?? 'v1.2.3'} onInput={({ currentTarget: { value } }) => setTag(value)} />
+        <input
+          id="tag"
+          value={tag}
+          placeholder={status.previousTag ?? 'v1.2.3'}
+          onInput={({ currentTarget: { value } }) => setTag(value)}
+        />
         <button type="submit" disabled={tag === ''}>
           Install
         </button>
       </form>
-      <p role="status" class={outcome === null ? 'outcome-line' : `outcome-line ${outcome.ok ? 'good' : 'bad'}`} data-testid="outcome">
+      <p
+        role="status"
+        class={outcome === null ? 'outcome-line' : `outcome-line ${outcome.ok ? 'good' : 'bad'}`}
+        data-testid="outcome"
+      >
         {outcome?.text ?? ''}
       </p>
     </section>
   );
 }
 
-function Action({ label, main = false, onClick }: { label: string; main?: boolean; onClick: () => void }) {
+function Action({
+  label,
+  main = false,
+  onClick,
+}: {
+  label: string;
+  main?: boolean;
+  onClick: () => void;
+}) {
   return (
     <button type="button" class={main ? 'main' : ''} onClick={onClick}>
       {label}

@@ -3,7 +3,14 @@ import type { Update } from '../../report/history.ts';
 import type { Status } from '../../report/status.ts';
 
 export type { Status, Update };
-export type Event = { seq: number; at: string; type: string; state: string; text: string; code?: string };
+export type Event = {
+  seq: number;
+  at: string;
+  type: string;
+  state: string;
+  text: string;
+  code?: string;
+};
 export type History = { updates: Update[]; way: string[] };
 export type Progress = { receivedBytes: number; totalBytes: number } | null;
 /** What the machine remembered: as much of it as is shown. */
@@ -17,7 +24,13 @@ export type Context = {
   paused: boolean;
   lastError: { code: string; message: string } | null;
 };
-export type Replay = { seq: number; state: string; value: unknown; outstanding: string[]; context: Context };
+export type Replay = {
+  seq: number;
+  state: string;
+  value: unknown;
+  outstanding: string[];
+  context: Context;
+};
 
 /** A state with the one inside it: `running.settled`. */
 export function pathOf(value: unknown): string {
@@ -33,7 +46,9 @@ export class Locked extends Error {}
 
 /** Throws an `Error` whose message is the server's own. */
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  return answerOf<T>(await fetch(path, { headers: authorization(), ...(signal === undefined ? {} : { signal }) }));
+  return answerOf<T>(
+    await fetch(path, { headers: authorization(), ...(signal === undefined ? {} : { signal }) }),
+  );
 }
 
 export type Message = { event: string; data: string };
@@ -48,7 +63,11 @@ export async function* listen(path: string, signal: AbortSignal): AsyncGenerator
     const blocks = (rest + piece.value).split('\n\n');
     rest = blocks.pop() ?? '';
     for (const block of blocks) {
-      const fields = new Map(block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]));
+      const fields = new Map(
+        block
+          .split('\n')
+          .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]),
+      );
       const data = fields.get('data');
       if (data !== undefined) yield { event: fields.get('event') ?? 'message', data };
     }
@@ -73,11 +92,15 @@ function authorization(): Record<string, string> {
 
 export async function act(name: string, body: object): Promise<void> {
   const headers = { ...authorization(), 'content-type': 'application/json' };
-  await answerOf(await fetch(`api/actions/${name}`, { method: 'POST', headers, body: JSON.stringify(body) }));
+  await answerOf(
+    await fetch(`api/actions/${name}`, { method: 'POST', headers, body: JSON.stringify(body) }),
+  );
 }
 
 async function answerOf<T>(response: Response): Promise<T> {
-  const body = (await response.json().catch(() => null)) as (T & { error?: { message?: string } }) | null;
+  const body = (await response.json().catch(() => null)) as
+    | (T & { error?: { message?: string } })
+    | null;
   if (response.ok && body !== null) return body;
   const message = body?.error?.message ?? `the server answered ${response.status}`;
   throw response.status === 401 ? new Locked(message) : new Error(message);

@@ -37,7 +37,9 @@ export function Journal({ events, at, replay, problem, onChoose, onOlder }: Prop
   return (
     <section class="panel" aria-labelledby="journal-title">
       <h2 id="journal-title">The journal</h2>
-      <p class="hint">Every fact that was ever journaled. Choose one to see the state as it was then.</p>
+      <p class="hint">
+        Every fact that was ever journaled. Choose one to see the state as it was then.
+      </p>
       <div class="travel">
         <label for="travel">Time travel</label>
         <input
@@ -62,8 +64,14 @@ export function Journal({ events, at, replay, problem, onChoose, onOlder }: Prop
         <ol reversed>
           {[...events].reverse().map((event) => (
             <li key={event.seq} value={event.seq} class={event.code === undefined ? '' : 'trouble'}>
-              <button type="button" class={event.seq === at ? 'fact chosen' : 'fact'} aria-pressed={event.seq === at} onClick={() => onChoose(event.seq)}>
-                <span class="seq">{event.seq}</span> <Moment at={event.at} /> <code>{event.type}</code> <span>{event.text}</span>
+              <button
+                type="button"
+                class={event.seq === at ? 'fact chosen' : 'fact'}
+                aria-pressed={event.seq === at}
+                onClick={() => onChoose(event.seq)}
+              >
+                <span class="seq">{event.seq}</span> <Moment at={event.at} />{' '}
+                <code>{event.type}</code> <span>{event.text}</span>
               </button>
             </li>
           ))}
@@ -98,12 +106,24 @@ function Then({ replay: { seq, value, outstanding, context } }: { replay: Replay
   );
 }
 
-function pairs({ current, previous, lastGood, candidate, denied, hold, paused, lastError }: Context): [string, string][] {
+function pairs({
+  current,
+  previous,
+  lastGood,
+  candidate,
+  denied,
+  hold,
+  paused,
+  lastError,
+}: Context): [string, string][] {
   return [
     ['Running', current?.version ?? 'none'],
     ['Previous', previous?.version ?? 'none'],
     ['Last good', lastGood?.version ?? 'none'],
-    ['On its way', candidate === null ? 'nothing' : `${candidate.release.version}, try ${candidate.attempt}`],
+    [
+      'On its way',
+      candidate === null ? 'nothing' : `${candidate.release.version}, try ${candidate.attempt}`,
+    ],
     ['Denied', denied.length === 0 ? 'nothing' : denied.map(({ version }) => version).join(', ')],
     ['Held', hold?.version ?? 'nothing'],
     ['Paused', paused ? 'yes' : 'no'],

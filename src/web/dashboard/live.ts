@@ -1,9 +1,22 @@
-/** The server's events, kept as the page's state. It outlives a restart of the updater: the browser comes back and resumes. */
+/**
+ * The server's events, kept as the page's state. It outlives a restart of the updater: the browser
+ * comes back and resumes.
+ */
 import { useEffect, useReducer, useState } from 'preact/hooks';
-import { type Event, get, type History, Locked, listen, type Progress, type Status } from './api.ts';
+import {
+  type Event,
+  get,
+  type History,
+  Locked,
+  listen,
+  type Progress,
+  type Status,
+} from './api.ts';
 
 const PAGE = 100;
-/** A browser gives up on a server that answers, but not with events: while the updater starts, say. */
+/**
+ * A browser gives up on a server that answers, but not with events: while the updater starts, say.
+ */
 const RETRY_MS = 2000;
 
 export type Live = {
@@ -30,12 +43,27 @@ type Change =
   | { kind: 'live'; isLive: boolean }
   | { kind: 'locked'; message: string };
 
-const NOTHING: State = { isLive: false, locked: null, status: null, history: { updates: [], way: [] }, events: [], progress: null };
+const NOTHING: State = {
+  isLive: false,
+  locked: null,
+  status: null,
+  history: { updates: [], way: [] },
+  events: [],
+  progress: null,
+};
 
 function reduce(state: State, change: Change): State {
   switch (change.kind) {
     case 'loaded':
-      return { ...state, isLive: true, locked: null, events: change.events, history: change.history, status: change.status, progress: null };
+      return {
+        ...state,
+        isLive: true,
+        locked: null,
+        events: change.events,
+        history: change.history,
+        status: change.status,
+        progress: null,
+      };
     case 'fact':
       // A resumed stream may tell again what was loaded.
       if (change.event.seq <= (state.events.at(-1)?.seq ?? 0)) return state;
@@ -66,7 +94,11 @@ export function useLive(): Live {
     const { events } = await get<{ events: Event[] }>(`api/facts?before=${before}&limit=${PAGE}`);
     change({ kind: 'older', events });
   };
-  return { ...state, loadOlder: () => void loadOlder().catch(() => {}), reload: () => setTries(tries + 1) };
+  return {
+    ...state,
+    loadOlder: () => void loadOlder().catch(() => {}),
+    reload: () => setTries(tries + 1),
+  };
 }
 
 class Connection {
@@ -116,7 +148,8 @@ class Connection {
   async #listen(seq: number): Promise<void> {
     for await (const { event, data } of listen(`api/events?after=${seq}`, this.#closed.signal)) {
       if (event === 'status') this.#change({ kind: 'status', status: JSON.parse(data) as Status });
-      else if (event === 'progress') this.#change({ kind: 'progress', progress: JSON.parse(data) as Progress });
+      else if (event === 'progress')
+        this.#change({ kind: 'progress', progress: JSON.parse(data) as Progress });
       else {
         this.#change({ kind: 'fact', event: JSON.parse(data) as Event });
         void this.#refreshHistory();

@@ -15,7 +15,8 @@ function App() {
   const [at, setAt] = useState<number | null>(null);
   const { replay, problem } = useReplay(at);
   if (locked !== null) return <Unlock message={locked} onToken={reload} />;
-  if (status === null) return <p class="loading">{isLive ? 'Loading …' : 'The updater does not answer yet …'}</p>;
+  if (status === null)
+    return <p class="loading">{isLive ? 'Loading …' : 'The updater does not answer yet …'}</p>;
   const now = events.at(-1)?.state ?? status.state;
   const then = replay === null ? null : pathOf(replay.value);
   return (
@@ -23,7 +24,8 @@ function App() {
       <header>
         <h1>{status.repository ?? 'self-update'}</h1>
         <p>
-          kept up to date, {status.strategy}; verified by {status.verify.length === 0 ? 'NOTHING' : status.verify.join(', ')}
+          kept up to date, {status.strategy}; verified by{' '}
+          {status.verify.length === 0 ? 'NOTHING' : status.verify.join(', ')}
         </p>
       </header>
       <main>
@@ -33,12 +35,19 @@ function App() {
           <Updates updates={history.updates} />
           <Actions status={status} />
         </div>
-        <Journal events={events} at={at} replay={replay} problem={problem} onChoose={setAt} onOlder={loadOlder} />
+        <Journal
+          events={events}
+          at={at}
+          replay={replay}
+          problem={problem}
+          onChoose={setAt}
+          onOlder={loadOlder}
+        />
       </main>
       <footer>
         <p>
-          {status.imageVersion === null ? 'not in a container' : `image ${status.imageVersion}`} · <a href="api/openapi.json">API</a> ·{' '}
-          <a href="metrics">metrics</a>
+          {status.imageVersion === null ? 'not in a container' : `image ${status.imageVersion}`} ·{' '}
+          <a href="api/openapi.json">API</a> · <a href="metrics">metrics</a>
         </p>
       </footer>
     </>

@@ -3,7 +3,15 @@ import { formatBytes } from '../../report/words.ts';
 import type { Progress, Status } from './api.ts';
 import { Ago, Ahead, useNow } from './time.tsx';
 
-export function Overview({ status, progress, isLive }: { status: Status; progress: Progress; isLive: boolean }) {
+export function Overview({
+  status,
+  progress,
+  isLive,
+}: {
+  status: Status;
+  progress: Progress;
+  isLive: boolean;
+}) {
   const now = useNow();
   const { waitingFor, lastError, denied, hold } = status;
   return (
@@ -13,9 +21,19 @@ export function Overview({ status, progress, isLive }: { status: Status; progres
         <Figure
           name="Latest"
           value={status.latest}
-          note={status.latest === status.version ? 'up to date' : status.target === null ? null : `${status.target} is on its way`}
+          note={
+            status.latest === status.version
+              ? 'up to date'
+              : status.target === null
+                ? null
+                : `${status.target} is on its way`
+          }
         />
-        <Figure name="Previous" value={status.previous} note={status.lastGood === null ? null : `last good ${status.lastGood}`} />
+        <Figure
+          name="Previous"
+          value={status.previous}
+          note={status.lastGood === null ? null : `last good ${status.lastGood}`}
+        />
         <div class="figure">
           <dt>State</dt>
           <dd>
@@ -24,7 +42,8 @@ export function Overview({ status, progress, isLive }: { status: Status; progres
             </span>
           </dd>
           <dd class="note">
-            checked <Ago at={status.lastCheck} now={now} />, next <Ahead at={status.nextCheck} now={now} />
+            checked <Ago at={status.lastCheck} now={now} />, next{' '}
+            <Ahead at={status.nextCheck} now={now} />
           </dd>
         </div>
       </dl>
@@ -57,14 +76,23 @@ export function Overview({ status, progress, isLive }: { status: Status; progres
       ))}
       {lastError !== null && !denied.some(({ reason }) => reason === lastError.message) && (
         <p class="callout trouble">
-          <strong>Last error:</strong> {lastError.message} <code>{lastError.code}</code>, <Ago at={lastError.at} now={now} />
+          <strong>Last error:</strong> {lastError.message} <code>{lastError.code}</code>,{' '}
+          <Ago at={lastError.at} now={now} />
         </p>
       )}
     </section>
   );
 }
 
-function Figure({ name, value, note }: { name: string; value: string | null; note: string | null }) {
+function Figure({
+  name,
+  value,
+  note,
+}: {
+  name: string;
+  value: string | null;
+  note: string | null;
+}) {
   return (
     <div class="figure">
       <dt>{name}</dt>

@@ -34,5 +34,11 @@ export function Ahead({ at, now }: { at: string | null; now: number }) {
 }
 
 export function Moment({ at }: { at: string | null }) {
-  return at === null ? <span>–</span> : <time dateTime={at}>{new Date(at).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' })}</time>;
+  return at === null ? (
+    <span>–</span>
+  ) : (
+    <time dateTime={at}>
+      {new Date(at).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' })}
+    </time>
+  );
 }

@@ -15,7 +15,11 @@ export function Updates({ updates }: { updates: readonly Update[] }) {
   return (
     <section class="panel" aria-labelledby="updates-title">
       <h2 id="updates-title">Updates</h2>
-      {updates.length === 0 ? <p>No updates yet.</p> : <Plot updates={updates.slice(-MAX_PLOTTED)} />}
+      {updates.length === 0 ? (
+        <p>No updates yet.</p>
+      ) : (
+        <Plot updates={updates.slice(-MAX_PLOTTED)} />
+      )}
       {updates.length > 0 && (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by the keyboard (WCAG 2.1.1)
         <section class="scroll" aria-label="Table of updates" tabIndex={0}>
@@ -30,7 +34,9 @@ export function Updates({ updates }: { updates: readonly Update[] }) {
                 <th scope="col">Reason</th>
               </tr>
             </thead>
-            <tbody>{updates.map((update, i) => <Row key={`${i} ${update.to}`} {...update} />).reverse()}</tbody>
+            <tbody>
+              {updates.map((update, i) => <Row key={`${i} ${update.to}`} {...update} />).reverse()}
+            </tbody>
           </table>
         </section>
       )}
@@ -64,13 +70,22 @@ const BOTTOM = 24;
 const TOP = 8;
 const TICKS_MS = [1, 10, 100, 1000, 10_000, 60_000, 600_000, 3_600_000];
 
-/** Downtime and duration of each, on a logarithmic scale: ten milliseconds and ten minutes in one picture. */
+/**
+ * Downtime and duration of each, on a logarithmic scale: ten milliseconds and ten minutes in one
+ * picture.
+ */
 function Plot({ updates }: { updates: readonly Update[] }) {
-  const values = updates.flatMap(({ durationMs, downtimeMs }) => [durationMs, downtimeMs]).filter((ms) => ms !== null && ms > 0) as number[];
+  const values = updates
+    .flatMap(({ durationMs, downtimeMs }) => [durationMs, downtimeMs])
+    .filter((ms) => ms !== null && ms > 0) as number[];
   const most = Math.max(100, ...values);
-  const ticks = TICKS_MS.filter((ms) => ms <= most * 10).slice(0, TICKS_MS.findIndex((ms) => ms >= most) + 1 || TICKS_MS.length);
+  const ticks = TICKS_MS.filter((ms) => ms <= most * 10).slice(
+    0,
+    TICKS_MS.findIndex((ms) => ms >= most) + 1 || TICKS_MS.length,
+  );
   const top = ticks.at(-1) ?? most;
-  const y = (ms: number) => HEIGHT - BOTTOM - (Math.log10(Math.max(ms, 1)) / Math.log10(top)) * (HEIGHT - BOTTOM - TOP);
+  const y = (ms: number) =>
+    HEIGHT - BOTTOM - (Math.log10(Math.max(ms, 1)) / Math.log10(top)) * (HEIGHT - BOTTOM - TOP);
   const step = (WIDTH - LEFT - 10) / updates.length;
   const x = (i: number) => LEFT + step * (i + 0.5);
   return (
@@ -91,9 +106,17 @@ function Plot({ updates }: { updates: readonly Update[] }) {
         {updates.map((update, i) => (
           <g key={`${i} ${update.to}`} class={`mark ${update.outcome}`}>
             <title>{sayAll(update)}</title>
-            {update.durationMs !== null && update.downtimeMs !== null && <line x1={x(i)} x2={x(i)} y1={y(update.durationMs)} y2={y(update.downtimeMs)} />}
-            {update.durationMs !== null && <circle class="hollow" cx={x(i)} cy={y(update.durationMs)} r="4" />}
-            <text x={x(i)} y={(update.downtimeMs === null ? HEIGHT - BOTTOM : y(update.downtimeMs)) + 5} text-anchor="middle">
+            {update.durationMs !== null && update.downtimeMs !== null && (
+              <line x1={x(i)} x2={x(i)} y1={y(update.durationMs)} y2={y(update.downtimeMs)} />
+            )}
+            {update.durationMs !== null && (
+              <circle class="hollow" cx={x(i)} cy={y(update.durationMs)} r="4" />
+            )}
+            <text
+              x={x(i)}
+              y={(update.downtimeMs === null ? HEIGHT - BOTTOM : y(update.downtimeMs)) + 5}
+              text-anchor="middle"
+            >
               {OUTCOMES[update.outcome].mark}
             </text>
             {step > 44 && (
@@ -105,7 +128,8 @@ function Plot({ updates }: { updates: readonly Update[] }) {
         ))}
       </svg>
       <figcaption>
-        Filled: how long the app was down (at the bottom: not at all); hollow: how long the update took.{' '}
+        Filled: how long the app was down (at the bottom: not at all); hollow: how long the update
+        took.{' '}
         {Object.values(OUTCOMES)
           .map(({ mark, label }) => `${mark} ${label}`)
           .join(', ')}

@@ -1,7 +1,19 @@
-/** Archives as people publish them, and archives as attackers do: nothing outside the tree changes. */
+/**
+ * Archives as people publish them, and archives as attackers do: nothing outside the tree changes.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -26,20 +38,42 @@ afterEach(() => {
 
 const LIMITS = { maxEntries: 1000, maxUnpackedBytes: 10_000_000 };
 
-type Entry = { path: string; type?: string; mode?: number; linkpath?: string; body?: string | Buffer; size?: number; uid?: number };
+type Entry = {
+  path: string;
+  type?: string;
+  mode?: number;
+  linkpath?: string;
+  body?: string | Buffer;
+  size?: number;
+  uid?: number;
+};
 
 /** A tar made byte by byte, as no tool would make it. */
 function tar(...entries: Entry[]): Buffer {
-  const blocks = entries.flatMap(({ path: name, type = 'File', mode = 0o644, linkpath = '', body = '', size, uid = 0 }) => {
-    const bytes = Buffer.from(body);
-    const header = Buffer.alloc(512);
-    new Header({ path: name, type: type as 'File', mode, linkpath, size: size ?? bytes.length, uid, gid: uid, mtime: new Date(0) }).encode(header, 0);
-    return [header, bytes, Buffer.alloc((512 - (bytes.length % 512)) % 512)];
-  });
+  const blocks = entries.flatMap(
+    ({ path: name, type = 'File', mode = 0o644, linkpath = '', body = '', size, uid = 0 }) => {
+      const bytes = Buffer.from(body);
+      const header = Buffer.alloc(512);
+      new Header({
+        path: name,
+        type: type as 'File',
+        mode,
+        linkpath,
+        size: size ?? bytes.length,
+        uid,
+        gid: uid,
+        mtime: new Date(0),
+      }).encode(header, 0);
+      return [header, bytes, Buffer.alloc((512 - (bytes.length % 512)) % 512)];
+    },
+  );
   return Buffer.concat([...blocks, Buffer.alloc(1024)]);
 }
 
-async function zip(build: (file: yazl.ZipFile) => void, options: Pick<yazl.EndOptions, 'forceZip64Format'> = { forceZip64Format: false }): Promise<Buffer> {
+async function zip(
+  build: (file: yazl.ZipFile) => void,
+  options: Pick<yazl.EndOptions, 'forceZip64Format'> = { forceZip64Format: false },
+): Promise<Buffer> {
   const file = new yazl.ZipFile();
   build(file);
   file.end({ ...options, comment: '' });
@@ -59,7 +93,11 @@ const APP: Entry = { path: 'app', mode: 0o755, body: '#!/bin/sh\n' };
 
 describe('archives as people publish them', () => {
   const plain = () =>
-    tar({ path: 'bin/', type: 'Directory', mode: 0o755 }, { ...APP, path: 'bin/app' }, { path: 'link', type: 'SymbolicLink', linkpath: 'bin/app' });
+    tar(
+      { path: 'bin/', type: 'Directory', mode: 0o755 },
+      { ...APP, path: 'bin/app' },
+      { path: 'link', type: 'SymbolicLink', linkpath: 'bin/app' },
+    );
   for (const [name, bytes] of [
     ['.tar', () => plain()],
     ['.tar.gz', () => gzipSync(plain())],
@@ -85,7 +123,11 @@ describe('archives as people publish them', () => {
   });
 
   it('.zip in the form for more than 4 GiB', async () => {
-    await unpacked(await zip((file) => file.addBuffer(Buffer.from('#!/bin/sh\n'), 'app', { mode: 0o100755 }), { forceZip64Format: true }));
+    await unpacked(
+      await zip((file) => file.addBuffer(Buffer.from('#!/bin/sh\n'), 'app', { mode: 0o100755 }), {
+        forceZip64Format: true,
+      }),
+    );
     assert.deepEqual(readdirSync(into), ['app']);
   });
 
@@ -110,8 +152,16 @@ const hostile: [string, () => Buffer, RegExp][] = [
   ['.. in the middle', () => tar({ path: 'a/../../outside', body: 'x' }), /leads out/],
   ['an absolute path', () => tar({ path: '/tmp/outside', body: 'x' }), /leads out/],
   ['a Windows path', () => tar({ path: 'C:\\windows\\x', body: 'x' }), /Windows path/],
-  ['a symbolic link that leaves the tree', () => tar({ path: 'l', type: 'SymbolicLink', linkpath: '../outside' }), /leads out/],
-  ['an absolute symbolic link', () => tar({ path: 'l', type: 'SymbolicLink', linkpath: '/etc/passwd' }), /leads out/],
+  [
+    'a symbolic link that leaves the tree',
+    () => tar({ path: 'l', type: 'SymbolicLink', linkpath: '../outside' }),
+    /leads out/,
+  ],
+  [
+    'an absolute symbolic link',
+    () => tar({ path: 'l', type: 'SymbolicLink', linkpath: '/etc/passwd' }),
+    /leads out/,
+  ],
   [
     'a link that leaves the tree through another link',
     () =>
@@ -123,24 +173,64 @@ const hostile: [string, () => Buffer, RegExp][] = [
       ),
     /leads out|can't be checked/,
   ],
-  ['a file through a link', () => tar({ path: 'l', type: 'SymbolicLink', linkpath: '.' }, { path: 'l/x', body: 'x' }), /lies below a link/],
-  ['a hard link that leaves the tree', () => tar({ path: 'l', type: 'Link', linkpath: '../outside' }), /leads out/],
-  ['a hard link to nothing of the archive', () => tar({ path: 'l', type: 'Link', linkpath: 'nothing' }), /hard link to something/],
+  [
+    'a file through a link',
+    () => tar({ path: 'l', type: 'SymbolicLink', linkpath: '.' }, { path: 'l/x', body: 'x' }),
+    /lies below a link/,
+  ],
+  [
+    'a hard link that leaves the tree',
+    () => tar({ path: 'l', type: 'Link', linkpath: '../outside' }),
+    /leads out/,
+  ],
+  [
+    'a hard link to nothing of the archive',
+    () => tar({ path: 'l', type: 'Link', linkpath: 'nothing' }),
+    /hard link to something/,
+  ],
   ['a character device', () => tar({ path: 'tty', type: 'CharacterDevice' }), /neither a file/],
   ['a block device', () => tar({ path: 'sda', type: 'BlockDevice' }), /neither a file/],
   ['a FIFO', () => tar({ path: 'pipe', type: 'FIFO' }), /neither a file/],
   ['a name twice', () => tar(APP, APP), /in it twice/],
   ['names equal after case folding', () => tar({ path: 'App' }, { path: 'app' }), /only by case/],
-  ['names equal after normalisation', () => tar({ path: 'caf\u00e9' }, { path: 'cafe\u0301' }), /only by case or encoding/],
+  [
+    'names equal after normalisation',
+    () => tar({ path: 'caf\u00e9' }, { path: 'cafe\u0301' }),
+    /only by case or encoding/,
+  ],
   ['a line break in a name', () => tar({ path: 'a\nb' }), /control characters/],
   ['an escape sequence in a name', () => tar({ path: 'a\u001b[2Jb' }), /control characters/],
-  ['depth', () => tar({ path: '././@LongLink', type: 'NextFileHasLongPath', body: `${'d/'.repeat(130)}x\0` }, { path: 'd' }), /deeper than 128/],
-  ['too many entries', () => tar(...Array.from({ length: 1100 }, (_, i) => ({ path: `f${i}` }))), /more than 1000 entries/],
-  ['too many bytes', () => gzipSync(tar({ path: 'big', body: Buffer.alloc(11_000_000) })), /more than 10000000 bytes/],
+  [
+    'depth',
+    () =>
+      tar(
+        { path: '././@LongLink', type: 'NextFileHasLongPath', body: `${'d/'.repeat(130)}x\0` },
+        { path: 'd' },
+      ),
+    /deeper than 128/,
+  ],
+  [
+    'too many entries',
+    () => tar(...Array.from({ length: 1100 }, (_, i) => ({ path: `f${i}` }))),
+    /more than 1000 entries/,
+  ],
+  [
+    'too many bytes',
+    () => gzipSync(tar({ path: 'big', body: Buffer.alloc(11_000_000) })),
+    /more than 10000000 bytes/,
+  ],
   ['a wrong header checksum', () => Buffer.from(tar(APP).fill(0x41, 150, 152)), /can't be read/],
-  ['a truncated gzip', () => gzipSync(tar(APP, { path: 'x', body: Buffer.alloc(50_000, 'x') })).subarray(0, 60), /can't be read/],
+  [
+    'a truncated gzip',
+    () => gzipSync(tar(APP, { path: 'x', body: Buffer.alloc(50_000, 'x') })).subarray(0, 60),
+    /can't be read/,
+  ],
   ['a gzip with a wrong CRC', () => flip(gzipSync(tar(APP)), -6), /can't be read/],
-  ['a body shorter than its header says', () => tar({ path: 'x', body: 'x', size: 5_000_000 }), /can't be read/],
+  [
+    'a body shorter than its header says',
+    () => tar({ path: 'x', body: 'x', size: 5_000_000 }),
+    /can't be read/,
+  ],
   ['not an archive at all', () => Buffer.from('hello, world'), /unknown format/],
 ];
 
@@ -169,7 +259,10 @@ describe('archives as attackers publish them are refused, and nothing outside is
 
   it('a zip that climbs', async () => {
     const bytes = await zip((file) => file.addBuffer(Buffer.from('x'), 'aa/outside'));
-    const evil = Buffer.from(bytes.toString('latin1').replaceAll('aa/outside', '../outside'), 'latin1');
+    const evil = Buffer.from(
+      bytes.toString('latin1').replaceAll('aa/outside', '../outside'),
+      'latin1',
+    );
     await assert.rejects(unpacked(evil), { code: /^ARCHIVE_/ });
     assert.equal(readFileSync(path.join(root, 'outside'), 'utf8'), 'untouched');
   });

@@ -19,7 +19,20 @@ after(() => rmSync(work, { recursive: true }));
 async function world() {
   const [keyFile, certFile] = [path.join(work, 'key.pem'), path.join(work, 'cert.pem')];
   const name = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
-  const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', keyFile, '-out', certFile, ...name];
+  const args = [
+    'req',
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:prime256v1',
+    '-nodes',
+    '-keyout',
+    keyFile,
+    '-out',
+    certFile,
+    ...name,
+  ];
   execFileSync('openssl', args, { stdio: 'ignore' });
   const cert = readFileSync(certFile, 'utf8');
   tls.setDefaultCACertificates([...tls.getCACertificates(), cert]);
@@ -28,19 +41,31 @@ async function world() {
     asked.push(url);
     response.end('from plain http');
   });
-  const secure = https.createServer({ key: readFileSync(keyFile), cert }, ({ url = '' }, response) => {
-    const location = url === '/again' ? '/here' : `${plainUrl()}/storage`;
-    response.writeHead(url === '/here' ? 200 : 302, { location }).end();
-  });
+  const secure = https.createServer(
+    { key: readFileSync(keyFile), cert },
+    ({ url = '' }, response) => {
+      const location = url === '/again' ? '/here' : `${plainUrl()}/storage`;
+      response.writeHead(url === '/here' ? 200 : 302, { location }).end();
+    },
+  );
   for (const server of [plain, secure]) await once(server.listen(0, '127.0.0.1'), 'listening');
   const plainUrl = () => `http://localhost:${(plain.address() as AddressInfo).port}`;
   const secureUrl = `https://localhost:${(secure.address() as AddressInfo).port}`;
   const get = (apiUrl: string, url: string) => {
-    const client = new Http({ userAgent: 'test', apiUrl, assetHosts: ['localhost'], mayBePlain: () => true, token: () => null, proxyEnvironment: {} });
-    return client.get(url, {}, AbortSignal.timeout(30_000), { decompress: false, sameHost: false }).then(({ stream, status }) => {
-      stream.destroy();
-      return status;
+    const client = new Http({
+      userAgent: 'test',
+      apiUrl,
+      assetHosts: ['localhost'],
+      mayBePlain: () => true,
+      token: () => null,
+      proxyEnvironment: {},
     });
+    return client
+      .get(url, {}, AbortSignal.timeout(30_000), { decompress: false, sameHost: false })
+      .then(({ stream, status }) => {
+        stream.destroy();
+        return status;
+      });
   };
   const close = () => [plain, secure].forEach((server) => void server.close());
   return { get, asked, plainUrl: plainUrl(), secureUrl, close };

@@ -11,7 +11,10 @@ const REPOSITORY = JSON.stringify({ id: 7 });
 const CONDITION = 'if-none-match';
 
 /** A poller of its own cache, and what it was asked with: the conditions of each request. */
-async function pollerOf(t: TestContext, answer: (request: IncomingMessage, response: ServerResponse) => void) {
+async function pollerOf(
+  t: TestContext,
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+) {
   const conditions: (string | undefined)[] = [];
   const server = createServer((request, response) => {
     conditions.push(request.headers[CONDITION]);
@@ -21,16 +24,28 @@ async function pollerOf(t: TestContext, answer: (request: IncomingMessage, respo
   await once(server, 'listening');
   t.after(() => server.close());
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const http = new Http({ userAgent: 'test', apiUrl: url, assetHosts: ['127.0.0.1'], mayBePlain: () => true, token: () => null, proxyEnvironment: {} });
+  const http = new Http({
+    userAgent: 'test',
+    apiUrl: url,
+    assetHosts: ['127.0.0.1'],
+    mayBePlain: () => true,
+    token: () => null,
+    proxyEnvironment: {},
+  });
   const kept = new Map<string, CachedAnswer>();
-  const cache = { read: (key: string) => kept.get(key) ?? null, write: (key: string, entry: CachedAnswer) => void kept.set(key, entry) };
+  const cache = {
+    read: (key: string) => kept.get(key) ?? null,
+    write: (key: string, entry: CachedAnswer) => void kept.set(key, entry),
+  };
   const github = new GitHub({ http, repository: 'acme/app', cache, now: Date.now });
   return { ask: () => github.repositoryId(AbortSignal.timeout(30_000)), conditions, kept };
 }
 
 it('an ETag of 16 kB is not kept, and does not come back', async (t) => {
   let etag = `"${'a'.repeat(16_000)}"`;
-  const { ask, conditions, kept } = await pollerOf(t, (_request, response) => response.writeHead(200, { etag }).end(REPOSITORY));
+  const { ask, conditions, kept } = await pollerOf(t, (_request, response) =>
+    response.writeHead(200, { etag }).end(REPOSITORY),
+  );
   assert.equal(await ask(), 7);
   assert.equal(await ask(), 7);
   assert.deepEqual([conditions, kept.size], [[undefined, undefined], 0]);
@@ -56,7 +71,11 @@ for (const refusal of [400, 412, 413, 431])
   it(`a condition that is refused with ${refusal} is forgotten, and asked without at once`, async (t) => {
     const { ask, conditions } = await pollerOf(t, (request, response) => {
       const isRefused = request.headers[CONDITION] === '"old"';
-      response.writeHead(isRefused ? refusal : 200, { etag: conditions.length === 1 ? '"old"' : 'W/"new"' }).end(isRefused ? '' : REPOSITORY);
+      response
+        .writeHead(isRefused ? refusal : 200, {
+          etag: conditions.length === 1 ? '"old"' : 'W/"new"',
+        })
+        .end(isRefused ? '' : REPOSITORY);
     });
     for (let poll = 0; poll < 3; poll++) assert.equal(await ask(), 7);
     assert.deepEqual(conditions, [undefined, '"old"', undefined, 'W/"new"']);
@@ -74,7 +93,9 @@ it('a server that refuses every question is asked twice once, then once a poll',
 
 it('a limit, or a refused token, is no reason to ask twice', async (t) => {
   let status = 200;
-  const { ask, conditions } = await pollerOf(t, (_request, response) => response.writeHead(status, { etag: '"old"' }).end(status === 200 ? REPOSITORY : ''));
+  const { ask, conditions } = await pollerOf(t, (_request, response) =>
+    response.writeHead(status, { etag: '"old"' }).end(status === 200 ? REPOSITORY : ''),
+  );
   await ask();
   for (const refusal of [401, 403, 429, 451]) {
     status = refusal;

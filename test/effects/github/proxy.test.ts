@@ -10,7 +10,10 @@ import { Fault } from '../../../src/support/fault.ts';
 const URL_ASKED = 'https://api.github.com/repos/acme/app/releases/latest';
 
 /** What a proxy was asked, and the fault that its answer becomes. */
-async function through(answer: string, { user = '', noProxy }: { user?: string; noProxy?: string } = {}): Promise<{ asked: string; fault: Fault }> {
+async function through(
+  answer: string,
+  { user = '', noProxy }: { user?: string; noProxy?: string } = {},
+): Promise<{ asked: string; fault: Fault }> {
   let asked = '';
   const proxy = net.createServer((socket) => {
     socket.on('error', () => {});
@@ -44,20 +47,26 @@ async function faultOf(
     proxyEnvironment,
     headWithinMs,
   });
-  const error = await http.get(URL_ASKED, {}, AbortSignal.timeout(10_000), { decompress: true, sameHost: true }).catch((reason: unknown) => reason);
+  const error = await http
+    .get(URL_ASKED, {}, AbortSignal.timeout(10_000), { decompress: true, sameHost: true })
+    .catch((reason: unknown) => reason);
   assert.ok(error instanceof Fault, String(error));
   return error;
 }
 
 describe('a proxy', () => {
   it('that wants a user and a password (407) is told as that', async () => {
-    const { fault } = await through('HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic realm="x"\r\ncontent-length: 0\r\n\r\n');
+    const { fault } = await through(
+      'HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic realm="x"\r\ncontent-length: 0\r\n\r\n',
+    );
     assert.equal(fault.code, 'PROXY_AUTH');
     assert.match(fault.message, /407.*HTTPS_PROXY.*user:password@/);
   });
 
   it('is given both from its address, decoded', async () => {
-    const { asked, fault } = await through('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n', { user: 'ada:p%40ss@' });
+    const { asked, fault } = await through('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n', {
+      user: 'ada:p%40ss@',
+    });
     assert.match(asked, /^CONNECT api\.github\.com:443 /);
     assert.ok(asked.includes(Buffer.from('ada:p@ss').toString('base64')));
     assert.equal(fault.code, 'PROXY_FAILED');
@@ -70,9 +79,15 @@ describe('a proxy', () => {
   });
 
   it('that takes the connection and says nothing is given up: the app may be down meanwhile', async () => {
-    const silent = net.createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1');
+    const silent = net
+      .createServer((socket) => socket.on('error', () => {}))
+      .listen(0, '127.0.0.1');
     await once(silent, 'listening');
-    const fault = await faultOf({ HTTPS_PROXY: `http://127.0.0.1:${(silent.address() as AddressInfo).port}` }, null, 200);
+    const fault = await faultOf(
+      { HTTPS_PROXY: `http://127.0.0.1:${(silent.address() as AddressInfo).port}` },
+      null,
+      200,
+    );
     silent.close();
     assert.ok(['NETWORK_FAILED', 'PROXY_FAILED'].includes(fault.code), fault.code);
     assert.match(fault.message, /proxy|did not end within/);
@@ -102,12 +117,22 @@ describe('a proxy', () => {
       endless.listen(0, '127.0.0.1');
       await once(endless, 'listening');
       const before = process.memoryUsage().rss;
-      const fault = await faultOf({ HTTPS_PROXY: `http://127.0.0.1:${(endless.address() as AddressInfo).port}` }, null, 2000);
+      const fault = await faultOf(
+        { HTTPS_PROXY: `http://127.0.0.1:${(endless.address() as AddressInfo).port}` },
+        null,
+        2000,
+      );
       assert.equal(fault.code, 'PROXY_FAILED');
-      assert.match(fault.message, /^the proxy (?:sent an invalid response to CONNECT \(HPE_|did not answer within 2 s|answered 102)/);
+      assert.match(
+        fault.message,
+        /^the proxy (?:sent an invalid response to CONNECT \(HPE_|did not answer within 2 s|answered 102)/,
+      );
       await Promise.all(closed);
       endless.close();
-      assert.ok(process.memoryUsage().rss - before < 256 * 1024 * 1024, `${sentBytes} bytes were sent, and kept`);
+      assert.ok(
+        process.memoryUsage().rss - before < 256 * 1024 * 1024,
+        `${sentBytes} bytes were sent, and kept`,
+      );
     });
 
   it('that does not listen is named by its address', async () => {
@@ -120,7 +145,9 @@ describe('a proxy', () => {
     assert.equal(fault.code, 'NETWORK_FAILED');
     assert.match(
       fault.message,
-      new RegExp(`^api\\.github\\.com can't be reached: the proxy at 127\\.0\\.0\\.1 port ${port} refused the connection.*HTTPS_PROXY`),
+      new RegExp(
+        `^api\\.github\\.com can't be reached: the proxy at 127\\.0\\.0\\.1 port ${port} refused the connection.*HTTPS_PROXY`,
+      ),
     );
   });
 });
@@ -128,15 +155,25 @@ describe('a proxy', () => {
 describe('a server that refuses the connection', () => {
   it('is told without a word about proxies, and its address once', () => {
     const refused = (port: number) =>
-      networkFault(Object.assign(new Error('x'), { code: 'ECONNREFUSED', address: '127.0.0.1', port }), 'http://127.0.0.1:7100/');
-    assert.equal(refused(7100).message, "127.0.0.1:7100 can't be reached: the connection was refused. Nothing listens there, or a firewall is in the way");
+      networkFault(
+        Object.assign(new Error('x'), { code: 'ECONNREFUSED', address: '127.0.0.1', port }),
+        'http://127.0.0.1:7100/',
+      );
+    assert.equal(
+      refused(7100).message,
+      "127.0.0.1:7100 can't be reached: the connection was refused. Nothing listens there, or a firewall is in the way",
+    );
   });
 });
 
 describe('a server that does not speak TLS', () => {
   it('is told as that, also where Node only says EPROTO', async () => {
     const server = net
-      .createServer((socket) => socket.on('error', () => {}).once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')))
+      .createServer((socket) =>
+        socket
+          .on('error', () => {})
+          .once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')),
+      )
       .listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
@@ -146,7 +183,12 @@ describe('a server that does not speak TLS', () => {
       (reason: unknown) => reason,
     );
     server.close();
-    for (const raised of [error, Object.assign(new Error('SSL routines:ssl3_get_record:wrong version number'), { code: 'EPROTO' })]) {
+    for (const raised of [
+      error,
+      Object.assign(new Error('SSL routines:ssl3_get_record:wrong version number'), {
+        code: 'EPROTO',
+      }),
+    ]) {
       const fault = networkFault(raised, `https://127.0.0.1:${port}/`);
       assert.equal(fault.code, 'TLS_FAILED');
       assert.match(fault.message, /does not speak TLS there/);
@@ -174,7 +216,12 @@ describe('a certificate', () => {
   });
 
   it('of an unknown authority points to NODE_EXTRA_CA_CERTS', () => {
-    for (const code of ['SELF_SIGNED_CERT_IN_CHAIN', 'DEPTH_ZERO_SELF_SIGNED_CERT', 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE']) {
+    for (const code of [
+      'SELF_SIGNED_CERT_IN_CHAIN',
+      'DEPTH_ZERO_SELF_SIGNED_CERT',
+      'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+      'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+    ]) {
       const fault = told(code);
       assert.equal(fault.code, 'TLS_FAILED');
       assert.match(fault.message, /NODE_EXTRA_CA_CERTS/);
@@ -189,9 +236,16 @@ describe('a certificate', () => {
 
 describe('an app that holds all local ports', () => {
   it('is named as the likely reason, and what to do', () => {
-    const error = Object.assign(new Error('connect EADDRNOTAVAIL'), { code: 'EADDRNOTAVAIL', address: '127.0.0.1', port: 7100 });
+    const error = Object.assign(new Error('connect EADDRNOTAVAIL'), {
+      code: 'EADDRNOTAVAIL',
+      address: '127.0.0.1',
+      port: 7100,
+    });
     const { code, message } = networkFault(error, 'http://127.0.0.1:7100/');
     assert.equal(code, 'NETWORK_FAILED');
-    assert.match(message, /no local port was free\. Something on this machine holds all of them, probably the app: restart it/);
+    assert.match(
+      message,
+      /no local port was free\. Something on this machine holds all of them, probably the app: restart it/,
+    );
   });
 });

@@ -1,18 +1,37 @@
-/** The embedded supervisor never lets a second copy of the app run, whatever the app does to the signs by which it is found. */
+/**
+ * The embedded supervisor never lets a second copy of the app run, whatever the app does to the
+ * signs by which it is found.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EmbeddedSupervisor } from '../../../src/effects/supervisor/embedded.ts';
-import { markedProcesses, processInfo, sendSignal } from '../../../src/effects/supervisor/process-table.ts';
+import {
+  markedProcesses,
+  processInfo,
+  sendSignal,
+} from '../../../src/effects/supervisor/process-table.ts';
 import { needsRoot, OTHER } from '../../support/others.ts';
 import { missing } from '../../support/tools.ts';
 
 const STOP = { signalName: 'TERM', waitMs: 5000 };
-/** Notes its pid, and then overwrites what /proc/PID/environ shows, as nginx, PostgreSQL and every program that sets a long title do. */
+/**
+ * Notes its pid, and then overwrites what /proc/PID/environ shows, as nginx, PostgreSQL and every
+ * program that sets a long title do.
+ */
 const NOTES = 'open(F, ">>", $ENV{PIDS}); print F "$$\\n"; close F;';
 const WIPES = '$0 = "title " x 2000;';
 const STAYS = 'sleep 1 while 1;';
@@ -54,7 +73,13 @@ async function until(what: string, isSo: () => boolean): Promise<void> {
 
 function supervisor(): EmbeddedSupervisor {
   const environment = { PATH: process.env['PATH'] ?? '', PIDS: pids() };
-  return new EmbeddedSupervisor({ directory, environment, output: 'file', stop: STOP, log: () => {} });
+  return new EmbeddedSupervisor({
+    directory,
+    environment,
+    output: 'file',
+    stop: STOP,
+    log: () => {},
+  });
 }
 
 const command = (source: string) => ({ file: 'perl', args: ['-e', source], cwd: os.tmpdir() });
@@ -119,8 +144,15 @@ describe('an app that overwrites its environment', { skip: missing('perl') }, ()
 
   it('is found by its group when it also closed what it inherited, and its leader has ended', async () => {
     // The leader ends; what it forked stays in its group, without the descriptor.
-    await leftBehind(command(`use POSIX; POSIX::close(19); exit if fork; ${WIPES}${NOTES}${STAYS}`));
-    await until('the leader has ended', () => processInfo((JSON.parse(readFileSync(record(), 'utf8')) as { pid: number }).pid)?.isZombie !== false);
+    await leftBehind(
+      command(`use POSIX; POSIX::close(19); exit if fork; ${WIPES}${NOTES}${STAYS}`),
+    );
+    await until(
+      'the leader has ended',
+      () =>
+        processInfo((JSON.parse(readFileSync(record(), 'utf8')) as { pid: number }).pid)
+          ?.isZombie !== false,
+    );
     const next = supervisor();
     assert.equal(await next.isAlive(), true);
     await next.stop(STOP);
@@ -131,7 +163,15 @@ describe('an app that overwrites its environment', { skip: missing('perl') }, ()
 describe('a record of the app', { skip: missing('perl') }, () => {
   it('is not believed of another boot, or another set of pids', async () => {
     const self = processInfo(process.pid);
-    writeFileSync(record(), JSON.stringify({ tree: '/trees/1', pid: process.pid, startTime: self?.startTime, space: 'another boot' }));
+    writeFileSync(
+      record(),
+      JSON.stringify({
+        tree: '/trees/1',
+        pid: process.pid,
+        startTime: self?.startTime,
+        space: 'another boot',
+      }),
+    );
     assert.equal(await supervisor().observe(), null);
   });
 
@@ -161,10 +201,16 @@ describe('a directory with letters of other alphabets', { skip: missing('perl') 
 });
 
 describe('an app that is there after SIGKILL', { skip: needsRoot || missing('setpriv') }, () => {
-  it('is not said to be stopped, and nothing is started beside it', { timeout: 60_000 }, async () => {
-    // What no signal of the updater's reaches is what hangs in the kernel, or became another user (setuid).
+  it('is not said to be stopped, and nothing is started beside it', {
+    timeout: 60_000,
+  }, async () => {
+    // What no signal of the updater's reaches is what hangs in the kernel, or became another user
+    // (setuid).
     const become = path.join(root, 'become');
-    copyFileSync(execFileSync('sh', ['-c', 'command -v setpriv'], { encoding: 'utf8' }).trim(), become);
+    copyFileSync(
+      execFileSync('sh', ['-c', 'command -v setpriv'], { encoding: 'utf8' }).trim(),
+      become,
+    );
     chmodSync(become, 0o4755);
     chmodSync(root, 0o777);
     execFileSync('chown', ['-R', '1234:1234', directory]);
@@ -182,12 +228,24 @@ describe('an app that is there after SIGKILL', { skip: needsRoot || missing('set
       console.log(await refused(() => one.start('/trees/2', { file: '/bin/touch', args: ['${directory}/second'], cwd: '/' })));
       console.log(await one.isAlive());
       process.exit();`;
-    const child = ['--reuid=1234', '--regid=1234', '--clear-groups', process.execPath, '--input-type=module', '--eval', script];
+    const child = [
+      '--reuid=1234',
+      '--regid=1234',
+      '--clear-groups',
+      process.execPath,
+      '--input-type=module',
+      '--eval',
+      script,
+    ];
     const said = execFileSync('setpriv', child, { encoding: 'utf8', cwd: '/' }).trim().split('\n');
     const pid = Number(readFileSync(path.join(root, 'pid'), 'utf8'));
     try {
       const [stopped = '', started = '', isAlive] = said;
-      for (const refused of [stopped, started]) assert.match(refused, new RegExp(`^APP_NOT_STOPPED: the app \\(pid ${pid}\\) is still there after SIGKILL`));
+      for (const refused of [stopped, started])
+        assert.match(
+          refused,
+          new RegExp(`^APP_NOT_STOPPED: the app \\(pid ${pid}\\) is still there after SIGKILL`),
+        );
       assert.equal(isAlive, 'true');
       assert.equal(processInfo(pid)?.isZombie, false);
       assert.ok(!existsSync(path.join(directory, 'second')));

@@ -1,4 +1,7 @@
-/** Others on the machine: what they run is not taken for the app, and what they leave in the updater's directory stops nothing. */
+/**
+ * Others on the machine: what they run is not taken for the app, and what they leave in the
+ * updater's directory stops nothing.
+ */
 import assert from 'node:assert/strict';
 import {
   chmodSync,
@@ -19,7 +22,14 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EmbeddedSupervisor } from '../../../src/effects/supervisor/embedded.ts';
-import { holdersOf, isOurs, MARKER, markedProcesses, processInfo, processSpace } from '../../../src/effects/supervisor/process-table.ts';
+import {
+  holdersOf,
+  isOurs,
+  MARKER,
+  markedProcesses,
+  processInfo,
+  processSpace,
+} from '../../../src/effects/supervisor/process-table.ts';
 import { mkfifo, needsRoot, OTHER, startedByOther } from '../../support/others.ts';
 import { missing } from '../../support/tools.ts';
 
@@ -68,7 +78,10 @@ async function until(what: string, isSo: () => boolean): Promise<void> {
 async function startsAsEver(): Promise<void> {
   const one = supervisor();
   assert.deepEqual(await one.start('/trees/1', STAYS), { adopted: false });
-  await until('its output is there', () => lstatSync(log()).isFile() && readFileSync(log(), 'utf8') === 'ready\n');
+  await until(
+    'its output is there',
+    () => lstatSync(log()).isFile() && readFileSync(log(), 'utf8') === 'ready\n',
+  );
   assert.equal(markedProcesses(directory).length, 1);
   // The next updater finds it, by what was recorded.
   one.detach();
@@ -92,7 +105,11 @@ describe("another user's process", { skip: needsRoot || missing('perl') }, () =>
   it('that nobody may trace is not adopted either', async () => {
     // prctl(PR_SET_DUMPABLE, 0), by the number of the machine's call.
     const call = process.arch === 'arm64' ? 167 : 157;
-    const child = await startedByOther('perl', ['-e', `syscall(${call}, 4, 0, 0, 0, 0); ${STAYS.args[1]}`], marker());
+    const child = await startedByOther(
+      'perl',
+      ['-e', `syscall(${call}, 4, 0, 0, 0, 0); ${STAYS.args[1]}`],
+      marker(),
+    );
     try {
       assert.equal(isOurs(child.pid ?? 0), false);
       assert.equal(await supervisor().observe(), null);
@@ -107,7 +124,10 @@ describe("another user's process", { skip: needsRoot || missing('perl') }, () =>
     const child = await startedByOther('perl', STAYS.args, {});
     try {
       const { startTime } = processInfo(child.pid ?? 0) ?? {};
-      writeFileSync(record(), JSON.stringify({ tree: '/trees/1', pid: child.pid, startTime, space: processSpace() }));
+      writeFileSync(
+        record(),
+        JSON.stringify({ tree: '/trees/1', pid: child.pid, startTime, space: processSpace() }),
+      );
       chownSync(record(), OTHER.uid, OTHER.gid);
       assert.equal(await supervisor().observe(), null);
       await startsAsEver();
@@ -122,7 +142,10 @@ describe("another user's process", { skip: needsRoot || missing('perl') }, () =>
     const drops = `$0 = "title " x 2000; $) = 65534; $( = 65534; $< = 65534; $> = 65534; ${STAYS.args[1]}`;
     const one = supervisor();
     await one.start('/trees/1', { ...STAYS, args: ['-e', drops] });
-    await until('it runs as the other user', () => existsSync(log()) && readFileSync(log(), 'utf8') === 'ready\n');
+    await until(
+      'it runs as the other user',
+      () => existsSync(log()) && readFileSync(log(), 'utf8') === 'ready\n',
+    );
     one.detach();
     assert.deepEqual(markedProcesses(directory), []);
     // By what it holds alone, when the updater could not note its pid.
@@ -158,7 +181,16 @@ describe('in the place of the record of the app', { skip: missing('perl') }, () 
 
   it('what is no record is passed over: a pid of all processes, or of init', async () => {
     for (const pid of [-1, 0, 1, '7', null]) {
-      writeFileSync(record(), JSON.stringify({ tree: '/trees/1', pid, startTime: processInfo(1)?.startTime, space: processSpace() }), { mode: 0o600 });
+      writeFileSync(
+        record(),
+        JSON.stringify({
+          tree: '/trees/1',
+          pid,
+          startTime: processInfo(1)?.startTime,
+          space: processSpace(),
+        }),
+        { mode: 0o600 },
+      );
       assert.equal(await supervisor().observe(), null);
     }
   });

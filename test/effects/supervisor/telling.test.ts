@@ -26,14 +26,23 @@ describe('the embedded supervisor', { skip: process.platform !== 'linux' && 'rea
   for (const [title, script] of [
     ['a script without exec', 'node server.js; echo never'],
     ['a script with a trap', 'trap : TERM; node server.js; echo ends'],
-    ['a script that passes the signal on', 'node server.js & pid=$!; trap "kill -TERM $pid" TERM; wait $pid; wait $pid'],
+    [
+      'a script that passes the signal on',
+      'node server.js & pid=$!; trap "kill -TERM $pid" TERM; wait $pid; wait $pid',
+    ],
   ] as const)
     it(`tells each process once, and waits for it: ${title}`, async () => {
       const directory = mkdtempSync(path.join(os.tmpdir(), 'telling-'));
       writeFileSync(path.join(directory, 'server.js'), SERVER);
       const stop = { signalName: 'TERM', waitMs: 60_000 };
       const environment = { PATH: `${path.dirname(process.execPath)}:${process.env['PATH']}` };
-      const supervisor = new EmbeddedSupervisor({ directory, environment, output: 'inherit', stop, log: () => {} });
+      const supervisor = new EmbeddedSupervisor({
+        directory,
+        environment,
+        output: 'inherit',
+        stop,
+        log: () => {},
+      });
       await supervisor.start(directory, { file: '/bin/sh', args: ['-c', script], cwd: directory });
       const log = () => readOr(path.join(directory, 'log'), '');
       while (log() !== 'up\n') await sleep(10);
@@ -43,16 +52,31 @@ describe('the embedded supervisor', { skip: process.platform !== 'linux' && 'rea
     });
 });
 
-describe('an app of many processes that makes each look at them slow', { skip: process.platform !== 'linux' && 'reads /proc' }, () => {
+describe('an app of many processes that makes each look at them slow', {
+  skip: process.platform !== 'linux' && 'reads /proc',
+}, () => {
   /** A shell with `count` children, as the leader of a group that is told to stop. */
-  async function group(count: number): Promise<{ leader: number; members: number[]; [Symbol.dispose]: () => void }> {
-    const script = 'trap : TERM; i=0; while [ "$i" -lt "$1" ]; do sleep 1000 & i=$((i + 1)); done; echo up; wait; wait';
-    // Interrupts are not ignored by them, as they are by what a shell starts in the background: then a look is needed.
-    const child = spawn('/bin/sh', ['-c', script.replace('sleep', 'env --default-signal=INT,QUIT sleep'), 'sh', `${count}`], { detached: true });
+  async function group(
+    count: number,
+  ): Promise<{ leader: number; members: number[]; [Symbol.dispose]: () => void }> {
+    const script =
+      'trap : TERM; i=0; while [ "$i" -lt "$1" ]; do sleep 1000 & i=$((i + 1)); done; echo up; wait; wait';
+    // Interrupts are not ignored by them, as they are by what a shell starts in the background:
+    // then a look is needed.
+    const child = spawn(
+      '/bin/sh',
+      ['-c', script.replace('sleep', 'env --default-signal=INT,QUIT sleep'), 'sh', `${count}`],
+      { detached: true },
+    );
     const leader = child.pid ?? assert.fail();
     await once(child.stdout, 'data');
-    while (groupMembers(leader).some((pid) => pid !== leader && ignoresInterrupts(pid))) await sleep(5);
-    return { leader, members: groupMembers(leader), [Symbol.dispose]: () => process.kill(-leader, 'SIGKILL') };
+    while (groupMembers(leader).some((pid) => pid !== leader && ignoresInterrupts(pid)))
+      await sleep(5);
+    return {
+      leader,
+      members: groupMembers(leader),
+      [Symbol.dispose]: () => process.kill(-leader, 'SIGKILL'),
+    };
   }
 
   it('has all looks end after two seconds together', async () => {
@@ -63,7 +87,12 @@ describe('an app of many processes that makes each look at them slow', { skip: p
       await sleep(300);
       return null;
     };
-    const telling = new Telling({ signalName: 'TERM', waitMs: 600_000 }, app.leader, app.members, slow);
+    const telling = new Telling(
+      { signalName: 'TERM', waitMs: 600_000 },
+      app.leader,
+      app.members,
+      slow,
+    );
     telling.tell(app.leader);
     await telling.tellRest(app.members);
     await telling.tellRest(app.members);

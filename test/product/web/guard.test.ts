@@ -11,21 +11,52 @@ describe('an action', () => {
     await served.product.fact('versionBecameHealthy');
   });
   after(() => served[Symbol.asyncDispose]());
-  const pause = (headers: Record<string, string>) => served.ask('/api/actions/pause', { method: 'POST', headers });
+  const pause = (headers: Record<string, string>) =>
+    served.ask('/api/actions/pause', { method: 'POST', headers });
   const authorization = `Bearer ${OPERATOR_TOKEN}`;
 
   const refused: [string, Record<string, string>, number, string][] = [
     ['without a token', {}, 401, 'TOKEN_MISSING'],
     ['with a wrong token', { authorization: 'Bearer wrong' }, 401, 'TOKEN_REJECTED'],
-    ['with the beginning of the token', { authorization: `Bearer ${OPERATOR_TOKEN.slice(0, -1)}` }, 401, 'TOKEN_REJECTED'],
+    [
+      'with the beginning of the token',
+      { authorization: `Bearer ${OPERATOR_TOKEN.slice(0, -1)}` },
+      401,
+      'TOKEN_REJECTED',
+    ],
     ['with the token and more', { authorization: `${authorization}x` }, 401, 'TOKEN_REJECTED'],
     ['with the token as a cookie', { cookie: `token=${OPERATOR_TOKEN}` }, 401, 'TOKEN_MISSING'],
-    ['from a page of another site', { authorization, origin: 'https://evil.example' }, 403, 'CROSS_SITE'],
+    [
+      'from a page of another site',
+      { authorization, origin: 'https://evil.example' },
+      403,
+      'CROSS_SITE',
+    ],
     ['from a page without an origin', { authorization, origin: 'null' }, 403, 'CROSS_SITE'],
-    ['as a browser marks another site', { authorization, 'sec-fetch-site': 'cross-site' }, 403, 'CROSS_SITE'],
-    ['as a browser marks a neighbour', { authorization, 'sec-fetch-site': 'same-site' }, 403, 'CROSS_SITE'],
-    ['under a name of somebody else (DNS rebinding)', { authorization, host: 'evil.example' }, 403, 'HOST_REFUSED'],
-    ['under such a name, from its own page', { authorization, host: 'evil.example:80', origin: 'http://evil.example' }, 403, 'HOST_REFUSED'],
+    [
+      'as a browser marks another site',
+      { authorization, 'sec-fetch-site': 'cross-site' },
+      403,
+      'CROSS_SITE',
+    ],
+    [
+      'as a browser marks a neighbour',
+      { authorization, 'sec-fetch-site': 'same-site' },
+      403,
+      'CROSS_SITE',
+    ],
+    [
+      'under a name of somebody else (DNS rebinding)',
+      { authorization, host: 'evil.example' },
+      403,
+      'HOST_REFUSED',
+    ],
+    [
+      'under such a name, from its own page',
+      { authorization, host: 'evil.example:80', origin: 'http://evil.example' },
+      403,
+      'HOST_REFUSED',
+    ],
   ];
   for (const [how, headers, status, code] of refused) {
     it(`is refused ${how}`, async () => {
@@ -57,7 +88,17 @@ describe('an action', () => {
 
   it('is taken from the page of this very server', async () => {
     const host = `127.0.0.1:${served.port}`;
-    assert.equal((await pause({ authorization, host, origin: `http://${host}`, 'sec-fetch-site': 'same-origin' })).status, 202);
+    assert.equal(
+      (
+        await pause({
+          authorization,
+          host,
+          origin: `http://${host}`,
+          'sec-fetch-site': 'same-origin',
+        })
+      ).status,
+      202,
+    );
     await served.act('resume');
   });
 
@@ -66,22 +107,53 @@ describe('an action', () => {
     await using other = await Served.create({ env: { UPDATE_HTTP_TOKEN: token } });
     other.product.start();
     await other.ready();
-    assert.equal((await other.ask('/api/actions/pause', { method: 'POST', headers: { authorization: `Bearer ${token}` } })).status, 202);
+    assert.equal(
+      (
+        await other.ask('/api/actions/pause', {
+          method: 'POST',
+          headers: { authorization: `Bearer ${token}` },
+        })
+      ).status,
+      202,
+    );
   });
 
   it('is refused when its body does not fit', async () => {
-    for (const body of [{}, { version: '' }, { version: 7 }, { version: 'x'.repeat(300) }]) assert.equal((await served.act('deny', body)).status, 400);
+    for (const body of [{}, { version: '' }, { version: 7 }, { version: 'x'.repeat(300) }])
+      assert.equal((await served.act('deny', body)).status, 400);
     const post = (body: string, headers: Record<string, string> = {}) =>
-      served.ask('/api/actions/deny', { method: 'POST', headers: { authorization, ...headers }, body });
+      served.ask('/api/actions/deny', {
+        method: 'POST',
+        headers: { authorization, ...headers },
+        body,
+      });
     assert.equal((await post('not json', { 'content-type': 'application/json' })).status, 400);
-    assert.equal((await post('version=1', { 'content-type': 'application/x-www-form-urlencoded' })).status, 415);
-    assert.equal((await post(JSON.stringify({ version: 'x'.repeat(20_000) }), { 'content-type': 'application/json' })).status, 413);
+    assert.equal(
+      (await post('version=1', { 'content-type': 'application/x-www-form-urlencoded' })).status,
+      415,
+    );
+    assert.equal(
+      (
+        await post(JSON.stringify({ version: 'x'.repeat(20_000) }), {
+          'content-type': 'application/json',
+        })
+      ).status,
+      413,
+    );
   });
 
   it('is answered with an id, which tells what became of it', async () => {
     const command = async (id: string) => {
-      const { status, text } = await served.ask(`/api/command?id=${id}`, { headers: { authorization } });
-      return { status, ...(JSON.parse(text) as { progress?: string; outcome?: { ok: boolean; version: string } | null }) };
+      const { status, text } = await served.ask(`/api/command?id=${id}`, {
+        headers: { authorization },
+      });
+      return {
+        status,
+        ...(JSON.parse(text) as {
+          progress?: string;
+          outcome?: { ok: boolean; version: string } | null;
+        }),
+      };
     };
     const { id } = JSON.parse((await served.act('update')).text) as { id: string };
     let answer = await command(id);
@@ -121,24 +193,36 @@ describe('a setting that does not do what was meant', () => {
 
   it('is warned of: a token where nothing listens, a token that may be guessed', async () => {
     const nowhere = await firstLines({ UPDATE_HTTP_ADDR: '' });
-    assert.match(nowhere, /warning: UPDATE_HTTP_TOKEN is set, but has no effect without UPDATE_HTTP_ADDR/);
-    assert.match(await firstLines({ UPDATE_HTTP_TOKEN: 'short' }), /warning: UPDATE_HTTP_TOKEN is shorter than 16 characters/);
+    assert.match(
+      nowhere,
+      /warning: UPDATE_HTTP_TOKEN is set, but has no effect without UPDATE_HTTP_ADDR/,
+    );
+    assert.match(
+      await firstLines({ UPDATE_HTTP_TOKEN: 'short' }),
+      /warning: UPDATE_HTTP_TOKEN is shorter than 16 characters/,
+    );
     assert.doesNotMatch(await firstLines({}), /warning: UPDATE_(?:HTTP|WEBHOOK)/);
   });
 });
 
 describe('without a token', () => {
   it('there are no actions, and the probes, status and metrics are there', async () => {
-    await using served = await Served.create({ env: { UPDATE_HTTP_TOKEN: '', UPDATE_HTTP_READ: '', UPDATE_WEBHOOK_SECRET: '' } });
+    await using served = await Served.create({
+      env: { UPDATE_HTTP_TOKEN: '', UPDATE_HTTP_READ: '', UPDATE_WEBHOOK_SECRET: '' },
+    });
     await served.publish('0.0.1');
     served.product.start();
     await served.product.fact('versionBecameHealthy');
     for (const authorization of ['Bearer ', 'Bearer null', 'Bearer undefined']) {
-      const { status, text } = await served.ask('/api/actions/pause', { method: 'POST', headers: { authorization } });
+      const { status, text } = await served.ask('/api/actions/pause', {
+        method: 'POST',
+        headers: { authorization },
+      });
       assert.equal(status, 403);
       assert.match(text, /ACTIONS_OFF/);
     }
-    for (const path of ['/healthz', '/api/status', '/metrics']) assert.equal((await served.ask(path)).status, 200);
+    for (const path of ['/healthz', '/api/status', '/metrics'])
+      assert.equal((await served.ask(path)).status, 200);
     assert.equal((await served.ask('/hooks/github', { method: 'POST', body: '{}' })).status, 404);
   });
 });

@@ -7,7 +7,10 @@ import type { Status } from '../../../src/report/status.ts';
 import { listen, OPERATOR_TOKEN, READER, Served, type ServerEvent } from '../../support/http.ts';
 
 type Told = { seq: number; type: string; state: string; text: string };
-const factsOf = (events: ServerEvent[]) => events.filter(({ event }) => event === 'message').map(({ id, data }) => ({ id, ...(JSON.parse(data) as Told) }));
+const factsOf = (events: ServerEvent[]) =>
+  events
+    .filter(({ event }) => event === 'message')
+    .map(({ id, data }) => ({ id, ...(JSON.parse(data) as Told) }));
 
 describe('what is told over HTTP', () => {
   let served: Served;
@@ -24,9 +27,31 @@ describe('what is told over HTTP', () => {
     const { paths } = await served.describe();
     assert.deepEqual(
       Object.keys(paths).filter((path) => !path.startsWith('/api/actions/')),
-      ['/healthz', '/readyz', '/api/command', '/api/status', '/api/history', '/api/facts', '/api/replay', '/api/events', '/metrics', '/hooks/github'],
+      [
+        '/healthz',
+        '/readyz',
+        '/api/command',
+        '/api/status',
+        '/api/history',
+        '/api/facts',
+        '/api/replay',
+        '/api/events',
+        '/metrics',
+        '/hooks/github',
+      ],
     );
-    const commands = ['check', 'update', 'install', 'release', 'restart', 'pause', 'resume', 'approve', 'deny', 'retry'];
+    const commands = [
+      'check',
+      'update',
+      'install',
+      'release',
+      'restart',
+      'pause',
+      'resume',
+      'approve',
+      'deny',
+      'retry',
+    ];
     for (const command of commands) assert.ok(paths[`/api/actions/${command}`], command);
   });
 
@@ -42,7 +67,10 @@ describe('what is told over HTTP', () => {
   });
 
   it('tells the history, and the way that the last update took', async () => {
-    const { updates, way } = await served.json<{ updates: { to: string; outcome: string }[]; way: string[] }>('/api/history');
+    const { updates, way } = await served.json<{
+      updates: { to: string; outcome: string }[];
+      way: string[];
+    }>('/api/history');
     assert.deepEqual(
       updates.map(({ to, outcome }) => [to, outcome]),
       [['0.0.2', 'updated']],
@@ -53,10 +81,14 @@ describe('what is told over HTTP', () => {
   });
 
   it('hands out the journal in pages', async () => {
-    const { events, seq } = await served.json<{ events: Told[]; seq: number }>('/api/facts?limit=3');
+    const { events, seq } = await served.json<{ events: Told[]; seq: number }>(
+      '/api/facts?limit=3',
+    );
     assert.equal(events.at(-1)?.seq, seq);
     assert.equal(events.length, 3);
-    const older = await served.json<{ events: Told[] }>(`/api/facts?limit=500&before=${events[0]?.seq}`);
+    const older = await served.json<{ events: Told[] }>(
+      `/api/facts?limit=500&before=${events[0]?.seq}`,
+    );
     assert.deepEqual([older.events[0]?.seq, older.events.at(-1)?.seq], [1, seq - 3]);
   });
 
@@ -78,14 +110,21 @@ describe('what is told over HTTP', () => {
       Array.from({ length: seq }, (_, i) => i + 1),
     );
     assert.ok(all.every(({ id, seq: number }) => id === String(number)));
-    const next = listen(`${served.url}/api/events?after=1`, ({ data }) => data.includes('"type":"paused"'), { 'last-event-id': String(seq) });
+    const next = listen(
+      `${served.url}/api/events?after=1`,
+      ({ data }) => data.includes('"type":"paused"'),
+      { 'last-event-id': String(seq) },
+    );
     await served.act('pause');
     assert.deepEqual(
       factsOf(await next).map((fact) => [fact.seq, fact.type]),
       [[seq + 1, 'paused']],
       'Last-Event-ID goes before `after`',
     );
-    const events = await listen(`${served.url}/api/events?after=${seq + 1}`, ({ event }) => event === 'status');
+    const events = await listen(
+      `${served.url}/api/events?after=${seq + 1}`,
+      ({ event }) => event === 'status',
+    );
     assert.equal((JSON.parse(events[0]?.data ?? '{}') as Status).paused, true);
     await served.act('resume');
   });
@@ -93,7 +132,9 @@ describe('what is told over HTTP', () => {
   it('streams the same facts to everyone, whatever was asked for before', async () => {
     const { seq } = await served.json<{ seq: number }>('/api/facts?limit=1');
     for (const after of [5, 0, 8, 2, 0]) {
-      const seen = factsOf(await listen(`${served.url}/api/events?after=${after}`, ({ id }) => id === String(seq)));
+      const seen = factsOf(
+        await listen(`${served.url}/api/events?after=${after}`, ({ id }) => id === String(seq)),
+      );
       assert.deepEqual(
         seen.map((fact) => fact.seq),
         Array.from({ length: seq - after }, (_, i) => after + 1 + i),
@@ -106,7 +147,8 @@ describe('what is told over HTTP', () => {
   });
 
   it('keeps no place for a client that only asks for the head', async () => {
-    for (let i = 0; i < 120; i++) assert.equal((await served.ask('/api/events', { method: 'HEAD' })).status, 200);
+    for (let i = 0; i < 120; i++)
+      assert.equal((await served.ask('/api/events', { method: 'HEAD' })).status, 200);
     await listen(`${served.url}/api/events`, ({ event }) => event === 'status');
   });
 
@@ -140,7 +182,10 @@ describe('what is told over HTTP', () => {
   it('lets no page frame it, sniff it, cache it or read it from elsewhere', async () => {
     for (const path of ['/', '/api/status', '/metrics', '/nowhere']) {
       const { headers } = await served.ask(path);
-      assert.match(String(headers['content-security-policy']), /default-src 'none'.*frame-ancestors 'none'/);
+      assert.match(
+        String(headers['content-security-policy']),
+        /default-src 'none'.*frame-ancestors 'none'/,
+      );
       assert.equal(headers['x-content-type-options'], 'nosniff');
       assert.equal(headers['cache-control'], 'no-store');
       assert.equal(headers['cross-origin-resource-policy'], 'same-origin');
@@ -156,14 +201,24 @@ describe('what is told over HTTP', () => {
   });
 
   it('never says a secret', async () => {
-    const texts = await Promise.all(['/', '/api/status', '/api/facts?limit=500', '/metrics', '/api/openapi.json'].map((path) => served.ask(path)));
-    for (const { text } of texts) assert.ok(!text.includes(OPERATOR_TOKEN) && !text.includes(served.product.env['UPDATE_GH_TOKEN'] ?? ''));
+    const texts = await Promise.all(
+      ['/', '/api/status', '/api/facts?limit=500', '/metrics', '/api/openapi.json'].map((path) =>
+        served.ask(path),
+      ),
+    );
+    for (const { text } of texts)
+      assert.ok(
+        !text.includes(OPERATOR_TOKEN) &&
+          !text.includes(served.product.env['UPDATE_GH_TOKEN'] ?? ''),
+      );
   });
 });
 
 describe('the probes', { concurrency: 2 }, () => {
   it('take the app out of a load balancer once an update is about to stop it, and put it back', async () => {
-    await using served = await Served.create({ env: { UPDATE_PRE_STOP_CMD: 'until [ -e "$HOME/drained" ]; do sleep 0.05; done' } });
+    await using served = await Served.create({
+      env: { UPDATE_PRE_STOP_CMD: 'until [ -e "$HOME/drained" ]; do sleep 0.05; done' },
+    });
     const { product } = served;
     await served.publish('0.0.1');
     product.start();
@@ -171,7 +226,9 @@ describe('the probes', { concurrency: 2 }, () => {
     assert.equal((await served.ask('/readyz')).status, 200);
     await served.publish('0.0.2');
     product.updaters[0]?.kill('SIGHUP');
-    await listen(`${served.url}/api/events`, ({ data }) => data.includes('"state":"preparing.draining"'));
+    await listen(`${served.url}/api/events`, ({ data }) =>
+      data.includes('"state":"preparing.draining"'),
+    );
     const draining = await served.ask('/readyz');
     assert.equal(draining.status, 503);
     assert.match(draining.text, /preparing\.draining/);

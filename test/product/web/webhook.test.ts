@@ -6,12 +6,18 @@ import { after, before, describe, it } from 'node:test';
 import examples from '@octokit/webhooks-examples' with { type: 'json' };
 import { Served, WEBHOOK_SECRET } from '../../support/http.ts';
 
-type Recorded = { name: string; examples: { action?: string; repository?: { full_name: string } }[] };
+type Recorded = {
+  name: string;
+  examples: { action?: string; repository?: { full_name: string } }[];
+};
 const recorded = examples as unknown as Recorded[];
 const examplesOf = (name: string) => recorded.find((one) => one.name === name)?.examples ?? [];
 
 function signed(body: string, secret = WEBHOOK_SECRET): Record<string, string> {
-  return { 'content-type': 'application/json', 'x-hub-signature-256': `sha256=${createHmac('sha256', secret).update(body).digest('hex')}` };
+  return {
+    'content-type': 'application/json',
+    'x-hub-signature-256': `sha256=${createHmac('sha256', secret).update(body).digest('hex')}`,
+  };
 }
 
 describe("GitHub's webhook", () => {
@@ -25,12 +31,21 @@ describe("GitHub's webhook", () => {
   });
   after(() => served[Symbol.asyncDispose]());
 
-  const deliver = (payload: object | string, event = 'release', headers: Record<string, string> = {}) => {
+  const deliver = (
+    payload: object | string,
+    event = 'release',
+    headers: Record<string, string> = {},
+  ) => {
     const body = typeof payload === 'string' ? payload : JSON.stringify(payload);
     return served.ask('/hooks/github', {
       method: 'POST',
       body,
-      headers: { ...signed(body), 'x-github-event': event, 'x-github-delivery': crypto.randomUUID(), ...headers },
+      headers: {
+        ...signed(body),
+        'x-github-event': event,
+        'x-github-delivery': crypto.randomUUID(),
+        ...headers,
+      },
     });
   };
   /** Resolves at the next question about releases. */
@@ -44,10 +59,12 @@ describe("GitHub's webhook", () => {
       };
       events.on('request', look);
     });
-  const checks = () => served.product.github.requests.filter(({ path }) => path.includes('/releases')).length;
+  const checks = () =>
+    served.product.github.requests.filter(({ path }) => path.includes('/releases')).length;
 
   const releases = examplesOf('release');
-  it('has recorded payloads to be tested with', () => assert.ok(releases.length >= 2, String(releases.length)));
+  it('has recorded payloads to be tested with', () =>
+    assert.ok(releases.length >= 2, String(releases.length)));
 
   it('takes what is signed with a BOM before it: the signature is over the bytes', async () => {
     const body = `\ufeff${JSON.stringify(releases[0])}`;
@@ -94,7 +111,16 @@ describe("GitHub's webhook", () => {
 
   it('takes the name of the repository in any case, as GitHub does', async () => {
     const asked = nextCheck();
-    assert.equal((await deliver({ ...releases[0], extra: 1, repository: { full_name: 'codertocat/hello-world' } })).status, 202);
+    assert.equal(
+      (
+        await deliver({
+          ...releases[0],
+          extra: 1,
+          repository: { full_name: 'codertocat/hello-world' },
+        })
+      ).status,
+      202,
+    );
     await asked;
   });
 
@@ -105,9 +131,15 @@ describe("GitHub's webhook", () => {
     ['with the signature of another body', signed(`${body} `)],
     [
       'with the old, weak signature only',
-      { 'x-hub-signature-256': '', 'x-hub-signature': `sha1=${createHmac('sha1', WEBHOOK_SECRET).update(body).digest('hex')}` },
+      {
+        'x-hub-signature-256': '',
+        'x-hub-signature': `sha1=${createHmac('sha1', WEBHOOK_SECRET).update(body).digest('hex')}`,
+      },
     ],
-    ['with a signature that is cut', { 'x-hub-signature-256': signed(body)['x-hub-signature-256']?.slice(0, -1) ?? '' }],
+    [
+      'with a signature that is cut',
+      { 'x-hub-signature-256': signed(body)['x-hub-signature-256']?.slice(0, -1) ?? '' },
+    ],
   ];
   for (const [how, headers] of forged) {
     it(`is refused ${how}`, async () => {
@@ -132,7 +164,10 @@ describe("GitHub's webhook", () => {
       port: served.port,
       path: '/hooks/github',
       method: 'POST',
-      headers: { 'content-length': String(6 * 1024 * 1024), 'x-hub-signature-256': `sha256=${'0'.repeat(64)}` },
+      headers: {
+        'content-length': String(6 * 1024 * 1024),
+        'x-hub-signature-256': `sha256=${'0'.repeat(64)}`,
+      },
     });
     request.on('error', () => {});
     request.write('x');
@@ -142,7 +177,9 @@ describe("GitHub's webhook", () => {
   });
 
   it('says what to change when it comes as a form', async () => {
-    const { status, text } = await deliver(body, 'release', { 'content-type': 'application/x-www-form-urlencoded' });
+    const { status, text } = await deliver(body, 'release', {
+      'content-type': 'application/x-www-form-urlencoded',
+    });
     assert.equal(status, 415);
     assert.match(text, /application\/json/);
   });

@@ -1,7 +1,7 @@
 /**
- * Cases of the chaos suite: numbered, chosen by a seed, run again by number, and written down. The environment steers them
- * (scripts/chaos.ts sets it): CHAOS=full runs all, CHAOS_SEED chooses the others, CHAOS_CASE=<area>/<number> runs one alone,
- * CHAOS_SCALE=<n> runs n times as many as usual.
+ * Cases of the chaos suite: numbered, chosen by a seed, run again by number, and written down. The
+ * environment steers them (scripts/chaos.ts sets it): CHAOS=full runs all, CHAOS_SEED chooses the
+ * others, CHAOS_CASE=<area>/<number> runs one alone, CHAOS_SCALE=<n> runs n times as many as usual.
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -17,7 +17,13 @@ const report = process.env['CHAOS_REPORT'];
 
 /** 0 ≤ n < 1, the same ones for the same seed and words. */
 export type Random = () => number;
-export type Outcome = { area: string; number: number; title: string; group: string; outcome: string };
+export type Outcome = {
+  area: string;
+  number: number;
+  title: string;
+  group: string;
+  outcome: string;
+};
 
 export function randomFrom(...words: (string | number)[]): Random {
   const block = (count: number) =>
@@ -46,7 +52,10 @@ type Options<T> = {
   group?: (one: T) => string;
 };
 
-/** Declares the tests of an area. `run` says how a case ended, for the report; what must not be, it throws. */
+/**
+ * Declares the tests of an area. `run` says how a case ended, for the report; what must not be, it
+ * throws.
+ */
 export function cases<T extends { title: string }>(
   area: string,
   all: readonly T[],
@@ -56,9 +65,16 @@ export function cases<T extends { title: string }>(
   const numbered = all.map((one, index) => ({ one, number: index + 1 }));
   const wanted = only?.split('/') ?? null;
   const sampled = isFull ? numbered : shuffled(numbered, randomOf(area)).slice(0, sample * scale);
-  const chosen = wanted === null ? sampled : wanted[0] === area ? numbered.filter(({ number }) => number === Number(wanted[1])) : [];
+  const chosen =
+    wanted === null
+      ? sampled
+      : wanted[0] === area
+        ? numbered.filter(({ number }) => number === Number(wanted[1]))
+        : [];
   if (chosen.length === 0 && wanted !== null) return;
-  describe(`${area}: ${chosen.length} of ${all.length} cases, seed ${seed}`, { concurrency }, () => {
+  describe(`${area}: ${chosen.length} of ${all.length} cases, seed ${seed}`, {
+    concurrency,
+  }, () => {
     it(`${area}: there is something to try`, () => assert.ok(chosen.length > 0));
     for (const { one, number } of chosen) {
       it(`${area}/${number} ${one.title}`, async () => {

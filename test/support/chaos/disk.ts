@@ -1,8 +1,18 @@
 /**
- * A disk that forgets: system calls of a recorded run are played on a model in which only what was synced is sure. A power cut may
- * lose, or let through out of order, any of the rest. As POSIX has it, fsync(2) of a file keeps its content, and of a directory its entries.
+ * A disk that forgets: system calls of a recorded run are played on a model in which only what was
+ * synced is sure. A power cut may lose, or let through out of order, any of the rest. As POSIX has
+ * it, fsync(2) of a file keeps its content, and of a directory its entries.
  */
-import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import type { Random } from './cases.ts';
 
@@ -20,19 +30,29 @@ export type Operation =
   | { type: 'rename'; file: string; to: string }
   | { type: 'sync'; file: string }
   | { type: 'syncAll' }
-  /** A signal was sent: what had to be durable before the app is touched is checked at this mark. */
+  /**
+   * A signal was sent: what had to be durable before the app is touched is checked at this mark.
+   */
   | { type: 'kill' };
 
 /** How a power cut treats what was not synced. */
 export type Cut = {
-  /** `ordered`: the newest entries are lost, as in a journaling file system. `any`: each for itself. */
+  /**
+   * `ordered`: the newest entries are lost, as in a journaling file system. `any`: each for itself.
+   */
   entries: 'ordered' | 'any';
   /** 0 to 1: chance of each unsynced write to be lost, or torn. */
   lostWrites: number;
 };
 
 type Edit = { offset: number; data: Buffer } | { size: number } | { mode: number };
-type Node = { kind: 'directory' | 'file' | 'link'; content: Buffer; target: string; mode: number; pending: Edit[] };
+type Node = {
+  kind: 'directory' | 'file' | 'link';
+  content: Buffer;
+  target: string;
+  mode: number;
+  pending: Edit[];
+};
 type Entries = Map<number, Map<string, number>>;
 /** Entries of one directory that change together. Null removes. */
 type Change = { directory: number; name: string; node: number | null }[];
@@ -69,7 +89,10 @@ export class Disk {
       case 'copy': {
         const source = this.#nodeOf(operation.from);
         const { content } = source.pending.reduce<Remains>(edited, source);
-        this.#nodeOf(operation.file).pending.push({ offset: operation.offset, data: content.subarray(operation.offset, operation.offset + operation.size) });
+        this.#nodeOf(operation.file).pending.push({
+          offset: operation.offset,
+          data: content.subarray(operation.offset, operation.offset + operation.size),
+        });
         break;
       }
       case 'mkdir':
@@ -82,8 +105,13 @@ export class Disk {
         this.#change([{ ...this.#entry(operation.file), node: null }]);
         break;
       case 'rename': {
-        const [from, to, node] = [this.#entry(operation.file), this.#entry(operation.to), this.#find(operation.file)];
-        // Each directory's entry is as sure as its own sync; within one, a rename is lost or kept as a whole.
+        const [from, to, node] = [
+          this.#entry(operation.file),
+          this.#entry(operation.to),
+          this.#find(operation.file),
+        ];
+        // Each directory's entry is as sure as its own sync; within one, a rename is lost or kept
+        // as a whole.
         if (from.directory === to.directory)
           this.#change([
             { ...from, node: null },
@@ -115,7 +143,8 @@ export class Disk {
   cut(into: string, { entries, lostWrites }: Cut, random: Random): void {
     const left = copyOf(this.#sure);
     const newest = Math.floor(random() * (this.#changes.length + 1));
-    for (const [index, change] of this.#changes.entries()) if (entries === 'ordered' ? index < newest : random() < 0.5) apply(left, change);
+    for (const [index, change] of this.#changes.entries())
+      if (entries === 'ordered' ? index < newest : random() < 0.5) apply(left, change);
     const store = (id: number, file: string): void => {
       const node = this.#nodes[id] as Node;
       const { content, mode } = afterCut(node, lostWrites, random);
@@ -137,13 +166,30 @@ export class Disk {
     const stats = lstatSync(file);
     const kind = stats.isSymbolicLink() ? 'link' : stats.isDirectory() ? 'directory' : 'file';
     const content = kind === 'file' ? readFileSync(file) : Buffer.alloc(0);
-    const id = this.#make({ kind, content, target: kind === 'link' ? readlinkSync(file) : '', mode: stats.mode & 0o7777 });
-    if (kind === 'directory') this.#live.set(id, new Map(readdirSync(file).map((name) => [name, this.#load(path.join(file, name))])));
+    const id = this.#make({
+      kind,
+      content,
+      target: kind === 'link' ? readlinkSync(file) : '',
+      mode: stats.mode & 0o7777,
+    });
+    if (kind === 'directory')
+      this.#live.set(
+        id,
+        new Map(readdirSync(file).map((name) => [name, this.#load(path.join(file, name))])),
+      );
     return id;
   }
 
   #make(node: Partial<Node> & Pick<Node, 'kind'>): number {
-    return this.#nodes.push({ content: Buffer.alloc(0), target: '', mode: 0o777, pending: [], ...node }) - 1;
+    return (
+      this.#nodes.push({
+        content: Buffer.alloc(0),
+        target: '',
+        mode: 0o777,
+        pending: [],
+        ...node,
+      }) - 1
+    );
   }
 
   #add(file: string, node: Partial<Node> & Pick<Node, 'kind'>): void {
@@ -157,7 +203,10 @@ export class Disk {
 
   #find(file: string): number | null {
     const names = file.split('/').filter((name) => name !== '.');
-    return names.reduce<number | null>((id, name) => (id === null ? null : (this.#live.get(id)?.get(name) ?? null)), ROOT);
+    return names.reduce<number | null>(
+      (id, name) => (id === null ? null : (this.#live.get(id)?.get(name) ?? null)),
+      ROOT,
+    );
   }
 
   #nodeOf(file: string): Node {
@@ -202,24 +251,39 @@ function settle(node: Node): void {
 
 function edited({ content, mode }: Remains, edit: Edit): Remains {
   if ('data' in edit) {
-    const grown = Buffer.concat([content, Buffer.alloc(Math.max(0, edit.offset + edit.data.length - content.length))]);
+    const grown = Buffer.concat([
+      content,
+      Buffer.alloc(Math.max(0, edit.offset + edit.data.length - content.length)),
+    ]);
     edit.data.copy(grown, edit.offset);
     return { content: grown, mode };
   }
-  if ('size' in edit) return { content: Buffer.concat([content.subarray(0, edit.size), Buffer.alloc(Math.max(0, edit.size - content.length))]), mode };
+  if ('size' in edit)
+    return {
+      content: Buffer.concat([
+        content.subarray(0, edit.size),
+        Buffer.alloc(Math.max(0, edit.size - content.length)),
+      ]),
+      mode,
+    };
   return { content, mode: edit.mode };
 }
 
-/** Each unsynced write came through, or it did not, or its length did without some of its sectors. */
+/**
+ * Each unsynced write came through, or it did not, or its length did without some of its sectors.
+ */
 function afterCut(node: Node, lostWrites: number, random: Random): Remains {
   return node.pending.reduce<Remains>((remains, edit) => {
     if (random() >= lostWrites) return edited(remains, edit);
-    return 'data' in edit && random() < 0.5 ? edited(remains, { ...edit, data: torn(edit.data, random) }) : remains;
+    return 'data' in edit && random() < 0.5
+      ? edited(remains, { ...edit, data: torn(edit.data, random) })
+      : remains;
   }, node);
 }
 
 function torn(data: Buffer, random: Random): Buffer {
   const result = Buffer.from(data);
-  for (let at = 0; at < result.length; at += SECTOR_BYTES) if (random() < 0.5) result.fill(0, at, Math.min(at + SECTOR_BYTES, result.length));
+  for (let at = 0; at < result.length; at += SECTOR_BYTES)
+    if (random() < 0.5) result.fill(0, at, Math.min(at + SECTOR_BYTES, result.length));
   return result;
 }

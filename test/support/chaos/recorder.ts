@@ -4,14 +4,43 @@ import path from 'node:path';
 import type { Operation } from './disk.ts';
 
 export const RECORDED = [
-  ...['openat', 'open', 'creat', 'write', 'pwrite64', 'writev', 'pwritev', 'ftruncate', 'chmod', 'fchmod', 'mkdir', 'symlink'],
-  ...['unlink', 'unlinkat', 'rmdir', 'rename', 'renameat', 'renameat2', 'copy_file_range', 'sendfile', 'fsync', 'fdatasync', 'syncfs', 'kill'],
+  ...[
+    'openat',
+    'open',
+    'creat',
+    'write',
+    'pwrite64',
+    'writev',
+    'pwritev',
+    'ftruncate',
+    'chmod',
+    'fchmod',
+    'mkdir',
+    'symlink',
+  ],
+  ...[
+    'unlink',
+    'unlinkat',
+    'rmdir',
+    'rename',
+    'renameat',
+    'renameat2',
+    'copy_file_range',
+    'sendfile',
+    'fsync',
+    'fdatasync',
+    'syncfs',
+    'kill',
+  ],
 ] as const;
 export const RECORDING_OPTIONS = ['-xx', '-s', '10000000'] as const;
 
 type Call = { name: string; args: string; result: number };
 
-/** In the order in which they were done. Throws for a call that is not understood, so that nothing is passed over. */
+/**
+ * In the order in which they were done. Throws for a call that is not understood, so that nothing
+ * is passed over.
+ */
 export function operationsIn(trace: string, directory: string): Operation[] {
   const parser = new Parser(directory);
   return callsIn(readFileSync(trace, 'latin1')).flatMap((call) => parser.read(call));
@@ -22,11 +51,14 @@ function callsIn(text: string): Call[] {
   const begun = new Map<string, string>();
   return text.split('\n').flatMap((line) => {
     const [, thread = '', rest = ''] = /^(\d+) +(.*)$/.exec(line) ?? [];
-    if (rest.endsWith('<unfinished ...>')) begun.set(thread, rest.slice(0, -'<unfinished ...>'.length));
+    if (rest.endsWith('<unfinished ...>'))
+      begun.set(thread, rest.slice(0, -'<unfinished ...>'.length));
     const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(rest);
     const whole = resumed ? `${begun.get(thread) ?? ''}${resumed[1]}` : rest;
     const match = /^(\w+)\((.*)\) += (-?\d+)/.exec(whole);
-    return match && Number(match[3]) >= 0 ? [{ name: match[1] ?? '', args: (match[2] ?? '').trim(), result: Number(match[3]) }] : [];
+    return match && Number(match[3]) >= 0
+      ? [{ name: match[1] ?? '', args: (match[2] ?? '').trim(), result: Number(match[3]) }]
+      : [];
   });
 }
 
@@ -41,8 +73,12 @@ class Parser {
   }
 
   read({ name, args, result }: Call): Operation[] {
-    const strings = [...args.matchAll(/"((?:\\x[0-9a-f]{2})*)"/g)].map(([, hex = '']) => bytesOf(hex));
-    const descriptors = [...args.matchAll(/<((?:\\x[0-9a-f]{2})+)>/g)].map(([, hex = '']) => bytesOf(hex).toString());
+    const strings = [...args.matchAll(/"((?:\\x[0-9a-f]{2})*)"/g)].map(([, hex = '']) =>
+      bytesOf(hex),
+    );
+    const descriptors = [...args.matchAll(/<((?:\\x[0-9a-f]{2})+)>/g)].map(([, hex = '']) =>
+      bytesOf(hex).toString(),
+    );
     const paths = strings.map((bytes) => this.#relative(bytes.toString()));
     const open = this.#relative(descriptors[0] ?? '');
     const [first = null, second = null] = paths;
@@ -58,9 +94,14 @@ class Parser {
       case 'pwritev': {
         if (open === null) return [];
         const data = Buffer.concat(strings).subarray(0, result);
-        if (data.length !== result) throw new Error(`${name} on ${open} wrote ${result} bytes, and ${data.length} were recorded`);
+        if (data.length !== result)
+          throw new Error(
+            `${name} on ${open} wrote ${result} bytes, and ${data.length} were recorded`,
+          );
         const positioned = name.startsWith('p');
-        const offset = positioned ? Number(/, (\d+)$/.exec(args)?.[1]) : (this.#offsets.get(open) ?? 0);
+        const offset = positioned
+          ? Number(/, (\d+)$/.exec(args)?.[1])
+          : (this.#offsets.get(open) ?? 0);
         if (!positioned) this.#offsets.set(open, offset + result);
         this.#sizes.set(open, Math.max(this.#sizes.get(open) ?? 0, offset + result));
         return [{ type: 'write', file: open, offset, data }];
@@ -75,7 +116,9 @@ class Parser {
         return [{ type: 'copy', from, file: into, offset, size: result }];
       }
       case 'ftruncate':
-        return open === null ? [] : [{ type: 'truncate', file: open, size: Number(/, (\d+)$/.exec(args)?.[1]) }];
+        return open === null
+          ? []
+          : [{ type: 'truncate', file: open, size: Number(/, (\d+)$/.exec(args)?.[1]) }];
       case 'chmod':
         return first === null ? [] : [{ type: 'mode', file: first, mode }];
       case 'fchmod':
@@ -83,12 +126,16 @@ class Parser {
       case 'mkdir':
         return first === null ? [] : [{ type: 'mkdir', file: first, mode: mode & 0o755 }];
       case 'symlink':
-        return second === null ? [] : [{ type: 'symlink', target: strings[0]?.toString() ?? '', file: second }];
+        return second === null
+          ? []
+          : [{ type: 'symlink', target: strings[0]?.toString() ?? '', file: second }];
       case 'unlink':
       case 'rmdir':
         return first === null ? [] : [{ type: 'remove', file: first }];
       case 'rename':
-        return first === null || second === null ? [] : [{ type: 'rename', file: first, to: second }];
+        return first === null || second === null
+          ? []
+          : [{ type: 'rename', file: first, to: second }];
       case 'fsync':
       case 'fdatasync':
         return open === null ? [] : [{ type: 'sync', file: open }];

@@ -1,4 +1,7 @@
-/** One update, or one rollback, that faults are put into; and the invariants that have to hold whatever they were. */
+/**
+ * One update, or one rollback, that faults are put into; and the invariants that have to hold
+ * whatever they were.
+ */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createWriteStream, existsSync, lstatSync, readdirSync } from 'node:fs';
@@ -23,14 +26,23 @@ export type Kind = {
   mode: 'once' | 'resident';
 };
 
-export const KINDS: readonly Kind[] = (['kill-then-download', 'download-then-kill'] as const).flatMap((strategy) =>
-  (['update', 'rollback'] as const).flatMap((story) => (['once', 'resident'] as const).map((mode) => ({ strategy, story, mode }))),
+export const KINDS: readonly Kind[] = (
+  ['kill-then-download', 'download-then-kill'] as const
+).flatMap((strategy) =>
+  (['update', 'rollback'] as const).flatMap((story) =>
+    (['once', 'resident'] as const).map((mode) => ({ strategy, story, mode })),
+  ),
 );
 
-export const nameOf = ({ strategy, story, mode }: Kind): string => `${story}, ${strategy}, ${mode === 'once' ? 'run --once' : 'run'}`;
+export const nameOf = ({ strategy, story, mode }: Kind): string =>
+  `${story}, ${strategy}, ${mode === 'once' ? 'run --once' : 'run'}`;
 
 /** Puts something before the command: strace with a fault to inject. */
-export type Wrapping = { prefix: string[]; env?: Record<string, string>; ended: () => Promise<void> };
+export type Wrapping = {
+  prefix: string[];
+  env?: Record<string, string>;
+  ended: () => Promise<void>;
+};
 
 const BUNDLED = path.join(import.meta.dirname, 'bundled.ts');
 /** HOSTILE.md's word: one complete version runs within 10 s of the restart. */
@@ -58,18 +70,37 @@ export class Scenario implements AsyncDisposable {
     this.product = product;
     this.kind = kind;
     const repository = `${product.github.owner}/${product.github.repo}`;
-    this.places = { root: product.dir, bakedDir: product.env['UPDATE_BAKED_DIR'] ?? '', repository, versioning: 'semver', tagPrefix: '' };
+    this.places = {
+      root: product.dir,
+      bakedDir: product.env['UPDATE_BAKED_DIR'] ?? '',
+      repository,
+      versioning: 'semver',
+      tagPrefix: '',
+    };
   }
 
   /** Keeps this name of every tree as the app's data, inside of UPDATE_DIR. */
   link(name: string): void {
     this.linked.push(name);
-    Object.assign(this.product.env, { UPDATE_LINKED: this.linked.join(' '), UPDATE_LINKED_DIR: path.join(this.product.dir, 'linked') });
+    Object.assign(this.product.env, {
+      UPDATE_LINKED: this.linked.join(' '),
+      UPDATE_LINKED_DIR: path.join(this.product.dir, 'linked'),
+    });
   }
 
   /** v0.0.1 was installed, runs, and is trusted; v0.0.2 is out. */
-  static async prepare(kind: Kind, { env = {}, entry = BUNDLED, next = null }: Preparation = {}): Promise<Scenario> {
-    const settings = { UPDATE_STRATEGY: kind.strategy, UPDATE_PROBATION: '0.2', UPDATE_ASSET: '*.tar.gz', SVWAIT: '2', UV_THREADPOOL_SIZE: '1', ...env };
+  static async prepare(
+    kind: Kind,
+    { env = {}, entry = BUNDLED, next = null }: Preparation = {},
+  ): Promise<Scenario> {
+    const settings = {
+      UPDATE_STRATEGY: kind.strategy,
+      UPDATE_PROBATION: '0.2',
+      UPDATE_ASSET: '*.tar.gz',
+      SVWAIT: '2',
+      UV_THREADPOOL_SIZE: '1',
+      ...env,
+    };
     const product = await Product.create({ entry, baked: '0.0.0', env: settings });
     const scenario = new Scenario(product, kind);
     await scenario.publish('0.0.1');
@@ -83,12 +114,22 @@ export class Scenario implements AsyncDisposable {
 
   async publish(version: string, ends = false): Promise<void> {
     const files = ends ? { app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 } } : {};
-    const content = await appArchive({ version, port: this.product.port, padBytes: ASSET_BYTES, files });
+    const content = await appArchive({
+      version,
+      port: this.product.port,
+      padBytes: ASSET_BYTES,
+      files,
+    });
     this.product.github.publish(`v${version}`, { 'app.tar.gz': content });
   }
 
-  /** Runs the updater through the update, until it has nothing left to do or dies. `signal` null: it was not killed. */
-  async update(wrapping: Wrapping = { prefix: [], ended: async () => {} }): Promise<{ exitCode: number | undefined; signal: string | undefined }> {
+  /**
+   * Runs the updater through the update, until it has nothing left to do or dies. `signal` null: it
+   * was not killed.
+   */
+  async update(
+    wrapping: Wrapping = { prefix: [], ended: async () => {} },
+  ): Promise<{ exitCode: number | undefined; signal: string | undefined }> {
     const { product, kind } = this;
     const args = kind.mode === 'once' ? ['run', '--once', '--now'] : ['run', '--now'];
     const [file = '', ...words] = [...wrapping.prefix, process.execPath, product.entry, ...args];
@@ -116,7 +157,10 @@ export class Scenario implements AsyncDisposable {
     return { exitCode, signal };
   }
 
-  /** A start without faults: one version runs again in time. Then nothing stands in the way of the end that the story has. */
+  /**
+   * A start without faults: one version runs again in time. Then nothing stands in the way of the
+   * end that the story has.
+   */
   async recover(): Promise<string> {
     const startedAt = performance.now();
     const recovery = await this.product.command(['run', '--once']);
@@ -127,7 +171,9 @@ export class Scenario implements AsyncDisposable {
       this.isDone(),
       `no end of the story: ${last.stderr}${last.stdout}\n${this.records()
         .map(({ fact }) => fact.type)
-        .join(' ')}\n${JSON.stringify(await this.product.status())}\n${recovery.stderr}\n${await this.log()}`,
+        .join(
+          ' ',
+        )}\n${JSON.stringify(await this.product.status())}\n${recovery.stderr}\n${await this.log()}`,
     );
     await this.check(performance.now());
     return version;
@@ -136,10 +182,16 @@ export class Scenario implements AsyncDisposable {
   /** Whether the update is over: made, or undone and denied. */
   isDone(): boolean {
     const context = this.state()?.snapshot.context;
-    if (!context || !this.state()?.snapshot.matches({ steady: { running: 'settled' } })) return false;
-    if (this.kind.story === 'first') return context.current?.version === '0.0.1' && context.lastGood?.version === '0.0.1';
-    if (this.kind.story === 'update') return context.current?.version === '0.0.2' && context.lastGood?.version === '0.0.2';
-    return context.current?.version === '0.0.1' && context.denied.some(({ version }) => version === '0.0.2');
+    if (!context || !this.state()?.snapshot.matches({ steady: { running: 'settled' } }))
+      return false;
+    if (this.kind.story === 'first')
+      return context.current?.version === '0.0.1' && context.lastGood?.version === '0.0.1';
+    if (this.kind.story === 'update')
+      return context.current?.version === '0.0.2' && context.lastGood?.version === '0.0.2';
+    return (
+      context.current?.version === '0.0.1' &&
+      context.denied.some(({ version }) => version === '0.0.2')
+    );
   }
 
   /** The power goes for the app, too. */
@@ -164,20 +216,35 @@ export class Scenario implements AsyncDisposable {
   }
 
   async log(): Promise<string> {
-    const { stdout } = await execa('tail', ['-n', '40', path.join(this.product.root, 'update.log')], { reject: false });
+    const { stdout } = await execa(
+      'tail',
+      ['-n', '40', path.join(this.product.root, 'update.log')],
+      { reject: false },
+    );
     return stdout;
   }
 
-  /** One complete, verified version runs and answers; what is linked, journaled and on disk agrees. Returns that version. */
+  /**
+   * One complete, verified version runs and answers; what is linked, journaled and on disk agrees.
+   * Returns that version.
+   */
   async check(since: number, { journalAgrees = true } = {}): Promise<string> {
     const { current, lastGood } = await readWorld(this.places);
     assert.ok(current, 'nothing is linked as current');
     // At the very first start the baked version may have to do for a while; it has no manifest.
     if (this.kind.story !== 'first') assert.ok(lastGood, 'nothing is linked as last-good');
     for (const tree of [current, lastGood])
-      if (tree !== null && tree.digest !== null) assert.deepEqual(await problemsOf(tree.path, this.linked), [], `${tree.version} is not as its manifest says`);
+      if (tree !== null && tree.digest !== null)
+        assert.deepEqual(
+          await problemsOf(tree.path, this.linked),
+          [],
+          `${tree.version} is not as its manifest says`,
+        );
     while ((await ask(this.product.port)) !== current.version) {
-      assert.ok(performance.now() - since < RUNS_WITHIN_MS, `${current.version} does not answer:\n${await this.log()}`);
+      assert.ok(
+        performance.now() - since < RUNS_WITHIN_MS,
+        `${current.version} does not answer:\n${await this.log()}`,
+      );
       await sleep(LOOK_EVERY_MS);
     }
     const apps = this.product.apps();
@@ -188,24 +255,39 @@ export class Scenario implements AsyncDisposable {
     return current.version;
   }
 
-  /** It replays, agrees with the links, and a lower version than before has a rollback, or an operator's word, on record. */
+  /**
+   * It replays, agrees with the links, and a lower version than before has a rollback, or an
+   * operator's word, on record.
+   */
   #checkJournal(version: string, agrees: boolean): void {
     const records = this.records();
     const state = replay(records);
     if (agrees) assert.equal(state?.snapshot.context.current?.version, version);
-    const ran = records.flatMap(({ fact }) => (fact.type === 'versionBecameHealthy' ? [fact.version] : []));
+    const ran = records.flatMap(({ fact }) =>
+      fact.type === 'versionBecameHealthy' ? [fact.version] : [],
+    );
     const highest = ran.sort((a, b) => compareVersions(b, a, 'semver'))[0] ?? version;
-    const wentBack = records.some(({ fact }) => ['probationFailed', 'startFailed', 'appCrashLooped', 'installRequested'].includes(fact.type));
-    assert.ok(wentBack || compareVersions(version, highest, 'semver') >= 0, `${version} runs after ${highest}, and no rollback is on record`);
+    const wentBack = records.some(({ fact }) =>
+      ['probationFailed', 'startFailed', 'appCrashLooped', 'installRequested'].includes(fact.type),
+    );
+    assert.ok(
+      wentBack || compareVersions(version, highest, 'semver') >= 0,
+      `${version} runs after ${highest}, and no rollback is on record`,
+    );
   }
 
   #checkDisk(): void {
     const names = (directory: string) => (existsSync(directory) ? readdirSync(directory) : []);
     const trees = names(path.join(this.places.root, 'releases'));
     const temporary = names(path.join(this.places.root, 'tmp'));
-    assert.ok(trees.length + temporary.filter((name) => name.startsWith('tree-')).length <= MAX_TREES, `too many trees: ${[...trees, ...temporary].join()}`);
+    assert.ok(
+      trees.length + temporary.filter((name) => name.startsWith('tree-')).length <= MAX_TREES,
+      `too many trees: ${[...trees, ...temporary].join()}`,
+    );
     assert.ok(temporary.filter((name) => name.endsWith('.part')).length <= 1, temporary.join());
-    const links = readdirSync(this.places.root).filter((name) => lstatSync(path.join(this.places.root, name)).isSymbolicLink());
+    const links = readdirSync(this.places.root).filter((name) =>
+      lstatSync(path.join(this.places.root, name)).isSymbolicLink(),
+    );
     assert.ok(links.length <= 3, `links are left lying about: ${links.join()}`);
   }
 

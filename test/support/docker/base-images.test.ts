@@ -1,10 +1,18 @@
-/** How the Dockerfile's base images are pinned, against a registry that answers as Docker's does. */
+/**
+ * How the Dockerfile's base images are pinned, against a registry that answers as Docker's does.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { baseImages, currentDigest, lockLine, pinnedSettings, readPinnedSettings } from '../../../scripts/pin-base-images.ts';
+import {
+  baseImages,
+  currentDigest,
+  lockLine,
+  pinnedSettings,
+  readPinnedSettings,
+} from '../../../scripts/pin-base-images.ts';
 
 const ROOT = path.join(import.meta.dirname, '..', '..', '..');
 const DOCKERFILE = readFileSync(path.join(ROOT, 'Dockerfile'), 'utf8');
@@ -12,18 +20,27 @@ const ARGUMENT = 'ARG DEBIAN_IMAGE=debian:bookworm-slim';
 const NEW = `sha256:${'b'.repeat(64)}`;
 const INDEX = 'application/vnd.oci.image.index.v1+json';
 
-async function registry(digest: string, type = INDEX): Promise<{ url: string; asked: string[] } & AsyncDisposable> {
+async function registry(
+  digest: string,
+  type = INDEX,
+): Promise<{ url: string; asked: string[] } & AsyncDisposable> {
   const asked: string[] = [];
   const server = http.createServer((request, response) => {
     asked.push(`${request.method} ${request.url}`);
     const url = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
-    if (request.url?.startsWith('/token?')) return void response.end(JSON.stringify({ token: 'anonymous' }));
+    if (request.url?.startsWith('/token?'))
+      return void response.end(JSON.stringify({ token: 'anonymous' }));
     if (request.headers.authorization !== 'Bearer anonymous')
       return void response
-        .writeHead(401, { 'www-authenticate': `Bearer realm="${url}/token",service="registry",scope="repository:library/debian:pull"` })
+        .writeHead(401, {
+          'www-authenticate': `Bearer realm="${url}/token",service="registry",scope="repository:library/debian:pull"`,
+        })
         .end();
     response
-      .writeHead(request.url === '/v2/library/debian/manifests/bookworm-slim' ? 200 : 404, { 'docker-content-digest': digest, 'content-type': type })
+      .writeHead(request.url === '/v2/library/debian/manifests/bookworm-slim' ? 200 : 404, {
+        'docker-content-digest': digest,
+        'content-type': type,
+      })
       .end();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -51,10 +68,14 @@ describe('the base images', () => {
   });
 
   it('can be named nowhere else than where they are pinned', () => {
-    assert.throws(() => baseImages('FROM debian:bookworm-slim AS x\nFROM x\n'), /FROM debian:bookworm-slim: name it in an ARG/);
-    assert.deepEqual(baseImages(`${ARGUMENT}\nFROM \${DEBIAN_IMAGE} AS x\nFROM x AS y\nFROM scratch\n`), [
-      { argument: 'DEBIAN_IMAGE', name: 'debian', tag: 'bookworm-slim' },
-    ]);
+    assert.throws(
+      () => baseImages('FROM debian:bookworm-slim AS x\nFROM x\n'),
+      /FROM debian:bookworm-slim: name it in an ARG/,
+    );
+    assert.deepEqual(
+      baseImages(`${ARGUMENT}\nFROM \${DEBIAN_IMAGE} AS x\nFROM x AS y\nFROM scratch\n`),
+      [{ argument: 'DEBIAN_IMAGE', name: 'debian', tag: 'bookworm-slim' }],
+    );
   });
 
   for (const [what, lock] of [
@@ -65,7 +86,10 @@ describe('the base images', () => {
     ['has an image more', `DEBIAN_IMAGE=debian:bookworm-slim@${NEW}\nNODE_IMAGE=node:24@${NEW}\n`],
   ] as const)
     it(`are not taken from a lock that ${what}`, () => {
-      assert.throws(() => pinnedSettings(`${ARGUMENT}\n`, lock), /scripts\/base-images\.lock has .*: npm run pin-base-images/);
+      assert.throws(
+        () => pinnedSettings(`${ARGUMENT}\n`, lock),
+        /scripts\/base-images\.lock has .*: npm run pin-base-images/,
+      );
     });
 
   it('are renewed to what the registry has, with the token that it sends us for', async () => {
@@ -74,7 +98,9 @@ describe('the base images', () => {
     assert.ok(image);
     const line = lockLine(image, await currentDigest(image, server.url));
     assert.equal(server.asked.length, 3);
-    assert.deepEqual(pinnedSettings(`${ARGUMENT}\n`, `${line}\n`), [`DEBIAN_IMAGE=debian:bookworm-slim@${NEW}`]);
+    assert.deepEqual(pinnedSettings(`${ARGUMENT}\n`, `${line}\n`), [
+      `DEBIAN_IMAGE=debian:bookworm-slim@${NEW}`,
+    ]);
   });
 
   it('are not pinned to one architecture, to nothing, or to what is not there', async () => {

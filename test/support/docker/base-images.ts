@@ -1,8 +1,18 @@
 /**
- * The base images that the Dockerfile names: pulled where a registry can be reached, else made here under the very same
- * tags, Debian by debootstrap and Node from npm, so that the Dockerfile under test is the one that users build.
+ * The base images that the Dockerfile names: pulled where a registry can be reached, else made here
+ * under the very same tags, Debian by debootstrap and Node from npm, so that the Dockerfile under
+ * test is the one that users build.
  */
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { execa } from 'execa';
@@ -11,7 +21,10 @@ import { docker } from './engine.ts';
 
 const ROOT = path.join(import.meta.dirname, '..', '..', '..');
 const MIRROR = 'http://deb.debian.org/debian';
-/** Where a company's own certificate authority goes, so that npm trusts it in the build as it does here. */
+/**
+ * Where a company's own certificate authority goes, so that npm trusts it in the build as it does
+ * here.
+ */
 const EXTRA_CA = '/etc/ssl/certs/extra-ca.pem';
 
 export async function provideBaseImages(say: (text: string) => void): Promise<void> {
@@ -27,7 +40,10 @@ export async function provideBaseImages(say: (text: string) => void): Promise<vo
 async function makeBaseImage(image: string): Promise<void> {
   const match = /^(?:debian:|node:(\d+)-)([a-z]+)-slim$/.exec(image);
   const [, node, suite = ''] = match ?? [];
-  if (!match) throw new Error(`${image} is neither debian:<suite>-slim nor node:<major>-<suite>-slim: it has to be pulled`);
+  if (!match)
+    throw new Error(
+      `${image} is neither debian:<suite>-slim nor node:<major>-<suite>-slim: it has to be pulled`,
+    );
   const tree = mkdtempSync(path.join(os.tmpdir(), 'base-image-'));
   try {
     await debian(suite, tree);
@@ -71,12 +87,14 @@ async function debian(suite: string, into: string): Promise<void> {
 
 function addNode(major: string, tree: string): void {
   const version = process.versions.node;
-  if (version.split('.')[0] !== major) throw new Error(`the pinned Node is ${version}, and the Dockerfile asks for ${major}`);
+  if (version.split('.')[0] !== major)
+    throw new Error(`the pinned Node is ${version}, and the Dockerfile asks for ${major}`);
   const local = path.join(tree, 'usr', 'local');
   mkdirSync(path.join(local, 'lib', 'node_modules'), { recursive: true });
   cpSync(process.execPath, path.join(local, 'bin', 'node'));
   cpSync(npmDirectory(), path.join(local, 'lib', 'node_modules', 'npm'), { recursive: true });
-  for (const name of ['npm', 'npx']) symlinkSync(`../lib/node_modules/npm/bin/${name}-cli.js`, path.join(local, 'bin', name));
+  for (const name of ['npm', 'npx'])
+    symlinkSync(`../lib/node_modules/npm/bin/${name}-cli.js`, path.join(local, 'bin', name));
   mkdirSync(path.join(tree, 'etc', 'ssl', 'certs'), { recursive: true });
 }
 

@@ -1,4 +1,7 @@
-/** A real container of the product under test, followed by a stand-in for GitHub on this machine's loopback. */
+/**
+ * A real container of the product under test, followed by a stand-in for GitHub on this machine's
+ * loopback.
+ */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,7 +18,18 @@ import { IMAGES } from './images.ts';
 /** How containers are run: who root is, and what may be written. */
 export const PROFILES = {
   root: [],
-  'root with four capabilities': ['--cap-drop', 'ALL', '--cap-add', 'SETUID', '--cap-add', 'SETGID', '--cap-add', 'KILL', '--cap-add', 'CHOWN'],
+  'root with four capabilities': [
+    '--cap-drop',
+    'ALL',
+    '--cap-add',
+    'SETUID',
+    '--cap-add',
+    'SETGID',
+    '--cap-add',
+    'KILL',
+    '--cap-add',
+    'CHOWN',
+  ],
   'one unprivileged user': ['--cap-drop', 'ALL', '--user', '4321:4321'],
 } as const;
 export type Profile = keyof typeof PROFILES;
@@ -86,11 +100,25 @@ export class Container {
     };
     const settings = Object.entries(all).flatMap(([name, value]) => ['--env', `${name}=${value}`]);
     const mount = volume === undefined ? [] : ['--volume', `${volume}:/data`];
-    return ['run', ...manner, '--network', 'host', '--name', this.name, ...settings, ...mount, ...run, image, ...args];
+    return [
+      'run',
+      ...manner,
+      '--network',
+      'host',
+      '--name',
+      this.name,
+      ...settings,
+      ...mount,
+      ...run,
+      image,
+      ...args,
+    ];
   }
 
   async publish(version: string, options: Parameters<typeof nativeArchive>[1] = {}): Promise<void> {
-    this.github.publish(`v${version}`, { [`app_${version}_linux_amd64.tar.gz`]: await nativeArchive(version, options) });
+    this.github.publish(`v${version}`, {
+      [`app_${version}_linux_amd64.tar.gz`]: await nativeArchive(version, options),
+    });
   }
 
   exec(args: readonly string[], options: readonly string[] = []): Promise<Output> {
@@ -114,7 +142,10 @@ export class Container {
   }
 
   /** Follows the journal until a fact of this type (that fits) is there. */
-  async fact<T extends FactType>(type: T, fits: (fact: EventOf<T>) => boolean = () => true): Promise<EventOf<T>> {
+  async fact<T extends FactType>(
+    type: T,
+    fits: (fact: EventOf<T>) => boolean = () => true,
+  ): Promise<EventOf<T>> {
     // What docker exec started lives on when its client is killed, so it says who it is.
     const script = 'echo "$$"; exec self-update events --json --follow';
     const follower = execa('docker', ['exec', this.name, 'sh', '-c', script], {
@@ -156,7 +187,10 @@ export class Container {
   async until(what: string, isSo: () => Promise<boolean>, patienceMs = PATIENCE_MS): Promise<void> {
     const deadline = performance.now() + patienceMs;
     while (!(await isSo())) {
-      if (performance.now() > deadline) throw new Error(`not within ${patienceMs} ms: ${what}; the log says:\n${await this.logs()}`);
+      if (performance.now() > deadline)
+        throw new Error(
+          `not within ${patienceMs} ms: ${what}; the log says:\n${await this.logs()}`,
+        );
       await sleep(LOOK_EVERY_MS);
     }
   }
@@ -172,7 +206,9 @@ export class Container {
       .split('\n')
       .slice(1)
       .map((line) => /^\s*(\d+)\s+(\S+)\s+(.*)$/.exec(line))
-      .flatMap((match) => (match ? [{ pid: Number(match[1]), state: match[2] ?? '', command: match[3] ?? '' }] : []));
+      .flatMap((match) =>
+        match ? [{ pid: Number(match[1]), state: match[2] ?? '', command: match[3] ?? '' }] : [],
+      );
   }
 
   /** Counted from inside: docker top leaves zombies out. */
@@ -184,7 +220,10 @@ export class Container {
   /** Processes of the suite's app: more than one is what must never be. */
   async apps(): Promise<number[]> {
     return (await this.processes())
-      .filter(({ command, state }) => /^\S*\/(?:releases|baked)\/\S+\/app\b/.test(command) && !state.startsWith('Z'))
+      .filter(
+        ({ command, state }) =>
+          /^\S*\/(?:releases|baked)\/\S+\/app\b/.test(command) && !state.startsWith('Z'),
+      )
       .map(({ pid }) => pid);
   }
 
@@ -199,7 +238,9 @@ export class Container {
   }
 
   async inspect<T>(template: string): Promise<T> {
-    return JSON.parse((await docker(['inspect', '--format', `{{json ${template}}}`, this.name])).stdout) as T;
+    return JSON.parse(
+      (await docker(['inspect', '--format', `{{json ${template}}}`, this.name])).stdout,
+    ) as T;
   }
 
   /** Resolves with the exit status once the container has ended. */
@@ -207,7 +248,10 @@ export class Container {
     return Number((await docker(['wait', this.name])).stdout);
   }
 
-  /** docker stop; resolves to the exit status. 137 is that of a container that took longer, and was killed. */
+  /**
+   * docker stop; resolves to the exit status. 137 is that of a container that took longer, and was
+   * killed.
+   */
   async stop(timeoutSeconds = 20): Promise<{ status: number }> {
     await docker(['stop', '--time', String(timeoutSeconds), this.name]);
     return { status: await this.inspect<number>('.State.ExitCode') };
@@ -234,7 +278,13 @@ export async function nativeArchive(
 ): Promise<Buffer> {
   const app = readFileSync(process.env['TEST_APP'] ?? '');
   const padding = padBytes > 0 ? { 'padding.bin': { content: randomBytes(padBytes) } } : {};
-  return archive({ LICENSE: { content: 'MIT\n' }, VERSION: { content: `${version}\n` }, app: { content: app, mode: 0o755 }, ...padding, ...files });
+  return archive({
+    LICENSE: { content: 'MIT\n' },
+    VERSION: { content: `${version}\n` },
+    app: { content: app, mode: 0o755 },
+    ...padding,
+    ...files,
+  });
 }
 
 /** A named volume that is gone at the end. */

@@ -1,6 +1,7 @@
 /**
- * A directory in which documented commands are run as they stand, by a shell. Only what names another world is put right: the image's
- * documented name and IMAGE are the image under test, and `docker run` gets this machine's network and the local fake of GitHub.
+ * A directory in which documented commands are run as they stand, by a shell. Only what names
+ * another world is put right: the image's documented name and IMAGE are the image under test, and
+ * `docker run` gets this machine's network and the local fake of GitHub.
  */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -54,12 +55,21 @@ exec docker run --network host ${this.#environment.join(' ')} "$@"
     const github = await new FakeGitHub({ repo, token }).listen();
     const port = await freePort();
     await docker(['tag', IMAGES.empty, DOCUMENTED]);
-    const all = { UPDATE_GH_API_URL: github.url, UPDATE_ASSET_HOSTS: 'localhost', UPDATE_PROBATION: '0.3', SLEEP: '3600', PORT: String(port), ...env };
+    const all = {
+      UPDATE_GH_API_URL: github.url,
+      UPDATE_ASSET_HOSTS: 'localhost',
+      UPDATE_PROBATION: '0.3',
+      SLEEP: '3600',
+      PORT: String(port),
+      ...env,
+    };
     return new Workplace(github, port, all);
   }
 
   async publish(version: string, files: Parameters<typeof nativeArchive>[1] = {}): Promise<void> {
-    this.github.publish(`v${version}`, { [`app_${version}_linux_amd64.tar.gz`]: await nativeArchive(version, files) });
+    this.github.publish(`v${version}`, {
+      [`app_${version}_linux_amd64.tar.gz`]: await nativeArchive(version, files),
+    });
   }
 
   write(name: string, content: string | Buffer, mode = 0o644): void {
@@ -83,7 +93,8 @@ exec docker run --network host ${this.#environment.join(' ')} "$@"
   /** The same, which has to end well. */
   async succeeds(command: string, env: Record<string, string> = {}): Promise<string> {
     const { exitCode, stdout, stderr } = await this.run(command, env);
-    if (exitCode !== 0) throw new Error(`${atHome(command)} ended with ${exitCode}:\n${stdout}\n${stderr}`);
+    if (exitCode !== 0)
+      throw new Error(`${atHome(command)} ended with ${exitCode}:\n${stdout}\n${stderr}`);
     return stdout;
   }
 
@@ -106,11 +117,15 @@ function atHome(command: string): string {
   return command.replace(/(?<= )self-updating-container$|\bIMAGE\b/g, DOCUMENTED);
 }
 
-/** A container and volumes that a documented command makes under a name of its own choice; gone at the end. */
+/**
+ * A container and volumes that a documented command makes under a name of its own choice; gone at
+ * the end.
+ */
 export async function named(container: string, ...volumes: string[]): Promise<AsyncDisposable> {
   const remove = async () => {
     await docker(['rm', '--force', '--volumes', container], { reject: false });
-    if (volumes.length > 0) await docker(['volume', 'rm', '--force', ...volumes], { reject: false });
+    if (volumes.length > 0)
+      await docker(['volume', 'rm', '--force', ...volumes], { reject: false });
   };
   await remove();
   return { [Symbol.asyncDispose]: remove };

@@ -1,6 +1,7 @@
 /**
- * Before the container suite: an engine, the base images, and the image under test, built from the Dockerfile as users build
- * it. On top of that the suite's own app is baked in as 0.0.1, the way a derived image does it.
+ * Before the container suite: an engine, the base images, and the image under test, built from the
+ * Dockerfile as users build it. On top of that the suite's own app is baked in as 0.0.1, the way a
+ * derived image does it.
  */
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -20,8 +21,26 @@ export async function globalSetup(): Promise<void> {
   const app = path.join(mkdtempSync(path.join(os.tmpdir(), 'test-app-')), 'app');
   await execa('g++', ['-O2', '-Wall', '-o', app, path.join(import.meta.dirname, 'app.cpp')]);
   process.env['TEST_APP'] = app;
-  await docker(['build', '--quiet', '--tag', IMAGES.product, '--build-arg', 'VERSION=v0.0.1', ROOT]);
-  await docker(['build', '--quiet', '--tag', IMAGES.productOnDebian, '--target', 'debian', '--build-arg', 'VERSION=v0.0.1', ROOT]);
+  await docker([
+    'build',
+    '--quiet',
+    '--tag',
+    IMAGES.product,
+    '--build-arg',
+    'VERSION=v0.0.1',
+    ROOT,
+  ]);
+  await docker([
+    'build',
+    '--quiet',
+    '--tag',
+    IMAGES.productOnDebian,
+    '--target',
+    'debian',
+    '--build-arg',
+    'VERSION=v0.0.1',
+    ROOT,
+  ]);
   await derive(IMAGES.product, IMAGES.empty, 'RUN rm -rf /usr/share/self-update/baked/*');
   for (const [version, image] of [
     ['0.0.1', IMAGES.app],
@@ -35,14 +54,22 @@ export async function globalTeardown(): Promise<void> {
 }
 
 /** An image that people would derive from ours. */
-export async function derive(from: string, tag: string, lines: string, files: Record<string, string | Buffer> = {}): Promise<void> {
+export async function derive(
+  from: string,
+  tag: string,
+  lines: string,
+  files: Record<string, string | Buffer> = {},
+): Promise<void> {
   const context = mkdtempSync(path.join(os.tmpdir(), 'image-'));
   try {
     writeFileSync(path.join(context, 'Dockerfile'), `FROM ${from}\n${lines}\n`);
     for (const [name, content] of Object.entries(files)) {
       mkdirSync(path.dirname(path.join(context, name)), { recursive: true });
       writeFileSync(path.join(context, name), content);
-      chmodSync(path.join(context, name), typeof content === 'string' && !content.startsWith('#!') ? 0o644 : 0o755);
+      chmodSync(
+        path.join(context, name),
+        typeof content === 'string' && !content.startsWith('#!') ? 0o644 : 0o755,
+      );
     }
     await docker(['build', '--quiet', '--tag', tag, context]);
   } finally {

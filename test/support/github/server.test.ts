@@ -12,7 +12,9 @@ const require = createRequire(import.meta.url);
 
 /** A schema of the description, with its references resolvable. */
 function validator(schema: string): ValidateFunction {
-  const document = JSON.parse(readFileSync(require.resolve('@octokit/openapi/generated/api.github.com.json'), 'utf8')) as object;
+  const document = JSON.parse(
+    readFileSync(require.resolve('@octokit/openapi/generated/api.github.com.json'), 'utf8'),
+  ) as object;
   const ajv = new Ajv({ strict: false, allErrors: true, validateFormats: true });
   (formats as unknown as { default: (ajv: Ajv) => void }).default(ajv);
   ajv.addSchema(nullableAsTypes(document), 'github');
@@ -24,7 +26,9 @@ function nullableAsTypes(value: unknown): object {
   const visit = (node: unknown): unknown => {
     if (Array.isArray(node)) return node.map(visit);
     if (node === null || typeof node !== 'object') return node;
-    const copy = Object.fromEntries(Object.entries(node).map(([key, inner]) => [key, visit(inner)])) as Record<string, unknown>;
+    const copy = Object.fromEntries(
+      Object.entries(node).map(([key, inner]) => [key, visit(inner)]),
+    ) as Record<string, unknown>;
     if (copy['nullable'] !== true) return copy;
     const { nullable: _, ...rest } = copy;
     return { anyOf: [rest, { type: 'null' }] };
@@ -37,9 +41,17 @@ describe('the stand-in for GitHub', () => {
   let octokit: Octokit;
   before(async () => {
     github = await new FakeGitHub({ token: 'secret' }).listen();
-    octokit = new Octokit({ baseUrl: github.url, auth: 'secret', log: { debug() {}, info() {}, warn() {}, error() {} } });
+    octokit = new Octokit({
+      baseUrl: github.url,
+      auth: 'secret',
+      log: { debug() {}, info() {}, warn() {}, error() {} },
+    });
     github.publish('v1.0.0', { 'app.tar.gz': Buffer.from('one') });
-    github.publish('v1.1.0-rc.1', { 'app.tar.gz': Buffer.from('two') }, { prerelease: true, digests: false });
+    github.publish(
+      'v1.1.0-rc.1',
+      { 'app.tar.gz': Buffer.from('two') },
+      { prerelease: true, digests: false },
+    );
   });
   after(() => github.close());
 
@@ -55,7 +67,11 @@ describe('the stand-in for GitHub', () => {
   });
 
   it('serves a stock client: list, pages, latest, tags, assets', async () => {
-    const { data: list } = await octokit.repos.listReleases({ owner: 'acme', repo: 'app', per_page: 1 });
+    const { data: list } = await octokit.repos.listReleases({
+      owner: 'acme',
+      repo: 'app',
+      per_page: 1,
+    });
     assert.deepEqual(
       list.map(({ tag_name }) => tag_name),
       ['v1.1.0-rc.1'],
@@ -72,7 +88,16 @@ describe('the stand-in for GitHub', () => {
   });
 
   it('says 404 without a token and 401 with a wrong one', async () => {
-    await assert.rejects(new Octokit({ baseUrl: github.url }).repos.getLatestRelease({ owner: 'acme', repo: 'app' }), { status: 404 });
-    await assert.rejects(new Octokit({ baseUrl: github.url, auth: 'x' }).repos.getLatestRelease({ owner: 'acme', repo: 'app' }), { status: 401 });
+    await assert.rejects(
+      new Octokit({ baseUrl: github.url }).repos.getLatestRelease({ owner: 'acme', repo: 'app' }),
+      { status: 404 },
+    );
+    await assert.rejects(
+      new Octokit({ baseUrl: github.url, auth: 'x' }).repos.getLatestRelease({
+        owner: 'acme',
+        repo: 'app',
+      }),
+      { status: 401 },
+    );
   });
 });

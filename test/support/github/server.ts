@@ -1,19 +1,38 @@
 /**
- * A stand-in for GitHub: releases and assets over real HTTP, as GitHub's OpenAPI description has them
- * (test/support/github/server.test.ts holds it to that), with the ways in which a server can misbehave.
+ * A stand-in for GitHub: releases and assets over real HTTP, as GitHub's OpenAPI description has
+ * them (test/support/github/server.test.ts holds it to that), with the ways in which a server can
+ * misbehave.
  */
 import { createHash, createHmac } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 
-export type FakeGitHubAsset = { id: number; name: string; content: Buffer; state: 'uploaded' | 'open'; digest: string | null; announcedBytes: number };
-export type FakeGitHubRelease = { id: number; tag: string; draft: boolean; prerelease: boolean; publishedAt: string; body: string; assets: FakeGitHubAsset[] };
+export type FakeGitHubAsset = {
+  id: number;
+  name: string;
+  content: Buffer;
+  state: 'uploaded' | 'open';
+  digest: string | null;
+  announcedBytes: number;
+};
+export type FakeGitHubRelease = {
+  id: number;
+  tag: string;
+  draft: boolean;
+  prerelease: boolean;
+  publishedAt: string;
+  body: string;
+  assets: FakeGitHubAsset[];
+};
 
 /** What the next answers do; each field stays until it is changed. */
 export type Misbehaviour = {
   /** Answer API questions with this status and body. */
-  api?: { status: number; body?: string | Buffer; headers?: Record<string, string> } | 'hang' | 'reset';
+  api?:
+    | { status: number; body?: string | Buffer; headers?: Record<string, string> }
+    | 'hang'
+    | 'reset';
   /** API questions are answered after this. */
   apiAfter?: Promise<void>;
   /** Bytes a second. */
@@ -34,9 +53,19 @@ export type Misbehaviour = {
   takeOver?: { path: RegExp; send: (socket: Socket) => void };
 };
 
-export type FakeGitHubOptions = { owner?: string; repo?: string; token?: string | null; port?: number };
+export type FakeGitHubOptions = {
+  owner?: string;
+  repo?: string;
+  token?: string | null;
+  port?: number;
+};
 
-export type Request = { method: string; path: string; headers: http.IncomingHttpHeaders; at: number };
+export type Request = {
+  method: string;
+  path: string;
+  headers: http.IncomingHttpHeaders;
+  at: number;
+};
 
 const RATE_LIMIT = 5000;
 
@@ -49,7 +78,8 @@ export class FakeGitHub {
   readonly events = new EventEmitter();
   misbehave: Misbehaviour = {};
   /** Of one window; a new one begins at `resetAt` where `windowMs` says how long. */
-  rateLimit: { limit?: number; remaining: number; resetAt: number; windowMs?: number } | null = null;
+  rateLimit: { limit?: number; remaining: number; resetAt: number; windowMs?: number } | null =
+    null;
   /** The clock of its windows. */
   now: () => number = Date.now;
   latestTag: string | null = null;
@@ -92,7 +122,11 @@ export class FakeGitHub {
     return this.url.replace('127.0.0.1', 'localhost');
   }
 
-  publish(tag: string, assets: Record<string, Buffer>, overrides: Partial<FakeGitHubRelease> & { digests?: boolean } = {}): FakeGitHubRelease {
+  publish(
+    tag: string,
+    assets: Record<string, Buffer>,
+    overrides: Partial<FakeGitHubRelease> & { digests?: boolean } = {},
+  ): FakeGitHubRelease {
     const { digests = true, ...rest } = overrides;
     const release: FakeGitHubRelease = {
       id: this.#nextId++,
@@ -105,13 +139,26 @@ export class FakeGitHub {
       ...rest,
     };
     this.releases.unshift(release);
-    for (const [name, content] of Object.entries(assets)) this.attach(release, name, content, { digests });
+    for (const [name, content] of Object.entries(assets))
+      this.attach(release, name, content, { digests });
     return release;
   }
 
-  attach(release: FakeGitHubRelease, name: string, content: Buffer, { digests = true, state = 'uploaded' as const } = {}): FakeGitHubAsset {
+  attach(
+    release: FakeGitHubRelease,
+    name: string,
+    content: Buffer,
+    { digests = true, state = 'uploaded' as const } = {},
+  ): FakeGitHubAsset {
     const digest = digests ? `sha256:${createHash('sha256').update(content).digest('hex')}` : null;
-    const asset: FakeGitHubAsset = { id: this.#nextId++, name, content, state, digest, announcedBytes: content.length };
+    const asset: FakeGitHubAsset = {
+      id: this.#nextId++,
+      name,
+      content,
+      state,
+      digest,
+      announcedBytes: content.length,
+    };
     release.assets.push(asset);
     return asset;
   }
@@ -126,7 +173,12 @@ export class FakeGitHub {
 
   async #answer(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', this.url);
-    const seen: Request = { method: request.method ?? 'GET', path: url.pathname + url.search, headers: request.headers, at: Date.now() };
+    const seen: Request = {
+      method: request.method ?? 'GET',
+      path: url.pathname + url.search,
+      headers: request.headers,
+      at: Date.now(),
+    };
     this.requests.push(seen);
     this.events.emit('request', seen);
     response.on('error', () => {});
@@ -136,29 +188,63 @@ export class FakeGitHub {
       return takeOver.send(request.socket);
     }
     const base = `/repos/${this.owner}/${this.repo}`;
-    if (url.pathname.startsWith('/storage/')) return this.#sendAsset(Number(url.pathname.split('/')[2]), request, response);
+    if (url.pathname.startsWith('/storage/'))
+      return this.#sendAsset(Number(url.pathname.split('/')[2]), request, response);
     const download = /\/releases\/download\/([^/]+)\/([^/]+)$/.exec(url.pathname);
-    if (download) return this.#redirectToStorage(this.#assetByName(decodeURIComponent(download[1] ?? ''), decodeURIComponent(download[2] ?? '')), response);
+    if (download)
+      return this.#redirectToStorage(
+        this.#assetByName(
+          decodeURIComponent(download[1] ?? ''),
+          decodeURIComponent(download[2] ?? ''),
+        ),
+        response,
+      );
     const { api, apiAfter } = this.misbehave;
     const isAsset = url.pathname.startsWith(`${base}/releases/assets/`);
     if (!isAsset) await apiAfter;
     if (api && !isAsset) {
       if (api === 'hang') return;
       if (api === 'reset') return void request.socket.resetAndDestroy();
-      response.writeHead(api.status, { 'content-type': 'application/json; charset=utf-8', ...api.headers });
-      return void response.end(api.body ?? JSON.stringify({ message: 'misbehaving', documentation_url: 'https://docs.github.com/rest' }));
+      response.writeHead(api.status, {
+        'content-type': 'application/json; charset=utf-8',
+        ...api.headers,
+      });
+      return void response.end(
+        api.body ??
+          JSON.stringify({
+            message: 'misbehaving',
+            documentation_url: 'https://docs.github.com/rest',
+          }),
+      );
     }
     const { authorization } = request.headers;
-    if (authorization !== undefined && authorization !== `Bearer ${this.#token}` && authorization !== `token ${this.#token}`)
-      return this.#json(response, 401, { message: 'Bad credentials', documentation_url: 'https://docs.github.com/rest', status: '401' });
+    if (
+      authorization !== undefined &&
+      authorization !== `Bearer ${this.#token}` &&
+      authorization !== `token ${this.#token}`
+    )
+      return this.#json(response, 401, {
+        message: 'Bad credentials',
+        documentation_url: 'https://docs.github.com/rest',
+        status: '401',
+      });
     this.#rollWindow();
     if (this.rateLimit && this.rateLimit.remaining <= 0)
-      return this.#json(response, 403, { message: 'API rate limit exceeded', documentation_url: 'https://docs.github.com/rest/rate-limit' });
+      return this.#json(response, 403, {
+        message: 'API rate limit exceeded',
+        documentation_url: 'https://docs.github.com/rest/rate-limit',
+      });
     const hidden = this.#token !== null && authorization === undefined;
     if (!`${url.pathname}/`.startsWith(`${base}/`) || hidden) return this.#notFound(response);
     if (this.rateLimit) this.rateLimit.remaining -= 1;
     const resource = url.pathname.slice(base.length);
-    if (resource === '') return this.#json(response, 200, { id: this.repositoryId, name: this.repo, full_name: `${this.owner}/${this.repo}` }, request);
+    if (resource === '')
+      return this.#json(
+        response,
+        200,
+        { id: this.repositoryId, name: this.repo, full_name: `${this.owner}/${this.repo}` },
+        request,
+      );
     const attested = /^\/attestations\/sha256:([0-9a-f]{64})$/.exec(resource)?.[1];
     if (attested !== undefined) return this.#attestations(attested, request, response);
     if (resource === '/releases/latest') return this.#release(this.#latest(), request, response);
@@ -181,7 +267,8 @@ export class FakeGitHub {
   }
 
   #latest(): FakeGitHubRelease | undefined {
-    if (this.latestTag !== null) return this.releases.find((release) => release.tag === this.latestTag);
+    if (this.latestTag !== null)
+      return this.releases.find((release) => release.tag === this.latestTag);
     return this.#published().find((release) => !release.prerelease);
   }
 
@@ -190,7 +277,9 @@ export class FakeGitHub {
   }
 
   #assetByName(tag: string, name: string): FakeGitHubAsset | undefined {
-    return this.releases.find((release) => release.tag === tag)?.assets.find((asset) => asset.name === name);
+    return this.releases
+      .find((release) => release.tag === tag)
+      ?.assets.find((asset) => asset.name === name);
   }
 
   #list(url: URL, request: http.IncomingMessage, response: http.ServerResponse): void {
@@ -206,28 +295,54 @@ export class FakeGitHub {
     );
   }
 
-  #release(release: FakeGitHubRelease | undefined, request: http.IncomingMessage, response: http.ServerResponse): void {
+  #release(
+    release: FakeGitHubRelease | undefined,
+    request: http.IncomingMessage,
+    response: http.ServerResponse,
+  ): void {
     if (!release) this.#notFound(response);
     else this.#json(response, 200, this.#described(release), request);
   }
 
-  #attestations(sha256: string, request: http.IncomingMessage, response: http.ServerResponse): void {
+  #attestations(
+    sha256: string,
+    request: http.IncomingMessage,
+    response: http.ServerResponse,
+  ): void {
     const bundles = this.attestations.get(sha256);
     if (bundles === undefined) this.#notFound(response);
-    else this.#json(response, 200, { attestations: bundles.map((bundle) => ({ bundle, repository_id: this.repositoryId })) }, request);
+    else
+      this.#json(
+        response,
+        200,
+        { attestations: bundles.map((bundle) => ({ bundle, repository_id: this.repositoryId })) },
+        request,
+      );
   }
 
   #notFound(response: http.ServerResponse): void {
-    this.#json(response, 404, { message: 'Not Found', documentation_url: 'https://docs.github.com/rest/releases/releases', status: '404' });
+    this.#json(response, 404, {
+      message: 'Not Found',
+      documentation_url: 'https://docs.github.com/rest/releases/releases',
+      status: '404',
+    });
   }
 
   #rollWindow(): void {
     const limit = this.rateLimit;
     if (limit?.windowMs === undefined || this.now() < limit.resetAt) return;
-    Object.assign(limit, { remaining: limit.limit ?? RATE_LIMIT, resetAt: this.now() + limit.windowMs });
+    Object.assign(limit, {
+      remaining: limit.limit ?? RATE_LIMIT,
+      resetAt: this.now() + limit.windowMs,
+    });
   }
 
-  #json(response: http.ServerResponse, status: number, body: unknown, request?: http.IncomingMessage): void {
+  #json(
+    response: http.ServerResponse,
+    status: number,
+    body: unknown,
+    request?: http.IncomingMessage,
+  ): void {
     const text = JSON.stringify(body);
     // ETags differ from token to token.
     const etag = `"${createHmac('sha256', request?.headers.authorization ?? '')
@@ -258,29 +373,49 @@ export class FakeGitHub {
       this.#notFound(response);
       return;
     }
-    response.writeHead(302, { location: this.misbehave.redirectTo ?? `${this.assetOrigin}/storage/${asset.id}?signature=once` });
+    response.writeHead(302, {
+      location:
+        this.misbehave.redirectTo ?? `${this.assetOrigin}/storage/${asset.id}?signature=once`,
+    });
     response.end();
   }
 
   /** Storage rejects a second authorization, as GitHub's does. */
-  async #sendAsset(id: number, request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+  async #sendAsset(
+    id: number,
+    request: http.IncomingMessage,
+    response: http.ServerResponse,
+  ): Promise<void> {
     const asset = this.#assetById(id);
     const { assetStatus, lie, ignoreRange } = this.misbehave;
-    if (request.headers.authorization !== undefined) return void response.writeHead(400).end('Only one auth mechanism allowed');
+    if (request.headers.authorization !== undefined)
+      return void response.writeHead(400).end('Only one auth mechanism allowed');
     if (!asset) return void response.writeHead(404).end();
-    if (assetStatus !== undefined) return void response.writeHead(assetStatus, { 'content-type': 'text/html' }).end('<html>trouble</html>');
+    if (assetStatus !== undefined)
+      return void response
+        .writeHead(assetStatus, { 'content-type': 'text/html' })
+        .end('<html>trouble</html>');
     const whole = lie ?? asset.content;
     const range = ignoreRange ? null : /^bytes=(\d+)-$/.exec(request.headers.range ?? '');
     const from = range ? Number(range[1]) : 0;
-    if (range && from >= whole.length) return void response.writeHead(416, { 'content-range': `bytes */${whole.length}` }).end();
+    if (range && from >= whole.length)
+      return void response.writeHead(416, { 'content-range': `bytes */${whole.length}` }).end();
     const body = whole.subarray(from);
-    const headers: Record<string, string | number> = { 'content-type': 'application/octet-stream', 'content-length': body.length, 'accept-ranges': 'bytes' };
+    const headers: Record<string, string | number> = {
+      'content-type': 'application/octet-stream',
+      'content-length': body.length,
+      'accept-ranges': 'bytes',
+    };
     if (range) headers['content-range'] = `bytes ${from}-${whole.length - 1}/${whole.length}`;
     response.writeHead(range ? 206 : 200, headers);
     await this.#sendBody(body, response, this.misbehave);
   }
 
-  async #sendBody(body: Buffer, response: http.ServerResponse, { throttle, cutAfterBytes, stallAfterBytes }: Misbehaviour): Promise<void> {
+  async #sendBody(
+    body: Buffer,
+    response: http.ServerResponse,
+    { throttle, cutAfterBytes, stallAfterBytes }: Misbehaviour,
+  ): Promise<void> {
     const piece = throttle === undefined ? 256 * 1024 : Math.max(1, Math.round(throttle / 20));
     for (let sent = 0; sent < body.length && !response.destroyed; sent += piece) {
       const limit = Math.min(cutAfterBytes ?? body.length, stallAfterBytes ?? body.length);
@@ -348,7 +483,17 @@ export class FakeGitHub {
 
   #user(): Record<string, unknown> {
     const api = `${this.url}/users/${this.owner}`;
-    const links = ['followers', 'following', 'gists', 'starred', 'subscriptions', 'organizations', 'repos', 'events', 'received_events'];
+    const links = [
+      'followers',
+      'following',
+      'gists',
+      'starred',
+      'subscriptions',
+      'organizations',
+      'repos',
+      'events',
+      'received_events',
+    ];
     return {
       login: this.owner,
       id: 1,
