@@ -27,7 +27,8 @@ ${fenced(wholePicture())}
 
 ## When something fails
 
-Rows of one fact are tried from the top. If no row applies, the state does not change.
+Of one fact, rows of the inner state are tried first, then those of the states around it; within one state, from the top. If no row applies,
+the state does not change.
 
 ${table(allWays().filter(({ isFailure }) => isFailure))}
 
