@@ -340,7 +340,7 @@ describe('what a release is bound to', { concurrency: 2 }, () => {
     assert.equal((await product.events()).length, facts);
     assert.equal((await product.command(['install', 'v0.0.2'])).exitCode, 0);
     assert.ok(existsSync(path.join(product.dir, 'current', 'more')), 'the new bytes');
-    await product.logged(/was replaced under the same tag\. What runs stays/);
+    await product.logged(/was replaced under the same tag\. The running version stays/);
   });
 });
 
