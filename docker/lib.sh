@@ -20,11 +20,13 @@ export PATH="$lib/applets:$image_path"
 # that was opened anew and never waits: what it does not take is lost. What the app and other
 # services inherit is another again, and waits as ever.
 never_wait() {
-  if [ ! -t 2 ] || [ ! -w /proc/self/fd/2 ]; then return; fi
+  if [ ! -t 2 ] || [ ! -w /proc/self/fd/2 ] || [ ! -r /proc/self/fd/2 ]; then return; fi
   exec 2<> /proc/self/fd/2
   "$lib/bin/dd" if=/dev/null oflag=nonblock status=none >&2
 }
-wait_again() { if [ -t 2 ] && [ -w /proc/self/fd/2 ]; then exec 2<> /proc/self/fd/2; fi; }
+wait_again() {
+  if [ -t 2 ] && [ -w /proc/self/fd/2 ] && [ -r /proc/self/fd/2 ]; then exec 2<> /proc/self/fd/2; fi
+}
 baked=${UPDATE_BAKED_DIR:-/usr/share/self-update/baked}
 
 # Whole seconds out of what the settings accept (90, 1.5, 90s, 5m, 1h), rounded up; $2 for anything

@@ -35,7 +35,23 @@ look() {
     members="$members$pid:$2 "
     # Thousands take longer to look at than the stop may last. Who is not told is killed when the
     # time is up.
-    [ "${#members}" -lt 16000 ] || break
+    [ "${#members}" -lt 16000 ] || { add_parents; break; }
+  done
+}
+
+# Of a list that was cut, those above: who has one is told by it, and not by us.
+add_parents() {
+  for member in $members; do
+    above=${member#*:}
+    while :; do
+      case $members in *" $above:"*) break ;; esac
+      read -r line 2> /dev/null < "/proc/$above/stat" || break
+      # shellcheck disable=SC2086 # fields
+      set -- ${line##*) }
+      [ "${3-}" = "$group_looked_at" ] || break
+      members="$members$above:$2 "
+      above=$2
+    done
   done
 }
 

@@ -128,8 +128,16 @@ async function follow(
       );
     }
     const isChecked = !isUpdate || note.lastCheckAt !== given.checkedAt || isLimited(note, parts);
-    looksAtRest = rests && isChecked && records.length === 0 ? looksAtRest + 1 : 0;
-    if (looksAtRest >= (taken === null ? RESTS_OF_OLDER : RESTS_WITHOUT_NOTE)) return judged();
+    const mayBeDone = rests && (isChecked || taken === null);
+    looksAtRest = mayBeDone && records.length === 0 ? looksAtRest + 1 : 0;
+    const isOlder = taken === null && isChecked;
+    if (looksAtRest >= (isOlder ? RESTS_OF_OLDER : RESTS_WITHOUT_NOTE)) {
+      if (isChecked) return judged();
+      throw new Fault(
+        'NOT_NOTED',
+        "the updater took the command, and can't note what became of it: is the disk full? See its log",
+      );
+    }
     await sleep(LOOK_EVERY_MS, undefined, { signal });
   }
 }

@@ -7,6 +7,8 @@ import type { RuntimeOptions } from './options.ts';
 
 /** However often somebody asks. */
 const MIN_POLL_PAUSE_MS = 1000;
+/** After one that was aborted, and noted nothing. */
+const ABORTED_PAUSE_MS = 10_000;
 
 type Options = Pick<RuntimeOptions, 'nextPollAt' | 'now' | 'pollIntervalMs'>;
 
@@ -20,6 +22,7 @@ export class Poller {
    * note that.
    */
   #polledAt: number | null = null;
+  #wasAborted = false;
 
   constructor(options: Options) {
     this.#options = options;
@@ -42,7 +45,8 @@ export class Poller {
         ? 0
         : remainingMs(next, now(), 2 * pollIntervalMs + 2 * 60 * 60 * 1000);
     // A poll that could not note when the next one is due must not be made again at once.
-    const pauseMs = this.#isAsked ? MIN_POLL_PAUSE_MS : pollIntervalMs;
+    const usualMs = this.#wasAborted ? Math.min(ABORTED_PAUSE_MS, pollIntervalMs) : pollIntervalMs;
+    const pauseMs = this.#isAsked ? MIN_POLL_PAUSE_MS : usualMs;
     return this.#polledAt === null
       ? noted
       : Math.max(noted, this.#polledAt + pauseMs - performance.now());
@@ -69,6 +73,7 @@ export class Poller {
   ended(isAborted: boolean): void {
     if (isAborted && this.#wasAsked) this.#isAsked = true;
     this.#wasAsked = null;
+    this.#wasAborted = isAborted;
     this.#polledAt = performance.now();
   }
 }

@@ -166,8 +166,13 @@ export class Runtime {
 
   /** Asks for a poll now. */
   checkNow(): void {
-    this.#askNow();
     this.#poller.ask();
+    try {
+      this.#askNow();
+    } catch (error) {
+      this.#faulted(error);
+      return;
+    }
     this.#advance();
   }
 
@@ -233,7 +238,9 @@ export class Runtime {
       this.#fireTimers();
       this.#takeCommands();
       this.#noticeCrashLoop();
-      this.#performer.follow(outstanding(this.#state, this.#poller.isDue));
+      // Only at rest is the note read that says when a poll is due: no trouble with it ends an update.
+      const isPollDue = isResting(this.#state) && this.#poller.isDue;
+      this.#performer.follow(outstanding(this.#state, isPollDue));
     } catch (error) {
       this.#faulted(error);
       return;
@@ -278,6 +285,8 @@ export class Runtime {
   #takeCommands(): void {
     const { journal } = this.#options;
     for (const command of this.#inbox.pending()) {
+      // What was given before it has ended, and the next one's trouble is not its own.
+      this.#noteOutcomes();
       // Taken in before a crash that left the file.
       const known = journal.hasCommand(command.id);
       if (!known && command.fact === null) this.#askNow();
@@ -299,12 +308,17 @@ export class Runtime {
     if (seen !== null) this.dispatch(seen);
   }
 
+  /** Of commands after which the updater rests, and no check is to be made for them any more. */
+  #noteOutcomes(): void {
+    if (!this.#poller.isRunning && !this.#poller.isAsked && isResting(this.#state))
+      this.#outcomes.settle(this.#state.snapshot.context);
+  }
+
   /** Sleeps until the next thing is due; a `once` run ends here when nothing is left to do. */
   #rest(): void {
     clearTimeout(this.#wakeTimer);
     const busy = this.#performer.isBusy;
-    if (!this.#poller.isRunning && !this.#poller.isAsked && isResting(this.#state))
-      this.#outcomes.settle(this.#state.snapshot.context);
+    this.#noteOutcomes();
     if (!busy) this.#checkpoints.atRest(this.#state);
     if (!busy && this.#settled === null) this.#faults.over();
     // A check that somebody asked for, and that only keeps its distance to the one before, is still
@@ -313,7 +327,8 @@ export class Runtime {
       this.#settled();
       return;
     }
-    if (busy && this.#state.timers.size === 0) return;
+    const awaitsPoll = isResting(this.#state) && !this.#poller.isRunning;
+    if (busy && !awaitsPoll && this.#state.timers.size === 0) return;
     const waitMs = Math.max(this.nextWakeAt() - this.#options.now(), 1);
     this.#wakeTimer = setTimeout(() => this.#advance(), Math.min(waitMs, MAX_TIMER_MS));
   }

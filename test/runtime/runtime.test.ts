@@ -358,6 +358,31 @@ describe('what became of a command', () => {
       [true, true],
     );
   });
+
+  it('is judged before the next one begins, whose trouble is not its own', async () => {
+    const stopping = Promise.withResolvers<Fact>();
+    const runtime = await updater(
+      {
+        check: async () => ({ type: 'checkFailed', code: 'NOT_FOUND', message: 'no release' }),
+        stop: () => stopping.promise,
+        switchCurrent: async () => facts.switched(tree('1.0.0')),
+        observeProbation: async () => facts.healthy('1.0.0'),
+      },
+      later,
+    );
+    const first = submit(inbox(), { type: 'restartRequested' });
+    const stopped = beginning('stop');
+    await runtime.start();
+    await stopped;
+    const second = submit(inbox(), { type: 'installRequested', tag: 'v9.9.9', file: null });
+    const checking = beginning('check');
+    stopping.resolve(facts.stopped());
+    runtime.wake();
+    await checking;
+    await runtime.settle(AbortSignal.timeout(60_000));
+    assert.equal(readTaken(journal, first)?.outcome?.ok, true);
+    assert.equal(readTaken(journal, second)?.outcome?.ok, false);
+  });
 });
 
 describe('the gate of a boot', () => {
