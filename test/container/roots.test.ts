@@ -229,7 +229,8 @@ for (const profile of SEPARATED) {
 
       it('left directories of its own deep in what root removes: they are removed, and nothing that they lead to', async () => {
         await using volume = await createVolume();
-        const tmp = '/data/self-update/tmp/left';
+        // By the name of what an extraction leaves: nothing else is removed there.
+        const tmp = '/data/self-update/tmp/tree-0123456789ab';
         const links = `for n in 1 2 3; do ln -s /data/kept ${tmp}/a/evil/$n; done; mkdir /data/kept && touch /data/kept/file`;
         await inVolume(
           volume.name,
