@@ -119,10 +119,11 @@ export class Served {
   }
 
   async describe(): Promise<Description> {
-    if (this.#description === null)
-      this.#description = (await (
-        await fetch(`${this.url}/api/openapi.json`)
-      ).json()) as Description;
+    // While the updater starts, or many ask, it is refused.
+    while (this.#description === null) {
+      const response = await fetch(`${this.url}/api/openapi.json`);
+      if (response.ok) this.#description = (await response.json()) as Description;
+    }
     return this.#description;
   }
 
