@@ -25,7 +25,7 @@ type Description = {
 export class Served {
   readonly product: Product;
   readonly port: number;
-  #description: Description | null = null;
+  #description: Promise<Description> | null = null;
 
   private constructor(product: Product, port: number) {
     this.product = product;
@@ -118,13 +118,18 @@ export class Served {
     });
   }
 
-  async describe(): Promise<Description> {
-    // While the updater starts, or many ask, it is refused.
-    while (this.#description === null) {
-      const response = await fetch(`${this.url}/api/openapi.json`);
-      if (response.ok) this.#description = (await response.json()) as Description;
-    }
+  /** Asked for once, however many wait for it. */
+  describe(): Promise<Description> {
+    this.#description ??= this.#describe();
     return this.#description;
+  }
+
+  /** While the updater starts, or many ask, it is refused. */
+  async #describe(): Promise<Description> {
+    for (;;) {
+      const response = await fetch(`${this.url}/api/openapi.json`);
+      if (response.ok) return (await response.json()) as Description;
+    }
   }
 
   /** What is answered is what the description says: its status, its type, its shape. */
