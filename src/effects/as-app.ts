@@ -130,12 +130,12 @@ export function runAsApp({
 class Progress {
   readonly #deadline: number;
   readonly #silentMs: number;
+  /** Its group holds the shell that waits for it, too. */
+  readonly #isBelowShell: boolean;
   #lookedAt = performance.now();
   #activeAt = performance.now();
   #stoppedMs = 0;
   #ticks = '';
-
-  readonly #isBelowShell: boolean;
 
   constructor(timeoutMs: number, silentMs: number, isBelowShell: boolean) {
     this.#isBelowShell = isBelowShell;
