@@ -23,7 +23,7 @@ RUN npm run build
 
 FROM ${DEBIAN_IMAGE} AS parts
 RUN apt-get update \
- && apt-get install -y --no-install-recommends binutils busybox-static ca-certificates runit tini tzdata \
+ && apt-get install -y --no-install-recommends binutils busybox-static ca-certificates runit socklog spawn-fcgi tini tzdata \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=program /usr/local/bin/node /parts/node
 COPY --from=program /src/dist /parts/dist

@@ -13,7 +13,10 @@ services() {
 }
 
 # The other services than the updater and the app.
-extras() { services | grep -vx -e update -e app; }
+extras() {
+  if has_slots; then services | grep -vx -e update -e app -e app2 -e app-notify
+  else services | grep -vx -e update -e app; fi
+}
 
 # $1: until when, then services.
 wait_down() {
@@ -28,37 +31,35 @@ wait_down() {
   done
 }
 
-# Whether runsv or anybody of the app's group is still there.
-app_lives() { is_up app || { [ -n "$group" ] && kill -0 "-$group" 2> /dev/null; }; }
-
-# $1: until when it may take.
+# $1: until when it may take. Two copies end at the same time.
 stop_app() {
   deadline=$1
-  word=$(stop_word)
-  # Any other word would start an app that is down, and a run script at the gate takes no other
-  # signal.
-  [ -e "$ours/app.started" ] || word=d
-  # Also when the app has ended, and left somebody behind.
-  read -r group 2> /dev/null < "$ours/app.group" && kill -0 "-$group" 2> /dev/null || group=
-  [ -z "$group" ] || begin_telling "$group" $(((began + deadline) / 2))
-  control app "$word"
-  # The leader only, as runsv does it.
-  if [ "$word" = o ] && [ -n "$group" ]; then tell "$group"; else told=" $group "; fi
-  # Until then app/finish may still be to run, which is the service's process as well.
-  while app_lives || ! end_strays; do
-    clock
-    [ "$now" -lt "$deadline" ] || { kill_app; return; }
-    [ -z "$group" ] || tell_rest
-    sleep 0.02
+  beside=
+  if has_slots; then
+    stop_slot app2 "$deadline" &
+    beside=$!
+  fi
+  stop_slot app "$deadline"
+  stopped=$?
+  while [ -n "$beside" ] && kill -0 "$beside" 2> /dev/null; do
+    wait "$beside"
+    # A signal's, if one came: whoever is left is found below.
+    [ "$?" != 1 ] || stopped=1
   done
+  # Until then app/finish may still be to run, which is the service's process as well.
+  { [ "$stopped" = 0 ] && end_strays; } || kill_app
 }
 
 kill_app() {
+  clock
   say "the app was still running after $(((now - began) / 100)) s; killing it"
   # Not by runsv's "k": read after the app's death, it makes runsv forget the finish script.
   signal_group app KILL
+  signal_group app2 KILL
   signal_strays KILL > /dev/null
+  clock
   wait_down $((now + 50)) app
+  ! has_slots || wait_down $((now + 50)) app2
 }
 
 # Daemons that left the group are told and waited for as well. False when there are some after the

@@ -103,8 +103,37 @@ as_app() {
 }
 
 # Sends a signal to processes of the app, wherever they went, and prints their pids; '' only prints
-# them.
-signal_strays() { timeout -s KILL 2 "$lib/app-processes" "$ours" "$ours/app.lock" "$1"; }
+# them. $2: only those of the copy in this slot, as far as that can be told.
+signal_strays() { timeout -s KILL 2 "$lib/app-processes" "$ours" "$1" "${2-}"; }
+
+# The strategy hand-over has two slots, the services app and app2. The one that is not the app's has
+# a file `down`, so that a killed runsv starts nothing there.
+has_slots() { [ -d "$ours/service/app2" ]; }
+other_slot() { if [ "$1" = app ]; then echo app2; else echo app; fi; }
+
+# Sets `tree` to what the live copy in slot $1 was started from.
+copy_runs() {
+  read -r pid tree 2> /dev/null < "$ours/$1.started" && [ -n "$tree" ] && kill -0 "$pid" 2> /dev/null
+}
+
+# Whether a copy runs in slot $1, or may begin to: as RunitSupervisor has it.
+slot_in_use() {
+  if read -r group 2> /dev/null < "$ours/$1.group" && kill -0 "-$group" 2> /dev/null; then return 0; fi
+  if is_up "$1"; then return 0; fi
+  ! [ -e "$ours/service/$1/down" ]
+}
+
+# Into `slot` which one is the app: whose live copy is what `current` names; else the one that a new
+# runsv would start.
+find_app_slot() {
+  slot=app
+  has_slots || return 0
+  current=$(cd -P "$dir/current" 2> /dev/null && pwd -P)
+  [ -e "$ours/service/app2/down" ] || [ ! -e "$ours/service/app/down" ] || slot=app2
+  if copy_runs "$slot" && [ "$tree" = "$current" ]; then return 0; fi
+  other=$(other_slot "$slot")
+  if copy_runs "$other" && [ "$tree" = "$current" ]; then slot=$other; fi
+}
 
 # Root never works in a place that the app can change. Whoever owns a directory, or may write it,
 # can exchange what lies in it, and would have root write where it likes. So root's own place is

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# Who is told to stop, and when, as src/effects/supervisor/telling.ts has it. Sourced by init and by
-# app/run; needs lib.sh.
+# Who is told to stop, and when, as src/effects/supervisor/telling.ts has it. Sourced by init, by
+# app/run and by update/run; needs lib.sh.
 #
 # Each process gets the stop signal once: some servers take a second one for "abort now". The leader
 # is told first, and what it does about its children is its own affair. Who has nobody above in the
@@ -131,5 +131,30 @@ tell_rest() {
       1) background="$background$member " ;;
       *) [ "$now" -lt "$unclear_from" ] || tell "$member" ;;
     esac
+  done
+}
+
+# Tells the copy in slot $1 to end, and waits until runsv and its group are gone. $2: until when, in
+# hundredths. False where they are still there then.
+stop_slot() {
+  deadline=$2
+  clock
+  told_from=$now
+  word=$(stop_word)
+  # Any other word would start an app that is down, and a run script at the gate takes no other
+  # signal.
+  # shellcheck disable=SC2154 # of lib.sh
+  [ -e "$ours/$1.started" ] || word=d
+  # Also when the app has ended, and left somebody behind.
+  read -r group 2> /dev/null < "$ours/$1.group" && kill -0 "-$group" 2> /dev/null || group=
+  [ -z "$group" ] || begin_telling "$group" $(((told_from + deadline) / 2))
+  control "$1" "$word"
+  # The leader only, as runsv does it.
+  if [ "$word" = o ] && [ -n "$group" ]; then tell "$group"; else told=" $group "; fi
+  while is_up "$1" || { [ -n "$group" ] && kill -0 "-$group" 2> /dev/null; }; do
+    clock
+    [ "$now" -lt "$deadline" ] || return 1
+    [ -z "$group" ] || tell_rest
+    sleep 0.02
   done
 }

@@ -9,6 +9,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { execa } from 'execa';
 import { container } from './bench/container.ts';
+import { handOver } from './bench/hand-over.ts';
 import { journal } from './bench/journal.ts';
 import { pipeline } from './bench/pipeline.ts';
 import { requests } from './bench/requests.ts';
@@ -24,6 +25,7 @@ const AREAS: Record<string, () => Promise<Row[]>> = {
   journal,
   requests,
   container,
+  'hand-over': handOver,
 };
 
 const chosen = process.argv.slice(2);

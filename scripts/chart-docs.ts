@@ -1,5 +1,6 @@
 /** docs/statechart.md: two pictures and three tables of the machine. */
 import type { AnyStateNode } from 'xstate';
+import type { Policy } from '../src/machines/model.ts';
 import { isTransient } from '../src/machines/shown.ts';
 import { updaterMachine } from '../src/machines/updater.ts';
 import { allStates, allWays, mainPath, pathOf, type Way } from './chart.ts';
@@ -13,10 +14,14 @@ that is what the updater does: \`waiting\`, with \`forRetry\` as its phase.
 
 ## The main path
 
-Both strategies use the same states. Thick: both. Thin: \`download-then-kill\`. Dotted: \`kill-then-download\`. With hooks, \`draining\`
+Both orders of stop and download use the same states. Thick: both. Thin: \`download-then-kill\`. Dotted: \`kill-then-download\`. With hooks, \`draining\`
 comes before \`inspecting\`, \`migrating\` before \`switching\`, and \`announcing\` at the end. A version that passed probation is \`settled\`.
 
 ${fenced(mainPicture())}
+
+With \`hand-over\` the new version is started beside the old one, which serves until then:
+
+${fenced(handOverPicture())}
 
 ## All states
 
@@ -77,8 +82,22 @@ export function mainPicture(): string {
   return ['flowchart LR', ...drawn, ...lines].join('\n');
 }
 
+/** Mermaid: the way of a hand-over, from where it parts with the others. */
+export function handOverPicture(): string {
+  const steps = stepsOf('hand-over');
+  const parts = steps.slice(steps.findIndex(({ to }) => to.startsWith('handingOver.')));
+  const states = parts.slice(0, -1).map(({ to }) => `    ${keyOf(to)}`);
+  return [
+    'flowchart LR',
+    '  subgraph handingOver',
+    ...states,
+    '  end',
+    ...parts.map(({ from, to }) => `  ${keyOf(from)} --> ${keyOf(to)}`),
+  ].join('\n');
+}
+
 type Step = { from: string; to: string };
-function stepsOf(strategy: 'download-then-kill' | 'kill-then-download'): Step[] {
+function stepsOf(strategy: Policy['strategy']): Step[] {
   const path = mainPath(strategy);
   return path.slice(1).map(({ state }, i) => ({ from: path[i]?.state ?? '', to: state }));
 }

@@ -3,6 +3,7 @@
  * tests.
  */
 import type { AnyStateNode } from 'xstate';
+import type { Fact } from '../src/machines/facts.ts';
 import type { Policy } from '../src/machines/model.ts';
 import { shownPath } from '../src/machines/shown.ts';
 import { updaterMachine } from '../src/machines/updater.ts';
@@ -75,15 +76,22 @@ export function mainPath(strategy: Policy['strategy']): { state: string; fact: s
   const story = running({ policy: { strategy } });
   const path = [{ state: leafOf(story), fact: '' }];
   const fetched = [facts.downloaded('2.0.0'), facts.verified(), facts.installed('2.0.0')];
-  const stopped = [facts.allowed(), facts.switchStarted('2.0.0'), facts.stopped()];
-  const order =
-    strategy === 'download-then-kill' ? [...fetched, ...stopped] : [...stopped, ...fetched];
-  for (const fact of [
-    facts.found('2.0.0'),
-    ...order,
-    facts.switched(tree('2.0.0')),
-    facts.started('2.0.0'),
-  ])
+  const allowed = [facts.allowed(), facts.switchStarted('2.0.0')];
+  const switched = facts.switched(tree('2.0.0'));
+  const brought = [switched, facts.started('2.0.0')];
+  const ways: Record<Policy['strategy'], Fact[]> = {
+    'download-then-kill': [...fetched, ...allowed, facts.stopped(), ...brought],
+    'kill-then-download': [...allowed, facts.stopped(), ...fetched, ...brought],
+    'hand-over': [
+      ...fetched,
+      ...allowed,
+      facts.startedBeside('2.0.0'),
+      facts.ready('2.0.0'),
+      switched,
+      facts.otherStopped(),
+    ],
+  };
+  for (const fact of [facts.found('2.0.0'), ...ways[strategy]])
     path.push({ fact: fact.type, state: leafOf(story.when(fact)) });
   return path;
 }

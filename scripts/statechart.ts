@@ -64,7 +64,7 @@ const DECIDING = 'steady.deciding';
 const NEXT = new Set([
   'bringingUp.starting steady.deciding',
   'steady.deciding steady.running',
-  ...(['download-then-kill', 'kill-then-download'] as const).flatMap((strategy) => {
+  ...(['download-then-kill', 'kill-then-download', 'hand-over'] as const).flatMap((strategy) => {
     const path = mainPath(strategy).map(({ state }) => around(state));
     return path
       .slice(1)
@@ -114,7 +114,14 @@ function arrange(direction: 'RIGHT' | 'DOWN'): Box {
     across([leaf('checking'), leaf('idle')], LANE_PX),
     group('incoming', along([inside('incoming.fetching'), inside('incoming.preparing')])),
     inside('stopping', across),
-    across([inside('bringingUp'), along([leaf('announcing'), leaf('rollingBack')])], LANE_PX),
+    across(
+      [
+        inside('bringingUp'),
+        inside('handingOver'),
+        along([leaf('announcing'), leaf('rollingBack')]),
+      ],
+      LANE_PX,
+    ),
     group(
       'steady',
       isWide

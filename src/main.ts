@@ -91,6 +91,7 @@ export async function main(
       process.stdout.write(`${JSON.stringify({ ok: false, error: { code, message } })}\n`);
     log.warn(`${message} [${code}]`);
     if (code === 'UNEXPECTED') log.debug((error as Error).stack ?? '');
+    if (code === 'LISTEN_FAILED') return EXIT.cantListen;
     return code === 'LOCKED' ? EXIT.tryAgain : EXIT.failed;
   }
 }

@@ -9,6 +9,8 @@ export const EXIT = {
   failed: 1,
   usage: 2,
   tryAgain: 75,
+  /** An address of UPDATE_LISTEN can't be listened on. Also what docker/listen.sh ends with. */
+  cantListen: 73,
   configuration: 78,
   updateAvailable: 100,
 } as const;

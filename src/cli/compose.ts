@@ -1,6 +1,8 @@
 /** The composition root: the one place where configuration, effects, journal and runtime meet. */
+import { existsSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
 import type { Environment } from '../config/environment.ts';
+import { addressHeld } from '../effects/address-held.ts';
 import { type BusyOptions, busySince } from '../effects/busy.ts';
 import { STALL_WINDOW_MS } from '../effects/download.ts';
 import { type AppOptions, appCommand } from '../effects/entry-point.ts';
@@ -9,14 +11,26 @@ import { Http } from '../effects/github/http.ts';
 import { createEffects, type EffectDependencies } from '../effects/index.ts';
 import {
   appUser,
+  hasSlots,
   isInContainer,
   keepGateShut,
   serviceCheck,
 } from '../effects/supervisor/container.ts';
 import { EmbeddedSupervisor } from '../effects/supervisor/embedded.ts';
+import { HeldSockets } from '../effects/supervisor/held-sockets.ts';
+import { PairSupervisor } from '../effects/supervisor/pair.ts';
+import { runRecordFile } from '../effects/supervisor/run-record.ts';
 import { RunitSupervisor } from '../effects/supervisor/runit.ts';
-import type { Supervisor } from '../effects/supervisor/supervisor.ts';
-import { highestKept, inboxDir, isTreeThere, type Places, readWorld } from '../effects/trees.ts';
+import type { Slot, SlotName, Supervisor } from '../effects/supervisor/supervisor.ts';
+import {
+  currentLink,
+  highestKept,
+  inboxDir,
+  isTreeThere,
+  linkedPath,
+  type Places,
+  readWorld,
+} from '../effects/trees.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import type { Policy } from '../machines/model.ts';
@@ -122,16 +136,20 @@ export async function createRuntime(
   };
   const { http, github } = createGitHub(parts, cache);
   const supervisor = createSupervisor(parts, options.appOutput);
+  const pair = supervisor instanceof PairSupervisor ? supervisor : null;
+  supervisor.holdSockets();
   const app = appOptionsOf(parts, options.appArgs);
   const keepAppDown = (down: boolean): void => {
     if (usesRunit(config)) keepGateShut(places.root, down);
   };
+  const heldPorts = config.held.sockets.map(({ port }) => port);
   const effects = createEffects({
     github,
     http,
     places,
     note,
     supervisor,
+    pair,
     assetPattern: assetPatternOf(config),
     pollIntervalMs: config.pollIntervalMs,
     now: Date.now,
@@ -151,6 +169,7 @@ export async function createRuntime(
       command: config.health.command ?? (usesRunit(config) ? serviceCheck() : null),
     },
     environment: commandEnvironment(parts),
+    heldPorts,
     busy: busyOptions(config),
     hooks: { ...config.hooks, directory: places.root, say: log.info, keepAppDown },
     stop: config.stop,
@@ -168,8 +187,18 @@ export async function createRuntime(
     pollTrouble: () => note.read().lastError,
     observeWorld: () => readWorld(places),
     observeFloor: () => highestKept(places),
-    observeApp: () => adoptApp(supervisor, app, log),
+    observeApp: async (handsOver) => {
+      const isUp = await adoptApp(supervisor, app, log);
+      // What an earlier updater left beside the app, nobody waits for any more. Without the app it
+      // serves until that is started.
+      if (isUp && !handsOver) await pair?.stopOther(config.stop);
+      return isUp;
+    },
     exitAgesMs: () => supervisor.exitAgesMs(),
+    explainCrash:
+      heldPorts.length === 0
+        ? null
+        : (version, signal) => addressHeld(version, { supervisor, heldPorts }, signal),
     isTreeThere: (tree) => isTreeThere(tree, places),
     isBusy: () => busySince(busyOptions(config), Date.now()) !== null,
     busyLookMs: options.once ? BUSY_LOOK_ONCE_MS : BUSY_LOOK_MS,
@@ -201,23 +230,37 @@ export function createSupervisor(
   output: 'inherit' | 'file',
 ): Supervisor {
   const { stop } = config;
-  if (!usesRunit(config))
-    return new EmbeddedSupervisor({
-      directory: places.root,
-      environment: appEnvironment(environment),
-      output,
-      stop,
-      log: log.warn,
-    });
+  const currentTree = () => linkedPath(places, currentLink(places));
+  const paired = (slots: readonly [Slot, Slot]) => new PairSupervisor(slots, { currentTree, stop });
+  if (!usesRunit(config)) {
+    const held = new HeldSockets(config.held);
+    const embedded = (slot: SlotName) =>
+      new EmbeddedSupervisor({
+        directory: places.root,
+        environment: appEnvironment(environment),
+        output,
+        stop,
+        held,
+        slot,
+        log: log.warn,
+      });
+    // A copy that outlived an updater is looked for under another strategy too.
+    const isPaired =
+      config.strategy === 'hand-over' || existsSync(runRecordFile(places.root, 'app2'));
+    return isPaired ? paired([embedded('app'), embedded('app2')]) : embedded('app');
+  }
   if (!isInContainer())
     throw new Fault(
       'SUPERVISOR_MISSING',
       'UPDATE_SUPERVISOR=runit, but this is not the container, or its init does not run: leave the setting out',
     );
-  return new RunitSupervisor({
-    currentTree: async () => (await readWorld(places)).current?.path ?? null,
-    stop,
-  });
+  const runit = (slot: SlotName) =>
+    new RunitSupervisor({
+      currentTree: async () => (await readWorld(places)).current?.path ?? null,
+      stop,
+      slot,
+    });
+  return hasSlots() ? paired([runit('app'), runit('app2')]) : runit('app');
 }
 
 /**

@@ -1,4 +1,5 @@
 /** What follows from the configuration alone: the places on disk, and the policy of the machine. */
+import { createHash } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../config/config.ts';
@@ -66,5 +67,17 @@ export function policyOf(config: Config): Policy {
       preStart: preStart !== null,
       postUpdate: postUpdate !== null,
     },
+    held: heldSockets(config),
   };
+}
+
+/** A digest of the command, which may hold a secret: it only has to tell one from another. */
+function heldSockets({ held, app }: Config): string {
+  if (held.sockets.length === 0) return '';
+  const places = held.sockets.map(({ name, address, port }) => `${name}=${address} ${port}`);
+  const command = createHash('sha256')
+    .update(app.command ?? '')
+    .digest('hex')
+    .slice(0, 8);
+  return [...places, `node=${held.isPreloaded}`, `command=${command}`].join(',');
 }

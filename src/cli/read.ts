@@ -3,6 +3,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters, styleText } from 'node:util';
+import { readListenCounters, readQueues } from '../effects/accept-queue.ts';
 import { partFile, sizeOf } from '../effects/download.ts';
 import { readWorld, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
@@ -78,12 +79,23 @@ export async function statusFrom(
     warnings: standingWarnings(parts),
     now: Date.now(),
     receivedBytes: release === undefined ? null : await sizeOf(partFile(places, release)),
+    ...heldSockets(config.held.sockets),
   });
   const shown = redactJson(status, config.secrets());
   if (state !== null) return shown;
   const { current, baked } = await readWorld(places);
   const version = current ?? baked;
   return { ...shown, version: version?.version ?? null, tag: version?.tag ?? null };
+}
+
+function heldSockets(
+  sockets: Parts['config']['held']['sockets'],
+): Pick<Status, 'listening' | 'listenOverflows'> {
+  const queues = readQueues(sockets);
+  return {
+    listening: sockets.map((socket, index) => ({ ...socket, waiting: queues[index] ?? null })),
+    listenOverflows: sockets.length === 0 ? null : (readListenCounters()?.overflows ?? null),
+  };
 }
 
 export async function showStatus(
@@ -159,6 +171,7 @@ function statusText(given: Status, sleeps: boolean, now: number): string {
     ['previous', status.previous],
     ['latest', status.latest],
     ['coming', status.target],
+    ['beside it', status.beside && BESIDE[status.beside.role](status.beside.version)],
     ['download', status.download && downloadText(status.download)],
     ['held', status.hold && `${status.hold.version}, until \`self-update release\``],
     ['why not now', status.waitingFor && whyNotNow(status.waitingFor, ago, ahead)],
@@ -166,6 +179,7 @@ function statusText(given: Status, sleeps: boolean, now: number): string {
       'denied',
       `${denial.version}: ${denial.reason}`,
     ]),
+    ['listening', listeningText(status)],
     ['last check', `${ago(status.lastCheck)}, next ${ahead(status.nextCheck)}`],
     [
       'last error',
@@ -198,6 +212,18 @@ function statusText(given: Status, sleeps: boolean, now: number): string {
         : [folded(`${name.padEnd(NAME_WIDTH)}${text}`, NAME_WIDTH, columnsOfTerminal())],
     )
     .join('\n');
+}
+
+/** Null without held sockets. */
+function listeningText({ listening, listenOverflows }: Status): string | null {
+  if (listening.length === 0) return null;
+  const sockets = listening.map(({ name, address, port, waiting }) => {
+    const place = `${address.includes(':') ? `[${address}]` : address}:${port}`;
+    const queue = waiting === null || waiting === 0 ? '' : ` (${waiting} waiting)`;
+    return `${name === String(port) ? '' : `${name} `}${place}${queue}`;
+  });
+  const overflows = listenOverflows ? [`; ${listenOverflows} connections found a queue full`] : [];
+  return [sockets.join(', '), ...overflows].join('');
 }
 
 /** Undefined for a pipe, which is not to be broken into lines. */
@@ -259,6 +285,7 @@ function historyRow({
   outcome,
   durationMs,
   downtimeMs,
+  overlapMs,
   reason,
 }: Update): string[] {
   const ms = (value: number | null, otherwise: string) =>
@@ -268,11 +295,16 @@ function historyRow({
     from ?? '-',
     to,
     styleText(OUTCOME_COLOURS[outcome], outcome),
-    ms(downtimeMs, 'no'),
+    ms(downtimeMs, overlapMs === null ? 'no' : `no, two for ${formatDuration(overlapMs)}`),
     ms(durationMs, '-'),
     reason ?? '',
   ];
 }
+
+const BESIDE = {
+  candidate: (version: string) => `${version}, which has to prove itself`,
+  retiring: (version: string) => `${version}, which is told to stop`,
+} as const;
 
 const OUTCOME_COLOURS = {
   updated: 'green',

@@ -28,8 +28,8 @@ export async function beginOrServe<T>(
       return await begin();
     } catch (error) {
       const fault = toFault(error, 'JOURNAL_FAILED');
-      // Whoever holds the lock sees to the app.
-      if (fault.code === 'LOCKED') throw fault;
+      // Whoever holds the lock sees to the app. What can't be listened on is for the operator.
+      if (fault.code === 'LOCKED' || fault.code === 'LISTEN_FAILED') throw fault;
       supervisor ??= createSupervisor(parts, args.once ? 'file' : 'inherit');
       await startWhatIsThere(supervisor, args, parts);
       if (args.once) {

@@ -150,6 +150,8 @@ function configFrom(
 
     supervisor: values.UPDATE_SUPERVISOR,
     app: { command: values.UPDATE_APP_COMMAND ?? null, workdir: values.UPDATE_APP_WORKDIR ?? null },
+    /** `isPreloaded`: a Node app's own `listen(port)` takes them. */
+    held: { sockets: values.UPDATE_LISTEN ?? [], isPreloaded: values.UPDATE_LISTEN_NODE },
     stop: { signalName: values.UPDATE_STOP_SIGNAL, waitMs: values.SVWAIT },
     linked: { names: values.UPDATE_LINKED, directory: values.UPDATE_LINKED_DIR },
 

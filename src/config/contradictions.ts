@@ -23,7 +23,7 @@ export function contradictions(given: Given): string[] {
     problems.push(
       `TZ: ${JSON.stringify(texts.TZ)} is not a time zone by its name, and UPDATE_WINDOW needs one. Example: TZ=${metaOf('TZ').example}`,
     );
-  problems.push(...aboutVerification(given));
+  problems.push(...aboutVerification(given), ...aboutHandOver(given));
   const escaping = (values.UPDATE_LINKED ?? []).filter(
     (name) => name.startsWith('/') || name.split('/').includes('..'),
   );
@@ -64,6 +64,25 @@ export function mayBePlain(url: string, isAllowed: boolean): boolean {
     hostname === '[::1]' ||
     /^127(?:\.\d{1,3}){3}$/.test(hostname)
   );
+}
+
+/** Two copies run at the same time: what they can't share they must not have. */
+function aboutHandOver({ values }: Given): string[] {
+  if (values.UPDATE_STRATEGY !== 'hand-over') return [];
+  const problems: string[] = [];
+  if ((values.UPDATE_LISTEN ?? []).length === 0)
+    problems.push(
+      'UPDATE_STRATEGY: hand-over starts the new version beside the old one, and both can only listen on a socket that is held for them. Set UPDATE_LISTEN. Example: UPDATE_LISTEN=8080',
+    );
+  if (values.UPDATE_PRE_START_CMD !== undefined)
+    problems.push(
+      'UPDATE_PRE_START_CMD: prepares data for the new version while no app runs, and with UPDATE_STRATEGY=hand-over the old one does. Leave the hook out, or set UPDATE_STRATEGY=download-then-kill',
+    );
+  if ((values.UPDATE_LINKED ?? []).length > 0)
+    problems.push(
+      'UPDATE_LINKED: with UPDATE_STRATEGY=hand-over two versions would write the same data at the same time. Leave it out, or set UPDATE_STRATEGY=download-then-kill',
+    );
+  return problems;
 }
 
 /** A condition without what it is checked against would refuse every release. */

@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { globMatcher } from '../support/glob.ts';
 import { parseMinisignKey } from '../support/minisign-key.ts';
+import { parseHeldSockets } from './listen.ts';
 import { parseWindow } from './window.ts';
 
 const UNITS: Record<string, number> = { '': 1, s: 1, m: 60, h: 3600, d: 86_400 };
@@ -123,6 +124,14 @@ export function listenAddress() {
     return match === null
       ? fail(context, 'is not host:port')
       : { host: match.groups?.['host'] ?? match.groups?.['six'] ?? null, port };
+  });
+}
+
+/** Sockets that are held for the app. */
+export function heldSockets() {
+  return z.string().transform((text, context) => {
+    const sockets = parseHeldSockets(text);
+    return typeof sockets === 'string' ? fail(context, sockets) : sockets;
   });
 }
 

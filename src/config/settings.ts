@@ -10,6 +10,7 @@ import {
   checked,
   conditions,
   fileGlob,
+  heldSockets,
   integer,
   listenAddress,
   login,
@@ -118,10 +119,11 @@ export const settings = z.object({
     example: 'app_*_linux_amd64.tar.gz',
   }),
   UPDATE_STRATEGY: setting(
-    oneOf('kill-then-download', 'download-then-kill').prefault('kill-then-download'),
+    oneOf('kill-then-download', 'download-then-kill', 'hand-over').prefault('kill-then-download'),
     {
       standard: 'kill-then-download (the image: download-then-kill)',
-      meaning: 'strategy of an update',
+      meaning:
+        'strategy of an update; `hand-over` starts the new version beside the old one (docs/hand-over.md)',
       example: 'download-then-kill',
     },
   ),
@@ -328,6 +330,17 @@ export const settings = z.object({
   UPDATE_LINKED_DIR: setting(z.string().prefault('/data/app'), {
     meaning: 'where they are kept',
     example: '/data/app',
+  }),
+  UPDATE_LISTEN: setting(heldSockets().optional(), {
+    standard: 'off',
+    meaning:
+      'sockets that are held for the app, so that no request fails while it is replaced: `[NAME=][ADDRESS:]PORT`, five at most (docs/hand-over.md)',
+    example: 'web=0.0.0.0:8080 [::]:8443',
+  }),
+  UPDATE_LISTEN_NODE: setting(onOff().prefault('off'), {
+    meaning:
+      'for a Node app that listens by itself: its `listen(port)` takes the held socket of that port (docs/hand-over.md)',
+    example: 'on',
   }),
   UPDATE_ON_APP_EXIT: setting(oneOf('restart', 'exit').prefault('restart'), {
     meaning: "`exit`: the container ends with the app's status",

@@ -13,9 +13,15 @@ import { type DownloadDependencies, download } from './download.ts';
 import { appCommand } from './entry-point.ts';
 import { type ExtractDependencies, extract } from './extract.ts';
 import { removeOldVersions } from './garbage.ts';
+import {
+  type HandOverDependencies,
+  observeReadiness,
+  startBeside,
+  stopOtherCopy,
+} from './hand-over.ts';
 import { type HookDependencies, runHook } from './hook.ts';
 import { prepareSwitch } from './prepare.ts';
-import { observeProbation, type ProbationDependencies } from './probation.ts';
+import { observeProbation } from './probation.ts';
 import { assertComplete, switchCurrent } from './switch.ts';
 import { whatToRun } from './trees.ts';
 import { type VerifyDependencies, verify } from './verify.ts';
@@ -26,8 +32,7 @@ export type EffectDependencies = CheckDependencies &
   ExtractDependencies &
   ConditionsDependencies &
   HookDependencies &
-  ProbationDependencies & {
-    stop: { signalName: string; waitMs: number };
+  HandOverDependencies & {
     keptTrees: number;
     /** Further files that name the running version, where they can be written. */
     versionFiles: readonly string[];
@@ -44,6 +49,9 @@ export function createEffects(deps: EffectDependencies): Effects {
     runHook: (input, signal) => runHook(input, signal, deps),
     prepareSwitch: (input) => prepareSwitch(input, deps),
     switchCurrent: (input) => switchCurrent(input, deps),
+    startBeside: (input) => startBeside(input, deps),
+    observeReadiness: (input, signal) => observeReadiness(input, signal, deps),
+    stopOtherCopy: () => stopOtherCopy(deps),
     observeProbation: (input, signal) => observeProbation(input, signal, deps),
     removeOldVersions: (input, signal) => removeOldVersions(input, signal, deps.keptTrees, places),
     stop: async () => {

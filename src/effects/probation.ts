@@ -8,6 +8,7 @@ import type { EffectInputs } from '../machines/effects.ts';
 import type { Fact } from '../machines/facts.ts';
 import { remainingMs } from '../machines/pacing.ts';
 import { Fault } from '../support/fault.ts';
+import { addressHeld } from './address-held.ts';
 import { runCommandLine } from './command.ts';
 import { loadGot } from './packages.ts';
 import type { Exit, Supervisor } from './supervisor/supervisor.ts';
@@ -27,6 +28,8 @@ export type ProbationDependencies = {
   places: Places;
   health: HealthOptions;
   environment: Readonly<Record<string, string>>;
+  /** The ports of the sockets that are held for the app. */
+  heldPorts: readonly number[];
   now: () => number;
 };
 
@@ -89,7 +92,11 @@ export async function observeProbation(
       await Promise.race([exits(supervisor, version, forgiven, both), untold]);
     }
   } catch (error) {
-    if (again || !(error instanceof Fault) || !ENDED.has(error.code)) throw error;
+    if (!(error instanceof Fault) || !ENDED.has(error.code)) throw error;
+    if (again) {
+      const reason = error.code === 'APP_EXITED' ? await addressHeld(version, deps, signal) : null;
+      throw reason ?? error;
+    }
     return {
       type: 'appExitedEarly',
       version,
@@ -126,10 +133,14 @@ async function exits(
   forgiven: number,
   signal: AbortSignal,
 ): Promise<never> {
-  const exit = await supervisor.nextExit(signal, forgiven);
+  throw endOf(version, await supervisor.nextExit(signal, forgiven));
+}
+
+/** An end that nobody asked for, as what it says about the version: APP_EXITED, or APP_KILLED. */
+export function endOf(version: string, exit: Exit): Fault {
   const killedBy = signalOf(exit);
-  if (killedBy !== null && !OWN_SIGNALS.has(killedBy)) throw killed(version, killedBy);
-  throw exited(
+  if (killedBy !== null && !OWN_SIGNALS.has(killedBy)) return killed(version, killedBy);
+  return exited(
     version,
     killedBy ?? (exit.exitCode === null ? 'of unknown status' : `status ${exit.exitCode}`),
   );
@@ -179,7 +190,7 @@ async function survives(
   // One check must succeed, and they must not fail `retries` times in a row once the start period
   // is over.
   while (!healthy || performance.now() < deadline) {
-    const problem = await checkHealth(deps, signal);
+    const problem = await checkHealth(deps, signal, deps.supervisor.running()?.pid ?? null);
     signal.throwIfAborted();
     const starting =
       remainingMs(startedAt + health.startPeriodMs, now(), health.startPeriodMs) > 0 && !healthy;
@@ -199,10 +210,11 @@ async function survives(
   }
 }
 
-/** Null when healthy, else what was wrong. */
-async function checkHealth(
+/** Null when healthy, else what was wrong. `pid`: of the copy that is asked about. */
+export async function checkHealth(
   { health, environment, places }: ProbationDependencies,
   signal: AbortSignal,
+  pid: number | null,
 ): Promise<string | null> {
   const { url, command, timeoutMs } = health;
   try {
@@ -215,7 +227,7 @@ async function checkHealth(
         command,
         name: 'health',
         directory: places.root,
-        environment,
+        environment: { ...environment, ...(pid === null ? {} : { UPDATE_APP_PID: `${pid}` }) },
         timeoutMs,
         onOutput: null,
         input: null,

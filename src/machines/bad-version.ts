@@ -2,6 +2,7 @@
  * A version that ran and did not pass probation, or is trusted no more. Pure functions of (context,
  * fact).
  */
+import { awaitAddress } from './address-held.ts';
 import { noCandidate } from './candidate.ts';
 import type { Context } from './context.ts';
 import type { FactOf } from './facts.ts';
@@ -17,10 +18,14 @@ export function recordBadVersion(context: Context, fact: Failure): Partial<Conte
   const bad = context.target ?? context.current;
   if (bad === null) return { lastError };
   const failedPaths = [...context.failedPaths.filter((path) => path !== bad.path), bad.path];
-  // What says something about this machine says nothing about the version: it is tried again.
-  if (isHostFailure(fact.code))
-    return { ...recordFailure(context, fact), failedPaths, ...treeLost(context, fact.code, bad) };
   const isCandidate = context.candidate !== null && bad.path === context.installed?.path;
+  if (isCandidate && fact.code === 'ADDRESS_HELD') {
+    const failed = { ...context, ...recordFailure(context, fact) };
+    return { ...failed, ...awaitAddress(failed, fact), failedPaths };
+  }
+  // What says something about this machine says nothing about the version: it is tried again.
+  if (isHostFailure(fact.code) && fact.type !== 'appCrashLooped')
+    return { ...recordFailure(context, fact), failedPaths, ...treeLost(context, fact.code, bad) };
   if (isCandidate && fact.code === 'APP_KILLED') return recordKilled(context, fact, failedPaths);
   const proven = bad.path === context.lastGood?.path || bad.path === context.baked?.path;
   if (!isCandidate && proven) return { lastError, failedPaths };

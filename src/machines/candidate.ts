@@ -1,4 +1,5 @@
 /** A release on its way in: what of it is remembered. Pure functions of (context, fact). */
+import { addressMayBeFree } from './address-held.ts';
 import type { Candidate, Context } from './context.ts';
 import type { FactOf } from './facts.ts';
 import { fingerprint, type Policy, type Release } from './model.ts';
@@ -31,6 +32,7 @@ export function candidateFor(context: Context, release: Release): Candidate {
     interruptions: 0,
     byOperator,
     downloadFirst: false,
+    takesTurns: false,
     forced,
     vouched: null,
     deferral: null,
@@ -46,7 +48,9 @@ export function adoptRelease(
   context: Context,
   fact: FactOf<'releaseFound'> & { at: number },
 ): Partial<Context> {
-  const fresh = candidateFor(context, fact.release);
+  // Whoever names it wants it tried again.
+  const asked = context.request === null ? {} : addressMayBeFree(context);
+  const fresh = candidateFor({ ...context, ...asked }, fact.release);
   const candidate = { ...fresh, forced: fresh.forced || isForceInForce(context.forcedAt, fact.at) };
   const denied = candidate.byOperator
     ? context.denied.filter((denial) => denial.version !== fact.release.version)
@@ -95,8 +99,16 @@ function isChosenStill({ candidate, policy: before }: Context, policy: Policy): 
  * one.
  */
 export function adoptPolicy(context: Context, policy: Policy): Partial<Context> {
+  const denied =
+    policy.held === context.policy.held
+      ? context.denied
+      : context.denied.filter(({ code }) => code !== 'ADDRESS_HELD');
   if (policy.repository === context.policy.repository)
-    return { policy, ...(isChosenStill(context, policy) ? {} : noCandidate) };
+    return {
+      policy,
+      denied,
+      ...(isChosenStill(context, policy) ? addressMayBeFree(context) : noCandidate),
+    };
   return {
     policy,
     highestHealthy: null,

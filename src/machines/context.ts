@@ -31,6 +31,8 @@ export type Candidate = {
   interruptions: number;
   /** Set once a stop-first attempt failed: a bad network costs one outage at most. */
   downloadFirst: boolean;
+  /** Set once it could not be started beside the app: that is stopped first. */
+  takesTurns: boolean;
   /** The operator said `--force`: no condition counts but a pause. */
   forced: boolean;
   /** Whether what was verified says that it is urgent; null while nothing was verified. */
@@ -71,6 +73,8 @@ export type Context = {
   current: InstalledVersion | null;
   previous: InstalledVersion | null;
   lastGood: InstalledVersion | null;
+  /** `policy.held` when a version last became healthy; null where none did. */
+  provenHeld: string | null;
   /** The rollback floor: nothing older is installed but by the operator. */
   highestHealthy: string | null;
   candidate: Candidate | null;
@@ -138,6 +142,7 @@ export function initialContext({
     current: world.current,
     previous: null,
     lastGood: world.lastGood,
+    provenHeld: null,
     highestHealthy: higherOf(floor, world.lastGood?.version ?? null, policy.versioning),
     candidate: null,
     download: null,

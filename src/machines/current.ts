@@ -64,6 +64,7 @@ export function recordHealthy(
     denial === undefined ? null : { code: denial.code, message: denial.reason, at: denial.at };
   return {
     lastGood: current,
+    provenHeld: policy.held,
     highestHealthy,
     ...settled,
     failedPaths: [],

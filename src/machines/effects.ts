@@ -43,6 +43,15 @@ export type EffectInputs = {
   switchCurrent: { to: InstalledVersion; bestEffort: boolean };
   /** Starts what `current` names. Adopts the app when that already runs. */
   start: { target: InstalledVersion | null };
+  /** Starts the target beside what runs, once: what ends is not started again. */
+  startBeside: { target: InstalledVersion };
+  /**
+   * Waits until the copy beside has proved itself. `wasHealthy`: it was trusted before, so that
+   * staying up for a moment is enough.
+   */
+  observeReadiness: { target: InstalledVersion; probationMs: number; wasHealthy: boolean };
+  /** Of two copies ends the one that `current` does not name. Safe where there is only one. */
+  stopOtherCopy: Record<string, never>;
   /** `again`: it ended early once, so that the next end counts. */
   observeProbation: { version: string; startedAt: number; probationMs: number; again: boolean };
   /** Trees by their paths: which to keep if there is room, and which to remove in any case. */
@@ -71,6 +80,9 @@ export const failureFacts = {
   stop: 'stopFailed',
   switchCurrent: 'switchFailed',
   start: 'startFailed',
+  startBeside: 'startFailed',
+  observeReadiness: 'readinessFailed',
+  stopOtherCopy: 'stopFailed',
   observeProbation: 'probationFailed',
   removeOldVersions: 'oldVersionsRemoved',
 } as const satisfies Record<EffectName, FactType>;

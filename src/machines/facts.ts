@@ -84,6 +84,16 @@ const schemas = {
   appStarted: z.object({ version: z.string().nullable(), adopted: z.boolean() }),
   startFailed: z.object(failure),
 
+  // Or the hand-over: beside what runs.
+  startedBeside: z.object({ version: z.string(), adopted: z.boolean() }),
+  becameReady: z.object({
+    version: z.string(),
+    /** What said so: READY=1 (sd_notify(3)), the health check, or that it stayed up. */
+    by: z.enum(['notification', 'healthCheck', 'uptime']),
+  }),
+  readinessFailed: z.object(failure),
+  otherCopyStopped: z.object({ killed: z.boolean(), durationMs: z.number() }),
+
   // Trusting it.
   versionBecameHealthy: z.object({ version: z.string() }),
   /** It exited during probation, and is started once more before it is judged. */

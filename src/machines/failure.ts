@@ -39,8 +39,11 @@ const LOCAL = new Set([
   'TREE_INCOMPLETE',
   'TREE_MISSING',
   'APP_NOT_STOPPED',
+  'SOCKET_WITH_APP',
   'INTERRUPTED',
   'PRE_STOP_HOOK_FAILED',
+  'LISTEN_FAILED',
+  'ADDRESS_HELD',
 ]);
 /**
  * A release in whose course the updater is killed again and again (no memory, most likely) is given

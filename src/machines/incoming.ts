@@ -69,7 +69,14 @@ const preparing = updaterSetup.createStateConfig({
     'Asks before it interrupts, and checks everything that can be checked while the app still runs.',
   initial: 'asking',
   on: {
-    switchStarted: { target: '#updater.stopping.forUpdate', actions: 'forgetWhatWaited' },
+    switchStarted: [
+      {
+        guard: 'handsOver',
+        target: '#updater.handingOver',
+        actions: ['forgetWhatWaited', 'targetCandidate'],
+      },
+      { target: '#updater.stopping.forUpdate', actions: 'forgetWhatWaited' },
+    ],
     paused: { target: 'preparing', reenter: true, actions: 'pause' },
     // What was allowed while the app ran may not be so at the next boot.
     appFoundDown: { guard: 'appIsUp', target: 'preparing', reenter: true, actions: 'seeDown' },
@@ -95,7 +102,8 @@ const preparing = updaterSetup.createStateConfig({
             guard: and([not('appIsUp'), not('treeIsThere')]),
             target: '#updater.incoming.fetching',
           },
-          { guard: and(['appIsUp', 'hasPreStopHook']), target: 'draining' },
+          // With a hand-over its turn comes when the new version is ready.
+          { guard: and(['appIsUp', 'hasPreStopHook', not('handsOver')]), target: 'draining' },
           { target: 'inspecting' },
         ],
       },

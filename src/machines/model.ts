@@ -88,7 +88,7 @@ export type World = z.infer<typeof worldSchema>;
 export const verifyConditionSchema = z.enum(['digest', 'minisign', 'attestation']);
 export type VerifyCondition = z.infer<typeof verifyConditionSchema>;
 
-export const strategySchema = z.enum(['kill-then-download', 'download-then-kill']);
+export const strategySchema = z.enum(['kill-then-download', 'download-then-kill', 'hand-over']);
 export const versioningSchema = z.enum(['semver', 'loose']);
 export type Versioning = z.infer<typeof versioningSchema>;
 
@@ -156,6 +156,8 @@ export const policySchema = z.object({
   hooks: z
     .object({ preStop: z.boolean(), preStart: z.boolean(), postUpdate: z.boolean() })
     .default({ preStop: false, preStart: false, postUpdate: false }),
+  /** The sockets that are held for the app, and what has it take them; empty where none is. */
+  held: z.string().default(''),
 });
 export type Policy = z.infer<typeof policySchema>;
 
@@ -179,7 +181,16 @@ export type Approval = { version: string; fingerprint: string | null };
  * nobody knows.
  */
 export type Inhibitor = {
-  reason: 'denied' | 'paused' | 'held' | 'approval' | 'minAge' | 'window' | 'busy' | 'hook';
+  reason:
+    | 'denied'
+    | 'paused'
+    | 'held'
+    | 'approval'
+    | 'address'
+    | 'minAge'
+    | 'window'
+    | 'busy'
+    | 'hook';
   until: number | null;
 };
 

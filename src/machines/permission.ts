@@ -2,6 +2,7 @@
  * Whether a running app may be interrupted for the candidate, and if not, why. Pure; the time is in
  * the fact.
  */
+import { isAddressHeld } from './address-held.ts';
 import { isOldEnough, oldEnoughAt } from './age.ts';
 import type { Context } from './context.ts';
 import { type Approval, type Conditions, fingerprint, type Inhibitor } from './model.ts';
@@ -36,6 +37,7 @@ export function inhibitors(
     paused && !byOperator ? { reason: 'paused', until: null } : null,
     hold !== null && !byOperator ? { reason: 'held', until: null } : null,
     needsApproval(context) ? { reason: 'approval', until: null } : null,
+    !forced && isAddressHeld(context) ? { reason: 'address', until: null } : null,
     !hurries && !isOldEnough(release, policy, at)
       ? { reason: 'minAge', until: oldEnoughAt(release, policy) }
       : null,
@@ -82,6 +84,7 @@ export function askAgainAt(found: readonly Inhibitor[], at: number): number | nu
 }
 
 /** Whether something besides the app itself could forbid an update already at boot. */
-export function hasConditions({ policy }: Context): boolean {
-  return policy.window !== null || policy.minAgeMs > 0 || policy.approval;
+export function hasConditions(context: Context): boolean {
+  const { policy } = context;
+  return policy.window !== null || policy.minAgeMs > 0 || policy.approval || isAddressHeld(context);
 }

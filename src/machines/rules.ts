@@ -78,11 +78,31 @@ export function mayRollBack(context: Context): boolean {
   return context.policy.rollback === 'auto' && rollbackTarget(context) !== null;
 }
 
+/** Whether the release at hand is started beside the app, which then gives its place to it. */
+export function handsOver({ policy, app, candidate, installed }: Context): boolean {
+  return (
+    policy.strategy === 'hand-over' &&
+    app === 'up' &&
+    candidate?.takesTurns === false &&
+    installed !== null
+  );
+}
+
+/**
+ * Whether a version that does not prove itself serves until the one before it can: it has to be
+ * alive for that. One that ended is stopped, which is quicker.
+ */
+export function handsOverBack(context: Context, code: string): boolean {
+  return context.policy.strategy === 'hand-over' && code === 'UNHEALTHY' && mayRollBack(context);
+}
+
 /** Whether a version that crash-loops gives way to another one, or to a pause. */
 export function givesWay(context: Context, code: string): boolean {
   // Each loop of vanished files uses up a version. With none linked there is nothing to forget: the
   // same app would be stopped and started.
   if (code === 'TREE_MISSING') return context.current !== null;
+  // Sockets are held since then: any other version would probably end in the same way.
+  if (code === 'ADDRESS_HELD' && context.provenHeld !== context.policy.held) return false;
   // An operator's choice stands, and is only reported; but files that are gone can't run.
   return context.hold === null && mayRollBack(context);
 }

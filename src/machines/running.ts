@@ -1,4 +1,5 @@
 /** The app runs: on probation, or trusted. */
+import { and, not } from 'xstate';
 import { sortTrees } from './rules.ts';
 import { updaterSetup } from './vocabulary.ts';
 
@@ -31,7 +32,16 @@ export const running = updaterSetup.createStateConfig({
         appExitedEarly: { target: 'probation', reenter: true, actions: 'recordEarlyExit' },
         probationFailed: [
           { guard: 'failsAlike', target: '#updater.rollingBack', actions: 'withdrawDenial' },
-          { guard: 'isHostFailure', target: '#updater.steady.waiting', actions: 'recordUnproven' },
+          {
+            guard: and(['isHostFailure', not('isAboutAddress')]),
+            target: '#updater.steady.waiting',
+            actions: 'recordUnproven',
+          },
+          {
+            guard: 'handsOverBack',
+            target: '#updater.handingOver',
+            actions: ['targetCurrent', 'recordBadVersion', 'targetFallback'],
+          },
           {
             guard: 'mayRollBack',
             target: '#updater.rollingBack',

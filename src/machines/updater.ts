@@ -4,8 +4,8 @@
  *
  * INVARIANTS
  * - A running app is stopped only through `stopping` or `rollingBack`; every path out of them leads
- *   to `starting`.
- * - `switching` is entered only with a complete tree as `target`.
+ *   to `starting`. In a hand-over the copy that `current` names is never stopped.
+ * - `current` is moved only to a complete tree, the `target`.
  * - A running app is interrupted for a release only on the way through `preparing.asking`: nothing
  *   that says "not now" is passed over but by the operator's word.
  * - A release is tried at most `policy.maxAttempts` times, then denied; only the operator or a
@@ -17,6 +17,7 @@ import { boot } from './boot.ts';
 import { bringingUp } from './bringing-up.ts';
 import { hookInput } from './change.ts';
 import { initialContext } from './context.ts';
+import { handingOver } from './handing-over.ts';
 import { incoming } from './incoming.ts';
 import { steady } from './steady.ts';
 import { updaterSetup } from './vocabulary.ts';
@@ -107,6 +108,7 @@ export const updaterMachine = updaterSetup.createMachine({
       },
     },
     bringingUp,
+    handingOver,
     announcing: {
       description: 'Runs the post-update hook: the new version is healthy, or the old one is back.',
       invoke: {

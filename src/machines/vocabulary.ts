@@ -3,6 +3,7 @@
  * (actions). Pure.
  */
 import { assertEvent, assign, enqueueActions, fromPromise, setup } from 'xstate';
+import { addressMayBeFree } from './address-held.ts';
 import { recordBadVersion, recordCrashLoop, recordCutShort } from './bad-version.ts';
 import {
   adoptPolicy,
@@ -61,6 +62,8 @@ import { hasConditions, isUnblockedByOperator } from './permission.ts';
 import {
   fallback,
   givesWay,
+  handsOver,
+  handsOverBack,
   isInterruptedTooOften,
   isUnproven,
   mayRollBack,
@@ -117,6 +120,9 @@ export const updaterSetup = setup({
     stop: performedByRuntime<'stop'>(),
     switchCurrent: performedByRuntime<'switchCurrent'>(),
     start: performedByRuntime<'start'>(),
+    startBeside: performedByRuntime<'startBeside'>(),
+    observeReadiness: performedByRuntime<'observeReadiness'>(),
+    stopOtherCopy: performedByRuntime<'stopOtherCopy'>(),
     observeProbation: performedByRuntime<'observeProbation'>(),
     removeOldVersions: performedByRuntime<'removeOldVersions'>(),
   },
@@ -175,8 +181,14 @@ export const updaterSetup = setup({
       context.target !== null &&
       fallback({ ...context, failedPaths: [...context.failedPaths, context.target.path] }) !== null,
     mayRollBack: ({ context }) => mayRollBack(context),
+    handsOver: ({ context }) => handsOver(context),
+    handsOverBack: ({ context, event }) => 'code' in event && handsOverBack(context, event.code),
     givesWay: ({ context, event }) => 'code' in event && givesWay(context, event.code),
     isHostFailure: ({ event }) => 'code' in event && isHostFailure(event.code),
+    isAboutAddress: ({ event }) => 'code' in event && event.code === 'ADDRESS_HELD',
+    retriesCandidate: ({ context, event }) =>
+      event.type === 'versionRetried' && context.candidate?.release.version === event.version,
+    isSocketWithApp: ({ event }) => 'code' in event && event.code === 'SOCKET_WITH_APP',
     isTreeMissing: ({ event }) => 'code' in event && event.code === 'TREE_MISSING',
     failsAlike: ({ context, event }) => 'code' in event && failsAlike(context, event.code),
     isInterruptedTooOften: ({ context }) => isInterruptedTooOften(context),
@@ -325,6 +337,9 @@ export const updaterSetup = setup({
     })),
     forgetRequest: assign({ request: null }),
     forgetWait: assign({ awaiting: null }),
+    takeTurns: assign(({ context: { candidate } }) => ({
+      candidate: candidate && { ...candidate, takesTurns: true },
+    })),
     targetCandidate: assign(({ context }) => ({ target: context.installed })),
     targetFallback: assign(({ context }) => ({ target: fallback(context) })),
     targetCurrent: assign(({ context }) => ({ target: context.current })),
@@ -375,6 +390,7 @@ export const updaterSetup = setup({
       assertEvent(event, 'versionRetried');
       return {
         denied: context.denied.filter((denial) => denial.version !== event.version),
+        ...(context.candidate?.release.version === event.version ? addressMayBeFree(context) : {}),
         failedPaths: [],
         refused: null,
         cutShort: null,

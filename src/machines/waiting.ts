@@ -64,6 +64,11 @@ export const waiting = updaterSetup.createStateConfig({
         'The release must not interrupt the app yet: something said "not now". The operator or time ends that.',
       on: {
         versionApproved: { target: '#updater.steady', actions: ['approve', 'retryNow'] },
+        versionRetried: {
+          guard: 'retriesCandidate',
+          target: '#updater.steady',
+          actions: ['allow', 'retryNow'],
+        },
         resumed: { target: '#updater.steady', actions: ['resume', 'retryNow'] },
         holdReleased: { target: '#updater.steady', actions: ['releaseHold', 'retryNow'] },
         configurationChanged: { target: '#updater.steady', actions: ['adoptPolicy', 'retryNow'] },

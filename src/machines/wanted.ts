@@ -178,7 +178,11 @@ export function runsAlready({ app, current, request }: Context, release: Release
 export function isNewsworthy(context: Context, fact: StampedFact): boolean {
   const { awaiting, refused, lastError } = context;
   if (fact.type === 'appCrashLooped')
-    return lastError?.code !== fact.code || (context.current?.version ?? null) !== fact.version;
+    return (
+      lastError?.code !== fact.code ||
+      (context.current?.version ?? null) !== fact.version ||
+      (fact.code === 'ADDRESS_HELD' && lastError.message !== fact.message)
+    );
   if (fact.type !== 'assetsAwaited' && fact.type !== 'releaseRefused') return false;
   const known = fact.type === 'assetsAwaited' ? awaiting : refused;
   const isKnown = known?.tag === fact.tag && known.code === fact.code;

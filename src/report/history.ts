@@ -12,10 +12,18 @@ export type Update = {
   outcome: 'updated' | 'rolledBack' | 'failed' | 'inProgress';
   durationMs: number | null;
   downtimeMs: number | null;
+  /** How long two copies ran at the same time, in a hand-over. */
+  overlapMs: number | null;
   reason: string | null;
 };
 
-type Draft = { update: Update; startedAt: number; stoppedAt: number | null };
+type Draft = {
+  update: Update;
+  startedAt: number;
+  stoppedAt: number | null;
+  /** Whether the app was stopped for it: a hand-over does not. */
+  isAppStopped: boolean;
+};
 
 /** One entry for each try to change the version, oldest first. */
 export function historyOf(records: readonly JournalRecord[]): Update[] {
@@ -34,6 +42,8 @@ export class History {
   #release: FactOf<'releaseFound'>['release'] | null = null;
   #draft: Draft | null = null;
   #running: string | null = null;
+  /** Since when a second copy runs. */
+  #besideAt: number | null = null;
 
   add({ fact, at }: JournalRecord): void {
     switch (fact.type) {
@@ -60,6 +70,24 @@ export class History {
       case 'switchFailed':
         this.#end('failed', at, fact.message);
         break;
+      case 'appStopped':
+        if (this.#draft !== null) this.#draft.isAppStopped = true;
+        break;
+      case 'startedBeside':
+        this.#besideAt = at;
+        if (this.#draft !== null) this.#draft.stoppedAt = null;
+        break;
+      case 'switched':
+        if (this.#besideAt !== null) this.#running = fact.to.version;
+        break;
+      case 'otherCopyStopped':
+        if (this.#draft !== null && this.#besideAt !== null)
+          this.#draft.update.overlapMs = at - this.#besideAt;
+        this.#besideAt = null;
+        break;
+      case 'readinessFailed':
+        this.#end('failed', at, fact.message);
+        break;
       case 'appStarted':
         this.#running = fact.version;
         if (this.#draft?.stoppedAt != null)
@@ -76,6 +104,11 @@ export class History {
         if (fact.code === 'PRE_START_HOOK_FAILED') this.#end('rolledBack', at, fact.message);
         break;
       case 'startFailed':
+        // It goes on, in another way.
+        if (fact.code === 'SOCKET_WITH_APP') break;
+        this.#end(this.#draft?.isAppStopped === false ? 'failed' : 'rolledBack', at, fact.message);
+        if (this.#draft?.isAppStopped !== false) this.#draft = null;
+        break;
       case 'probationFailed':
       case 'appCrashLooped':
         this.#end('rolledBack', at, fact.message);
@@ -100,10 +133,11 @@ export class History {
       outcome: 'inProgress',
       durationMs: null,
       downtimeMs: null,
+      overlapMs: null,
       reason: null,
     };
     this.updates.push(update);
-    this.#draft = { update, startedAt, stoppedAt: null };
+    this.#draft = { update, startedAt, stoppedAt: null, isAppStopped: false };
     return this.#draft;
   }
 

@@ -30,6 +30,10 @@ export const statusSchema = z.object({
   latest: version.describe('the newest that the last check found'),
   latestTag: z.string().nullable(),
   target: version.describe('on its way in'),
+  beside: z
+    .object({ version: z.string(), role: z.enum(['candidate', 'retiring']) })
+    .nullable()
+    .describe('the second copy, in a hand-over: one that may take over, or one that did serve'),
   download: z
     .object({ receivedBytes: z.number().int(), totalBytes: z.number().int() })
     .nullable()
@@ -50,6 +54,21 @@ export const statusSchema = z.object({
   warnings: z
     .array(z.string())
     .describe('what is less safe than it could be, by the settings; empty: nothing'),
+  listening: z
+    .array(
+      z.object({
+        name: z.string(),
+        address: z.string(),
+        port: z.number().int(),
+        waiting: z.number().int().nullable(),
+      }),
+    )
+    .describe('held sockets (UPDATE_LISTEN), and how many connections wait for the app on each'),
+  listenOverflows: z
+    .number()
+    .int()
+    .nullable()
+    .describe('connections that found an accept queue full; null without held sockets'),
   imageVersion: z.string().nullable(),
   imageCreated: time,
   updaterRunning: z
@@ -71,6 +90,8 @@ export function statusOf(
     warnings: readonly string[];
     now: number;
     receivedBytes: number | null;
+    listening: Status['listening'];
+    listenOverflows: number | null;
   },
 ): Status {
   const context = state?.snapshot.context ?? null;
@@ -92,6 +113,7 @@ export function statusOf(
     latest: note?.latest?.version ?? null,
     latestTag: note?.latest?.tag ?? null,
     target: context?.candidate?.release.version ?? null,
+    beside: besideOf(state),
     download: downloadOf(state, facts.receivedBytes),
     denied: context === null ? [] : denials(context),
     hold: context?.hold ? { ...context.hold, since: formatTime(context.hold.since) } : null,
@@ -106,11 +128,22 @@ export function statusOf(
     lastError: error && { ...error, at: formatTime(error.at) },
     verify: [...facts.verify],
     warnings: [...facts.warnings],
+    listening: facts.listening,
+    listenOverflows: facts.listenOverflows,
     imageVersion: image.version,
     imageCreated: image.created,
     updaterRunning: facts.updaterRunning,
     seq: facts.seq,
   };
+}
+
+/** Which of two copies is the app, `current` says: the switch changes the roles. */
+function besideOf(state: State | null): Status['beside'] {
+  if (!state?.snapshot.matches('handingOver')) return null;
+  const { current, target, previous } = state.snapshot.context;
+  const isSwitched = current !== null && current.path === target?.path;
+  const beside = isSwitched ? previous : target;
+  return beside && { version: beside.version, role: isSwitched ? 'retiring' : 'candidate' };
 }
 
 function downloadOf(state: State | null, receivedBytes: number | null): Status['download'] {

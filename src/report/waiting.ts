@@ -17,6 +17,7 @@ const inhibitorReasons = [
   'paused',
   'held',
   'approval',
+  'address',
   'minAge',
   'window',
   'busy',
@@ -112,6 +113,8 @@ function describe(
       return '`self-update release`';
     case 'approval':
       return `\`self-update approve ${version}\``;
+    case 'address':
+      return `another UPDATE_LISTEN, or \`self-update retry ${version}\`: it binds an address itself that is held for it`;
     case 'minAge':
       return formatTime(until) === null
         ? 'its age, which is not known (`self-update update --force`)'

@@ -37,6 +37,12 @@ export function describeFact(fact: Fact): string {
       return `current is now ${fact.to.version}`;
     case 'appStarted':
       return `version ${fact.version ?? 'unknown'} ${fact.adopted ? 'was running already' : 'is started'}`;
+    case 'startedBeside':
+      return `version ${fact.version} ${fact.adopted ? 'was running beside the app already' : 'is started beside the app'}`;
+    case 'becameReady':
+      return `version ${fact.version} is ready: ${READY_BY[fact.by]}`;
+    case 'otherCopyStopped':
+      return `the other copy has stopped after ${fact.durationMs} ms${fact.killed ? '; it had to be killed' : ''}`;
     case 'versionBecameHealthy':
       return `version ${fact.version} passed probation`;
     case 'oldVersionsRemoved':
@@ -77,6 +83,7 @@ export function describeFact(fact: Fact): string {
     case 'stopFailed':
     case 'switchFailed':
     case 'startFailed':
+    case 'readinessFailed':
     case 'appExitedEarly':
     case 'probationFailed':
     case 'appCrashLooped':
@@ -85,6 +92,12 @@ export function describeFact(fact: Fact): string {
       return fact satisfies never;
   }
 }
+
+const READY_BY = {
+  notification: 'it said so (READY=1)',
+  healthCheck: 'its health check passed',
+  uptime: 'it stayed up',
+} as const;
 
 const HOOK_NAMES = {
   preStop: 'pre-stop',

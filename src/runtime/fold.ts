@@ -151,7 +151,7 @@ export function withoutTimer(state: State, timer: string): State {
  * Bumped whenever the machine's context or states change shape: an older checkpoint is then passed
  * over, and all facts are folded.
  */
-const CHECKPOINT_FORMAT = 7;
+const CHECKPOINT_FORMAT = 8;
 
 /** The state as JSON, for a checkpoint. */
 export function serializeState(state: State): string {

@@ -15,6 +15,8 @@ const WORK_ON_A_RELEASE = new Set<EffectName>([
   'extract',
   'runHook',
   'prepareSwitch',
+  'startBeside',
+  'observeReadiness',
 ]);
 
 /** Takes facts, and has the state that follows from them. */
@@ -26,7 +28,8 @@ export async function tellWhatIsSeen(
   queue: Queue,
   { policy, observeWorld, observeApp, random }: Observations,
 ): Promise<boolean> {
-  const [world, appIsUp] = [await observeWorld(), await observeApp()];
+  const handsOver = queue.state.snapshot.matches('handingOver');
+  const [world, appIsUp] = [await observeWorld(), await observeApp(handsOver)];
   if (JSON.stringify(policy) !== JSON.stringify(queue.state.snapshot.context.policy))
     queue.dispatch({ type: 'configurationChanged', policy });
   tellCutShort(queue, appIsUp, random);
@@ -86,7 +89,11 @@ export function crashLoop(
     };
   }
   if (!isCrashLoop(ages)) return null;
-  const message = `version ${version ?? 'unknown'} exited ${ages.length} times in a row: see its own output for the reason`;
+  const held =
+    context.policy.held === ''
+      ? ''
+      : '. If that says that its address is in use: UPDATE_LISTEN holds it, and the app has to take the held socket';
+  const message = `version ${version ?? 'unknown'} exited ${ages.length} times in a row: see its own output for the reason${held}`;
   return {
     type: 'appCrashLooped',
     version,

@@ -23,9 +23,16 @@ export type RuntimeOptions = {
   /** The highest version among the trees on disk; asked when a journal begins. */
   observeFloor: () => Promise<string | null>;
   /** Whether the app runs. */
-  observeApp: () => Promise<boolean>;
+  observeApp: (handsOver: boolean) => Promise<boolean>;
   /** How long ago the app exited unexpectedly, ms, each time since its last start. */
   exitAgesMs: () => number[];
+  /**
+   * Why a version ends again and again, if that can be found out; null where nothing is held for
+   * the app.
+   */
+  explainCrash:
+    | ((version: string, signal: AbortSignal) => Promise<{ code: string; message: string } | null>)
+    | null;
   /** Whether the files of a version are still there. */
   isTreeThere: (path: string) => boolean;
   /** Whether the app's busy lock is there; looked at that often while an update waits for it. */

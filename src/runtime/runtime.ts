@@ -11,6 +11,7 @@ import type { Fault } from '../support/fault.ts';
 import { redactJson } from '../support/redact.ts';
 import { BootGate } from './boot-gate.ts';
 import { Checkpoints } from './checkpoints.ts';
+import { CrashLook } from './crash-look.ts';
 import { Faults, RETRY_AFTER_FAULT_MS } from './faults.ts';
 import {
   begin,
@@ -24,7 +25,7 @@ import {
   withoutTimer,
 } from './fold.ts';
 import { Inbox } from './inbox.ts';
-import { crashLoop, tellInterruption, tellWhatIsSeen } from './observed.ts';
+import { tellInterruption, tellWhatIsSeen } from './observed.ts';
 import type { RuntimeOptions } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { Performer } from './performer.ts';
@@ -53,6 +54,7 @@ export class Runtime {
   readonly #poller: Poller;
   readonly #checkpoints: Checkpoints;
   readonly #inbox: Inbox;
+  readonly #crashLook: CrashLook;
   #state: State;
   #stopping = false;
   #settled: (() => void) | null = null;
@@ -71,6 +73,7 @@ export class Runtime {
     });
     this.#checkpoints = new Checkpoints(options, checkpointSeq);
     this.#inbox = new Inbox(options.inboxDir, options.log);
+    this.#crashLook = new CrashLook(options, () => this.#advance());
   }
 
   /** Folds the journal, or begins it. Throws `Fault` for a journal that can't be read. */
@@ -157,6 +160,7 @@ export class Runtime {
     this.#stopping = true;
     clearTimeout(this.#wakeTimer);
     this.#performer.abortAll();
+    this.#crashLook.stop();
   }
 
   /** Looks whether something is due: the app died, a command came. */
@@ -304,7 +308,7 @@ export class Runtime {
    * Looked for whenever something else is due too; the container's finish script wakes us for it.
    */
   #noticeCrashLoop(): void {
-    const seen = crashLoop(this.#state, this.#options);
+    const seen = this.#crashLook.fact(this.#state);
     if (seen !== null) this.dispatch(seen);
   }
 
@@ -317,7 +321,7 @@ export class Runtime {
   /** Sleeps until the next thing is due; a `once` run ends here when nothing is left to do. */
   #rest(): void {
     clearTimeout(this.#wakeTimer);
-    const busy = this.#performer.isBusy;
+    const busy = this.#performer.isBusy || this.#crashLook.isBusy;
     this.#noteOutcomes();
     if (!busy) this.#checkpoints.atRest(this.#state);
     if (!busy && this.#settled === null) this.#faults.over();

@@ -37,6 +37,21 @@ export function readBounded(file: string, maxBytes: number): Buffer {
   }
 }
 
+/** The first bytes of a regular file, no more than these: of a table whose end may be far away. */
+export function readBeginning(file: string, maxBytes: number): Buffer {
+  const descriptor = openSync(file, AT_ONCE);
+  try {
+    assertRegular(file, fstatSync(descriptor));
+    const beginning = Buffer.alloc(maxBytes);
+    let size = 0;
+    for (let read = -1; read !== 0 && size < maxBytes; size += read)
+      read = readSync(descriptor, beginning, size, maxBytes - size, null);
+    return beginning.subarray(0, size);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
 /**
  * Throws `Fault` `FILE_TOO_LARGE`. What the file says of its size is not believed: /proc says 0,
  * and a log grows.

@@ -9,6 +9,7 @@ import type { PollNote } from '../machines/poll-note.ts';
 import { shownStates } from '../machines/shown.ts';
 import { compareVersions } from '../machines/version.ts';
 import type { Update } from '../report/history.ts';
+import type { Status } from '../report/status.ts';
 import { visibleJson } from '../support/visible.ts';
 import { viewOf, type WebContext } from './context.ts';
 import { type Api, refusal } from './describe.ts';
@@ -65,7 +66,8 @@ async function measure(context: WebContext): Promise<string> {
     tag: now.tag ?? '',
     repository: now.repository ?? '',
   });
-  gauge('app_up', 'Whether the app runs.', (await isAppUp()) ? 1 : 0);
+  const isUp = await isAppUp();
+  gauge('app_up', 'Whether the app runs.', isUp ? 1 : 0);
   gauge(
     'update_available',
     'Whether a version newer than the current one is known.',
@@ -90,6 +92,8 @@ async function measure(context: WebContext): Promise<string> {
   );
   gauge('denied_versions', 'Versions that are not installed automatically.', now.denied.length);
   gauge('paused', 'Whether the operator paused updates.', now.paused ? 1 : 0);
+  gauge('app_copies', 'Copies of the app: two in a hand-over.', copies(now.beside, isUp));
+  addHeldSockets(registry, now);
   const states = add(
     registry,
     new Gauge({
@@ -123,6 +127,14 @@ async function measure(context: WebContext): Promise<string> {
   );
   for (const { downtimeMs } of timeline.updates)
     if (downtimeMs !== null) downtime.observe(downtimeMs / 1000);
+  const overlap = histogram(
+    registry,
+    'app_overlap_seconds',
+    'How long two copies of the app ran at the same time, in a hand-over.',
+    DOWNTIME_BUCKETS_SECONDS,
+  );
+  for (const { overlapMs } of timeline.updates)
+    if (overlapMs !== null) overlap.observe(overlapMs / 1000);
   const durations = histogram(
     registry,
     'download_duration_seconds',
@@ -142,6 +154,34 @@ async function measure(context: WebContext): Promise<string> {
     bytes.inc(sizeBytes);
   }
   return registry.metrics();
+}
+
+function copies(beside: Status['beside'], isUp: boolean): number {
+  return (isUp ? 1 : 0) + (beside === null ? 0 : 1);
+}
+
+function addHeldSockets(registry: Registry, { listening, listenOverflows }: Status): void {
+  if (listening.length === 0) return;
+  const queue = add(
+    registry,
+    new Gauge({
+      name: 'self_update_listen_queue',
+      help: 'Connections that wait for the app on a held socket.',
+      labelNames: ['name'],
+      registers: [],
+    }),
+  );
+  for (const { name, waiting } of listening)
+    if (waiting !== null) queue.set(visibleJson({ name }), waiting);
+  if (listenOverflows === null) return;
+  add(
+    registry,
+    new Counter({
+      name: 'self_update_listen_overflows_total',
+      help: 'Connections that found an accept queue full, in this network namespace.',
+      registers: [],
+    }),
+  ).inc(listenOverflows);
 }
 
 function isNewerKnown(

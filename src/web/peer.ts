@@ -2,12 +2,10 @@
  * Whose process is at the other end of a connection, where that end is in our own network
  * namespace. See proc_net_tcp(5).
  */
-import { type Socket, SocketAddress } from 'node:net';
+import type { Socket } from 'node:net';
 import os from 'node:os';
 import { MAX_PROC_BYTES, readBounded } from '../support/bounded.ts';
-
-/** One for IPv4, one for IPv6, which also has IPv4 from sockets of both kinds. */
-const TABLES = ['/proc/net/tcp', '/proc/net/tcp6'];
+import { addressOf, canonical, TCP_TABLES } from '../support/proc-net.ts';
 
 export type End = { address: string; port: number };
 
@@ -55,7 +53,7 @@ const ROW = /^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) 01(?: \
 export function ownerOf(from: End, to: End): number | null {
   const isEnd = ({ address, port }: End, shownAddress: string, shownPort: string) =>
     Number.parseInt(shownPort, 16) === port && addressOf(shownAddress) === canonical(address);
-  for (const table of TABLES) {
+  for (const table of TCP_TABLES) {
     try {
       for (const [, local = '', localPort = '', remote = '', remotePort = '', user] of readBounded(
         table,
@@ -69,25 +67,4 @@ export function ownerOf(from: End, to: End): number | null {
     }
   }
   return null;
-}
-
-/** The tables have words of four bytes, each in the order of the machine. */
-function addressOf(hex: string): string {
-  const bytes = (hex.match(/.{8}/g) ?? []).flatMap((word) => {
-    const four = [...Buffer.from(word, 'hex')];
-    return os.endianness() === 'LE' ? four.reverse() : four;
-  });
-  if (bytes.length === 4) return bytes.join('.');
-  const groups = Buffer.from(bytes).toString('hex').match(/.{4}/g) ?? [];
-  return canonical(groups.join(':'));
-}
-
-/** One form for each address; IPv4 as that, also where it is wrapped. */
-function canonical(address: string): string {
-  const bare = address.replace(/%.*$/, '');
-  const { address: shown } = new SocketAddress({
-    address: bare,
-    family: bare.includes(':') ? 'ipv6' : 'ipv4',
-  });
-  return shown.replace(/^::ffff:(?=\d+\.)/i, '');
 }

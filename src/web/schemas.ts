@@ -36,6 +36,7 @@ export const historySchema = z.object({
       outcome: z.enum(['updated', 'rolledBack', 'failed', 'inProgress']),
       durationMs: z.number().nullable(),
       downtimeMs: z.number().nullable(),
+      overlapMs: z.number().nullable(),
       reason: z.string().nullable(),
     }),
   ),

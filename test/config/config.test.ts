@@ -212,6 +212,21 @@ describe('the configuration', () => {
       /^UPDATE_LINKED: \.\.\/etc would leave the tree/,
     ],
     [
+      'a hand-over without a held socket',
+      { UPDATE_STRATEGY: 'hand-over' },
+      /^UPDATE_STRATEGY: hand-over .* held for them\. Set UPDATE_LISTEN/,
+    ],
+    [
+      'a hand-over with linked data',
+      { UPDATE_STRATEGY: 'hand-over', UPDATE_LISTEN: '8080', UPDATE_LINKED: 'world' },
+      /^UPDATE_LINKED: .*two versions would write the same data/,
+    ],
+    [
+      'a hand-over with a pre-start hook',
+      { UPDATE_STRATEGY: 'hand-over', UPDATE_LISTEN: '8080', UPDATE_PRE_START_CMD: 'true' },
+      /^UPDATE_PRE_START_CMD: .*download-then-kill/,
+    ],
+    [
       'what is no minisign key, and names the one of several that is wrong',
       {
         UPDATE_MINISIGN_KEYS: `RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3 RWQf6`,

@@ -24,6 +24,8 @@ const TRIED: Record<string, string> = {
   '[': '[ a = a ] && ! [ a = b ]',
   '[ -O': '[ -O /tmp/t ]',
   '[ -L': 'ln -s t /tmp/link && [ -L /tmp/link ] && ! [ -L /tmp/t ]',
+  '[ -S':
+    '! [ -S /tmp/t ] && { /usr/lib/self-update/bin/socklog -R unix /tmp/sock & until [ -S /tmp/sock ]; do sleep 0.02; done; kill $!; }',
   '[ -c': '[ -c /dev/null ] && ! [ -c /tmp/t ]',
   '[ -d': '[ -d /proc/1 ] && ! [ -d /none ]',
   '[ -e': '[ -e /proc/1 ] && ! [ -e /none ]',

@@ -25,6 +25,7 @@ import { named, Workplace } from '../support/docker/documented.ts';
 import { docker } from '../support/docker/engine.ts';
 import { IMAGES } from '../support/docker/images.ts';
 import { derive } from '../support/docker/setup.ts';
+import { freePort } from '../support/product.ts';
 
 const ROOT = path.join(import.meta.dirname, '..', '..');
 const documented = new Documented('image');
@@ -33,6 +34,13 @@ const EXAMPLE_CMD = (name: Parameters<typeof metaOf>[0]) =>
 
 describe('the documents', () => {
   after(() => assert.deepEqual(documented.left(), [], 'claimed as run here, and not run'));
+
+  it('a longer accept queue, in a network of the container’s own', async () => {
+    const options = documented.one(/^--sysctl /);
+    const look = ['--entrypoint', '/bin/sh', IMAGES.app, '-c', 'cat /proc/sys/net/core/somaxconn'];
+    const { stdout } = await docker(['run', '--rm', ...options.split(' '), ...look]);
+    assert.equal(`--sysctl net.core.somaxconn=${stdout}`, options);
+  });
 
   it('from nothing to a self-updating container: the first commands', async () => {
     await using place = await Workplace.create();
@@ -89,6 +97,37 @@ describe('the documents', () => {
         .replace('…', '-d --name arguments -e GH_USER=acme -e GH_REPO=app'),
     );
     await place.until('docker exec arguments ps -o args', /\/app --port 8080$/m);
+  });
+
+  it('held sockets: of an app that takes them, and of a Node app without a change', async () => {
+    const rest = '-e GH_USER=acme -e GH_REPO=app -v app-data:/data IMAGE';
+    const taking = documented.one(`docker run -e UPDATE_LISTEN=8080 ${rest}`);
+    const unchanged = documented.one(
+      `docker run -e UPDATE_LISTEN=8080 -e UPDATE_LISTEN_NODE=on ${rest}`,
+    );
+    const handingOver = documented.one(
+      `docker run -e UPDATE_LISTEN=8080 -e UPDATE_STRATEGY=hand-over ${rest}`,
+    );
+    for (const [command, listen] of [
+      [taking, '{ fd: 3 }'],
+      [handingOver, '{ fd: 3 }'],
+      [unchanged, 'process.env.PORT'],
+    ] as const) {
+      await using place = await Workplace.create();
+      await using _ = await named('held', 'app-data');
+      const port = await freePort();
+      const source = `require('node:http').createServer((q, r) => r.end('held')).listen(${listen})`;
+      const content = `#!/usr/bin/env node\n${source}`;
+      place.github.publish('v0.0.1', {
+        'app.tar.gz': await archive({ app: { content, mode: 0o755 } }),
+      });
+      await place.succeeds(
+        command
+          .replace('docker run', `docker run -d --name held -e PORT=${port}`)
+          .replace('8080', String(port)),
+      );
+      await place.until(`docker exec held wget -q -O - http://127.0.0.1:${port}`, /^held$/);
+    }
   });
 
   it('a game server: its data is linked', async () => {

@@ -125,7 +125,7 @@ describe('docs/permissions.md', () => {
   it('has both tables, with words that this test knows', () => {
     assert.ok(pathRows.length > 20 && processRows.length > 5);
     for (const { line, kind, owner, mode } of pathRows) {
-      assert.match(kind, /^(?:directory|file|link|fifo|directory or file)$/, line);
+      assert.match(kind, /^(?:directory|file|link|fifo|socket|directory or file)$/, line);
       assert.match(owner, /^(?:image|updater|app)(?::(?:image|updater|app))?$/, line);
       assert.match(mode, /^(?:\d{3,4}(?: or \d{3,4})?|—|any)$/, line);
     }
@@ -160,36 +160,7 @@ for (const profile of Object.keys(PROFILES) as Profile[])
       });
 
       it(`tells every process of a container, what it holds open, and whether it has secrets (${kind})`, async () => {
-        const processes = await look(containers[index] ?? assert.fail());
-        const [first] = processes;
-        const wrong = processes.flatMap((found) => {
-          const row = processRows.find(({ fits }) => fits.test(found.command));
-          if (row === undefined) return [`no row: ${found.command}`];
-          seen.add(row.line);
-          const id = String(idOf(row.user, profile));
-          const problems = [
-            ...(found.uids.some((uid) => uid !== id) || found.gids.some((gid) => gid !== id)
-              ? [`user ${found.uids}:${found.gids}`]
-              : []),
-            ...(found.capabilities ===
-            (row.capabilities === 'none' ? '0000000000000000' : first?.capabilities)
-              ? []
-              : [`capabilities ${found.capabilities}`]),
-            ...(found.hasSecrets === (row.secrets === 'yes')
-              ? []
-              : [`secrets: ${found.hasSecrets}`]),
-            // What an app opens itself are sockets; its streams are the container's.
-            ...(row.user === 'app'
-              ? found.others.filter(
-                  (file) => !/^socket:/.test(file) && !first?.others.includes(file),
-                )
-              : []),
-            ...found.files
-              .filter((file) => !row.files.some((fits) => fits.test(file)))
-              .map((file) => `open: ${file}`),
-          ];
-          return problems.map((problem) => `${found.command}: ${problem}`);
-        });
+        const wrong = await judgeProcesses(containers[index] ?? assert.fail(), profile, seen);
         assert.deepEqual(wrong, []);
       });
     }
@@ -236,6 +207,40 @@ for (const profile of Object.keys(PROFILES) as Profile[])
     });
   });
 
+describe('with the strategy hand-over, docs/permissions.md', { concurrency: 2 }, () => {
+  for (const profile of Object.keys(PROFILES) as Profile[])
+    it(`tells every path and process (${profile})`, async () => {
+      await using container = await Container.run({
+        run: [...PROFILES[profile]],
+        args: ['--an', 'argument'],
+        env: {
+          UPDATE_STRATEGY: 'hand-over',
+          // No UPDATE_LISTEN, and a wrong setting: the updater says so, and sleeps.
+          UPDATE_RANGE: 'none',
+        },
+      });
+      await container.answers('0.0.1');
+      await container.until('the updater sleeps', async () =>
+        (await container.processes()).some(({ command }) => /bin\/sleep \d{3,}$/.test(command)),
+      );
+      const seen = new Set<string>();
+      assert.deepEqual(await judgePaths(container, profile, seen), []);
+      const wrong = await judgeProcesses(container, profile, seen);
+      // The image's own, and not an update's.
+      assert.deepEqual(
+        wrong.filter((line) => !line.includes('/usr/share/self-update/baked/')),
+        [],
+      );
+      const rows = [...pathRows, ...processRows].filter(
+        ({ when }) => when === 'with `UPDATE_STRATEGY=hand-over`',
+      );
+      assert.deepEqual(
+        rows.map(({ line }) => line).filter((line) => !seen.has(line)),
+        [],
+      );
+    });
+});
+
 /** What differs from the page; the rows that something belongs to go into `seen`. */
 async function judgePaths(
   container: Container,
@@ -254,6 +259,40 @@ async function judgePaths(
       found.gid === idOf(group, profile) &&
       (row.mode === '—' || row.mode === 'any' || row.mode.split(' or ').includes(found.mode));
     return isRight ? [] : [`${describePath(found)}, and the page says ${expected}`];
+  });
+}
+
+/** What differs from the page, likewise. */
+async function judgeProcesses(
+  container: Container,
+  profile: Profile,
+  seen: Set<string>,
+): Promise<string[]> {
+  const processes = await look(container);
+  const [first] = processes;
+  return processes.flatMap((found) => {
+    const row = processRows.find(({ fits }) => fits.test(found.command));
+    if (row === undefined) return [`no row: ${found.command}`];
+    seen.add(row.line);
+    const id = String(idOf(row.user, profile));
+    const problems = [
+      ...(found.uids.some((uid) => uid !== id) || found.gids.some((gid) => gid !== id)
+        ? [`user ${found.uids}:${found.gids}`]
+        : []),
+      ...(found.capabilities ===
+      (row.capabilities === 'none' ? '0000000000000000' : first?.capabilities)
+        ? []
+        : [`capabilities ${found.capabilities}`]),
+      ...(found.hasSecrets === (row.secrets === 'yes') ? [] : [`secrets: ${found.hasSecrets}`]),
+      // What an app opens itself are sockets; its streams are the container's.
+      ...(row.user === 'app'
+        ? found.others.filter((file) => !/^socket:/.test(file) && !first?.others.includes(file))
+        : []),
+      ...found.files
+        .filter((file) => !row.files.some((fits) => fits.test(file)))
+        .map((file) => `open: ${file}`),
+    ];
+    return problems.map((problem) => `${found.command}: ${problem}`);
   });
 }
 
@@ -308,7 +347,9 @@ async function walk(container: Container): Promise<Found[]> {
           ? 'link'
           : stats.isFIFO()
             ? 'fifo'
-            : 'something else';
+            : stats.isSocket()
+              ? 'socket'
+              : 'something else';
     found.push({
       name,
       kind,

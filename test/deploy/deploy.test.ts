@@ -104,6 +104,7 @@ type PodSpec = {
   containers: {
     env: { name: string }[];
     livenessProbe: Record<string, unknown>;
+    readinessProbe: Record<string, unknown>;
     securityContext: Record<string, unknown>;
     volumeMounts: { mountPath: string }[];
   }[];
@@ -136,5 +137,11 @@ describe('kubernetes.yaml', () => {
 
   it('is alive by the health check that knows of updates, not by a request that an update makes fail', () => {
     assert.deepEqual(Object.keys(deployment().containers[0]?.livenessProbe ?? {})[0], 'exec');
+  });
+
+  it('is ready by HTTP: a TCP probe of a held socket always passes', () => {
+    assert.deepEqual(Object.keys(deployment().containers[0]?.readinessProbe ?? {})[0], 'httpGet');
+    for (const file of ['kubernetes.yaml', 'compose.yaml'])
+      assert.doesNotMatch(read('examples', 'deploy', file), /^[^#]*(?:tcpSocket|nc -)/m, file);
   });
 });

@@ -37,6 +37,7 @@ function probation(
 ) {
   const steady = {
     isAlive: async () => true,
+    running: () => null,
     exitAgesMs: () => [],
     nextExit: (signal: AbortSignal) =>
       new Promise<never>((_, reject) =>
@@ -63,6 +64,7 @@ function probation(
       ...health,
     },
     environment: { PATH: process.env['PATH'] ?? '' },
+    heldPorts: [],
     now: Date.now,
   };
   return observeProbation(
@@ -138,6 +140,7 @@ describe('an end on probation', () => {
   const endedBy = (exit: Exit, again = true) => {
     const supervisor = {
       isAlive: async () => true,
+      running: () => null,
       exitAgesMs: () => [],
       nextExit: async () => exit,
     } as unknown as ProbationDependencies['supervisor'];

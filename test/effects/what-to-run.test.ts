@@ -19,7 +19,7 @@ const SCRIPT = readFileSync(
   path.join(import.meta.dirname, '..', '..', 'docker', 'service', 'app', 'run'),
   'utf8',
 );
-const [FIND_TREE = ''] = /^find_tree\(\) \{\n.*?^\}$/ms.exec(SCRIPT) ?? [];
+const [FIND_TREE = ''] = /^is_complete\(\) \{\n.*^find_tree\(\) \{\n.*?^\}$/ms.exec(SCRIPT) ?? [];
 
 const LINKS = ['none', 'complete', 'incomplete', 'dangling', 'baked'] as const;
 const IMAGES = ['empty', 'several', 'theirs'] as const;
@@ -72,7 +72,7 @@ function inShell({
   root: string;
   bakedDir: string;
 }): string | null {
-  const script = `set -u\n${FIND_TREE}\nfind_tree && printf %s "$tree" || :`;
+  const script = `set -u\nonce=\n${FIND_TREE}\nfind_tree && printf %s "$tree" || :`;
   const said = execFileSync('sh', ['-c', script], {
     env: { ...process.env, dir, baked, GH_USER: 'acme', GH_REPO: 'app' },
     encoding: 'utf8',

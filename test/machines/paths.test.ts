@@ -15,6 +15,7 @@ import {
   facts,
   policy,
   release,
+  running,
   Story,
   tree,
   updatedTo,
@@ -63,9 +64,14 @@ function possibleFacts({ context }: UpdaterSnapshot): Fact[] {
     failed('switchFailed'),
     ...(current ? [facts.started(current.version)] : []),
     failed('startFailed'),
+    facts.failed('startFailed', 'SOCKET_WITH_APP'),
+    ...(target ? [facts.startedBeside(target.version), facts.ready(target.version)] : []),
+    failed('readinessFailed'),
+    facts.otherStopped(),
     ...(current ? [facts.healthy(current.version)] : []),
     failed('probationFailed'),
     facts.failed('probationFailed', 'NO_SPACE'),
+    facts.failed('probationFailed', 'UNHEALTHY'),
     facts.tidied(),
     ...(current ? [facts.crashLooped(current.version)] : []),
     { type: 'retryDue' },
@@ -145,6 +151,8 @@ function* livedStates(): Generator<UpdaterSnapshot> {
   const policies: Partial<Policy>[] = [
     { hooks },
     { hooks, strategy: 'download-then-kill' },
+    { hooks, strategy: 'hand-over' },
+    { strategy: 'hand-over' },
     { hooks: { ...hooks, postUpdate: false }, approval: true },
   ];
   const seen = new Set<string>();
@@ -168,7 +176,7 @@ function* livedStates(): Generator<UpdaterSnapshot> {
     }
   }
 }
-const LIVES = 450;
+const LIVES = 600;
 const STEPS = 60;
 
 describe('paths through the machine', () => {
@@ -182,7 +190,7 @@ describe('paths through the machine', () => {
     // The cheap ways first. Each walks only until nothing is missing.
     for (const state of toldStates()) look(state);
     for (const state of livedStates()) if (look(state)) break;
-    for (const strategy of ['kill-then-download', 'download-then-kill'] as const)
+    for (const strategy of ['kill-then-download', 'download-then-kill', 'hand-over'] as const)
       if (missing.size > 0) search(strategy, look);
     assert.deepEqual([...missing.values()], []);
   });
@@ -262,7 +270,22 @@ function toldStates(): UpdaterSnapshot[] {
     .when(facts.stopped())
     .when(facts.switched(tree('2.0.0')))
     .when(facts.started('2.0.0'));
-  return [prepared, ...[migrating, updated, waiting, doubted].map(({ state }) => state.snapshot)];
+  const handingOver = running({
+    policy: { strategy: 'hand-over', hooks: { ...hooks, preStart: false, preStop: true } },
+  });
+  for (const fact of [
+    facts.found('2.0.0'),
+    facts.installed('2.0.0'),
+    facts.allowed(),
+    facts.switchStarted('2.0.0'),
+    facts.startedBeside('2.0.0'),
+    facts.ready('2.0.0'),
+  ])
+    handingOver.when(fact);
+  return [
+    prepared,
+    ...[migrating, updated, waiting, doubted, handingOver].map(({ state }) => state.snapshot),
+  ];
 }
 
 /**

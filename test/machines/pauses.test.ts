@@ -31,6 +31,9 @@ const EFFECTS = [
   'stop',
   'switchCurrent',
   'start',
+  'startBeside',
+  'observeReadiness',
+  'stopOtherCopy',
   'observeProbation',
 ];
 const likes = fc.record(
@@ -50,7 +53,11 @@ const told = fc.record({
   temper,
   seed: fc.nat(),
   policy: fc.record({
-    strategy: fc.constantFrom('kill-then-download' as const, 'download-then-kill' as const),
+    strategy: fc.constantFrom(
+      'kill-then-download' as const,
+      'download-then-kill' as const,
+      'hand-over' as const,
+    ),
     rollback: fc.constantFrom('auto' as const, 'auto' as const, 'manual' as const),
     maxAttempts: fc.constant(5),
     hooks,
@@ -98,6 +105,7 @@ describe('whatever is answered to the effects', () => {
 const BOUNDED: Readonly<Record<string, string>> = {
   'bringingUp.starting startFailed rollingBack': 'uses up a tree',
   'steady.running.probation probationFailed rollingBack': 'uses up a tree, or all of them',
+  'steady.running.probation probationFailed handingOver.startingBeside': 'uses up a tree',
   'steady.running.probation appExitedEarly steady.running.probation': 'once for each tree',
   'steady.running.probation versionBecameHealthy steady.deciding': 'proven, it has no probation',
   'bringingUp.starting appStarted steady.deciding': 'the app is up, and is not brought up again',
@@ -111,6 +119,7 @@ const BOUNDED: Readonly<Record<string, string>> = {
   'steady.deciding  incoming.preparing.asking':
     "the operator's word was given, and no longer is what is waited for",
   'stopping.forUpdate appStopped incoming.fetching.downloading': 'without a tree only',
+  'handingOver.startingBeside startFailed incoming.preparing.asking': 'once for a release',
   'incoming.preparing.asking conditionsObserved incoming.fetching.downloading':
     'without a tree only',
   'incoming.preparing.asking conditionsObserved steady.deciding': 'the release has to wait',

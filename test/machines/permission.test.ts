@@ -11,7 +11,7 @@ import { baked, facts, running, Story, tree, world } from '../support/machine.ts
 
 const ALONE = CONDITIONS.map((condition) => [condition]);
 const PAIRS = CONDITIONS.flatMap((one, i) => CONDITIONS.slice(i + 1).map((other) => [one, other]));
-const STRATEGIES = ['download-then-kill', 'kill-then-download'] as const;
+const STRATEGIES = ['download-then-kill', 'kill-then-download', 'hand-over'] as const;
 
 /** What is asked only once nothing else speaks against it. */
 const askedLast = (conditions: readonly Condition[]) =>

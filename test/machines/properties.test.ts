@@ -2,13 +2,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import type { Policy } from '../../src/machines/model.ts';
 import { compareVersions } from '../../src/machines/version.ts';
 import { deserializeState, replay, serializeState } from '../../src/runtime/fold.ts';
 import { Life } from '../support/moves.ts';
 
 const RUNS = 10_000;
+const STRATEGIES = ['kill-then-download', 'download-then-kill', 'hand-over'] as const;
 const script = fc.record({
-  strategy: fc.constantFrom('kill-then-download' as const, 'download-then-kill' as const),
+  strategy: fc.constantFrom(...STRATEGIES),
   rollback: fc.constantFrom('auto' as const, 'auto' as const, 'manual' as const),
   dice: fc.array(fc.tuple(fc.nat(), fc.nat(60)), { minLength: 1, maxLength: 60 }),
 });
@@ -20,7 +22,7 @@ function play(
     rollback,
     dice,
   }: {
-    strategy: 'kill-then-download' | 'download-then-kill';
+    strategy: Policy['strategy'];
     rollback: 'auto' | 'manual';
     dice: [number, number][];
   },
@@ -63,11 +65,13 @@ function keepsBounds({ state }: Life): void {
     state.timers.size === 0 || state.snapshot.matches({ steady: 'waiting' }),
     'a timer runs outside waiting',
   );
+  // Never none: what serves goes on until another one does.
+  if (state.snapshot.matches('handingOver')) assert.equal(state.snapshot.context.app, 'up');
   if (candidate === null) return;
   assert.ok(candidate.attempt <= policy.maxAttempts, `attempt ${candidate.attempt}`);
   if (!candidate.byOperator && highestHealthy !== null)
     assert.ok(compareVersions(candidate.release.version, highestHealthy, policy.versioning) >= 0);
-  if (policy.strategy === 'download-then-kill' && state.snapshot.matches({ stopping: 'forUpdate' }))
+  if (policy.strategy !== 'kill-then-download' && state.snapshot.matches({ stopping: 'forUpdate' }))
     assert.notEqual(installed, null, 'a running app is stopped, and no complete tree waits');
 }
 

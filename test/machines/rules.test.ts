@@ -43,6 +43,7 @@ const candidate = (version: string): NonNullable<Context['candidate']> => ({
   interruptions: 0,
   byOperator: false,
   downloadFirst: false,
+  takesTurns: false,
   forced: false,
   vouched: null,
   deferral: null,

@@ -44,3 +44,50 @@ describe('the history', () => {
     assert.deepEqual([second?.tag, second?.durationMs, second?.downtimeMs], ['v2.0.0', 4000, 3000]);
   });
 });
+
+describe('the history of a hand-over', () => {
+  const began = [facts.found('2.0.0'), facts.installed('2.0.0'), facts.switchStarted('2.0.0')];
+
+  it('has no downtime, and tells how long two copies ran', () => {
+    const [update] = historyOf(
+      journal(
+        facts.started('1.0.0'),
+        ...began,
+        facts.startedBeside('2.0.0'),
+        facts.ready('2.0.0'),
+        facts.switched(tree('2.0.0')),
+        facts.otherStopped(),
+        facts.healthy('2.0.0'),
+        facts.found('3.0.0'),
+        facts.installed('3.0.0'),
+      ),
+    );
+    assert.deepEqual(
+      [update?.outcome, update?.downtimeMs, update?.overlapMs],
+      ['updated', null, 3000],
+    );
+  });
+
+  it('knows that a version which could not be started beside was no rollback', () => {
+    const [update] = historyOf(
+      journal(facts.started('1.0.0'), ...began, facts.failed('startFailed'), facts.otherStopped()),
+    );
+    assert.deepEqual([update?.outcome, update?.overlapMs], ['failed', null]);
+  });
+
+  it('begins the next one from the version that took over', () => {
+    const updates = historyOf(
+      journal(
+        facts.started('1.0.0'),
+        ...began,
+        facts.startedBeside('2.0.0'),
+        facts.switched(tree('2.0.0')),
+        facts.otherStopped(),
+        facts.healthy('2.0.0'),
+        facts.found('3.0.0'),
+        facts.installed('3.0.0'),
+      ),
+    );
+    assert.equal(updates[1]?.from, '2.0.0');
+  });
+});

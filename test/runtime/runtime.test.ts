@@ -83,6 +83,7 @@ async function updater(
     observeFloor: async () => null,
     observeApp: async () => true,
     exitAgesMs: () => [],
+    explainCrash: null,
     isTreeThere: () => true,
     isBusy: () => false,
     busyLookMs: 1000,

@@ -28,7 +28,7 @@ const sorted = (names: Iterable<string>) => [...names].sort();
 describe('the diagrams of the machine', () => {
   let browser: Browser;
   let page: Page;
-  const [main = '', whole = ''] = [
+  const [main = '', handOver = '', whole = ''] = [
     ...readFileSync(path.join(ROOT, 'docs', 'statechart.md'), 'utf8').matchAll(
       /```mermaid\n(.*?)```/gs,
     ),
@@ -141,6 +141,16 @@ describe('the diagrams of the machine', () => {
     assert.deepEqual(
       sorted(states.map((state) => state.name)),
       sorted(new Set(mainPath('download-then-kill').map(({ state }) => keyOf(state)))),
+    );
+  });
+
+  it('the way of a hand-over is the one that the machine takes', async () => {
+    const { arrows } = await render(handOver);
+    const path = mainPath('hand-over').map(({ state }) => keyOf(state));
+    const begin = path.indexOf('startingBeside') - 1;
+    assert.deepEqual(
+      sorted(arrows.map(({ from, to }) => `${from} ${to}`)),
+      sorted(path.slice(begin + 1).map((state, i) => `${path[begin + i]} ${state}`)),
     );
   });
 });

@@ -242,6 +242,12 @@ export class Adversary {
           facts.started((request.input.target ?? baked('1.0.0')).version),
           failed('startFailed'),
         ];
+      case 'startBeside':
+        return [facts.startedBeside(request.input.target.version), failed('startFailed')];
+      case 'observeReadiness':
+        return [facts.ready(request.input.target.version), failed('readinessFailed')];
+      case 'stopOtherCopy':
+        return [facts.otherStopped(), failed('stopFailed')];
       case 'observeProbation':
         return [
           facts.healthy(context.current?.version ?? '1.0.0'),

@@ -16,12 +16,13 @@ export type AppOptions = {
   files?: Record<string, { content: string | Buffer; mode?: number }>;
 };
 
-/** The source of the app; it announces itself on standard output. */
+/** The source of the app; it announces itself on standard output. A held socket is taken. */
 export function appSource({ version, stopMs = 0, port = 0 }: AppOptions): string {
   return `#!${process.execPath}
 const http = require('node:http');
 const server = http.createServer((request, response) => response.end(${JSON.stringify(version)}));
-server.listen(Number(process.env.PORT || ${port}), '127.0.0.1', () => console.log('app ${version} listening on ' + server.address().port));
+const place = process.env.LISTEN_FDS ? { fd: 3 } : { port: Number(process.env.PORT || ${port}), host: '127.0.0.1' };
+server.listen(place, () => console.log('app ${version} listening on ' + server.address().port));
 process.on('SIGTERM', () => {
   server.close();
   server.closeAllConnections();

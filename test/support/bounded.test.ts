@@ -15,7 +15,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
-import { LineReader, readBounded, readStream } from '../../src/support/bounded.ts';
+import { LineReader, readBeginning, readBounded, readStream } from '../../src/support/bounded.ts';
 import { mkfifo } from './others.ts';
 
 let root: string;
@@ -61,6 +61,16 @@ describe('a file that is read', () => {
       code: 'FILE_TOO_LARGE',
       message: /larger than 1000 bytes/,
     });
+  });
+
+  it('has a beginning that is read alone, however long the rest is', () => {
+    writeFileSync(at('endless'), 'first');
+    truncateSync(at('endless'), 10 * 1024 ** 3);
+    assert.equal(readBeginning(at('endless'), 5).toString(), 'first');
+    assert.equal(readBeginning(at('secret'), 100).toString(), 'word');
+    assert.match(readBeginning('/proc/self/status', 65536).toString(), /^Pid:/m);
+    mkfifo(at('waiting'));
+    assert.throws(() => readBeginning(at('waiting'), 100), { code: 'NOT_A_FILE' });
   });
 
   it('that lies about its size is refused all the same', () => {

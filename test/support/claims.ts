@@ -96,9 +96,24 @@ export const CLAIMS: readonly Claim[] = [
   },
   { text: 'npm audit', how: 'elsewhere', why: 'asks the registry; CI runs it' },
 
-  // Text that looks like a command.
+  { text: /^--sysctl /, how: 'image' },
   {
-    text: /^\/usr\/lib\/self-update\/(?:tini|bin\/(?:dash|runsvdir|sleep|node|chpst)) /,
+    text: /^UPDATE_(?:HTTP_ADDR|PRE_STOP_CMD)=/,
+    file: /^docs\/drain\.md$/,
+    how: 'elsewhere',
+    why: 'settings of a recipe; test/container/drain.test.ts has them in a container',
+  },
+
+  // Text that looks like a command.
+  { text: '--network host', how: 'not a command', why: 'names a way to run a container' },
+  {
+    text: /^--fd 3$|^UPDATE_APP_COMMAND="/,
+    file: /held-sockets-apps/,
+    how: 'not a command',
+    why: 'how servers are started; test/world/hand-over-apps.test.ts starts them so',
+  },
+  {
+    text: /^\/usr\/lib\/self-update\/(?:tini|bin\/(?:dash|runsvdir|sleep|node|chpst|socklog|busybox)) /,
     file: /permissions/,
     how: 'not a command',
     why: 'a process, as ps shows it',
@@ -108,6 +123,11 @@ export const CLAIMS: readonly Claim[] = [
     text: /^docker (?:run|stop|top|exec|inspect|logs)$/,
     how: 'not a command',
     why: 'names a command of Docker',
+  },
+  {
+    text: /^--(?:network host|cap-add NET_BIND_SERVICE)$/,
+    how: 'not a command',
+    why: 'names an option; test/container/held-sockets.test.ts uses it',
   },
   { text: 'cosign sign-blob', how: 'not a command', why: 'names a command of others' },
   { text: /^(?:ulimit -[nf]|--ulimit nofile)$/, how: 'not a command', why: 'names a limit' },

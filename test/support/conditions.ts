@@ -125,7 +125,15 @@ export class Moment {
           ),
         );
         return facts.stopped();
+      case 'startBeside':
+        return facts.startedBeside(RELEASE);
+      case 'observeReadiness':
+        return facts.ready(RELEASE);
+      case 'stopOtherCopy':
+        return facts.otherStopped();
       case 'switchCurrent':
+        // In a hand-over this is the moment: nothing is stopped before it.
+        if (story.state.snapshot.matches('handingOver')) this.interruptions.push([...forbidding]);
         return facts.switched(story.context.target ?? tree(RELEASE));
       case 'start':
         return facts.started(story.context.target?.version ?? RELEASE);

@@ -19,6 +19,8 @@ export function toldBy(records: readonly JournalRecord[]): string[] {
       warnings: [],
       now: record.at,
       receivedBytes: null,
+      listening: [],
+      listenOverflows: null,
     };
     const status = statusOf(state, null, { version: null, created: null }, facts);
     const waits =

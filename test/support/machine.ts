@@ -31,6 +31,7 @@ export const policy: Policy = {
   denied: [],
   requireMinisign: false,
   hooks: { preStop: false, preStart: false, postUpdate: false },
+  held: '',
 };
 
 export function digestOf(version: string): string {
@@ -183,6 +184,9 @@ export const facts = {
   stopped: (): Fact => ({ type: 'appStopped', killed: false, durationMs: 5 }),
   switched: (to: InstalledVersion): Fact => ({ type: 'switched', to }),
   started: (version: string): Fact => ({ type: 'appStarted', version, adopted: false }),
+  startedBeside: (version: string): Fact => ({ type: 'startedBeside', version, adopted: false }),
+  ready: (version: string): Fact => ({ type: 'becameReady', version, by: 'uptime' }),
+  otherStopped: (): Fact => ({ type: 'otherCopyStopped', killed: false, durationMs: 5 }),
   healthy: (version: string): Fact => ({ type: 'versionBecameHealthy', version }),
   crashLooped: (version: string | null): Fact => ({
     type: 'appCrashLooped',
@@ -204,6 +208,7 @@ export const facts = {
       | 'hookFailed'
       | 'interruptionDeferred'
       | 'startFailed'
+      | 'readinessFailed'
       | 'probationFailed',
     code = 'NETWORK',
   ): Fact => ({ type, code, message: 'the reason', jitter: 0.5 }),

@@ -72,6 +72,12 @@ function outcomes(name: EffectName, { snapshot: { context } }: State, dice: numb
       return [facts.switched(target), facts.failed('switchFailed', code)];
     case 'start':
       return [facts.started(target.version), facts.failed('startFailed', 'START_FAILED')];
+    case 'startBeside':
+      return [facts.startedBeside(target.version), facts.failed('startFailed', code)];
+    case 'observeReadiness':
+      return [facts.ready(target.version), facts.failed('readinessFailed', code)];
+    case 'stopOtherCopy':
+      return [facts.otherStopped(), facts.failed('stopFailed', 'APP_NOT_STOPPED')];
     case 'observeProbation':
       return [
         facts.healthy(context.current?.version ?? '1.0.0'),

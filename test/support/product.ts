@@ -11,6 +11,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
 import { MARKER, markedProcesses, sendSignal } from '../../src/effects/supervisor/process-table.ts';
+import type { SlotName } from '../../src/effects/supervisor/supervisor.ts';
 import type { Fact, FactOf, FactType } from '../../src/machines/facts.ts';
 import type { Status } from '../../src/report/status.ts';
 import { appSource } from './app.ts';
@@ -213,9 +214,12 @@ export class Product {
     throw new Error(`no ${type} within ${PATIENCE_MS} ms; the log says:\n${this.log.join('\n')}`);
   }
 
-  /** The processes of the app, by the mark that they carry. */
-  apps(): { pid: number; tree: string }[] {
-    return markedProcesses(this.dir).map(({ pid, marker }) => ({ pid, tree: marker }));
+  /** The processes of the app, by the mark that they carry; it names the second slot. */
+  apps(): { pid: number; slot: SlotName; tree: string }[] {
+    return markedProcesses(this.dir).map(({ pid, marker }) => {
+      const slot = marker.startsWith('app2:') ? 'app2' : 'app';
+      return { pid, slot, tree: slot === 'app' ? marker : marker.slice('app2:'.length) };
+    });
   }
 
   /** Ends everything and removes the directory. */

@@ -158,6 +158,10 @@ const SAYINGS: readonly Saying[] = [
   [/^the switch fails: (\w+)$/, failure('switchFailed')],
   [/^the app has started$/, (teller) => facts.started(teller.status.version ?? '')],
   [/^the start fails: (\w+)$/, failure('startFailed')],
+  [/^it is started beside the app$/, (teller) => facts.startedBeside(teller.target.version)],
+  [/^it is ready$/, (teller) => facts.ready(teller.target.version)],
+  [/^it is not ready: (\w+)$/, failure('readinessFailed')],
+  [/^the other copy has stopped$/, () => facts.otherStopped()],
   [/^the app proves itself$/, (teller) => facts.healthy(teller.status.version ?? '')],
   [
     /^the app exits early: (\w+)$/,
@@ -202,11 +206,15 @@ const OUTCOMES: Partial<Record<FactType, readonly EffectName[]>> = {
   switchStarted: ['prepareSwitch'],
   preparationFailed: ['prepareSwitch', 'observeConditions'],
   appStopped: ['stop'],
-  stopFailed: ['stop'],
+  stopFailed: ['stop', 'stopOtherCopy'],
   switched: ['switchCurrent'],
   switchFailed: ['switchCurrent'],
   appStarted: ['start'],
-  startFailed: ['start'],
+  startFailed: ['start', 'startBeside'],
+  startedBeside: ['startBeside'],
+  becameReady: ['observeReadiness'],
+  readinessFailed: ['observeReadiness'],
+  otherCopyStopped: ['stopOtherCopy'],
   versionBecameHealthy: ['observeProbation'],
   appExitedEarly: ['observeProbation'],
   probationFailed: ['observeProbation'],
@@ -273,6 +281,8 @@ class Teller {
       warnings: [],
       now: this.at,
       receivedBytes: null,
+      listening: [],
+      listenOverflows: null,
     };
     return statusOf(this.#state, null, image, rest);
   }

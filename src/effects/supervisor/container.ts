@@ -9,6 +9,7 @@ import { writeOwn } from '../../support/own.ts';
 import { runAsApp, type User } from '../as-app.ts';
 import { loadExeca } from '../packages.ts';
 import { writeToFifo } from './runit-service.ts';
+import type { SlotName } from './supervisor.ts';
 
 /** Whether init of this very container, and not only the image's files, is there. */
 export const CONTAINER_DIR = '/run/self-update/private';
@@ -16,6 +17,11 @@ const CHPST = '/usr/lib/self-update/bin/chpst';
 const LOOK_TIMEOUT_MS = 2000;
 const APP_PROCESSES = '/usr/lib/self-update/app-processes';
 const SHARE_INPUT = '/usr/lib/self-update/share-input';
+
+/** Whether init laid out the second slot. */
+export function hasSlots(): boolean {
+  return existsSync(path.join(CONTAINER_DIR, 'service', 'app2'));
+}
 
 export function isInContainer(): boolean {
   return existsSync(path.join(CONTAINER_DIR, 'service', 'app'));
@@ -118,14 +124,14 @@ export async function isLoopElsewhere(stateDir: string, { chpst }: Loop = LOOP):
 
 /**
  * Processes of the app, wherever they went; each gets `signal`, if one is named. KILL is sent until
- * none is left. Null where nobody could look.
+ * none is left. With `slot` only those that can be told to be of that copy. Null where nobody could
+ * look.
  */
-export async function appProcesses(signal: string | null = null): Promise<number[] | null> {
-  const args = [
-    CONTAINER_DIR,
-    path.join(CONTAINER_DIR, 'app.lock'),
-    ...(signal === null ? [] : [signal]),
-  ];
+export async function appProcesses(
+  signal: string | null = null,
+  slot: SlotName | null = null,
+): Promise<number[] | null> {
+  const args = [CONTAINER_DIR, signal ?? '', slot ?? ''];
   // Where all is one user, the app may read the environment of what we start, and may stop it: so
   // that is empty, and has its time.
   const env = { PATH: process.env['PATH'] ?? '' };

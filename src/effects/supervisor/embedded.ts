@@ -6,7 +6,7 @@
  * found.
  */
 import { once } from 'node:events';
-import { closeSync, createReadStream, fstatSync, writeSync } from 'node:fs';
+import { closeSync, createReadStream, fstatSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault, isErrno, toFault } from '../../support/fault.ts';
@@ -14,6 +14,8 @@ import { openOwnForWriting } from '../../support/own.ts';
 import { underGivenUmask } from '../../support/umask.ts';
 import type { AppCommand } from '../entry-point.ts';
 import { loadExeca } from '../packages.ts';
+import { type HeldSockets, underOwnPid } from './held-sockets.ts';
+import { wordsOf } from './last-words.ts';
 import {
   groupMembers,
   isAlive,
@@ -27,7 +29,7 @@ import {
   withDescendants,
 } from './process-table.ts';
 import { RECORD_FD, RunRecordFile } from './run-record.ts';
-import type { Exit, StopRequest, Supervisor } from './supervisor.ts';
+import type { Exit, Slot, SlotName, StopRequest } from './supervisor.ts';
 import { Telling } from './telling.ts';
 
 /** How often an adopted process, whose exit we are not told of, is looked at. */
@@ -66,10 +68,14 @@ export type EmbeddedOptions = {
    */
   output: 'inherit' | 'file';
   stop: StopRequest;
+  /** UPDATE_LISTEN; none where it is off. */
+  held?: HeldSockets;
+  /** The place of this copy: see pair.ts. Left out where there is only one. */
+  slot?: SlotName;
   log: (message: string) => void;
 };
 
-export class EmbeddedSupervisor implements Supervisor {
+export class EmbeddedSupervisor implements Slot {
   readonly endsWithUpdater = true;
   readonly #options: EmbeddedOptions;
   readonly #record: RunRecordFile;
@@ -79,12 +85,18 @@ export class EmbeddedSupervisor implements Supervisor {
   #watch: AbortController | null = null;
   #exitedAt: number[] = [];
   #lastExit: Exit | null = null;
+  /** Started once: what ends is not started again. */
+  #isOnce = false;
+  #endOfOnce: Exit | null = null;
   /** Nobody reads our streams any more. */
   #isUnread = false;
+  /** Where the next start's output goes, and which start took that. See `lastWords`. */
+  #wordsInto: string | null = null;
+  #speaking: Running | null = null;
 
   constructor(options: EmbeddedOptions) {
     this.#options = options;
-    this.#record = new RunRecordFile(options.directory, options.log);
+    this.#record = new RunRecordFile(options.directory, options.slot ?? 'app', options.log);
   }
 
   async observe(): Promise<string | null> {
@@ -98,7 +110,45 @@ export class EmbeddedSupervisor implements Supervisor {
 
   async assertReachable(): Promise<void> {}
 
+  /** One that outlived its updater has them, and lets go of them when it ends. */
+  holdSockets(): void {
+    if (this.#find() === null) this.#options.held?.descriptors();
+  }
+
   async start(tree: string, command: AppCommand): Promise<{ adopted: boolean }> {
+    this.#isOnce = false;
+    return this.#start(tree, command);
+  }
+
+  async startOnce(tree: string, command: AppCommand): Promise<{ adopted: boolean }> {
+    this.#isOnce = true;
+    this.#endOfOnce = null;
+    return this.#start(tree, command);
+  }
+
+  running(): { tree: string; pid: number } | null {
+    const found = this.#find();
+    return found && { tree: found.tree, pid: found.pid };
+  }
+
+  endOfOnce(): Exit | null {
+    return this.#endOfOnce;
+  }
+
+  async keep(): Promise<void> {
+    const [tree, exit] = [this.#running?.tree, this.#endOfOnce];
+    this.#isOnce = false;
+    this.#endOfOnce = null;
+    // It ended a moment before: as an app that ends.
+    if (tree !== undefined && exit !== null) void this.#ended(tree, exit, this.#beginWatch());
+  }
+
+  /** Node can't receive datagrams of Unix sockets. */
+  isReady(): boolean {
+    return false;
+  }
+
+  async #start(tree: string, command: AppCommand): Promise<{ adopted: boolean }> {
     this.#command = command;
     const found = this.#find();
     if (found?.tree === tree) {
@@ -158,6 +208,26 @@ export class EmbeddedSupervisor implements Supervisor {
     return this.#exitedAt.map((at) => now - at);
   }
 
+  async lastWords(signal: AbortSignal): Promise<string> {
+    const file = path.join(this.#options.directory, 'state', 'app.output');
+    this.#wordsInto = file;
+    this.#speaking = null;
+    const speaking = (): Running | null => this.#speaking;
+    const living = (): Running | null => {
+      const found = speaking();
+      return found !== null && isAlive(found.pid, found.startTime) ? found : null;
+    };
+    const take = { file, isTaken: () => speaking() !== null, isOver: () => living() === null };
+    try {
+      return await wordsOf(take, signal);
+    } finally {
+      this.#wordsInto = null;
+      rmSync(file, { force: true });
+      const spoilt = living();
+      if (spoilt !== null) sendSignal(spoilt.pid, 'SIGTERM');
+    }
+  }
+
   detach(): void {
     this.#watch?.abort();
   }
@@ -180,10 +250,10 @@ export class EmbeddedSupervisor implements Supervisor {
 
   /** Every live process of the app that any sign tells of, each once. */
   #processes(): (ProcessInfo & { tree: string })[] {
-    const marked = markedProcesses(this.#options.directory).map((found) => ({
-      ...found,
-      tree: found.marker,
-    }));
+    const marked = markedProcesses(this.#options.directory).flatMap((found) => {
+      const tree = treeOf(found.marker, this.#options.slot);
+      return tree === null ? [] : [{ ...found, tree }];
+    });
     return [
       ...new Map(
         [...this.#record.processes(), ...marked].map((found) => [found.pid, found]),
@@ -191,25 +261,42 @@ export class EmbeddedSupervisor implements Supervisor {
     ];
   }
 
-  async #spawn(tree: string, { file, args, cwd }: AppCommand): Promise<void> {
+  /** `before`: watches the copy whose place it takes; aborted by a stop. */
+  async #spawn(
+    tree: string,
+    { file, args, cwd }: AppCommand,
+    before: AbortSignal | null = null,
+  ): Promise<void> {
     const { execa } = await loadExeca();
-    const { directory, environment, output } = this.#options;
-    const inherits = output === 'inherit' && !this.#isUnread;
-    const log = inherits ? null : this.#openLog();
-    const stream = inherits ? 'inherit' : (log ?? 'ignore');
-    const env = { ...environment, [MARKER]: markOf(directory, tree) };
-    this.#record.write({ tree });
-    const record = this.#record.open();
-    // execa takes numbers here; its types leave them out.
-    const inherited = (
-      record === null ? [] : [...Array(RECORD_FD - 3).fill('ignore'), record]
-    ) as 'ignore'[];
+    const { directory, environment, output, held } = this.#options;
+    const listeners = held?.descriptors() ?? [];
     // For writing too: so it is told from the one that a shell gives to what it starts in the
     // background. See telling.ts.
     const input = createReadStream('/dev/null', { flags: 'r+' });
     await once(input, 'open');
+    // From here on nothing is waited for: a stop that came meanwhile was told that all is gone.
+    if (before?.aborted) return void input.destroy();
+    const inherits = output === 'inherit' && !this.#isUnread;
+    const words = this.#wordsInto;
+    const log = inherits && words === null ? null : this.#openLog(words ?? this.#logFile);
+    const stream = log ?? (inherits ? 'inherit' : 'ignore');
+    const env = {
+      ...environment,
+      ...held?.environment(environment),
+      [MARKER]: markOf(directory, markedTree(tree, this.#options.slot)),
+    };
+    this.#record.write({ tree });
+    const record = this.#record.open();
+    // execa takes numbers here; its types leave them out.
+    const ignored = Array(RECORD_FD - 3 - listeners.length).fill('ignore');
+    const inherited = [
+      ...listeners,
+      ...(record === null ? [] : [...ignored, record]),
+    ] as 'ignore'[];
+    const [program, ...programArgs] =
+      listeners.length === 0 ? [file, ...args] : underOwnPid(file, args);
     const child = underGivenUmask(() =>
-      execa(file, args, {
+      execa(program, programArgs, {
         cwd,
         env,
         extendEnv: false,
@@ -236,6 +323,8 @@ export class EmbeddedSupervisor implements Supervisor {
     }
     const running = { pid, startTime: processInfo(pid)?.startTime ?? '', tree };
     this.#running = running;
+    if (words !== null) this.#speaking = running;
+    this.#wordsInto = null;
     this.#record.write({ ...running, space: processSpace() });
     const watch = this.#beginWatch();
     void child.then(({ exitCode, signal }) =>
@@ -244,10 +333,10 @@ export class EmbeddedSupervisor implements Supervisor {
   }
 
   /** A disk that takes no log must not keep the app down. */
-  #openLog(): number | null {
+  #openLog(file: string): number | null {
     try {
       // A plain file for the child: no pipe of the updater lies between the app and its log.
-      return openOwnForWriting(this.#logFile, this.#options.log);
+      return openOwnForWriting(file, this.#options.log);
     } catch (error) {
       this.#options.log(
         `the app's output is lost until its next start: ${(error as Error).message}`,
@@ -279,6 +368,10 @@ export class EmbeddedSupervisor implements Supervisor {
   /** The app ended and nobody asked for it: said, and after a pause it is started again. */
   async #ended(tree: string, exit: Exit, watch: AbortSignal): Promise<void> {
     if (watch.aborted) return;
+    if (this.#isOnce) {
+      this.#endOfOnce = exit;
+      return;
+    }
     const how =
       exit.signal ?? (exit.exitCode === null ? 'unknown status' : `status ${exit.exitCode}`);
     if (this.#losesOutput(exit)) {
@@ -300,7 +393,7 @@ export class EmbeddedSupervisor implements Supervisor {
     try {
       // What the leader left behind would be a second copy.
       for (const { pid } of this.#processes()) sendSignal(pid, 'SIGKILL');
-      await this.#spawn(tree, this.#command);
+      await this.#spawn(tree, this.#command, watch);
     } catch (error) {
       this.#options.log(`the app could not be started again: ${(error as Error).message}`);
       void this.#ended(tree, exit, watch);
@@ -366,6 +459,17 @@ export class EmbeddedSupervisor implements Supervisor {
       await sleep(STOP_POLL_MS);
     }
   }
+}
+
+/** What the marker says: the tree, and before it the slot, where that is the second one. */
+function markedTree(tree: string, slot: SlotName = 'app'): string {
+  return slot === 'app' ? tree : `${slot}:${tree}`;
+}
+
+/** The tree of a copy in this slot; null for one in the other. */
+function treeOf(marker: string, slot: SlotName = 'app'): string | null {
+  const [, named = 'app', tree = ''] = /^(?:(app2):)?(.*)$/s.exec(marker) ?? [];
+  return named === slot ? tree : null;
 }
 
 /** Only a write tells: an empty line, since one of no bytes always succeeds. */

@@ -14,6 +14,7 @@ import {
   processInfo,
   processSpace,
 } from './process-table.ts';
+import type { SlotName } from './supervisor.ts';
 
 /** The app has its record open as this descriptor: none that a program expects something of. */
 export const RECORD_FD = 19;
@@ -27,13 +28,18 @@ const runRecordSchema = z.object({
 });
 type RunRecord = z.infer<typeof runRecordSchema>;
 
+/** `directory`: UPDATE_DIR. */
+export function runRecordFile(directory: string, slot: SlotName): string {
+  return path.join(directory, 'state', `${slot}.json`);
+}
+
 export class RunRecordFile {
   readonly #file: string;
   readonly #log: (message: string) => void;
 
-  /** `directory`: UPDATE_DIR. */
-  constructor(directory: string, log: (message: string) => void) {
-    this.#file = path.join(directory, 'state', 'app.json');
+  /** `directory`: UPDATE_DIR. `slot`: the place of the copy, `app` or `app2`. */
+  constructor(directory: string, slot: SlotName, log: (message: string) => void) {
+    this.#file = runRecordFile(directory, slot);
     this.#log = log;
   }
 

@@ -3,7 +3,7 @@
  * this steers both by the control FIFO and the status file. The app outlives the updater, which is
  * seldom there.
  */
-import { existsSync, realpathSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, realpathSync, rmSync } from 'node:fs';
 import { watch } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -15,9 +15,10 @@ import {
   appsShareInput,
   appUser,
   CONTAINER_DIR,
+  hasSlots,
   mayHaveProcesses,
-  readOr,
 } from './container.ts';
+import { wordsOf } from './last-words.ts';
 import {
   groupMembers,
   isAlive,
@@ -26,8 +27,9 @@ import {
   sendSignal,
   withDescendants,
 } from './process-table.ts';
-import { RunitService, writeToFifo } from './runit-service.ts';
-import type { Exit, StopRequest, Supervisor } from './supervisor.ts';
+import { RunitService, type ServiceStatus, writeToFifo } from './runit-service.ts';
+import { SlotFiles } from './slot-files.ts';
+import type { Exit, Slot, SlotName, StopRequest } from './supervisor.ts';
 import { Telling } from './telling.ts';
 
 /** While stopping and starting, downtime passes: look often. */
@@ -58,21 +60,26 @@ const CONTROL: Record<string, string> = {
   KILL: 'ok',
 };
 
-type RecordedExit = Exit & { tree: string; uptimeSeconds: number };
-
 export type RunitOptions = {
   /** What `current` names now, absolute; null for nothing. */
   currentTree: () => Promise<string | null>;
   stop: StopRequest;
+  /** Where its copy runs; `app` is the only one without the strategy hand-over. */
+  slot?: SlotName;
 };
 
-export class RunitSupervisor implements Supervisor {
+export class RunitSupervisor implements Slot {
   readonly endsWithUpdater = false;
   readonly #options: RunitOptions;
-  readonly #service = new RunitService(path.join(CONTAINER_DIR, 'service', 'app'));
+  readonly #files: SlotFiles;
+  readonly #others: SlotFiles;
+  readonly #service: RunitService;
 
   constructor(options: RunitOptions) {
     this.#options = options;
+    this.#files = new SlotFiles(options.slot ?? 'app');
+    this.#others = new SlotFiles(this.#files.name === 'app' ? 'app2' : 'app');
+    this.#service = serviceOf(this.#files.name);
   }
 
   /**
@@ -82,11 +89,19 @@ export class RunitSupervisor implements Supervisor {
   async observe(): Promise<string | null> {
     const status = this.#service.status();
     if (status === null || status.wanted === 'down' || !existsSync(file('gate'))) return null;
-    return this.#started()?.tree ?? (await this.#options.currentTree());
+    return this.running()?.tree ?? (await this.#options.currentTree());
+  }
+
+  running(): { tree: string; pid: number } | null {
+    return this.#files.started();
+  }
+
+  isReady(): boolean {
+    return this.running() !== null && this.#files.has('ready');
   }
 
   async isAlive(): Promise<boolean> {
-    return this.#started() !== null;
+    return this.running() !== null;
   }
 
   /** Waits until a runsv is there: its predecessor may just have died. */
@@ -102,17 +117,24 @@ export class RunitSupervisor implements Supervisor {
     }
   }
 
+  /** init holds them (docker/listen.sh). */
+  holdSockets(): void {}
+
   async start(tree: string): Promise<{ adopted: boolean }> {
     if (isSame(await this.observe(), tree)) return { adopted: true };
     await this.assertReachable();
     // Exits that are counted from here on are those of this version.
-    rmSync(file('app.exits'), { force: true });
+    this.#files.remove('exits', 'tree', 'end');
+    this.#becomeTheApp();
     const deadline = performance.now() + this.#options.stop.waitMs + RUNSV_WAIT_MS;
     let wordDueAt = 0;
     for (;;) {
-      const started = this.#started();
+      const started = this.running();
       // One that ended at once was started all the same: its probation tells the rest.
-      if (isSame(started?.tree, tree) || this.#exits().some((exit) => isSame(exit.tree, tree)))
+      if (
+        isSame(started?.tree, tree) ||
+        this.#files.exits().some((exit) => isSame(exit.tree, tree))
+      )
         return { adopted: false };
       // The gate's time was up in the same moment, and app/run took what was current then.
       if (started !== null) {
@@ -133,10 +155,86 @@ export class RunitSupervisor implements Supervisor {
     }
   }
 
+  async startOnce(tree: string): Promise<{ adopted: boolean }> {
+    const before = this.running();
+    if (isSame(before?.tree, tree)) return { adopted: true };
+    await this.assertReachable();
+    if (before !== null) await this.stop(this.#options.stop);
+    this.#files.remove('exits', 'end', 'ready');
+    // A new runsv is not to start it: the app is the other one.
+    this.#files.markDown(true);
+    this.#files.write('tree', `${tree}\n`);
+    const deadline = performance.now() + this.#options.stop.waitMs + RUNSV_WAIT_MS;
+    let wordDueAt = 0;
+    for (;;) {
+      if (isSame(this.running()?.tree, tree) || this.#files.end() !== null)
+        return { adopted: false };
+      // app/run sees to it that a word too many starts nothing: an end that is noted is the end.
+      if (performance.now() >= wordDueAt && this.#service.control('o'))
+        wordDueAt = performance.now() + WORD_AGAIN_MS;
+      if (performance.now() > deadline) {
+        await this.stop(this.#options.stop);
+        throw new Fault(
+          'START_FAILED',
+          `the app did not start from ${tree} beside the running one within ${Math.round(this.#options.stop.waitMs / 1000)} s: see its own output`,
+        );
+      }
+      await sleep(POLL_MS);
+    }
+  }
+
+  endOfOnce(): Exit | null {
+    // In this order: the end is noted before runsv says down.
+    const status = this.#service.status();
+    const isGone = this.running() === null && (status === null || status.state === 'down');
+    const end = this.#files.end();
+    if (end !== null) return { exitCode: end.exitCode, signal: end.signal };
+    return isGone && this.#files.has('tree') ? { exitCode: null, signal: null } : null;
+  }
+
+  async keep(): Promise<void> {
+    this.#becomeTheApp();
+    const deadline = performance.now() + RUNSV_WAIT_MS;
+    let wordDueAt = 0;
+    while (this.#service.status()?.wanted !== 'up') {
+      if (performance.now() >= wordDueAt && this.#service.control('u'))
+        wordDueAt = performance.now() + WORD_AGAIN_MS;
+      // No runsv: the new one starts it, unless it says what is wrong.
+      if (performance.now() > deadline) return await this.assertReachable();
+      await sleep(POLL_MS);
+    }
+    this.#files.remove('tree');
+  }
+
+  /**
+   * A runsv that was killed is followed by one that starts what is not marked. The other one is
+   * marked first: two of these would be two copies for good.
+   */
+  #becomeTheApp(): void {
+    if (!hasSlots()) return;
+    this.#others.markDown(true);
+    this.#files.markDown(false);
+  }
+
+  /**
+   * Whose processes are ended: null for all of the app's. While a copy runs in the other slot, or
+   * may begin to, only what can be told to be of this one: its group, its session, their
+   * descendants, and, where all is one user, who has its lock or its environment. A daemon that left
+   * all of these may be either copy's; it stays until the app is stopped altogether.
+   */
+  #sparing(): SlotName | null {
+    if (!hasSlots()) return null;
+    const status = serviceOf(this.#others.name).status();
+    const isOtherThere =
+      this.#others.group() !== null ||
+      (status === null ? !this.#others.isMarkedDown : !isAtRest(status));
+    return isOtherThere ? this.#files.name : null;
+  }
+
   /** app/run waits for one, and starts nothing meanwhile: that says nothing about the version. */
   async #assertNoEarlierCopy(): Promise<void> {
-    const found = await appProcesses();
-    if (this.#started() !== null || found?.length === 0) return;
+    const found = await appProcesses(null, this.#sparing());
+    if (this.running() !== null || found?.length === 0) return;
     const who =
       found === null
         ? 'its processes could not be listed'
@@ -148,13 +246,23 @@ export class RunitSupervisor implements Supervisor {
   }
 
   async stop({ signalName, waitMs }: StopRequest): Promise<{ killed: boolean }> {
-    const group = this.#group();
+    const group = this.#files.group();
+    if (this.#sparing() !== null) {
+      // Whatever becomes of runsv.
+      this.#files.markDown(true);
+      const status = this.#service.status();
+      // Nothing was here since it was last proven to be gone.
+      if (status !== null && isAtRest(status) && !this.#files.has('group')) {
+        this.#files.remove('tree');
+        return { killed: false };
+      }
+    }
     // A run script that still waits at the gate has nothing to stop; ended this early, it would
     // cost a second of runsv's.
-    if (this.#started() === null && !existsSync(file('gate')) && group === null)
+    if (this.running() === null && !existsSync(file('gate')) && group === null)
       return { killed: false };
     // Any other word than `d` would start an app that is down.
-    const word = this.#started() === null ? 'd' : (CONTROL[signalName] ?? 'o');
+    const word = this.running() === null ? 'd' : (CONTROL[signalName] ?? 'o');
     const members = group === null ? [] : groupMembers(group);
     // Children under another user, in sessions of their own, are known by their parents as long as
     // these live.
@@ -169,7 +277,7 @@ export class RunitSupervisor implements Supervisor {
     // and say "finish" for ever.
     if (group !== null) sendSignal(-group, 'SIGKILL');
     for (const { pid } of stillAlive(first)) sendSignal(pid, 'SIGKILL');
-    await appProcesses('KILL');
+    await appProcesses('KILL', this.#sparing());
     if (await this.#gone(group, first, KILL_WAIT_MS)) return { killed: true };
     throw new Fault(
       'APP_NOT_STOPPED',
@@ -183,7 +291,7 @@ export class RunitSupervisor implements Supervisor {
     for (;;) {
       const changed = next.next();
       changed.catch(() => {});
-      const exit = this.#exits()[known];
+      const exit = this.#files.exits()[known];
       if (exit !== undefined) {
         await next.return?.();
         return exit;
@@ -193,33 +301,31 @@ export class RunitSupervisor implements Supervisor {
   }
 
   exitAgesMs(): number[] {
-    return this.#exits().map(
-      ({ uptimeSeconds }) => Math.max(0, os.uptime() - uptimeSeconds) * 1000,
-    );
+    return this.#files
+      .exits()
+      .map(({ uptimeSeconds }) => Math.max(0, os.uptime() - uptimeSeconds) * 1000);
+  }
+
+  /** app/run takes the file for one start, by its other name. */
+  async lastWords(signal: AbortSignal): Promise<string> {
+    const asked = file(`${this.#files.name}.output`);
+    const taken = `${asked}.taken`;
+    rmSync(taken, { force: true });
+    writeOwn(asked, '', () => {});
+    // The app may open its standard output anew; nobody else comes by here.
+    chmodSync(asked, 0o666);
+    const isOver = () => this.running() === null && !existsSync(asked);
+    try {
+      return await wordsOf({ file: taken, isTaken: () => existsSync(taken), isOver }, signal);
+    } finally {
+      const isSpoilt = existsSync(taken) && !isOver();
+      for (const name of [asked, taken]) rmSync(name, { force: true });
+      const group = this.#files.group();
+      if (isSpoilt && group !== null) sendSignal(-group, 'SIGTERM');
+    }
   }
 
   detach(): void {}
-
-  /** The running app, as app/run noted right before it became it. */
-  #started(): { pid: number; tree: string } | null {
-    const match = /^(\d+) (.+)$/m.exec(readOr(file('app.started'), ''));
-    const pid = Number(match?.[1]);
-    if (!match?.[2] || processInfo(pid)?.isZombie !== false) return null;
-    return { pid, tree: match[2] };
-  }
-
-  /** Exits that nobody asked for, since the last start that the updater made. */
-  #exits(): RecordedExit[] {
-    return readOr(file('app.exits'), '')
-      .split('\n')
-      .flatMap((line) => parseExit(line) ?? []);
-  }
-
-  /** The app's process group while anything of it lives; its number is the leader's pid. */
-  #group(): number | null {
-    const group = recordedGroup();
-    return group > 0 && groupMembers(group).length > 0 ? group : null;
-  }
 
   #openGate(): void {
     if (!existsSync(file('gate'))) writeOwn(file('gate'), '', () => {});
@@ -244,17 +350,16 @@ export class RunitSupervisor implements Supervisor {
       const leaderLives = leader !== null && isAlive(leader.pid, leader.startTime);
       // In its pause after an early end runsv has not read our word yet, and would start the app
       // again.
-      const isDown =
-        !leaderLives && (status === null || (status.state === 'down' && status.wanted === 'down'));
+      const isDown = !leaderLives && (status === null || isAtRest(status));
       const members =
         group !== null && (isDown || telling?.mustLook(leaderLives)) ? groupMembers(group) : [];
       if (members.length > 0) await telling?.tellRest(members);
       else if (isDown && stillAlive(first).length === 0 && (await this.#isRestGone())) {
         // The number may be somebody else's from now on.
-        rmSync(file('app.group'), { force: true });
+        this.#files.remove('group', 'tree');
         return true;
       } else if (isDown && !straysTold && telling !== null) {
-        const told = await appProcesses(telling.signalName);
+        const told = await appProcesses(telling.signalName, this.#sparing());
         for (const { pid } of stillAlive(first)) if (!told?.includes(pid)) telling.tell(pid);
         straysTold = true;
       }
@@ -268,19 +373,23 @@ export class RunitSupervisor implements Supervisor {
    * glance tells. Where nobody can look, it is not known.
    */
   async #isRestGone(): Promise<boolean> {
-    const user = appUser();
-    if (user !== null && !mayHaveProcesses(user.uid, recordedGroup())) return true;
-    return (await appProcesses())?.length === 0;
+    const slot = this.#sparing();
+    const user = slot === null ? appUser() : null;
+    if (user !== null && !mayHaveProcesses(user.uid, this.#files.recordedGroup())) return true;
+    return (await appProcesses(null, slot))?.length === 0;
   }
+}
+
+function serviceOf(slot: SlotName): RunitService {
+  return new RunitService(path.join(CONTAINER_DIR, 'service', slot));
+}
+
+function isAtRest({ state, wanted }: ServiceStatus): boolean {
+  return state === 'down' && wanted === 'down';
 }
 
 function stillAlive(processes: readonly ProcessInfo[]): ProcessInfo[] {
   return processes.filter(({ pid, startTime }) => isAlive(pid, startTime));
-}
-
-/** As app/run noted it: also the number of the app's session. 0 for none. */
-function recordedGroup(): number {
-  return Number(readOr(file('app.group'), '').trim()) || 0;
 }
 
 /** app/run notes where it really is; UPDATE_DIR may lead there through a link. */
@@ -296,21 +405,4 @@ function isSame(one: string | null | undefined, other: string): boolean {
 
 function file(name: string): string {
   return path.join(CONTAINER_DIR, name);
-}
-
-/** A line of `app/finish`: uptime, exit code or -1, signal, tree. */
-export function parseExit(line: string): RecordedExit | null {
-  const match = /^(\d+) (-?\d+) (\d+) (.+)$/.exec(line);
-  if (!match?.[4]) return null;
-  const [uptimeSeconds = 0, code = 0, number = 0] = match.slice(1, 4).map(Number);
-  // Those of real time have no name here.
-  const signal =
-    Object.entries(os.constants.signals).find(([, value]) => value === number)?.[0] ??
-    `signal ${number}`;
-  return {
-    exitCode: code >= 0 ? code : null,
-    signal: code >= 0 ? null : signal,
-    tree: match[4],
-    uptimeSeconds,
-  };
 }

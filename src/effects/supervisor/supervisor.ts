@@ -18,8 +18,15 @@ export interface Supervisor {
    * its restart.
    */
   isAlive(): Promise<boolean>;
+  /** The copy that runs, by its leader: its tree and pid. Null for none. */
+  running(): { tree: string; pid: number } | null;
   /** Throws `Fault` `SUPERVISOR_MISSING` when nobody would start the app again after a stop. */
   assertReachable(): Promise<void>;
+  /**
+   * Opens the sockets that are held for the app, where they are the updater's to hold. Throws
+   * `Fault` `LISTEN_FAILED`.
+   */
+  holdSockets(): void;
   /**
    * Starts the app from `tree`, or adopts it when it runs from there already. Throws `Fault` when
    * it can't be started.
@@ -40,6 +47,33 @@ export interface Supervisor {
    * oldest may be forgotten.
    */
   exitAgesMs(): number[];
+  /**
+   * For an app that ends again and again: what its next start writes, until it ends or for seconds.
+   * If it has not ended then, it is told to. Rejects when `signal` aborts.
+   */
+  lastWords(signal: AbortSignal): Promise<string>;
   /** Lets go: the app goes on without anyone watching. */
   detach(): void;
+}
+
+/** The places of two copies; the second one is there only with the strategy hand-over. */
+export type SlotName = 'app' | 'app2';
+
+/** A place in which one copy of the app runs. The strategy hand-over has two: pair.ts. */
+export interface Slot extends Supervisor {
+  /**
+   * Starts the app from `tree` beside what runs elsewhere, once: it is not started again when it
+   * ends. Adopts one that runs from there already. Throws `Fault` `START_FAILED` when it can't be
+   * started.
+   */
+  startOnce(tree: string, command: AppCommand): Promise<{ adopted: boolean }>;
+  /**
+   * How the copy of `startOnce` ended; null while it runs. Both parts are null where nobody could
+   * see it: runsv was killed before.
+   */
+  endOfOnce(): Exit | null;
+  /** From now on it is started again when it ends, as what `current` names. Safe to repeat. */
+  keep(): Promise<void>;
+  /** Whether the running copy has said READY=1, see sd_notify(3). */
+  isReady(): boolean;
 }

@@ -48,6 +48,14 @@ export function Overview({
         </div>
       </dl>
       {progress !== null && <Download {...progress} />}
+      {status.beside !== null && (
+        <p class="callout waiting">
+          <strong>Two copies run:</strong>{' '}
+          {status.beside.role === 'candidate'
+            ? `${status.beside.version} has to prove itself beside ${status.version}.`
+            : `${status.version} serves, and ${status.beside.version} is told to stop.`}
+        </p>
+      )}
       {waitingFor !== null && (
         <p class="callout waiting" data-testid="why-not-now">
           <strong>Why not now?</strong> {waitingFor.message}.

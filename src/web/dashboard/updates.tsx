@@ -44,7 +44,10 @@ export function Updates({ updates }: { updates: readonly Update[] }) {
   );
 }
 
-function Row({ startedAt, from, to, outcome, durationMs, downtimeMs, reason }: Update) {
+function Row(update: Update) {
+  const { startedAt, from, to, outcome, durationMs, downtimeMs, overlapMs, reason } = update;
+  const notDown =
+    overlapMs === null ? 'not at all' : `not at all, two copies for ${formatDuration(overlapMs)}`;
   return (
     <tr>
       <td>
@@ -56,7 +59,7 @@ function Row({ startedAt, from, to, outcome, durationMs, downtimeMs, reason }: U
       <td>
         <span class={`outcome ${outcome}`}>{OUTCOMES[outcome].label}</span>
       </td>
-      <td>{downtimeMs === null ? 'not at all' : formatDuration(downtimeMs)}</td>
+      <td>{downtimeMs === null ? notDown : formatDuration(downtimeMs)}</td>
       <td>{durationMs === null ? '–' : formatDuration(durationMs)}</td>
       <td>{reason ?? ''}</td>
     </tr>

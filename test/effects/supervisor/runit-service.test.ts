@@ -16,12 +16,12 @@ import {
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { parseExit } from '../../../src/effects/supervisor/runit.ts';
 import {
   parseStatus,
   RunitService,
   writeToFifo,
 } from '../../../src/effects/supervisor/runit-service.ts';
+import { parseExit } from '../../../src/effects/supervisor/slot-files.ts';
 
 const RUNNING = [64, 0, 0, 0, 107, 6, 51, 238, 12, 231, 12, 20, 120, 0, 0, 0, 0, 117, 0, 1];
 const FINISHING = [64, 0, 0, 0, 107, 6, 51, 220, 47, 17, 231, 100, 0, 0, 0, 0, 0, 100, 0, 2];
