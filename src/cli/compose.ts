@@ -234,7 +234,7 @@ export function createSupervisor(
   const paired = (slots: readonly [Slot, Slot]) => new PairSupervisor(slots, { currentTree, stop });
   if (!usesRunit(config)) {
     const held = new HeldSockets(config.held);
-    const embedded = (slot: SlotName) =>
+    const embedded = (slot: SlotName, isServedBeside?: () => boolean) =>
       new EmbeddedSupervisor({
         directory: places.root,
         environment: appEnvironment(environment),
@@ -242,12 +242,16 @@ export function createSupervisor(
         stop,
         held,
         slot,
+        ...(isServedBeside === undefined ? {} : { isServedBeside }),
         log: log.warn,
       });
     // A copy that outlived an updater is looked for under another strategy too.
     const isPaired =
       config.strategy === 'hand-over' || existsSync(runRecordFile(places.root, 'app2'));
-    return isPaired ? paired([embedded('app'), embedded('app2')]) : embedded('app');
+    if (!isPaired) return embedded('app');
+    const one: Slot = embedded('app', () => other.running() !== null);
+    const other: Slot = embedded('app2', () => one.running() !== null);
+    return paired([one, other]);
   }
   if (!isInContainer())
     throw new Fault(

@@ -97,6 +97,9 @@ async function stayResident(
   if (!supervisor.endsWithUpdater) return EXIT.done;
   log.info('stopping the app');
   await supervisor.stop(config.stop);
+  // What was just being started when the word came is there now.
+  await runtime.ended();
+  await supervisor.stop(config.stop);
   return EXIT.done;
 }
 

@@ -30,7 +30,7 @@ export function describeFact(fact: Fact): string {
     case 'installed':
       return `version ${fact.version.version} is complete on disk`;
     case 'switchStarted':
-      return `${fact.from === null ? 'first start of the app: ' : `stopping the app: ${fact.from} → `}${fact.to}${fact.attempt > 1 ? `, try ${fact.attempt}` : ''}`;
+      return `${fact.from === null ? 'first start of the app: ' : `replacing the app: ${fact.from} → `}${fact.to}${fact.attempt > 1 ? `, try ${fact.attempt}` : ''}`;
     case 'appStopped':
       return `the app has stopped after ${fact.durationMs} ms${fact.killed ? '; it had to be killed' : ''}`;
     case 'switched':

@@ -3,12 +3,13 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cases } from '../support/chaos/cases.ts';
 import { Container, createVolume } from '../support/docker/container.ts';
+import { freePort } from '../support/product.ts';
 
 /** From the wake-up to the trust in the new version, on a machine that is not busy. */
 const UPDATE_MS = 1500;
 
 const endings = (['stop', 'kill'] as const).flatMap((how) =>
-  (['kill-then-download', 'download-then-kill'] as const).flatMap((strategy) =>
+  (['kill-then-download', 'download-then-kill', 'hand-over'] as const).flatMap((strategy) =>
     Array.from({ length: 13 }, (_, index) => ({
       how,
       strategy,
@@ -20,12 +21,20 @@ const endings = (['stop', 'kill'] as const).flatMap((how) =>
 cases(
   'docker-moments',
   endings,
-  { sample: 6, group: ({ how, strategy }) => `docker ${how}, ${strategy}` },
+  { sample: 8, group: ({ how, strategy }) => `docker ${how}, ${strategy}` },
   async ({ how, strategy }, random) => {
     await using volume = await createVolume();
+    const port = await freePort();
+    const held = { UPDATE_LISTEN: `127.0.0.1:${port}`, HELD: '1' };
     await using container = await Container.run({
       volume: volume.name,
-      env: { UPDATE_STRATEGY: strategy, STOP_MS: '100', SVWAIT: '3' },
+      port,
+      env: {
+        UPDATE_STRATEGY: strategy,
+        STOP_MS: '100',
+        SVWAIT: '3',
+        ...(strategy === 'hand-over' ? held : {}),
+      },
     });
     await container.fact('versionBecameHealthy');
     await container.publish('0.0.2', { padBytes: 2_000_000 });

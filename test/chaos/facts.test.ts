@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { cases } from '../support/chaos/cases.ts';
-import { KINDS, type Kind, nameOf, Scenario } from '../support/chaos/scenario.ts';
+import { HANDING_OVER, KINDS, type Kind, nameOf, Scenario } from '../support/chaos/scenario.ts';
 
 const MORTAL = path.join(import.meta.dirname, '..', 'support', 'mortal.ts');
 const MOMENTS = ['before', 'after'] as const;
@@ -20,16 +20,24 @@ type Kill = {
   again: string | null;
 };
 
+/** With hand-over the app is started first, as ever: that is not killed again. */
+const fromOf = ({ strategy }: Kind): Record<string, string> =>
+  strategy === 'hand-over' ? { MORTAL_FROM: 'appStarted' } : {};
+
 async function factsOf(kind: Kind): Promise<string[]> {
   await using scenario = await Scenario.prepare(kind, { entry: MORTAL });
   const file = path.join(scenario.product.root, 'steps');
-  await scenario.update({ prefix: [], env: { MORTAL_COUNT: file }, ended: async () => {} });
+  await scenario.update({
+    prefix: [],
+    env: { MORTAL_COUNT: file, ...fromOf(kind) },
+    ended: async () => {},
+  });
   assert.ok(scenario.isDone(), await scenario.log());
   return readFileSync(file, 'utf8').trim().split('\n');
 }
 
 const kills: Kill[] = [];
-for (const kind of KINDS) {
+for (const kind of [...KINDS, ...HANDING_OVER]) {
   for (const [index, fact] of (await factsOf(kind)).entries())
     for (const moment of MOMENTS)
       kills.push({
@@ -42,7 +50,7 @@ for (const kind of KINDS) {
       });
 }
 const pairs = kills
-  .filter(({ kind }) => kind.mode === 'once')
+  .filter(({ kind }) => kind.mode === 'once' || kind.strategy === 'hand-over')
   .flatMap((kill) =>
     Array.from({ length: RECOVERY_FACTS }, (_, at) => ({
       ...kill,
@@ -55,7 +63,7 @@ async function die({ kind, at, moment, again }: Kill): Promise<string> {
   await using scenario = await Scenario.prepare(kind, { entry: MORTAL });
   const { signal } = await scenario.update({
     prefix: [],
-    env: { MORTAL_AT: `${at}:${moment}` },
+    env: { MORTAL_AT: `${at}:${moment}`, ...fromOf(kind) },
     ended: async () => {},
   });
   assert.equal(signal, 'SIGKILL', await scenario.log());

@@ -3,13 +3,21 @@
  * one on a path.
  */
 import { cases } from '../support/chaos/cases.ts';
-import { KINDS, type Kind, nameOf, Scenario } from '../support/chaos/scenario.ts';
+import { HANDING_OVER, KINDS, type Kind, nameOf, Scenario } from '../support/chaos/scenario.ts';
 import { injecting, type Point, pointsOf } from '../support/chaos/strace.ts';
 
 type Kill = Point & { kind: Kind; title: string };
 
 const points = await pointsOf(KINDS.filter(({ mode }) => mode === 'once'));
-const kills: Kill[] = points.map((point) => ({
+const beside = await pointsOf(HANDING_OVER);
+// From the download on; the names of its bytes are other ones at each run.
+const handingOver = HANDING_OVER.flatMap((kind) => {
+  const own = beside.filter((point) => point.kind === kind);
+  return own
+    .slice(own.findIndex(({ on }) => on.includes('%')))
+    .filter(({ on }) => !on.includes('%'));
+});
+const kills: Kill[] = [...points, ...handingOver].map((point) => ({
   ...point,
   title: `${point.call} ${point.at} on ${point.on} (${nameOf(point.kind)})`,
 }));

@@ -118,8 +118,9 @@ describe('under load, a version that', { concurrency: 2 }, () => {
       await app.isHealthy('0.1.1');
       await app.publish('0.1.2');
       await app.isHealthy('0.1.2');
+      const stopped = await app.container.fact('otherCopyStopped', ({ killed }) => killed);
       const reports = await app.load.stop();
-      t.diagnostic(JSON.stringify(reports));
+      t.diagnostic(JSON.stringify([stopped, ...reports]));
       for (const { reasons } of reports) assert.deepEqual(reasons, {});
     });
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Container, HARDENED, PROFILES } from '../support/docker/container.ts';
 import { built, KINDS, lacking, releaseOf } from '../support/hand-over-apps.ts';
-import { Load } from '../support/load.ts';
+import { Load } from '../support/load/load.ts';
 import { freePort } from '../support/product.ts';
 
 const VERSIONS = ['0.0.2', '0.0.3', '0.0.4', '0.0.5'] as const;
@@ -34,20 +34,22 @@ for (const [title, run] of Object.entries({
       await publish(first);
       await container.create();
       await container.fact('versionBecameHealthy', ({ version }) => version === first);
-      await using load = new Load(port);
-      await load.answersAs(first);
+      await using load = new Load(
+        (['new', 'kept'] as const).map((connections) => ({ port, rate: 100, connections })),
+      );
+      await load.answers(first);
       for (const version of others) {
         await publish(version);
         await container.signal('HUP');
         await container.fact('versionBecameHealthy', (fact) => fact.version === version);
-        await load.answersAs(version);
+        await load.answers(version);
       }
-      await load.stop();
-      const { answers, failures, longestMs } = load;
-      context.diagnostic(
-        `${answers.new.length} over new connections, ${answers.kept.length} over kept ones; the longest took ${longestMs} ms`,
-      );
-      assert.deepEqual(failures, { new: [], kept: [] });
-      assert.deepEqual([...new Set(answers.new)], [...VERSIONS]);
+      for (const { asked, reasons, bodies, retried, longestMs } of await load.stop()) {
+        context.diagnostic(
+          `${asked} requests, ${retried} of them sent twice; the longest took ${Math.round(longestMs)} ms`,
+        );
+        assert.deepEqual(reasons, {});
+        assert.deepEqual(Object.keys(bodies), [...VERSIONS]);
+      }
     });
   });

@@ -1,16 +1,22 @@
 /** UPDATE_STRATEGY=hand-over without a container: no request fails, and a bad version never serves. */
 import assert from 'node:assert/strict';
-import http from 'node:http';
 import { describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { archive } from '../support/app.ts';
 import { freePort, Product } from '../support/product.ts';
+import { Requests, request } from '../support/requests.ts';
 
 const SERVES = `
 if (Number(process.env.LISTEN_PID) !== process.pid) throw new Error('not for this process');
 const server = require('node:http').createServer((q, r) => r.setHeader('connection', 'close').end(VERSION));
 server.listen({ fd: 3 });
 process.on('SIGTERM', () => server.close(() => process.exit(0)));
+`;
+/** Takes its time for an answer, and does not end when it is told to. */
+const DEAF = `
+const server = require('node:http').createServer((q, r) =>
+  setTimeout(() => r.setHeader('connection', 'close').end(VERSION), 20));
+server.listen({ fd: 3 });
+process.on('SIGTERM', () => {});
 `;
 /** What a version does instead. */
 const BAD: Readonly<Record<string, { program: string; code: string }>> = {
@@ -33,47 +39,6 @@ const app = (version: string, program: string) =>
       content: `#!${process.execPath}\nconst VERSION = '${version}';\n${program}\n`,
     },
   });
-
-function ask(port: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const request = http.get({ host: '127.0.0.1', port, agent: false }, (response) => {
-      let text = '';
-      response.on('data', (part) => {
-        text += part;
-      });
-      response.on('end', () => resolve(text));
-    });
-    request.on('error', reject);
-  });
-}
-
-/** New connections, one every 10 ms, until it is stopped. */
-function load(port: number) {
-  const answers: string[] = [];
-  const failures: string[] = [];
-  const stop = new AbortController();
-  const done = (async () => {
-    const asked: Promise<unknown>[] = [];
-    while (!stop.signal.aborted) {
-      asked.push(
-        ask(port).then(
-          (text) => answers.push(text),
-          (error: Error) => failures.push(error.message),
-        ),
-      );
-      await sleep(10);
-    }
-    await Promise.all(asked);
-  })();
-  return {
-    answers,
-    failures,
-    end: async () => {
-      stop.abort();
-      await done;
-    },
-  };
-}
 
 async function eventsOf(product: Product): Promise<{ type: string }[]> {
   const { stdout } = await product.command(['events', '--json']);
@@ -103,19 +68,33 @@ describe('a hand-over, embedded', () => {
   it('loses no request through two updates, and ends with one copy', async () => {
     const { product, port, publish } = await serving();
     await using _ = product;
-    const { answers, failures, end } = load(port);
+    const load = new Requests(port);
     for (const version of ['0.0.2', '0.0.3']) {
       await publish(version);
       assert.equal((await product.command(['update'])).exitCode, 0);
     }
     await product.fact('versionBecameHealthy', ({ version }) => version === '0.0.3');
-    assert.equal(await ask(port), '0.0.3');
-    await end();
-    assert.deepEqual(failures, []);
-    assert.deepEqual([...new Set(answers)], ['0.0.1', '0.0.2', '0.0.3']);
+    assert.equal(await request(port), '0.0.3');
+    await load.stop();
+    assert.deepEqual(load.failures, []);
+    assert.deepEqual(load.answers, ['0.0.1', '0.0.2', '0.0.3']);
     const told = (await eventsOf(product)).map(({ type }) => type);
     assert.equal(told.filter((type) => type === 'otherCopyStopped').length, 2);
     assert.equal(told.filter((type) => type === 'appStopped').length, 1);
+  });
+
+  it('loses no request of an old version that ignores TERM', async () => {
+    const { product, port, publish } = await serving({ SVWAIT: '4' });
+    await using _ = product;
+    await publish('0.0.2', DEAF);
+    assert.equal((await product.command(['update'])).exitCode, 0);
+    await product.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
+    const load = new Requests(port);
+    await publish('0.0.3');
+    assert.equal((await product.command(['update'])).exitCode, 0);
+    await product.fact('otherCopyStopped', ({ killed }) => killed);
+    await load.stop();
+    assert.deepEqual(load.failures, []);
   });
 
   for (const [what, { program, code }] of Object.entries(BAD)) {
@@ -124,13 +103,13 @@ describe('a hand-over, embedded', () => {
         UPDATE_HEALTH_CMD: '! ls -l /proc/$UPDATE_APP_PID/cwd | grep -q 0.0.2',
       });
       await using _ = product;
-      const { answers, failures, end } = load(port);
+      const load = new Requests(port);
       await publish('0.0.2', program);
       await product.command(['update']);
       await product.fact('otherCopyStopped');
-      await end();
-      assert.deepEqual(failures, []);
-      assert.deepEqual([...new Set(answers)], ['0.0.1']);
+      await load.stop();
+      assert.deepEqual(load.failures, []);
+      assert.deepEqual(load.answers, ['0.0.1']);
       const { denied, version } = JSON.parse((await product.command(['status', '--json'])).stdout);
       assert.equal(version, '0.0.1');
       assert.deepEqual(

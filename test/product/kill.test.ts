@@ -6,6 +6,7 @@ for (const [strategy, hooks] of [
   ['kill-then-download', false],
   ['download-then-kill', false],
   ['download-then-kill', true],
+  ['hand-over', false],
 ] as const) {
   const kind = { strategy, hooks, steps: 'facts' as const };
   describe(`SIGKILL around every fact of an update, ${strategy}${hooks ? ' with hooks' : ''}, then a start`, {

@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 import { execa } from 'execa';
 import { archive } from './app.ts';
 import { built, type Kind, lacking, releaseOf } from './hand-over-apps.ts';
-import { Load } from './load.ts';
+import { Load } from './load/load.ts';
 import { freePort, Product } from './product.ts';
 
 /** Node has no datagram sockets of Unix: prints each that comes, on one line. */
@@ -79,23 +79,25 @@ export function describeOnHeldSocket(kind: Kind): void {
       await publish('0.0.1');
       product.start([], { extraEnv: { NOTIFY_SOCKET: file } });
       await product.fact('versionBecameHealthy');
-      await using load = new Load(port);
-      await load.answersAs('0.0.1');
+      await using load = new Load(
+        (['new', 'kept'] as const).map((connections) => ({ port, rate: 100, connections })),
+      );
+      await load.answers('0.0.1');
       for (const version of ['0.0.2', '0.0.3']) {
         await publish(version);
         assert.equal((await product.command(['update'])).exitCode, 0);
-        await load.answersAs(version);
+        await load.answers(version);
       }
-      await load.stop();
-      const { answers, failures, longestMs } = load;
+      const [fresh, kept] = await load.stop();
+      assert.ok(fresh && kept);
       context.diagnostic(
-        `${answers.new.length} over new connections and ${failures.new.length} failed; ${answers.kept.length} over kept ones and ${failures.kept.length} failed; the longest took ${longestMs} ms`,
+        `new connections: ${fresh.failed} of ${fresh.asked} failed; kept ones: ${kept.failed} of ${kept.asked}, ${kept.retried} sent twice; the longest took ${Math.round(fresh.longestMs)} ms`,
       );
       // Those that are cut are at most what is under way at two stops.
-      if (kind.cuts === 'any') assert.ok(failures.new.length < 20, `${failures.new.length}`);
-      else assert.deepEqual(failures.new, []);
-      if (kind.cuts === 'none') assert.deepEqual(failures.kept, []);
-      assert.deepEqual([...new Set(answers.new)], ['0.0.1', '0.0.2', '0.0.3']);
+      if (kind.cuts === 'any') assert.ok(fresh.failed < 20, JSON.stringify(fresh.reasons));
+      else assert.deepEqual(fresh.reasons, {});
+      if (kind.cuts === 'none') assert.deepEqual(kept.reasons, {});
+      assert.deepEqual(Object.keys(fresh.bodies), ['0.0.1', '0.0.2', '0.0.3']);
       assert.equal(
         notify.said.some((line) => /^READY=1\b/.test(line)),
         kind.saysReady,

@@ -3,14 +3,17 @@
  * step was.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Status } from '../../src/report/status.ts';
 import { appArchive } from './app.ts';
+import { ask } from './prober.ts';
 import { Product } from './product.ts';
 
 export type KillCase = {
-  strategy: 'kill-then-download' | 'download-then-kill';
+  strategy: 'kill-then-download' | 'download-then-kill' | 'hand-over';
   steps: 'facts' | 'disk';
   hooks: boolean;
   at: number;
@@ -18,6 +21,7 @@ export type KillCase = {
 };
 type Kind = Pick<KillCase, 'strategy' | 'steps' | 'hooks'>;
 
+const ANSWERS_WITHIN_MS = 30_000;
 /** At least so many. */
 export const FACTS_OF_AN_UPDATE = 10;
 
@@ -32,6 +36,7 @@ async function prepared({ strategy, steps, hooks }: Kind): Promise<Product> {
     UPDATE_ASSET: '*.tar.gz',
   };
   const product = await Product.create({ entry: MORTAL, env });
+  if (strategy === 'hand-over') return handingOver(product);
   if (hooks) Object.assign(product.env, hooksOf(dataOf(product)));
   product.github.publish('v0.0.1', {
     'app.tar.gz': await appArchive({ version: '0.0.1', port: product.port }),
@@ -42,6 +47,37 @@ async function prepared({ strategy, steps, hooks }: Kind): Promise<Product> {
     'app.tar.gz': await appArchive({ version: '0.0.2', port: product.port }),
   });
   return product;
+}
+
+/**
+ * The image's 0.0.1 is about to run, and 0.0.2 is out: with hand-over the updater that started the
+ * app has the sockets.
+ */
+async function handingOver(product: Product): Promise<Product> {
+  product.env['UPDATE_LISTEN'] = `127.0.0.1:${product.port}`;
+  product.env['MORTAL_FROM'] = 'versionBecameHealthy';
+  return product;
+}
+
+/** Runs an updater through the update, until it is done or dies. */
+async function update(
+  product: Product,
+  { strategy }: Kind,
+  env: Record<string, string>,
+): Promise<{ exitCode: number | undefined; stderr: string }> {
+  if (strategy !== 'hand-over') return product.command(['update'], env);
+  const updater = product.start([], { extraEnv: env });
+  const exited = once(updater.nodeChildProcess, 'exit');
+  await product.logged(/0\.0\.1 passed probation/);
+  product.github.publish('v0.0.2', {
+    'app.tar.gz': await appArchive({ version: '0.0.2', port: product.port }),
+  });
+  updater.kill('SIGHUP');
+  // A resident updater that is asked to end takes the app along.
+  void product.logged(/0\.0\.2 passed probation/).then(() => updater.kill('SIGKILL'));
+  // The app holds its output open.
+  const [code] = await exited;
+  return { exitCode: code ?? undefined, stderr: product.log.join('\n') };
 }
 
 const dataOf = (product: Product) => path.join(product.root, 'schema');
@@ -59,17 +95,18 @@ function hooksOf(data: string): Record<string, string> {
 export async function stepsOf(kind: Kind): Promise<string[]> {
   await using product = await prepared(kind);
   const file = path.join(product.root, 'steps');
-  const { exitCode, stderr } = await product.command(['update'], { MORTAL_COUNT: file });
-  assert.equal(exitCode, 0, stderr);
-  return readFileSync(file, 'utf8').trim().split('\n');
+  const { exitCode, stderr } = await update(product, kind, { MORTAL_COUNT: file });
+  const isKilled = kind.strategy === 'hand-over';
+  assert.equal(exitCode, isKilled ? undefined : 0, stderr);
+  const steps = readFileSync(file, 'utf8').trim().split('\n');
+  // What follows is done by chance.
+  return isKilled ? steps.slice(0, steps.indexOf('versionBecameHealthy') + 1) : steps;
 }
 
 /** Kills at the step, starts again, and checks the invariants. */
 export async function killed(kill: KillCase): Promise<void> {
   await using product = await prepared(kill);
-  const { exitCode } = await product.command(['update'], {
-    MORTAL_AT: `${kill.at}:${kill.moment}`,
-  });
+  const { exitCode } = await update(product, kill, { MORTAL_AT: `${kill.at}:${kill.moment}` });
   assert.equal(exitCode, undefined, 'it was not killed');
   const recovery = await product.command(['run', '--once']);
   assert.equal(recovery.exitCode, 0, recovery.stderr);
@@ -98,6 +135,12 @@ export async function holds(product: Product): Promise<Status> {
   for (const command of [['verify'], ['replay']]) {
     const { exitCode, stdout, stderr } = await product.command(command);
     assert.equal(exitCode, 0, `${command}: ${stdout}${stderr}`);
+  }
+  // Taken over a moment ago, it may not listen yet.
+  const deadline = performance.now() + ANSWERS_WITHIN_MS;
+  while ((await ask(product.port)) !== status.version) {
+    assert.ok(performance.now() < deadline, `${status.version} does not answer`);
+    await sleep(20);
   }
   return status;
 }

@@ -2,7 +2,8 @@
  * The command line, killed at a chosen durable step: SIGKILL to itself right before or right after
  * the step, as a power switch would. MORTAL_STEPS chooses which steps count (`facts`: journal
  * appends; `disk`: also renames, links, syncs and removals), MORTAL_AT=<n>:<before|after> where it
- * dies. Without MORTAL_AT the steps are only counted, into MORTAL_COUNT.
+ * dies. Without MORTAL_AT the steps are only counted, into MORTAL_COUNT. MORTAL_FROM=<fact>: they
+ * count from the first fact of that type on.
  */
 import fs from 'node:fs';
 import module, { syncBuiltinESMExports } from 'node:module';
@@ -17,8 +18,13 @@ module.enableCompileCache(
 const [at = '0', moment = 'before'] = (process.env['MORTAL_AT'] ?? '0').split(':');
 const countFile = process.env['MORTAL_COUNT'];
 let steps = 0;
+let countsFrom = process.env['MORTAL_FROM'] ?? null;
 
 function step<T>(name: string, perform: () => T, detail = name): T {
+  if (countsFrom !== null) {
+    if (detail === countsFrom) countsFrom = null;
+    return perform();
+  }
   steps += 1;
   if (countFile) fs.appendFileSync(countFile, `${detail}\n`);
   const dies = steps === Number(at);

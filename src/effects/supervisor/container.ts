@@ -23,6 +23,12 @@ export function hasSlots(): boolean {
   return existsSync(path.join(CONTAINER_DIR, 'service', 'app2'));
 }
 
+/** Of the sockets that init holds for the app. */
+export function heldPorts(): number[] {
+  const [, ports = ''] = readOr(path.join(CONTAINER_DIR, 'sockets'), '').split('\n');
+  return ports.split(':').filter(Boolean).map(Number);
+}
+
 export function isInContainer(): boolean {
   return existsSync(path.join(CONTAINER_DIR, 'service', 'app'));
 }

@@ -17,6 +17,7 @@ import { loadExeca } from '../packages.ts';
 import { type HeldSockets, underOwnPid } from './held-sockets.ts';
 import { wordsOf } from './last-words.ts';
 import {
+  activityOf,
   groupMembers,
   isAlive,
   MARKER,
@@ -28,6 +29,7 @@ import {
   sendSignal,
   withDescendants,
 } from './process-table.ts';
+import { type Quarry, waitOrKillQuietly } from './quiet-moment.ts';
 import { RECORD_FD, RunRecordFile } from './run-record.ts';
 import type { Exit, Slot, SlotName, StopRequest } from './supervisor.ts';
 import { Telling } from './telling.ts';
@@ -72,6 +74,8 @@ export type EmbeddedOptions = {
   held?: HeldSockets;
   /** The place of this copy: see pair.ts. Left out where there is only one. */
   slot?: SlotName;
+  /** Whether a copy in the other place takes what comes. Left out where there is none. */
+  isServedBeside?: () => boolean;
   log: (message: string) => void;
 };
 
@@ -167,6 +171,9 @@ export class EmbeddedSupervisor implements Slot {
     this.#watch?.abort();
     this.#watch = null;
     const found = this.#find();
+    // An updater that was killed may have left it stopped.
+    if (found && this.#options.isServedBeside && activityOf(found.pid).isStopped)
+      sendSignal(-found.pid, 'SIGCONT');
     // What bears no sign is known by its parents as long as they live.
     const first = withDescendants(this.#remaining(found));
     const telling = new Telling(
@@ -176,10 +183,12 @@ export class EmbeddedSupervisor implements Slot {
     );
     // The leader only: see telling.ts.
     if (found) telling.tell(found.pid);
-    if (await this.#gone(found, first, waitMs, telling)) return this.#forget(false);
-    // All of the group at once, so that none forks meanwhile; but where the app started us, that
-    // may be our own.
-    if (found && processInfo(process.pid)?.groupId !== found.pid) sendSignal(-found.pid, 'SIGKILL');
+    const { isGone, killed } = await waitOrKillQuietly(this.#quarry(found, waitMs), () =>
+      this.#gone(found, first, waitMs, telling),
+    );
+    if (isGone) return this.#forget(killed);
+    // All of the group at once, so that none forks meanwhile.
+    if (found && !isOurGroup(found.pid)) sendSignal(-found.pid, 'SIGKILL');
     if (!(await this.#gone(found, first, KILL_WAIT_MS, 'kill'))) {
       throw new Fault(
         'APP_NOT_STOPPED',
@@ -187,6 +196,12 @@ export class EmbeddedSupervisor implements Slot {
       );
     }
     return this.#forget(true);
+  }
+
+  #quarry(found: Running | null, waitMs: number): Quarry | null {
+    const { isServedBeside: isServed, held } = this.#options;
+    if (found === null || isServed === undefined || isOurGroup(found.pid) || !held) return null;
+    return { group: found.pid, ports: held.ports, user: null, waitMs, isServed };
   }
 
   nextExit(signal: AbortSignal, known: number): Promise<Exit> {
@@ -459,6 +474,11 @@ export class EmbeddedSupervisor implements Slot {
       await sleep(STOP_POLL_MS);
     }
   }
+}
+
+/** Where the app started us. */
+function isOurGroup(group: number): boolean {
+  return processInfo(process.pid)?.groupId === group;
 }
 
 /** What the marker says: the tree, and before it the slot, where that is the second one. */

@@ -45,6 +45,10 @@ export class HeldSockets {
     return this.#options.sockets.length === 0;
   }
 
+  get ports(): number[] {
+    return this.#options.sockets.map(({ port }) => port);
+  }
+
   /** As sd_listen_fds(3) has it, but for LISTEN_PID. `given`: the app's environment. */
   environment(given: Readonly<Record<string, string>>): Record<string, string> {
     const { sockets, isPreloaded } = this.#options;

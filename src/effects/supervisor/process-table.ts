@@ -218,10 +218,7 @@ export function activityOf(groupId: number): {
 } {
   if (process.platform !== 'linux') return { isStopped: false, isBusy: true, ticks: '' };
   const members = groupMembers(groupId);
-  const threads = members.flatMap((pid) =>
-    namesIn(`/proc/${pid}/task`).map((thread) => statFields(`/proc/${pid}/task/${thread}/stat`)),
-  );
-  const states = threads.map((fields) => fields?.[STATE] ?? '');
+  const states = threadStates(members);
   const timesOf = (pid: number) =>
     statFields(`/proc/${pid}/stat`)?.slice(USER_TIME, SYSTEM_TIME + 1) ?? [];
   const ticks = members.map((pid) => [pid, ...timesOf(pid)].join(' ')).join(';');
@@ -230,6 +227,25 @@ export function activityOf(groupId: number): {
     isBusy: states.some((state) => /[RD]/.test(state)),
     ticks,
   };
+}
+
+/** Whether no thread of these processes runs any more until SIGCONT: each is stopped, or has ended. */
+export function areStopped(pids: readonly number[]): boolean {
+  return threadStates(pids).every((state) => /^[TtZX]?$/.test(state));
+}
+
+/** Whether a thread of theirs runs, or waits for a disk or a processor. */
+export function areBusy(pids: readonly number[]): boolean {
+  return threadStates(pids).some((state) => /[RD]/.test(state));
+}
+
+/** One letter for each thread; empty for one that ended meanwhile. */
+function threadStates(pids: readonly number[]): string[] {
+  return pids.flatMap((pid) =>
+    namesIn(`/proc/${pid}/task`).map(
+      (thread) => statFields(`/proc/${pid}/task/${thread}/stat`)?.[STATE] ?? '',
+    ),
+  );
 }
 
 /**

@@ -16,10 +16,12 @@ import {
   appUser,
   CONTAINER_DIR,
   hasSlots,
+  heldPorts,
   mayHaveProcesses,
 } from './container.ts';
 import { wordsOf } from './last-words.ts';
 import {
+  activityOf,
   groupMembers,
   isAlive,
   type ProcessInfo,
@@ -27,6 +29,7 @@ import {
   sendSignal,
   withDescendants,
 } from './process-table.ts';
+import { type Quarry, waitOrKillQuietly } from './quiet-moment.ts';
 import { RunitService, type ServiceStatus, writeToFifo } from './runit-service.ts';
 import { SlotFiles } from './slot-files.ts';
 import type { Exit, Slot, SlotName, StopRequest } from './supervisor.ts';
@@ -247,7 +250,8 @@ export class RunitSupervisor implements Slot {
 
   async stop({ signalName, waitMs }: StopRequest): Promise<{ killed: boolean }> {
     const group = this.#files.group();
-    if (this.#sparing() !== null) {
+    const isSparing = this.#sparing() !== null;
+    if (isSparing) {
       // Whatever becomes of runsv.
       this.#files.markDown(true);
       const status = this.#service.status();
@@ -267,12 +271,18 @@ export class RunitSupervisor implements Slot {
     // Children under another user, in sessions of their own, are known by their parents as long as
     // these live.
     const first = withDescendants(members);
+    // An updater that was killed may have left it stopped.
+    if (isSparing && group !== null && activityOf(group).isStopped) sendSignal(-group, 'SIGCONT');
     const telling = new Telling({ signalName, waitMs }, group, members, appsShareInput);
     const supervised = this.#service.control(word);
     // The leader only: see telling.ts.
     if (group !== null && supervised && word !== 'o') telling.toldByOthers(group);
     else if (group !== null) telling.tell(group);
-    if (await this.#gone(group, first, waitMs, telling)) return { killed: false };
+    const { isGone, killed } = await waitOrKillQuietly(
+      group === null || !isSparing ? null : this.#quarry(group, waitMs),
+      () => this.#gone(group, first, waitMs, telling),
+    );
+    if (isGone) return { killed };
     // Not by runsv's own `k`: read after the app's death, it makes runsv forget the finish script,
     // and say "finish" for ever.
     if (group !== null) sendSignal(-group, 'SIGKILL');
@@ -283,6 +293,11 @@ export class RunitSupervisor implements Slot {
       'APP_NOT_STOPPED',
       'the app is still there after SIGKILL: it probably hangs in the kernel, on a disk or network mount',
     );
+  }
+
+  #quarry(group: number, waitMs: number): Quarry {
+    const isServed = () => this.#others.started() !== null;
+    return { group, ports: heldPorts(), user: appUser(), waitMs, isServed };
   }
 
   async nextExit(signal: AbortSignal, known: number): Promise<Exit> {

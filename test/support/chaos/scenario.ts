@@ -20,7 +20,7 @@ import { ask } from '../prober.ts';
 import { Product } from '../product.ts';
 
 export type Kind = {
-  strategy: 'kill-then-download' | 'download-then-kill';
+  strategy: 'kill-then-download' | 'download-then-kill' | 'hand-over';
   /** `rollback`: the new version ends at once. `first`: nothing has run yet. */
   story: 'update' | 'rollback' | 'first';
   mode: 'once' | 'resident';
@@ -33,6 +33,16 @@ export const KINDS: readonly Kind[] = (
     (['once', 'resident'] as const).map((mode) => ({ strategy, story, mode })),
   ),
 );
+
+/**
+ * With hand-over the updater that started the app has its sockets: so it is resident, and starts
+ * v0.0.1 before v0.0.2 is out.
+ */
+export const HANDING_OVER: readonly Kind[] = (['update', 'rollback'] as const).map((story) => ({
+  strategy: 'hand-over',
+  story,
+  mode: 'resident',
+}));
 
 export const nameOf = ({ strategy, story, mode }: Kind): string =>
   `${story}, ${strategy}, ${mode === 'once' ? 'run --once' : 'run'}`;
@@ -103,11 +113,13 @@ export class Scenario implements AsyncDisposable {
     };
     const product = await Product.create({ entry, baked: '0.0.0', env: settings });
     const scenario = new Scenario(product, kind);
+    if (kind.strategy === 'hand-over') product.env['UPDATE_LISTEN'] = `127.0.0.1:${product.port}`;
     await scenario.publish('0.0.1');
     if (kind.story === 'first') return scenario;
     const first = await product.command(['run', '--once']);
     assert.equal(first.exitCode, 0, first.stderr);
-    if (next !== null) product.github.publish('v0.0.2', { 'app.tar.gz': await next(product) });
+    if (kind.strategy === 'hand-over') await scenario.endApps();
+    else if (next !== null) product.github.publish('v0.0.2', { 'app.tar.gz': await next(product) });
     else await scenario.publish('0.0.2', kind.story === 'rollback');
     return scenario;
   }
@@ -132,6 +144,7 @@ export class Scenario implements AsyncDisposable {
   ): Promise<{ exitCode: number | undefined; signal: string | undefined }> {
     const { product, kind } = this;
     const args = kind.mode === 'once' ? ['run', '--once', '--now'] : ['run', '--now'];
+    const seen = this.records().at(-1)?.seq ?? 0;
     const [file = '', ...words] = [...wrapping.prefix, process.execPath, product.entry, ...args];
     // A file of our own, since the app and a tracer outlive the updater, and would hold pipes open.
     const log = createWriteStream(path.join(product.root, 'update.log'), { flags: 'a' });
@@ -148,13 +161,29 @@ export class Scenario implements AsyncDisposable {
     const settled = async () => {
       while (!over && !this.isDone()) await sleep(LOOK_EVERY_MS);
     };
+    const published =
+      kind.strategy === 'hand-over' ? this.#publishNext(seen, updater, () => over) : null;
     // A resident updater that was asked to end would take the app along.
     if (kind.mode === 'resident') void settled().then(() => over || updater.kill('SIGKILL'));
     const { exitCode, signal, timedOut } = await updater;
     over = true;
+    await published;
     await wrapping.ended();
     assert.ok(!timedOut, `the updater neither ended nor settled:\n${await this.log()}`);
     return { exitCode, signal };
+  }
+
+  /** Once v0.0.1 runs, or nobody is left who would start it. */
+  async #publishNext(
+    seen: number,
+    updater: { kill(signal: NodeJS.Signals): boolean },
+    isOver: () => boolean,
+  ): Promise<void> {
+    const runs = () =>
+      this.records().some(({ seq, fact }) => seq > seen && fact.type === 'appStarted');
+    while (!isOver() && !runs()) await sleep(LOOK_EVERY_MS);
+    await this.publish('0.0.2', this.kind.story === 'rollback');
+    if (!isOver()) updater.kill('SIGHUP');
   }
 
   /**

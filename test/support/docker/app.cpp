@@ -50,13 +50,15 @@ int main(int argc, char **argv) {
   std::string version = read_file(tree + "/VERSION");
   version.erase(version.find_last_not_of("\n") + 1);
 
-  int server = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+  // HELD: it serves on the socket that it is given (sd_listen_fds(3)).
+  bool held = setting("HELD", "") != "";
+  int server = held ? 3 : socket(AF_INET, SOCK_STREAM, 0), on = 1;
   setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   sockaddr_in address = {};
   address.sin_family = AF_INET;
   address.sin_port = htons(atoi(setting("PORT", "8080").c_str()));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (bind(server, (sockaddr *)&address, sizeof address) || listen(server, 128)) {
+  if (!held && (bind(server, (sockaddr *)&address, sizeof address) || listen(server, 128))) {
     std::cerr << "app " << version << ": the port is taken\n";
     return 98;
   }
