@@ -222,7 +222,9 @@ function listeningText({ listening, listenOverflows }: Status): string | null {
     const queue = waiting === null || waiting === 0 ? '' : ` (${waiting} waiting)`;
     return `${name === String(port) ? '' : `${name} `}${place}${queue}`;
   });
-  const overflows = listenOverflows ? [`; ${listenOverflows} connections found a queue full`] : [];
+  const overflows = listenOverflows
+    ? [`; ${listenOverflows} connections found a queue full on this network since it was made`]
+    : [];
   return [sockets.join(', '), ...overflows].join('');
 }
 

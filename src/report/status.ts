@@ -68,7 +68,9 @@ export const statusSchema = z.object({
     .number()
     .int()
     .nullable()
-    .describe('connections that found an accept queue full; null without held sockets'),
+    .describe(
+      'connections that found an accept queue full, in this network namespace; null without held sockets',
+    ),
   imageVersion: z.string().nullable(),
   imageCreated: time,
   updaterRunning: z
