@@ -46,8 +46,7 @@ export function Updates({ updates }: { updates: readonly Update[] }) {
 
 function Row(update: Update) {
   const { startedAt, from, to, outcome, durationMs, downtimeMs, overlapMs, reason } = update;
-  const notDown =
-    overlapMs === null ? 'not at all' : `not at all, two copies for ${formatDuration(overlapMs)}`;
+  const note = overlapMs === null ? '' : `two copies for ${formatDuration(overlapMs)}`;
   return (
     <tr>
       <td>
@@ -59,9 +58,9 @@ function Row(update: Update) {
       <td>
         <span class={`outcome ${outcome}`}>{OUTCOMES[outcome].label}</span>
       </td>
-      <td>{downtimeMs === null ? notDown : formatDuration(downtimeMs)}</td>
+      <td>{downtimeMs === null ? 'not at all' : formatDuration(downtimeMs)}</td>
       <td>{durationMs === null ? '–' : formatDuration(durationMs)}</td>
-      <td>{reason ?? ''}</td>
+      <td>{reason ?? note}</td>
     </tr>
   );
 }
