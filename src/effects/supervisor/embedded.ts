@@ -9,20 +9,18 @@ import { once } from 'node:events';
 import { closeSync, createReadStream, fstatSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Fault, isErrno, toFault } from '../../support/fault.ts';
+import { Fault, isErrno } from '../../support/fault.ts';
 import { openOwnForWriting } from '../../support/own.ts';
-import { underGivenUmask } from '../../support/umask.ts';
 import type { AppCommand } from '../entry-point.ts';
 import { loadExeca } from '../packages.ts';
-import { type HeldSockets, underOwnPid } from './held-sockets.ts';
+import { AppExits } from './app-exits.ts';
+import { AppSigns } from './app-signs.ts';
+import type { HeldSockets } from './held-sockets.ts';
 import { wordsOf } from './last-words.ts';
 import {
   activityOf,
   groupMembers,
   isAlive,
-  MARKER,
-  markedProcesses,
-  markOf,
   type ProcessInfo,
   processInfo,
   processSpace,
@@ -30,7 +28,7 @@ import {
   withDescendants,
 } from './process-table.ts';
 import { type Quarry, waitOrKillQuietly } from './quiet-moment.ts';
-import { RECORD_FD, RunRecordFile } from './run-record.ts';
+import { spawnApp } from './spawn-app.ts';
 import type { Exit, Slot, SlotName, StopRequest } from './supervisor.ts';
 import { Telling } from './telling.ts';
 
@@ -38,26 +36,8 @@ import { Telling } from './telling.ts';
 const WATCH_INTERVAL_MS = 250;
 /** While stopping, downtime passes: look often. */
 const STOP_POLL_MS = 2;
-/** runsv pauses for one second after a service that ended early; so do we. */
-const RESTART_PAUSE_MS = 1000;
 /** After KILL the kernel needs a moment; a process in uninterruptible sleep may need for ever. */
 const KILL_WAIT_MS = 5000;
-
-/** So many times it is started again after a second. */
-const EXITS_AT_FULL_PACE = 7;
-const EXITS_REMEMBERED = 20;
-/** The errors of execve(2) for a missing file, or one that is not a program of this platform. */
-const NOT_AN_EXECUTABLE = new Set([
-  'ENOENT',
-  'EACCES',
-  'ENOEXEC',
-  'ENOTDIR',
-  'EISDIR',
-  'ELOOP',
-  'EPERM',
-  'EINVAL',
-  'E2BIG',
-]);
 
 type Running = { pid: number; startTime: string; tree: string };
 export type EmbeddedOptions = {
@@ -82,13 +62,11 @@ export type EmbeddedOptions = {
 export class EmbeddedSupervisor implements Slot {
   readonly endsWithUpdater = true;
   readonly #options: EmbeddedOptions;
-  readonly #record: RunRecordFile;
-  readonly #exits = new EventTarget();
+  readonly #signs: AppSigns;
+  readonly #exits = new AppExits();
   #running: Running | null = null;
   #command: AppCommand | null = null;
   #watch: AbortController | null = null;
-  #exitedAt: number[] = [];
-  #lastExit: Exit | null = null;
   /** Started once: what ends is not started again. */
   #isOnce = false;
   #endOfOnce: Exit | null = null;
@@ -100,7 +78,7 @@ export class EmbeddedSupervisor implements Slot {
 
   constructor(options: EmbeddedOptions) {
     this.#options = options;
-    this.#record = new RunRecordFile(options.directory, options.slot ?? 'app', options.log);
+    this.#signs = new AppSigns(options.directory, options.slot ?? 'app', options.log);
   }
 
   async observe(): Promise<string | null> {
@@ -159,7 +137,7 @@ export class EmbeddedSupervisor implements Slot {
       this.#adopt(found);
       return { adopted: true };
     }
-    this.#exitedAt = [];
+    this.#exits.forget();
     // Never two copies: an updater that died between stop and start may have left the old one
     // started.
     if (found) await this.stop(this.#options.stop);
@@ -205,22 +183,11 @@ export class EmbeddedSupervisor implements Slot {
   }
 
   nextExit(signal: AbortSignal, known: number): Promise<Exit> {
-    return new Promise((resolve, reject) => {
-      const aborted = () => reject(signal.reason);
-      if (signal.aborted) return aborted();
-      if (this.#lastExit !== null && this.#exitedAt.length > known) return resolve(this.#lastExit);
-      signal.addEventListener('abort', aborted, { once: true });
-      this.#exits.addEventListener(
-        'exit',
-        (event) => resolve((event as CustomEvent<Exit>).detail),
-        { once: true, signal },
-      );
-    });
+    return this.#exits.next(signal, known);
   }
 
   exitAgesMs(): number[] {
-    const now = performance.now();
-    return this.#exitedAt.map((at) => now - at);
+    return this.#exits.agesMs();
   }
 
   async lastWords(signal: AbortSignal): Promise<string> {
@@ -258,32 +225,20 @@ export class EmbeddedSupervisor implements Slot {
    */
   #find(): Running | null {
     if (this.#running && isAlive(this.#running.pid, this.#running.startTime)) return this.#running;
-    const found = this.#processes();
+    const found = this.#signs.processes();
     const leader = found.find(({ pid, groupId }) => pid === groupId) ?? found[0];
     return leader ? { pid: leader.pid, startTime: leader.startTime, tree: leader.tree } : null;
-  }
-
-  /** Every live process of the app that any sign tells of, each once. */
-  #processes(): (ProcessInfo & { tree: string })[] {
-    const marked = markedProcesses(this.#options.directory).flatMap((found) => {
-      const tree = treeOf(found.marker, this.#options.slot);
-      return tree === null ? [] : [{ ...found, tree }];
-    });
-    return [
-      ...new Map(
-        [...this.#record.processes(), ...marked].map((found) => [found.pid, found]),
-      ).values(),
-    ];
   }
 
   /** `before`: watches the copy whose place it takes; aborted by a stop. */
   async #spawn(
     tree: string,
-    { file, args, cwd }: AppCommand,
+    command: AppCommand,
     before: AbortSignal | null = null,
   ): Promise<void> {
-    const { execa } = await loadExeca();
-    const { directory, environment, output, held } = this.#options;
+    const execa = await loadExeca();
+    const { environment, output, held } = this.#options;
+    const { record: file } = this.#signs;
     const listeners = held?.descriptors() ?? [];
     // For writing too: so it is told from the one that a shell gives to what it starts in the
     // background. See telling.ts.
@@ -298,53 +253,22 @@ export class EmbeddedSupervisor implements Slot {
     const env = {
       ...environment,
       ...held?.environment(environment),
-      [MARKER]: markOf(directory, markedTree(tree, this.#options.slot)),
+      ...this.#signs.environment(tree),
     };
-    this.#record.write({ tree });
-    const record = this.#record.open();
-    // execa takes numbers here; its types leave them out.
-    const ignored = Array(RECORD_FD - 3 - listeners.length).fill('ignore');
-    const inherited = [
-      ...listeners,
-      ...(record === null ? [] : [...ignored, record]),
-    ] as 'ignore'[];
-    const [program, ...programArgs] =
-      listeners.length === 0 ? [file, ...args] : underOwnPid(file, args);
-    const child = underGivenUmask(() =>
-      execa(program, programArgs, {
-        cwd,
-        env,
-        extendEnv: false,
-        detached: true,
-        cleanup: false,
-        reject: false,
-        buffer: false,
-        stdio: [input, stream as 'inherit', stream as 'inherit', ...inherited],
-      }),
-    );
+    file.write({ tree });
+    const record = file.open();
+    const { pid, ended } = spawnApp(execa, command, env, { input, stream, listeners, record });
     if (log !== null) closeSync(log);
     if (record !== null) closeSync(record);
     input.destroy();
-    child.nodeChildProcess?.unref();
-    const { pid } = child;
-    if (pid === undefined) {
-      const { shortMessage, code, cause } = await child;
-      // No memory and no process left say nothing about the app.
-      if (!NOT_AN_EXECUTABLE.has(code ?? '')) throw toFault(cause, 'START_FAILED');
-      throw new Fault(
-        'START_FAILED',
-        `${file} can't be started (${shortMessage}): a file of another platform, or a missing interpreter`,
-      );
-    }
+    if (pid === null) return void (await ended);
     const running = { pid, startTime: processInfo(pid)?.startTime ?? '', tree };
     this.#running = running;
     if (words !== null) this.#speaking = running;
     this.#wordsInto = null;
-    this.#record.write({ ...running, space: processSpace() });
+    file.write({ ...running, space: processSpace() });
     const watch = this.#beginWatch();
-    void child.then(({ exitCode, signal }) =>
-      this.#ended(tree, { exitCode: exitCode ?? null, signal: signal ?? null }, watch),
-    );
+    void ended.then((exit) => this.#ended(tree, exit, watch));
   }
 
   /** A disk that takes no log must not keep the app down. */
@@ -396,10 +320,9 @@ export class EmbeddedSupervisor implements Slot {
       return this.#restart(tree, exit, watch);
     }
     this.#options.log(`the app exited (${how}); restarting it`);
-    this.#exitedAt = [...this.#exitedAt, performance.now()].slice(-EXITS_REMEMBERED);
-    this.#lastExit = exit;
-    this.#exits.dispatchEvent(new CustomEvent('exit', { detail: exit }));
-    await sleep(this.#restartPauseMs(), undefined, { signal: watch, ref: false }).catch(() => {});
+    this.#exits.add(exit);
+    const pauseMs = this.#exits.restartPauseMs();
+    await sleep(pauseMs, undefined, { signal: watch, ref: false }).catch(() => {});
     if (!watch.aborted) await this.#restart(tree, exit, watch);
   }
 
@@ -407,23 +330,12 @@ export class EmbeddedSupervisor implements Slot {
     if (this.#command === null) return;
     try {
       // What the leader left behind would be a second copy.
-      for (const { pid } of this.#processes()) sendSignal(pid, 'SIGKILL');
+      for (const { pid } of this.#signs.processes()) sendSignal(pid, 'SIGKILL');
       await this.#spawn(tree, this.#command, watch);
     } catch (error) {
       this.#options.log(`the app could not be started again: ${(error as Error).message}`);
       void this.#ended(tree, exit, watch);
     }
-  }
-
-  /**
-   * As docker/service/app/run has it: a second, then more and more for one that ends again and
-   * again.
-   */
-  #restartPauseMs(): number {
-    return Math.max(
-      RESTART_PAUSE_MS,
-      2 * RESTART_PAUSE_MS * (this.#exitedAt.length - EXITS_AT_FULL_PACE),
-    );
   }
 
   /**
@@ -445,7 +357,7 @@ export class EmbeddedSupervisor implements Slot {
     const left = first.filter(({ pid, startTime }) => isAlive(pid, startTime));
     return [
       ...new Set([
-        ...[...this.#processes(), ...left].map(({ pid }) => pid),
+        ...[...this.#signs.processes(), ...left].map(({ pid }) => pid),
         ...(found ? groupMembers(found.pid) : []),
       ]),
     ];
@@ -479,17 +391,6 @@ export class EmbeddedSupervisor implements Slot {
 /** Where the app started us. */
 function isOurGroup(group: number): boolean {
   return processInfo(process.pid)?.groupId === group;
-}
-
-/** What the marker says: the tree, and before it the slot, where that is the second one. */
-function markedTree(tree: string, slot: SlotName = 'app'): string {
-  return slot === 'app' ? tree : `${slot}:${tree}`;
-}
-
-/** The tree of a copy in this slot; null for one in the other. */
-function treeOf(marker: string, slot: SlotName = 'app'): string | null {
-  const [, named = 'app', tree = ''] = /^(?:(app2):)?(.*)$/s.exec(marker) ?? [];
-  return named === slot ? tree : null;
 }
 
 /** Only a write tells: an empty line, since one of no bytes always succeeds. */
