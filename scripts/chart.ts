@@ -87,6 +87,7 @@ export function mainPath(strategy: Policy['strategy']): { state: string; fact: s
       ...allowed,
       facts.startedBeside('2.0.0'),
       facts.ready('2.0.0'),
+      facts.allowed(),
       switched,
       facts.otherStopped(),
     ],

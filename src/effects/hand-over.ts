@@ -13,7 +13,7 @@ import { availableBytes, residentBytes } from './free-memory.ts';
 import { checkHealth, endOf, type ProbationDependencies } from './probation.ts';
 import { hasHeldSocket } from './supervisor/held-sockets.ts';
 import type { PairSupervisor } from './supervisor/pair.ts';
-import type { StopRequest } from './supervisor/supervisor.ts';
+import type { Exit, StopRequest } from './supervisor/supervisor.ts';
 import { assertComplete } from './switch.ts';
 
 export type HandOverDependencies = ProbationDependencies & {
@@ -24,6 +24,8 @@ export type HandOverDependencies = ProbationDependencies & {
 };
 
 const LOOK_MS = 20;
+/** On a busy machine the finish script comes late. */
+const UNTOLD_PATIENCE_MS = 5000;
 /** What was trusted before is taken at its word sooner: while it proves itself, a bad one serves. */
 const MOMENT_MS = 1000;
 /** A second copy may need more than the first one has now. */
@@ -71,7 +73,7 @@ async function assertMemory(pair: PairSupervisor, { version }: InstalledVersion)
   const inMb = (bytes: number) => `${Math.round(Math.max(bytes, 0) / 1e6)} MB`;
   throw new Fault(
     'NO_MEMORY',
-    `${version} can't be started beside the app, which needs ${inMb(needed)}: ${inMb(available)} are left. Raise the memory limit, or set UPDATE_STRATEGY=download-then-kill`,
+    `${version} can't be started beside the app, for which ${inMb(needed)} are needed (a quarter more than that has now), and ${inMb(available)} are left. Raise the memory limit, or set UPDATE_STRATEGY=download-then-kill`,
   );
 }
 
@@ -97,7 +99,9 @@ export async function observeReadiness(
   let checkAt = 0;
   for (;;) {
     const beside = await pair.beside();
-    if (beside === null) throw await ended(target, deps, signal);
+    // Its leader may have ended, and others of it live on.
+    if (beside === null || (await pair.endOfBeside()) !== null)
+      throw await ended(target, deps, signal);
     if (beside.isReady) return { type: 'becameReady', version, by: 'notification' };
     const now = performance.now();
     if (!speaks && health.command !== null && now >= checkAt) {
@@ -121,7 +125,7 @@ async function ended(
   signal: AbortSignal,
 ): Promise<Fault> {
   const pair = pairOf(deps);
-  const end = endOf(version, (await pair.endOfBeside()) ?? { exitCode: null, signal: null });
+  const end = endOf(version, await toldEnd(pair, signal));
   if (end.code === 'APP_EXITED') {
     const command = await appCommand(path, deps.app);
     const lastWords = (abort: AbortSignal) => pair.lastWordsBeside(path, command, abort);
@@ -129,6 +133,20 @@ async function ended(
     if (reason !== null) return reason;
   }
   return new Fault(end.code, `${end.message}. The version before it served all along`);
+}
+
+/**
+ * How it ended decides what follows: one that somebody killed is tried again. The supervisor tells a
+ * moment after the end.
+ */
+async function toldEnd(pair: PairSupervisor, signal: AbortSignal): Promise<Exit> {
+  const deadline = performance.now() + UNTOLD_PATIENCE_MS;
+  for (;;) {
+    const end = await pair.endOfBeside();
+    if (end !== null) return end;
+    if (performance.now() > deadline) return { exitCode: null, signal: null };
+    await sleep(LOOK_MS, undefined, { signal });
+  }
 }
 
 function notReady(version: string, allowedMs: number, problem: string | null): Fault {

@@ -80,10 +80,28 @@ export const handingOver = updaterSetup.createStateConfig({
           { target: 'startingBeside', actions: 'recordWorkInterrupted' },
         ],
         becameReady: [
-          { guard: and(['targetIsCandidate', 'hasPreStopHook']), target: 'drainingOld' },
+          { guard: 'targetIsCandidate', target: 'askingAgain' },
           { target: 'promoting' },
         ],
         readinessFailed: failed,
+      },
+    },
+    askingAgain: {
+      description:
+        'The proof took its time: the window may be closed by now, the app busy, or the operator have said "pause".',
+      invoke: {
+        id: 'observeConditions',
+        src: 'observeConditions',
+        input: ({ context }) => ({ window: context.policy.window }),
+      },
+      on: {
+        ...withdrawals,
+        conditionsObserved: [
+          { guard: 'isInhibited', target: 'withdrawing', actions: 'recordDeferral' },
+          { guard: 'hasPreStopHook', target: 'drainingOld' },
+          { target: 'promoting' },
+        ],
+        preparationFailed: { target: 'withdrawing', actions: 'recordFailure' },
       },
     },
     drainingOld: {

@@ -85,6 +85,10 @@ export class History {
           this.#draft.update.overlapMs = at - this.#besideAt;
         this.#besideAt = null;
         break;
+      case 'versionDenied':
+        if (this.#draft?.update.outcome === 'inProgress' && this.#draft.update.to === fact.version)
+          this.#end('failed', at, 'denied by the operator');
+        break;
       case 'readinessFailed':
         this.#end('failed', at, fact.message);
         break;
@@ -122,6 +126,9 @@ export class History {
   #begin(at: number): Draft {
     if (this.#draft !== null && this.#found === null) return this.#draft;
     const release = this.#release;
+    // What was on its way in gives way to it.
+    if (this.#draft?.update.outcome === 'inProgress' && this.#draft.update.to !== release?.version)
+      this.#end('failed', at, 'another release took its place');
     const startedAt = this.#found?.at ?? at;
     this.#found = null;
     const update: Update = {

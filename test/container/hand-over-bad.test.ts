@@ -1,6 +1,7 @@
 /** UPDATE_STRATEGY=hand-over: what bad versions do to the requests of a loaded app. */
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
+import { sendSignal } from '../../src/effects/supervisor/process-table.ts';
 import { Container, HARDENED, nativeArchive, PROFILES } from '../support/docker/container.ts';
 import { IMAGES } from '../support/docker/images.ts';
 import { Load } from '../support/load/load.ts';
@@ -97,6 +98,21 @@ describe('under load, a version that', { concurrency: 2 }, () => {
       }
       assert.deepEqual(await denials(app.container), [['0.1.1', code]]);
     });
+
+  it('is killed by somebody before it is ready is tried again, and not denied', async () => {
+    await using app = await loaded({ UPDATE_PROBATION: '20' });
+    await app.publish('0.1.1', 'is never ready');
+    await app.container.fact('startedBeside');
+    const candidate = (await app.container.processes()).find(({ command }) =>
+      command.includes('/releases/0.1.1'),
+    );
+    assert.ok(candidate && sendSignal(candidate.pid, 'SIGKILL'));
+    await app.container.fact('otherCopyStopped');
+    for (const { reasons } of await app.load.stop()) assert.deepEqual(reasons, {});
+    const { denied, lastError } = await app.container.status();
+    assert.deepEqual(denied, []);
+    assert.equal(lastError?.code, 'APP_KILLED');
+  });
 
   it('binds itself waits, is not denied, and nobody noticed', async () => {
     await using app = await loaded();

@@ -24,6 +24,7 @@ const handedOver = (overrides: Partial<Policy> = {}) =>
   handingOver(overrides)
     .when(facts.startedBeside('3.0.0'))
     .when(facts.ready('3.0.0'))
+    .when(facts.allowed())
     .when(facts.switched(tree('3.0.0')))
     .when(facts.otherStopped());
 
@@ -35,6 +36,7 @@ describe('a hand-over', () => {
     for (const fact of [
       facts.startedBeside('3.0.0'),
       facts.ready('3.0.0'),
+      facts.allowed(),
       facts.switched(tree('3.0.0')),
       facts.otherStopped(),
     ]) {
@@ -45,6 +47,7 @@ describe('a hand-over', () => {
     assert.deepEqual(seen.flat(), [
       'startBeside',
       'observeReadiness',
+      'observeConditions',
       'switchCurrent',
       'stopOtherCopy',
       'observeProbation',
@@ -109,12 +112,30 @@ describe('a hand-over', () => {
   it('runs the pre-stop hook once the new version is ready, and "not now" withdraws it', () => {
     const story = handingOver({ hooks: { ...hooks, preStop: true } })
       .when(facts.startedBeside('3.0.0'))
-      .when(facts.ready('3.0.0'));
+      .when(facts.ready('3.0.0'))
+      .when(facts.allowed());
     assert.equal([...story.state.effects.values()][0]?.request.name, 'runHook');
     story.when(facts.failed('interruptionDeferred', 'HOOK_DEFERRED')).when(facts.otherStopped());
     assert.equal(story.context.current?.version, '2.0.0');
     assert.equal(story.name, 'waiting');
     assert.deepEqual(story.context.denied, []);
+  });
+
+  it('asks again before the switch: the app may be busy by now, or the operator have paused', () => {
+    const proven = () =>
+      handingOver().when(facts.startedBeside('3.0.0')).when(facts.ready('3.0.0'));
+    const busy = proven().when(facts.busy()).when(facts.otherStopped());
+    assert.equal(busy.name, 'waiting');
+    assert.equal(busy.context.current?.version, '2.0.0');
+    const paused = handingOver()
+      .when(facts.startedBeside('3.0.0'))
+      .when({ type: 'paused' })
+      .when(facts.ready('3.0.0'))
+      .when(facts.allowed())
+      .when(facts.otherStopped());
+    assert.equal(paused.context.current?.version, '2.0.0');
+    assert.equal(paused.name, 'waiting');
+    assert.deepEqual(paused.context.denied, []);
   });
 
   it('is withdrawn when the operator denies the version meanwhile', () => {

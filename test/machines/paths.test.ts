@@ -280,6 +280,7 @@ function toldStates(): UpdaterSnapshot[] {
     facts.switchStarted('2.0.0'),
     facts.startedBeside('2.0.0'),
     facts.ready('2.0.0'),
+    facts.allowed(),
   ])
     handingOver.when(fact);
   return [

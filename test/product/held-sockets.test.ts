@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
 import { describe, it } from 'node:test';
-import { appArchive, archive } from '../support/app.ts';
+import { archive } from '../support/app.ts';
 import { freePort, Product } from '../support/product.ts';
 import { Requests, request } from '../support/requests.ts';
 
@@ -154,9 +154,9 @@ describe('a version that binds a held address itself, embedded', () => {
   });
 
   it('is not denied for it either where it had been trusted before there were held sockets', async () => {
-    const port = await freePort();
-    await using product = await Product.create({ baked: null, env: { PORT: String(port) } });
-    product.github.publish('v0.0.1', { 'app.tar.gz': await appArchive({ version: '0.0.1' }) });
+    const { product, port, publish } = await prepare({ UPDATE_LISTEN: '' });
+    await using _ = product;
+    await publish('0.0.1', unchanged);
     const first = product.start();
     await product.fact('versionBecameHealthy');
     first.kill('SIGTERM');

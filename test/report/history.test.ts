@@ -90,4 +90,25 @@ describe('the history of a hand-over', () => {
     );
     assert.equal(updates[1]?.from, '2.0.0');
   });
+
+  it('ends a try that the operator denied, and one whose place another release took', () => {
+    const updates = historyOf(
+      journal(
+        facts.started('1.0.0'),
+        ...began,
+        facts.startedBeside('2.0.0'),
+        { type: 'versionDenied', version: '2.0.0' },
+        facts.otherStopped(),
+        facts.found('3.0.0'),
+        facts.installed('3.0.0'),
+        facts.switchStarted('3.0.0'),
+        facts.found('4.0.0'),
+        facts.installed('4.0.0'),
+      ),
+    );
+    assert.deepEqual(
+      updates.map(({ to, outcome }) => `${to} ${outcome}`),
+      ['2.0.0 failed', '3.0.0 failed', '4.0.0 inProgress'],
+    );
+  });
 });

@@ -111,6 +111,7 @@ export async function killed(kill: KillCase): Promise<void> {
   const recovery = await product.command(['run', '--once']);
   assert.equal(recovery.exitCode, 0, recovery.stderr);
   const { version } = await holds(product);
+  await answers(product, version);
   if (kill.hooks)
     assert.equal(
       readFileSync(dataOf(product), 'utf8').trim(),
@@ -136,11 +137,14 @@ export async function holds(product: Product): Promise<Status> {
     const { exitCode, stdout, stderr } = await product.command(command);
     assert.equal(exitCode, 0, `${command}: ${stdout}${stderr}`);
   }
-  // Taken over a moment ago, it may not listen yet.
+  return status;
+}
+
+/** Taken over a moment ago, it may not listen yet. */
+async function answers(product: Product, version: string | null): Promise<void> {
   const deadline = performance.now() + ANSWERS_WITHIN_MS;
-  while ((await ask(product.port)) !== status.version) {
-    assert.ok(performance.now() < deadline, `${status.version} does not answer`);
+  while ((await ask(product.port)) !== version) {
+    assert.ok(performance.now() < deadline, `${version} does not answer`);
     await sleep(20);
   }
-  return status;
 }
