@@ -6,6 +6,8 @@
  * so it is no TypeScript. The protocol: sd_listen_fds(3).
  */
 const cluster = require('node:cluster');
+const { randomUUID } = require('node:crypto');
+const { EventEmitter } = require('node:events');
 const http = require('node:http');
 const net = require('node:net');
 const { setTimeout: sleep } = require('node:timers/promises');
@@ -27,6 +29,12 @@ const ports = SELF_UPDATE_LISTEN_PORTS.split(':').slice(0, Number(LISTEN_FDS) ||
 /** Those that listen at a held socket. */
 const servers = new Set();
 let requests = 0;
+/** `spare`: undefined while the descriptor itself was not taken, null where there is none. */
+const places = ports.map(() => ({ isLent: false, spare: undefined }));
+/** Not to be collected. */
+const kept = [];
+let isEnding = false;
+let post = null;
 let isDraining = false;
 
 if (ports.length > 0 && (isApp || isWorker)) {
@@ -44,8 +52,9 @@ function asked([first]) {
 }
 
 /**
- * Each listener is given once: closed, its number may be somebody else's. What comes after that, or
- * asks for another port, is as the app wrote it.
+ * A closed server's descriptor is gone, but a probe of the port, or the last worker of a cluster,
+ * is followed by the next one. So a duplicate is made of each listener that is taken: it only waits.
+ * What asks for a port whose server listens already is as the app wrote it, and fails.
  */
 function borrow() {
   const { listen } = net.Server.prototype;
@@ -56,13 +65,115 @@ function borrow() {
     servers.add(this);
     if (isHttp(this)) countRequests(this);
     if (!isApp) return listen.apply(this, args);
-    ports[index] = null;
+    const place = places[index];
+    if (place.isLent) return listen.apply(this, args);
+    place.isLent = true;
     const callback = args.at(-1);
     // Beside `fd` Node reads the backlog from here alone.
     const longest = Math.max(backlog || 0, BACKLOG);
     const rest = typeof callback === 'function' ? [callback] : [];
-    return listen.apply(this, [{ fd: FIRST_FD + index, signal }, longest, ...rest]);
+    const take = (handle) => {
+      try {
+        if (handle === null) return listen.apply(this, args);
+        listen.apply(this, [handle, longest, ...rest]);
+        lend(this, place);
+        return this;
+      } catch (error) {
+        place.isLent = false;
+        throw error;
+      }
+    };
+    if (place.spare === undefined) return take({ fd: FIRST_FD + index, signal });
+    signal?.addEventListener('abort', () => this.close());
+    if (!(place.spare instanceof Promise)) return take(place.spare);
+    void place.spare.then(take);
+    return this;
   };
+}
+
+/** Its handle is closed once there is a spare one, which is within a moment. */
+function lend(server, place) {
+  const handle = server._handle;
+  if (!handle) return;
+  const { close } = handle;
+  const spare = duplicated(handle).then((duplicate) => {
+    if (isEnding) duplicate?.close();
+    place.spare = isEnding ? null : duplicate;
+    return place.spare;
+  });
+  place.spare = spare;
+  handle.close = function (...args) {
+    place.isLent = false;
+    if (place.spare !== spare || isEnding) return close.apply(this, args);
+    void spare.then(() => close.apply(this, args));
+  };
+}
+
+/** From now on a listener that is closed is closed: it would look as if the app still had it. */
+function dropSpares() {
+  isEnding = true;
+  for (const place of places) {
+    if (place.spare && !(place.spare instanceof Promise)) place.spare.close();
+    if (place.spare) place.spare = null;
+  }
+}
+
+/** Null where that can't be done. Node has no dup(2), but what is sent to a process is duplicated. */
+async function duplicated(handle) {
+  try {
+    post ??= toOurselves();
+    const { send } = await post;
+    return await send(handle);
+  } catch {
+    return null;
+  }
+}
+
+/** A connection to this process itself, over which handles can be sent. */
+function toOurselves() {
+  const { Pipe, PipeConnectWrap, constants } = process.binding('pipe_wrap');
+  const { WriteWrap } = process.binding('stream_wrap');
+  // Of no file system, which may be read-only.
+  const name = `\0self-update-${randomUUID()}`;
+  const sender = new Pipe(constants.IPC);
+  const receiver = new Pipe(constants.IPC);
+  const waiting = [];
+  receiver.onread = () => {
+    const handle = receiver.pendingHandle;
+    receiver.pendingHandle = null;
+    if (handle) waiting.shift()?.(handle);
+    if (waiting.length === 0) receiver.unref();
+  };
+  const send = (handle) =>
+    new Promise((resolve, reject) => {
+      const request = new WriteWrap();
+      request.oncomplete = () => {};
+      const code = sender.writeUtf8String(request, '.', handle);
+      if (code !== 0) return reject(new Error(`write: ${code}`));
+      waiting.push(resolve);
+      receiver.ref();
+    });
+  return new Promise((resolve, reject) => {
+    const server = net.createServer({ pauseOnConnect: true });
+    server.once('error', reject).once('connection', (socket) => {
+      server.close();
+      // The accepted one is not for handles, so it stays as it is, unused, for good.
+      socket.unref();
+      kept.push(socket);
+      const code = receiver.open(socket._handle.fd);
+      if (code !== 0) return reject(new Error(`open: ${code}`));
+      receiver.readStart();
+      resolve({ send });
+    });
+    server.listen(name, () => {
+      const request = new PipeConnectWrap();
+      request.oncomplete = (code) => {
+        if (code !== 0) reject(new Error(`connect: ${code}`));
+      };
+      const code = sender.connect(request, name);
+      if (code) reject(new Error(`connect: ${code}`));
+    });
+  });
 }
 
 /** Not of version 2, whose connections say themselves that they end. */
@@ -89,16 +200,39 @@ function drainAtTerm() {
     if (isDraining) this.shouldKeepAlive = false;
     return writeHead.apply(this, args);
   };
+  const { listenerCount, listeners, rawListeners } = EventEmitter.prototype;
   const onTerm = () => {
+    dropSpares();
     // The app's own handler knows better.
-    if (process.listenerCount('SIGTERM') > 1 || isDraining) return;
+    if (listenerCount.call(process, 'SIGTERM') > 1 || isDraining) return;
     isDraining = true;
     void drained().then(() => {
+      process.removeListener('removeListener', onRemoved);
       process.removeListener('SIGTERM', onTerm);
       process.kill(process.pid, 'SIGTERM');
     });
   };
+  // Ours is not seen: a handler that is alone often ends the process, and waits for others else.
+  process.listenerCount = function (event, ...rest) {
+    const count = listenerCount.call(this, event, ...rest);
+    const isOurs = event === 'SIGTERM' && (rest[0] === undefined || rest[0] === onTerm);
+    return isOurs && listeners.call(this, event).includes(onTerm) ? count - 1 : count;
+  };
+  process.listeners = function (event) {
+    return listeners.call(this, event).filter((listener) => listener !== onTerm);
+  };
+  process.rawListeners = function (event) {
+    return rawListeners.call(this, event).filter((listener) => listener !== onTerm);
+  };
+  // Node itself stops looking for the signal where it counts none.
+  const onRemoved = (event, listener) => {
+    if (event !== 'SIGTERM' || listener === onTerm) return;
+    if (process.listenerCount('SIGTERM') > 0) return;
+    process.removeListener('SIGTERM', onTerm);
+    process.on('SIGTERM', onTerm);
+  };
   process.on('SIGTERM', onTerm);
+  process.on('removeListener', onRemoved);
 }
 
 /** How long it may take is the supervisor's to say. */

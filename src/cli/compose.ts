@@ -143,6 +143,7 @@ export async function createRuntime(
     if (usesRunit(config)) keepGateShut(places.root, down);
   };
   const heldPorts = config.held.sockets.map(({ port }) => port);
+  const { isPreloaded } = config.held;
   const effects = createEffects({
     github,
     http,
@@ -170,6 +171,7 @@ export async function createRuntime(
     },
     environment: commandEnvironment(parts),
     heldPorts,
+    isPreloaded,
     busy: busyOptions(config),
     hooks: { ...config.hooks, directory: places.root, say: log.info, keepAppDown },
     stop: config.stop,
@@ -198,7 +200,7 @@ export async function createRuntime(
     explainCrash:
       heldPorts.length === 0
         ? null
-        : (version, signal) => addressHeld(version, { supervisor, heldPorts }, signal),
+        : (version, signal) => addressHeld(version, { supervisor, heldPorts, isPreloaded }, signal),
     isTreeThere: (tree) => isTreeThere(tree, places),
     isBusy: () => busySince(busyOptions(config), Date.now()) !== null,
     busyLookMs: options.once ? BUSY_LOOK_ONCE_MS : BUSY_LOOK_MS,
@@ -233,7 +235,7 @@ export function createSupervisor(
   const currentTree = () => linkedPath(places, currentLink(places));
   const paired = (slots: readonly [Slot, Slot]) => new PairSupervisor(slots, { currentTree, stop });
   if (!usesRunit(config)) {
-    const held = new HeldSockets(config.held);
+    const held = new HeldSockets(config.held, log.warn);
     const embedded = (slot: SlotName, isServedBeside?: () => boolean) =>
       new EmbeddedSupervisor({
         directory: places.root,

@@ -30,6 +30,8 @@ export type ProbationDependencies = {
   environment: Readonly<Record<string, string>>;
   /** The ports of the sockets that are held for the app. */
   heldPorts: readonly number[];
+  /** By a Node app's own listen(), UPDATE_LISTEN_NODE. */
+  isPreloaded?: boolean;
   now: () => number;
 };
 

@@ -57,6 +57,7 @@ const TRIED: Record<string, string> = {
   'grep -lzF': `printf 'a\\0MARK=x:\\0' > /tmp/z; [ "$(grep -lzF MARK=x: /tmp/z)" = /tmp/z ] && ! grep -lzF MARK=y: /tmp/z`,
   'grep -lzxF': `printf 'MARK=x\\0' > /tmp/zx; [ "$(grep -lzxF MARK=x /tmp/zx)" = /tmp/zx ] && ! grep -lzxF MARK /tmp/zx`,
   'grep -sHE': `[ "$(grep -sHE '^(State|PPid):' /none /proc/$$/status | wc -l)" = 2 ] && grep -sHE '^(State|PPid):' /proc/$$/status | grep -q "^/proc/$$/status:PPid:"`,
+  'grep -szHE': `[ "$(printf 'A=1\\0B=2\\n3\\0' > /tmp/zh; grep -szHE '^(A|B)=' /none /tmp/zh | tr '\\n\\0' '+\\n' | tr '\\n' '|')" = '/tmp/zh:A=1|/tmp/zh:B=2+3|' ]`,
   'grep -vx -e': '[ "$(printf "update\\napp\\nmine\\n" | grep -vx -e update -e app)" = mine ]',
   'grep -zE': `[ "$(printf 'A=1\\0a.b=2\\0' | grep -zE '^[^=]*[^A-Z0-9_=][^=]*=' | tr '\\0' '\\n')" = a.b=2 ]`,
   'head -c': '[ "$(printf "a\\nb\\n" | head -c 1)" = a ]',

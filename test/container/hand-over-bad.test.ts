@@ -16,7 +16,11 @@ before(async () => {
 });
 
 /** 0.1.0 runs and is trusted, and is asked all the time. */
-async function loaded(given: Record<string, string> = {}, run: readonly string[] = []) {
+async function loaded(
+  given: Record<string, string> = {},
+  run: readonly string[] = [],
+  firstFault = '',
+) {
   const port = await freePort();
   const env = Object.fromEntries(
     Object.entries(given).map(([name, value]) => [name, value.replace('$PORT', `${port}`)]),
@@ -35,7 +39,7 @@ async function loaded(given: Record<string, string> = {}, run: readonly string[]
       ...env,
     },
   });
-  const publish = async (version: string, fault = '') => {
+  const offer = async (version: string, fault: string) => {
     const files = {
       app: { content: program, mode: 0o755 },
       ...(fault === '' ? {} : { FAULT: { content: fault } }),
@@ -43,15 +47,14 @@ async function loaded(given: Record<string, string> = {}, run: readonly string[]
     container.github.publish(`v${version}`, {
       [`app_${version}_linux_amd64.tar.gz`]: await nativeArchive(version, { files }),
     });
+  };
+  const publish = async (version: string, fault = '') => {
+    await offer(version, fault);
     await container.signal('HUP');
   };
   const isHealthy = (version: string) =>
     container.fact('versionBecameHealthy', (fact) => fact.version === version);
-  container.github.publish('v0.1.0', {
-    'app_0.1.0_linux_amd64.tar.gz': await nativeArchive('0.1.0', {
-      files: { app: { content: program, mode: 0o755 } },
-    }),
-  });
+  await offer('0.1.0', firstFault);
   await container.create();
   await isHealthy('0.1.0');
   await container.answers('0.1.0');
@@ -173,9 +176,47 @@ describe('under load, a version that', { concurrency: 2 }, () => {
     const reports = await app.load.stop();
     t.diagnostic(JSON.stringify(reports));
     const failed = reports.reduce((sum, report) => sum + report.failed, 0);
-    // Twice it ends, each time with what it was answering.
-    assert.ok(failed < RATE / 2, `${failed}`);
+    // Twice it ends, each time with what it was answering: more on a machine that answers slowly.
+    const longestMs = Math.max(...reports.map((report) => report.longestMs));
+    assert.ok(failed <= (2 * RATE * longestMs) / 1000, `${failed}`);
     assert.deepEqual(await denials(app.container), [['0.1.1', 'APP_EXITED']]);
+  });
+});
+
+describe('a version that shuts the held socket down at TERM', { concurrency: 2 }, () => {
+  const SHUTS = 'shuts the socket down';
+  const SAID = /^app: UPDATE_LISTEN: a held socket was shut down by the app .*listening again$/m;
+
+  for (const [profile, options] of Object.entries(PROFILES))
+    it(`is survived by the next one, ${profile}, hardened`, async (t) => {
+      const run = [...options, ...HARDENED, '--tmpfs', '/run/self-update', '--tmpfs', '/tmp'];
+      await using app = await loaded({}, run, SHUTS);
+      await app.publish('0.1.1', SHUTS);
+      await app.container.fact('otherCopyStopped');
+      await app.container.answers('0.1.1');
+      assert.match(await app.container.logs(), SAID);
+      await app.container.command('restart');
+      await app.container.answers('0.1.1');
+      t.diagnostic(JSON.stringify(await app.load.stop()));
+    });
+
+  it('is survived by the one beside which it was started, and denied', async (t) => {
+    await using app = await loaded();
+    await app.publish('0.1.1', `${SHUTS}, and is not ready`);
+    await app.container.fact('otherCopyStopped');
+    await app.container.answers('0.1.0');
+    assert.match(await app.container.logs(), SAID);
+    assert.deepEqual(await denials(app.container), [['0.1.1', 'NOT_READY']]);
+    t.diagnostic(JSON.stringify(await app.load.stop()));
+  });
+
+  it('is survived by the next one, which is started after it', async (t) => {
+    await using app = await loaded({ UPDATE_STRATEGY: 'download-then-kill' }, [], SHUTS);
+    await app.publish('0.1.1');
+    await app.isHealthy('0.1.1');
+    await app.container.answers('0.1.1');
+    assert.match(await app.container.logs(), SAID);
+    t.diagnostic(JSON.stringify(await app.load.stop()));
   });
 });
 
@@ -195,5 +236,51 @@ for (const [profile, options] of Object.entries(PROFILES))
       await app.load.answers('0.1.2');
       for (const { reasons } of await app.load.stop()) assert.deepEqual(reasons, {});
       await app.container.until('one copy', async () => (await app.container.apps()).length === 1);
+    });
+  });
+
+/** What runs from the tree of a version. */
+async function processesOf(container: Container, version: string): Promise<number[]> {
+  return (await container.processes())
+    .filter(
+      ({ command, state }) => command.includes(`/releases/${version}-`) && !state.startsWith('Z'),
+    )
+    .map(({ pid }) => pid);
+}
+
+async function answersOf(container: Container): Promise<(string | null)[]> {
+  const answers: (string | null)[] = [];
+  for (let n = 0; n < 30; n++) answers.push(await container.ask());
+  return [...new Set(answers)];
+}
+
+for (const profile of ['root', 'root with four capabilities', 'one unprivileged user'] as const)
+  describe(`a version that leaves a daemon with the socket, and exits, ${profile}`, () => {
+    it('is denied, and nothing of it stays; a daemon of the app does', async () => {
+      await using app = await loaded({}, PROFILES[profile], 'has a daemon');
+      const { container } = app;
+      const own = await processesOf(container, '0.1.0');
+      assert.equal(own.length, 2);
+      for (const [index, version] of ['0.1.1', '0.1.2'].entries()) {
+        await app.publish(version, 'leaves a daemon');
+        await container.until('the other copy was stopped', async () => {
+          const stops = (await container.events()).filter(
+            ({ type }) => type === 'otherCopyStopped',
+          );
+          return stops.length > index;
+        });
+        assert.equal((await container.status()).denied.at(-1)?.version, version);
+        assert.deepEqual(await processesOf(container, version), []);
+        assert.deepEqual(await answersOf(container), ['0.1.0']);
+      }
+      assert.deepEqual(await processesOf(container, '0.1.0'), own);
+      // A daemon of the old version ends with it, when the next one has taken over.
+      await app.publish('0.1.3');
+      await app.isHealthy('0.1.3');
+      await container.until(
+        'one copy',
+        async () => (await processesOf(container, '0.1.0')).length === 0,
+      );
+      assert.deepEqual(await answersOf(container), ['0.1.3']);
     });
   });

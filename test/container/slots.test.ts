@@ -222,15 +222,19 @@ describe('a version that is started beside the app', { concurrency: 2 }, () => {
       const { container } = slots;
       const first = (await slots.copies())[0];
       await slots.startOnce('app2', 'third');
-      for (const path of ['/daemon', '/orphan'])
-        await container.until(`third answers ${path}`, async () => {
-          const before = (await slots.copies()).filter(({ tree }) => tree === 'third').length;
-          return (
-            (await container.ask(path)) === 'third' &&
-            (await slots.copies()).filter(({ tree }) => tree === 'third').length > before
-          );
-        });
+      for (const [version, tree] of [
+        ['third', 'third'],
+        ['0.0.1', 'baked/0.0.1'],
+      ] as const)
+        for (const path of ['/daemon', '/orphan', '/stray'])
+          await container.until(`${version} answers ${path}`, async () => {
+            const count = async () =>
+              (await slots.copies()).filter((copy) => copy.tree === tree).length;
+            const before = await count();
+            return (await container.ask(path)) === version && (await count()) > before;
+          });
       const own = (await slots.copies()).filter(({ tree }) => tree !== 'third');
+      assert.ok(own.length >= 4);
       await slots.call('app2', 'stop');
       assert.deepEqual(await slots.copies(), own);
       assert.ok(own.some(({ pid }) => pid === first?.pid));
@@ -255,6 +259,65 @@ describe('a version that is started beside the app', { concurrency: 2 }, () => {
       await slots.call('app', 'stopBoth');
       assert.deepEqual(await slots.copies(), []);
     });
+
+  for (const profile of ['root', 'one unprivileged user'] as const)
+    it(`ends with what earlier copies left behind, and nothing else (${profile})`, async () => {
+      await using slots = await Slots.run(profile);
+      const { container } = slots;
+      await slots.startOnce('app2', 'third');
+      const app = 'SELF_UPDATE_APP=/run/self-update/private:/trees';
+      const notify = 'NOTIFY_SOCKET=/run/self-update/notify';
+      const orphans: [string, boolean][] = [
+        [`${app}/earlier`, false],
+        [`${app}/earlier ${notify}/app`, false],
+        [`${app}/baked/0.0.1 ${notify}/app2`, false],
+        [`${app}/third ${notify}/app2`, false],
+        [`${notify}/app2`, false],
+        [`${app}/baked/0.0.1`, true],
+        [`${app}/baked/0.0.1 ${notify}/app`, true],
+        [`${notify}/app`, true],
+        ['NAME=value', true],
+      ];
+      const user = profile === 'root' ? ['--user', '1000:1000'] : [];
+      for (const [index, [environment]] of orphans.entries())
+        await container.exec(
+          [
+            'sh',
+            '-c',
+            `setsid env -i ${environment} ${LIB}/bin/sleep 100${index} > /dev/null 2>&1 &`,
+          ],
+          user,
+        );
+      const sleeping = async () =>
+        (await container.processes())
+          .flatMap(({ command, state }) =>
+            state.startsWith('Z') ? [] : (/bin\/sleep 100(\d)$/.exec(command)?.[1] ?? []),
+          )
+          .map(Number)
+          .sort();
+      await container.until('all are there', async () => (await sleeping()).length === 9);
+      await slots.call('app2', 'stop');
+      assert.deepEqual(
+        await sleeping(),
+        orphans.flatMap(([, stays], index) => (stays ? index : [])),
+      );
+      assert.deepEqual(await slots.trees(), ['baked/0.0.1']);
+    });
+
+  it('ends within its time, also if the app stops who looks into environments', async (t) => {
+    await using slots = await Slots.run();
+    const { container } = slots;
+    await slots.startOnce('app2', 'third');
+    const stopping =
+      'cd /proc; while :; do for p in [0-9]*; do read -r name < $p/comm; [ "$name" != grep ] || kill -STOP $p; done 2> /dev/null; done';
+    await container.exec(['sh', '-c', stopping], ['--detach', '--user', '1000:1000']);
+    const began = performance.now();
+    await slots.call('app2', 'stop');
+    const took = performance.now() - began;
+    assert.deepEqual(await slots.trees(), ['baked/0.0.1']);
+    t.diagnostic(`${Math.round(took)} ms`);
+    assert.ok(took < 7000, `${took}`);
+  });
 
   it('that exits is not started again, and its end is neither a crash loop nor the container’s', async () => {
     await using slots = await Slots.run('root', [], { UPDATE_ON_APP_EXIT: 'exit' });

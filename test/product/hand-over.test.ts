@@ -1,6 +1,8 @@
 /** UPDATE_STRATEGY=hand-over without a container: no request fails, and a bad version never serves. */
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { archive } from '../support/app.ts';
 import { freePort, Product } from '../support/product.ts';
 import { Requests, request } from '../support/requests.ts';
@@ -17,6 +19,19 @@ const server = require('node:http').createServer((q, r) =>
   setTimeout(() => r.setHeader('connection', 'close').end(VERSION), 20));
 server.listen({ fd: 3 });
 process.on('SIGTERM', () => {});
+`;
+/** Ends the listening for whoever has the socket, which Node can't. */
+const SHUTS = String.raw`#!/usr/bin/perl
+use IO::Handle;
+open my $listener, '+<&=', 3 or die $!;
+$listener->blocking(1);
+$SIG{TERM} = sub { shutdown $listener, 2; exit 0 };
+while (accept my $client, $listener) {
+  sysread $client, my $request, 4096;
+  syswrite $client, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nVERSION";
+  close $client;
+}
+die "accept: $!";
 `;
 /** What a version does instead. */
 const BAD: Readonly<Record<string, { program: string; code: string }>> = {
@@ -36,7 +51,9 @@ const app = (version: string, program: string) =>
   archive({
     app: {
       mode: 0o755,
-      content: `#!${process.execPath}\nconst VERSION = '${version}';\n${program}\n`,
+      content: program.startsWith('#!')
+        ? program.replace('VERSION', version)
+        : `#!${process.execPath}\nconst VERSION = '${version}';\n${program}\n`,
     },
   });
 
@@ -45,7 +62,7 @@ async function eventsOf(product: Product): Promise<{ type: string }[]> {
   return stdout.split('\n').map((line) => JSON.parse(line));
 }
 
-async function serving(env: Record<string, string> = {}) {
+async function serving(env: Record<string, string> = {}, program = SERVES) {
   const port = await freePort();
   const product = await Product.create({
     baked: null,
@@ -58,10 +75,21 @@ async function serving(env: Record<string, string> = {}) {
   });
   const publish = async (version: string, program = SERVES) =>
     product.github.publish(`v${version}`, { 'app.tar.gz': await app(version, program) });
-  await publish('0.0.1');
+  await publish('0.0.1', program);
   product.start();
   await product.fact('versionBecameHealthy');
   return { product, port, publish };
+}
+
+/** Refused until it listens again, and the copy that its accept failed is started anew. */
+async function answered(port: number, version: string): Promise<void> {
+  const until = Date.now() + 20_000;
+  for (;;) {
+    const answer = await request(port).catch((error: Error) => error.message);
+    if (answer === version) return;
+    if (Date.now() > until) assert.equal(answer, version);
+    await sleep(20);
+  }
 }
 
 describe('a hand-over, embedded', () => {
@@ -81,6 +109,18 @@ describe('a hand-over, embedded', () => {
     const told = (await eventsOf(product)).map(({ type }) => type);
     assert.equal(told.filter((type) => type === 'otherCopyStopped').length, 2);
     assert.equal(told.filter((type) => type === 'appStopped').length, 1);
+  });
+
+  it('goes on where a version shuts the held socket down as it ends', {
+    skip: !existsSync('/usr/bin/perl'),
+  }, async () => {
+    const { product, port, publish } = await serving({}, SHUTS);
+    await using _ = product;
+    await publish('0.0.2', SHUTS);
+    assert.equal((await product.command(['update'])).exitCode, 0);
+    await product.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
+    await product.logged(/held socket of port \d+ was shut down by the app.*listening again/);
+    await answered(port, '0.0.2');
   });
 
   it('loses no request of an old version that ignores TERM', async () => {

@@ -17,11 +17,11 @@ describe('connections that wait on a held socket', () => {
     await using served = await Served.create({
       env: { UPDATE_LISTEN: `web=127.0.0.1:${port} [::1]:${admin}` },
     });
-    served.product.github.publish('v0.0.1', {
-      'app_0.0.1.tar.gz': await archive({ app: { content: HANGING, mode: 0o755 } }),
+    served.product.github.publish('v0.0.2', {
+      'app_0.0.2.tar.gz': await archive({ app: { content: HANGING, mode: 0o755 } }),
     });
     served.product.start();
-    await served.product.fact('versionBecameHealthy');
+    await served.product.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
     const clients = [];
     for (let count = 0; count < 3; count++) {
       const client = net.connect(port, '127.0.0.1');

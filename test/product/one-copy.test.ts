@@ -61,6 +61,6 @@ describe('two updaters whose directories begin alike', () => {
     });
     product.start();
     await product.logged(/the app runs/);
-    assert.deepEqual(product.apps(), [{ pid: app.pid, tree }]);
+    assert.deepEqual(product.apps(), [{ pid: app.pid, slot: 'app', tree }]);
   });
 });

@@ -20,13 +20,20 @@ export type AppOptions = {
 export function appSource({ version, stopMs = 0, port = 0 }: AppOptions): string {
   return `#!${process.execPath}
 const http = require('node:http');
-const server = http.createServer((request, response) => response.end(${JSON.stringify(version)}));
-const place = process.env.LISTEN_FDS ? { fd: 3 } : { port: Number(process.env.PORT || ${port}), host: '127.0.0.1' };
-server.listen(place, () => console.log('app ${version} listening on ' + server.address().port));
-process.on('SIGTERM', () => {
-  server.close();
-  server.closeAllConnections();
-  setTimeout(() => process.exit(0), ${stopMs});
+const net = require('node:net');
+let isDraining = false;
+const server = http.createServer((request, response) => {
+  if (isDraining) response.setHeader('connection', 'close');
+  response.end(${JSON.stringify(version)});
+});
+const isHeld = Number(process.env.LISTEN_PID) === process.pid;
+const place = isHeld ? { fd: 3 } : { port: Number(process.env.PORT || ${port}), host: '127.0.0.1' };
+server.listen(place, 4096, () => console.log('app ${version} listening on ' + server.address().port));
+process.once('SIGTERM', () => {
+  isDraining = true;
+  net.Server.prototype.close.call(server, () => setTimeout(() => process.exit(0), ${stopMs}));
+  setInterval(() => server.closeIdleConnections(), 200);
+  setTimeout(() => server.closeAllConnections(), 2000);
 });
 `;
 }

@@ -268,7 +268,11 @@ export class EmbeddedSupervisor implements Slot {
     this.#wordsInto = null;
     file.write({ ...running, space: processSpace() });
     const watch = this.#beginWatch();
-    void ended.then((exit) => this.#ended(tree, exit, watch));
+    void ended.then((exit) => {
+      // Another copy may go on with them.
+      held?.listenAgain();
+      return this.#ended(tree, exit, watch);
+    });
   }
 
   /** A disk that takes no log must not keep the app down. */

@@ -5,11 +5,13 @@
  * socket, and not to who asked for it.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readlinkSync } from 'node:fs';
+import { constants, existsSync, fstatSync, readlinkSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { getSystemErrorName } from 'node:util';
+import { MAX_NOTE_BYTES, readBounded } from '../../support/bounded.ts';
 import { Fault } from '../../support/fault.ts';
+import { listenersOn } from './open-sockets.ts';
 import { groupMembers } from './process-table.ts';
 
 /** `address`: of IPv4 or IPv6, without brackets. */
@@ -25,8 +27,10 @@ type CreateHandle = (address: string, port: number, family: 4 | 6) => BoundHandl
 const FIRST_FD = 3;
 /** Longer than any stop and start should take; what comes then waits in it. */
 const BACKLOG = 4096;
-const LISTEN = `require('node:net').createServer().listen({ fd: 3 }, ${BACKLOG});
-process.exit(0)`;
+/** libuv has accept(2) never wait, for all who have the socket: an app finds it as it was. */
+const LISTEN = `const server = require('node:net').createServer().listen({ fd: 3 }, ${BACKLOG});
+server._handle?.setBlocking(process.argv[1] === 'waits');
+process.nextTick(process.exit)`;
 /** In a checkout, in a bundle beside it, in the image. */
 const PRELOADS = ['../../../bin/held-sockets.cjs', '../bin/held-sockets.cjs'];
 const PRELOAD_IN_IMAGE = '/usr/lib/self-update/held-sockets.cjs';
@@ -36,9 +40,11 @@ const opened = new Map<string, BoundHandle>();
 
 export class HeldSockets {
   readonly #options: HeldOptions;
+  readonly #log: (message: string) => void;
 
-  constructor(options: HeldOptions) {
+  constructor(options: HeldOptions, log: (message: string) => void = () => {}) {
     this.#options = options;
+    this.#log = log;
   }
 
   get isOff(): boolean {
@@ -70,6 +76,7 @@ export class HeldSockets {
    * Throws `Fault` LISTEN_FAILED.
    */
   descriptors(): number[] {
+    this.listenAgain();
     return this.#options.sockets.map((socket) => {
       const key = `${socket.address} ${socket.port}`;
       const handle = opened.get(key) ?? open(socket);
@@ -77,23 +84,59 @@ export class HeldSockets {
       return handle.fd;
     });
   }
+
+  /**
+   * A socket is one for all copies of the app: whoever calls shutdown(2) on it, as some servers do
+   * to stop, ends its listening for all of them, and for the next ones. It is still bound, and
+   * listen(2) makes it what it was. The same in docker/listen-again.sh.
+   */
+  listenAgain(): void {
+    for (const { address, port } of this.#options.sockets) {
+      const fd = opened.get(`${address} ${port}`)?.fd;
+      if (fd === undefined || isListening(fd, port)) continue;
+      this.#log(
+        `UPDATE_LISTEN: the held socket of port ${port} was shut down by the app (shutdown(2)); listening again`,
+      );
+      listen(fd);
+      if (!isListening(fd, port))
+        this.#log(`UPDATE_LISTEN: port ${port} can't be listened on again: restart the updater`);
+    }
+  }
 }
 
 function open({ address, port }: HeldSocket): BoundHandle {
   const create = (net as unknown as { _createServerHandle: CreateHandle })._createServerHandle;
   const handle = create(address, port, net.isIPv6(address) ? 6 : 4);
   if (typeof handle === 'number') throw notListening(address, port, getSystemErrorName(handle));
-  const { status, stderr } = spawnSync(process.execPath, ['-e', LISTEN], {
-    stdio: ['ignore', 'ignore', 'pipe', handle.fd],
-    env: {},
-    encoding: 'utf8',
-  });
+  const { status, stderr } = listen(handle.fd);
   const bound: { port?: number } = {};
   handle.getsockname(bound);
   // libuv tells of a port that is taken when it listens; the kernel would give another one then.
   if (status === 0 && bound.port === port) return handle;
   handle.close();
   throw notListening(address, port, /\b(E[A-Z]{3,})\b/.exec(stderr)?.[1] ?? 'EADDRINUSE');
+}
+
+function listen(fd: number): { status: number | null; stderr: string } {
+  return spawnSync(process.execPath, ['-e', LISTEN, acceptWaits(fd) ? 'waits' : 'never'], {
+    stdio: ['ignore', 'ignore', 'pipe', fd],
+    env: {},
+    encoding: 'utf8',
+  });
+}
+
+function acceptWaits(fd: number): boolean {
+  try {
+    const info = readBounded(`/proc/self/fdinfo/${fd}`, MAX_NOTE_BYTES).toString('latin1');
+    const [, flags = ''] = /^flags:\s*([0-7]+)$/m.exec(info) ?? [];
+    return (Number.parseInt(flags, 8) & constants.O_NONBLOCK) === 0;
+  } catch {
+    return false;
+  }
+}
+
+function isListening(fd: number, port: number): boolean {
+  return listenersOn([port]).has(String(fstatSync(fd).ino));
 }
 
 /** Whether the app that this process leads was given one, and lives on with it. */

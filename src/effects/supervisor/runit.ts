@@ -221,9 +221,10 @@ export class RunitSupervisor implements Slot {
 
   /**
    * Whose processes are ended: null for all of the app's. While a copy runs in the other slot, or
-   * may begin to, only what can be told to be of this one: its group, its session, their
-   * descendants, and, where all is one user, who has its lock or its environment. A daemon that left
-   * all of these may be either copy's; it stays until the app is stopped altogether.
+   * may begin to, only what can be told to be of this one, or of none of both: its group, its
+   * session, their descendants, who has its lock, where all is one user, and whose environment says
+   * so. A daemon without any of these may be either copy's; it stays until the app is stopped
+   * altogether.
    */
   #sparing(): SlotName | null {
     if (!hasSlots()) return null;

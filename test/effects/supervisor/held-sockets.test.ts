@@ -1,8 +1,8 @@
 /** Sockets that this process holds, and Node apps that take them without a change. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { constants, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import os from 'node:os';
@@ -26,10 +26,14 @@ async function freePort(): Promise<number> {
 type App = { port: number; process: ChildProcess; says(word: string): Promise<string> };
 
 /** Starts Node code, with `port` in it, as the app that has the held socket of that port. */
-async function start(code: string, port?: number): Promise<App & AsyncDisposable> {
+async function start(
+  code: string,
+  port?: number,
+  isPreloaded = true,
+): Promise<App & AsyncDisposable> {
   const held = port ?? (await freePort());
   const sockets = [{ name: 'web', address: '127.0.0.1', port: held }];
-  const holder = new HeldSockets({ sockets, isPreloaded: true });
+  const holder = new HeldSockets({ sockets, isPreloaded });
   const file = path.join(directory, `${Math.random()}.cjs`);
   writeFileSync(file, `const port = ${held};\nconst say = console.log;\n${code}`);
   const [program, ...args] = underOwnPid(process.execPath, [file]);
@@ -124,13 +128,40 @@ describe('a Node app without a change', () => {
     assert.equal(await app.says('up'), 'up true');
   });
 
-  it('has each listener once: closed, its descriptor may be somebody else’s', async () => {
+  it('takes it again after its server was closed, as often as it likes', async () => {
     await using app = await start(`
       const net = require('node:net');
-      const server = net.createServer().listen(port, () => server.close(() =>
-        net.createServer().on('error', ({ code }) => say('error ' + code)).listen(port, '127.0.0.1')));
+      let times = 0;
+      const probe = () => {
+        const server = net.createServer().on('error', ({ code }) => say('up ' + code));
+        server.listen(port, () => server.close((times += 1) < 5 ? probe : serve));
+      };
+      const serve = () => require('node:http').createServer((request, response) =>
+        response.end('served')).on('error', ({ code }) => say('up ' + code))
+        .listen({ port }, () => say('up'));
+      probe();
     `);
-    assert.equal(await app.says('error'), 'error EADDRINUSE');
+    assert.equal(await app.says('up'), 'up');
+    assert.equal((await ask(app.port)).text, 'served');
+  });
+
+  it('takes it again for a worker that replaces the only one of a cluster', async () => {
+    await using app = await start(`
+      const cluster = require('node:cluster');
+      if (cluster.isPrimary) {
+        cluster.fork();
+        let count = 0;
+        cluster.on('listening', () => say('up' + (count += 1)));
+        cluster.on('exit', () => setTimeout(() => cluster.fork(), 100));
+      } else require('node:http').createServer((request, response) => {
+        if (request.url === '/crash') process.exit(5);
+        response.end('w');
+      }).listen(port);`);
+    for (const n of [1, 2, 3]) {
+      await app.says(`up${n}`);
+      assert.equal((await ask(app.port)).text, 'w');
+      await assert.rejects(ask(app.port, '/crash'));
+    }
   });
 
   it('has children that take nothing of it', async () => {
@@ -200,6 +231,35 @@ describe('a Node app without a change, at TERM', () => {
     assert.deepEqual(await once(app.process, 'exit'), [7, null]);
   });
 
+  it('is not counted by handlers that end the process where they are alone', async () => {
+    await using app = await start(`${SERVER}server.listen(port, () => say('up'));
+      process.once('SIGTERM', () => {
+        if (process.listenerCount('SIGTERM') === 0) process.exit(9);
+      });`);
+    await app.says('up');
+    app.process.kill('SIGTERM');
+    assert.deepEqual(await once(app.process, 'exit'), [9, null]);
+  });
+
+  it('drains where a handler takes itself away and sends TERM again, as signal-exit', async () => {
+    await using app = await start(`${SERVER}server.listen(port, () => say('up'));
+      const onTerm = () => {
+        if (process.listeners('SIGTERM').length !== 1) return;
+        process.removeListener('SIGTERM', onTerm);
+        say('again');
+        process.kill(process.pid, 'SIGTERM');
+      };
+      process.on('SIGTERM', onTerm);`);
+    await app.says('up');
+    const slow = ask(app.port, '/slow');
+    await app.says('slow');
+    app.process.kill('SIGTERM');
+    await app.says('again');
+    app.process.kill('SIGUSR2');
+    assert.equal((await slow).text, 'slow');
+    assert.deepEqual(await once(app.process, 'exit'), [null, 'SIGTERM']);
+  });
+
   it('ends at once where nothing listens', async () => {
     await using app = await start(`setInterval(() => {}, 1000); say('up')`);
     await app.says('up');
@@ -233,6 +293,56 @@ describe('a Node app without a change, at TERM', () => {
     assert.equal((await slow).text, 'slow');
     assert.deepEqual(await once(app.process, 'exit'), [null, 'SIGTERM']);
   });
+});
+
+describe('a held socket that an app shut down (shutdown(2))', {
+  skip: !existsSync('/usr/bin/perl'),
+}, () => {
+  for (const waits of [0, 1])
+    it(`listens again at the next start, accept ${waits ? 'waits' : 'never waits'} as before`, async () => {
+      const port = await freePort();
+      const said: string[] = [];
+      const sockets = [{ name: 'web', address: '127.0.0.1', port }];
+      const holder = new HeldSockets({ sockets, isPreloaded: false }, (line) => said.push(line));
+      const [fd = -1] = holder.descriptors();
+      const script = `use IO::Handle; open my $s, '+<&=', 3; $s->blocking(${waits}); shutdown $s, 2`;
+      execFileSync('perl', ['-e', script], { stdio: ['ignore', 'inherit', 'inherit', fd] });
+      const refused = net.connect(port, '127.0.0.1');
+      await assert.rejects(once(refused, 'connect'), { code: 'ECONNREFUSED' });
+      assert.deepEqual(holder.descriptors(), [fd]);
+      assert.match(said.join('\n'), /^UPDATE_LISTEN: .* port \d+ was shut down .*listening again$/);
+      const client = net.connect(port, '127.0.0.1');
+      await once(client, 'connect');
+      client.destroy();
+      const [, flags = ''] =
+        /flags:\s*(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')) ?? [];
+      const isWaiting = (Number.parseInt(flags, 8) & constants.O_NONBLOCK) === 0;
+      assert.equal(isWaiting, waits === 1);
+      assert.deepEqual(holder.descriptors(), [fd]);
+      assert.equal(said.length, 1);
+    });
+});
+
+it('the sample app takes the held socket, and answers at TERM what it accepted', async () => {
+  const sample = path.resolve(import.meta.dirname, '../../../examples/app/app');
+  await using app = await start(
+    `process.env.PORT = port; require(${JSON.stringify(sample)})`,
+    undefined,
+    false,
+  );
+  await app.says('sample app');
+  const socket = net.connect(app.port, '127.0.0.1');
+  await once(socket, 'connect');
+  // Accepted, in turn, before this one is answered.
+  assert.match((await ask(app.port)).text, /^\d/);
+  app.process.kill('SIGTERM');
+  await assert.rejects(async () => {
+    for (;;) await once(app.process, 'exit', { signal: AbortSignal.timeout(100) });
+  });
+  socket.end('GET / HTTP/1.1\r\nhost: sample\r\n\r\n');
+  const [answer] = await once(socket, 'data');
+  assert.match(String(answer), /^HTTP\/1\.1 200 .*connection: close/is);
+  assert.deepEqual(await once(app.process, 'exit'), [0, null]);
 });
 
 describe('a socket that can’t be held', () => {

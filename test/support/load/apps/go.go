@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -48,7 +49,7 @@ func (n *newcomers) count() int {
 }
 
 func listen() (net.Listener, error) {
-	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
+	if !isDaemon() && os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
 		return net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
 	}
 	file := os.NewFile(3, "listener")
@@ -57,8 +58,21 @@ func listen() (net.Listener, error) {
 	return net.FileListener(file)
 }
 
+// This program once more, in a session of its own, with the listener.
+func startDaemon(executable string) {
+	daemon := exec.Command(executable, "daemon")
+	daemon.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	daemon.ExtraFiles = []*os.File{os.NewFile(3, "listener")}
+	daemon.Stdout, daemon.Stderr = os.Stdout, os.Stderr
+	if err := daemon.Start(); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func isDaemon() bool { return len(os.Args) > 1 && os.Args[1] == "daemon" }
+
 func tellReady() {
-	if address := os.Getenv("NOTIFY_SOCKET"); address != "" {
+	if address := os.Getenv("NOTIFY_SOCKET"); address != "" && !isDaemon() {
 		connection, err := net.Dial("unixgram", address)
 		if err != nil {
 			log.Print(err)
@@ -83,7 +97,18 @@ func main() {
 	if text, err := os.ReadFile(filepath.Join(filepath.Dir(executable), "FAULT")); err == nil {
 		fault = strings.TrimSpace(string(text))
 	}
+	if isDaemon() && fault != "leaves a daemon" {
+		time.Sleep(time.Hour)
+	}
 	switch fault {
+	case "has a daemon":
+		startDaemon(executable)
+	case "leaves a daemon":
+		if !isDaemon() {
+			startDaemon(executable)
+			time.Sleep(300 * time.Millisecond)
+			os.Exit(0)
+		}
 	case "exits at once":
 		os.Exit(3)
 	case "exits after a second":
@@ -119,12 +144,18 @@ func main() {
 	signal.Notify(term, syscall.SIGTERM)
 	served := make(chan error)
 	go func() { served <- server.Serve(listener) }()
-	tellReady()
+	if fault != "shuts the socket down, and is not ready" {
+		tellReady()
+	}
 	if fault == "is ready, and then crashes" {
 		time.Sleep(300 * time.Millisecond)
 		os.Exit(3)
 	}
-	<-term
+	select {
+	case err := <-served:
+		log.Fatal(err)
+	case <-term:
+	}
 	if fault == "ignores TERM" {
 		select {}
 	}
@@ -132,6 +163,11 @@ func main() {
 	draining.Store(true)
 	if fault == "does not let go of the socket" {
 		select {}
+	}
+	if strings.HasPrefix(fault, "shuts the socket down") {
+		// shutdown(2), as servers do that take the listener for theirs alone (cpp-httplib): it ends for whoever has it.
+		raw, _ := listener.(*net.TCPListener).SyscallConn()
+		raw.Control(func(fd uintptr) { syscall.Shutdown(int(fd), syscall.SHUT_RDWR) })
 	}
 	listener.Close()
 	<-served
