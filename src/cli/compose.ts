@@ -169,6 +169,7 @@ export async function createRuntime(
       ...config.health,
       command: config.health.command ?? (usesRunit(config) ? serviceCheck() : null),
     },
+    ownHealthCommand: config.health.command,
     environment: commandEnvironment(parts),
     heldPorts,
     isPreloaded,
@@ -193,7 +194,9 @@ export async function createRuntime(
       const isUp = await adoptApp(supervisor, app, log);
       // What an earlier updater left beside the app, nobody waits for any more. Without the app it
       // serves until that is started.
-      if (isUp && !handsOver) await pair?.stopOther(config.stop);
+      // One that can't be ended keeps neither the app nor the operator's commands waiting.
+      if (isUp && !handsOver)
+        await pair?.stopOther(config.stop).catch((error: Error) => log.warn(error.message));
       return isUp;
     },
     exitAgesMs: () => supervisor.exitAgesMs(),

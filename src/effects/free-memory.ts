@@ -30,13 +30,13 @@ const CONTROL_GROUPS: ControlGroup[] = [
     limit: '/sys/fs/cgroup/memory.max',
     used: '/sys/fs/cgroup/memory.current',
     statistics: '/sys/fs/cgroup/memory.stat',
-    files: /^inactive_file (\d+)/m,
+    files: /^(?:inactive_file|active_file|slab_reclaimable) (\d+)/gm,
   },
   {
     limit: '/sys/fs/cgroup/memory/memory.limit_in_bytes',
     used: '/sys/fs/cgroup/memory/memory.usage_in_bytes',
     statistics: '/sys/fs/cgroup/memory/memory.stat',
-    files: /^total_inactive_file (\d+)/m,
+    files: /^total_(?:inactive_file|active_file) (\d+)/gm,
   },
 ];
 
@@ -44,7 +44,8 @@ function leftOf({ limit, used, statistics, files }: ControlGroup): number {
   const limitBytes = Number(read(limit)?.trim() ?? 'max');
   const usedBytes = Number(read(used)?.trim() ?? 'none');
   if (!Number.isFinite(limitBytes) || !Number.isFinite(usedBytes)) return Number.POSITIVE_INFINITY;
-  return limitBytes - usedBytes + Number(files.exec(read(statistics) ?? '')?.[1] ?? 0);
+  const given = [...(read(statistics) ?? '').matchAll(files)].map(([, bytes]) => Number(bytes));
+  return limitBytes - usedBytes + given.reduce((sum, bytes) => sum + bytes, 0);
 }
 
 function read(file: string): string | null {

@@ -20,6 +20,8 @@ export type HandOverDependencies = ProbationDependencies & {
   /** Null where there is one slot only: the strategy is another one. */
   pair: PairSupervisor | null;
   app: AppOptions;
+  /** UPDATE_HEALTH_CMD. */
+  ownHealthCommand: string | null;
   stop: StopRequest;
 };
 
@@ -86,15 +88,18 @@ async function assertMemory(pair: PairSupervisor, { version }: InstalledVersion)
 export async function observeReadiness(
   { target, probationMs, wasHealthy }: EffectInputs['observeReadiness'],
   signal: AbortSignal,
-  deps: HandOverDependencies,
+  given: HandOverDependencies,
 ): Promise<Fact> {
-  const pair = pairOf(deps);
-  const { health } = deps;
+  const pair = pairOf(given);
+  // runit's `./check` asks over the shared port, like UPDATE_HEALTH_URL.
+  const health = { ...given.health, command: given.ownHealthCommand };
+  const deps = { ...given, health };
   const { version } = target;
   const allowedMs = health.startPeriodMs + probationMs;
   const deadline = performance.now() + allowedMs;
   const enoughAt = performance.now() + (wasHealthy ? Math.min(MOMENT_MS, allowedMs) : allowedMs);
-  const speaks = (await pair.app())?.isReady === true;
+  // On the way back the version that runs is no measure for the one before it.
+  const speaks = !wasHealthy && (await pair.app())?.isReady === true;
   let problem: string | null = null;
   let checkAt = 0;
   for (;;) {
@@ -114,6 +119,11 @@ export async function observeReadiness(
     }
     if (!speaks && health.command === null && now >= enoughAt)
       return { type: 'becameReady', version, by: 'uptime' };
+    // One that lost its library for that word is no worse for it.
+    if (now >= deadline && speaks && health.command !== null) {
+      problem = await checkHealth(deps, signal, beside.pid);
+      if (problem === null) return { type: 'becameReady', version, by: 'healthCheck' };
+    }
     if (now >= deadline) throw notReady(version, allowedMs, problem);
     await sleep(LOOK_MS, undefined, { signal });
   }
@@ -164,7 +174,7 @@ function notReady(version: string, allowedMs: number, problem: string | null): F
 
 export async function stopOtherCopy(deps: HandOverDependencies): Promise<Fact> {
   const startedAt = performance.now();
-  const stopped = await deps.pair?.stopOther(deps.stop);
+  const stopped = await deps.pair?.stopOther(deps.stop, (tree) => appCommand(tree, deps.app));
   const durationMs = Math.round(performance.now() - startedAt);
   return { type: 'otherCopyStopped', killed: stopped?.killed ?? false, durationMs };
 }

@@ -118,10 +118,19 @@ export class PairSupervisor implements Supervisor {
     return this.#other(await this.#findApp()).startOnce(tree, command);
   }
 
-  /** Ends the copy that `current` does not name, and has the one that it names kept running. */
-  async stopOther(request: StopRequest): Promise<{ killed: boolean }> {
+  /**
+   * Ends the copy that `current` does not name, and has the one that it names kept running. An
+   * updater that begins in the middle of a hand-over does not watch that one yet, or it has ended
+   * meanwhile: before anything is stopped it is adopted, or started.
+   */
+  async stopOther(
+    request: StopRequest,
+    command: ((tree: string) => Promise<AppCommand>) | null = null,
+  ): Promise<{ killed: boolean }> {
     const app = await this.#findApp();
     await app.keep();
+    const tree = app.running()?.tree ?? this.#currentTree();
+    if (command !== null && tree !== null) await app.start(tree, await command(tree));
     return this.#other(app).stop(request);
   }
 

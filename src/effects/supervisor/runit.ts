@@ -176,6 +176,7 @@ export class RunitSupervisor implements Slot {
       if (performance.now() >= wordDueAt && this.#service.control('o'))
         wordDueAt = performance.now() + WORD_AGAIN_MS;
       if (performance.now() > deadline) {
+        await this.#assertNoEarlierCopy();
         await this.stop(this.#options.stop);
         throw new Fault(
           'START_FAILED',
