@@ -129,8 +129,13 @@ export class PairSupervisor implements Supervisor {
   ): Promise<{ killed: boolean }> {
     const app = await this.#findApp();
     await app.keep();
-    const tree = app.running()?.tree ?? this.#currentTree();
-    if (command !== null && tree !== null) await app.start(tree, await command(tree));
+    const running = app.running();
+    const tree = running?.tree ?? this.#currentTree();
+    if (command !== null && tree !== null) {
+      const kept = command(tree).then((how) => app.start(tree, how));
+      // One that runs is the app, whether or not it could be started again; else the other one stays.
+      await (running === null ? kept : kept.catch(() => {}));
+    }
     return this.#other(app).stop(request);
   }
 

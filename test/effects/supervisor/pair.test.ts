@@ -127,3 +127,46 @@ describe('of two copies', () => {
     }
   });
 });
+
+describe('an updater that begins in the middle of a hand-over', () => {
+  const how = async () => COMMAND;
+
+  /** The link names the new copy, and the updater that started both is gone. */
+  async function switched(): Promise<PairSupervisor> {
+    const before = pairOfNow();
+    await before.start(tree('old'), COMMAND);
+    await before.startBeside(tree('new'), COMMAND);
+    before.detach();
+    current = tree('new');
+    return pairOfNow();
+  }
+
+  it('watches the new copy, which is started again when it ends', async () => {
+    const pair = await switched();
+    await pair.stopOther(STOP, how);
+    assert.deepEqual(running(), ['new']);
+    await end('new');
+    await until(() => running().includes('new'));
+  });
+
+  it('starts the new copy, if it has ended meanwhile, before the old one is stopped', async () => {
+    const pair = await switched();
+    await end('new');
+    await pair.stopOther(STOP, how);
+    assert.deepEqual(running(), ['new']);
+  });
+
+  it('leaves the old copy alone where the new one has ended and can’t be started', async () => {
+    const pair = await switched();
+    await end('new');
+    await assert.rejects(pair.stopOther(STOP, () => Promise.reject(new Error('no program'))));
+    assert.deepEqual(running(), ['old']);
+  });
+
+  it('ends a copy that did not take over also where the app could not be started again', async () => {
+    const pair = await switched();
+    current = tree('old');
+    await pair.stopOther(STOP, () => Promise.reject(new Error('no program')));
+    assert.deepEqual(running(), ['old']);
+  });
+});
