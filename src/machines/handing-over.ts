@@ -5,7 +5,7 @@
  * Which of two copies is the app is never stored: it is the one that `current` names. So one effect
  * ends the other one, before the switch (the target failed) and after it (the old one is retired).
  */
-import { and } from 'xstate';
+import { and, not } from 'xstate';
 import { boot } from './boot.ts';
 import { hookInput } from './change.ts';
 import type { Context } from './context.ts';
@@ -33,6 +33,15 @@ const withdrawals = {
   ],
 } as const;
 
+/**
+ * On the way back nothing counts interruptions: an updater that dies of the second copy would leave
+ * a version that is unhealthy serving for ever.
+ */
+const interruptedOnTheWayBack = {
+  guard: not('targetIsCandidate'),
+  target: '#updater.rollingBack',
+} as const;
+
 export const handingOver = updaterSetup.createStateConfig({
   description:
     'The target is brought up beside what runs. The app serves all the while, and if this fails it is as it was.',
@@ -48,6 +57,7 @@ export const handingOver = updaterSetup.createStateConfig({
       },
       on: {
         ...withdrawals,
+        workInterrupted: [interruptedOnTheWayBack, ...withdrawals.workInterrupted],
         startedBeside: { target: 'proving' },
         startFailed: [
           // One after the other, as without this strategy. That interrupts, so it is asked for again.
@@ -76,6 +86,7 @@ export const handingOver = updaterSetup.createStateConfig({
         ...withdrawals,
         // What ended while nobody looked is started once more before it is judged.
         workInterrupted: [
+          interruptedOnTheWayBack,
           withdrawals.workInterrupted[0],
           { target: 'startingBeside', actions: 'recordWorkInterrupted' },
         ],

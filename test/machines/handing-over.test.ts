@@ -182,6 +182,17 @@ describe('after a hand-over', () => {
     assert.equal(story.name, 'rollingBack');
   });
 
+  it('the way back is by a stop where the updater was killed in the middle of it', () => {
+    for (const before of [[], [facts.startedBeside('2.0.0')]]) {
+      const story = handedOver().when(facts.failed('probationFailed', 'UNHEALTHY'));
+      for (const fact of before) story.when(fact);
+      story.when({ type: 'workInterrupted', effect: 'startBeside' }).when(facts.foundUp());
+      assert.equal(story.name, 'rollingBack');
+      story.when(facts.stopped());
+      assert.equal(story.context.target?.version, '2.0.0');
+    }
+  });
+
   it('the way back is by a stop where the version before it is not ready either', () => {
     const story = handedOver()
       .when(facts.failed('probationFailed', 'UNHEALTHY'))
