@@ -43,7 +43,7 @@ export async function startBeside(
   const command = await appCommand(target.path, deps.app);
   const { adopted } = await pair
     .startBeside(target.path, command)
-    .catch((error: unknown) => socketLost(error, pair, target));
+    .catch((error: unknown) => socketLost(error, deps, target));
   return { type: 'startedBeside', version: target.version, adopted };
 }
 
@@ -53,12 +53,12 @@ export async function startBeside(
  */
 async function socketLost(
   error: unknown,
-  pair: PairSupervisor,
+  deps: HandOverDependencies,
   { version }: InstalledVersion,
 ): Promise<never> {
-  const app = await pair.app();
+  const app = await pairOf(deps).app();
   const isAbout = error instanceof Fault && error.code === 'LISTEN_FAILED';
-  if (!isAbout || app === null || !hasHeldSocket(app.pid)) throw error;
+  if (!isAbout || app === null || !hasHeldSocket(app.pid, deps.heldPorts)) throw error;
   throw new Fault(
     'SOCKET_WITH_APP',
     `${version} can't be started beside the app, which alone has the sockets of UPDATE_LISTEN since the updater before this one ended. This time the app is stopped first; connections are refused meanwhile`,

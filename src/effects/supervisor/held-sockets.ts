@@ -5,7 +5,7 @@
  * socket, and not to who asked for it.
  */
 import { spawnSync } from 'node:child_process';
-import { constants, existsSync, fstatSync, readlinkSync } from 'node:fs';
+import { constants, existsSync, fstatSync, readdirSync, readlinkSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { getSystemErrorName } from 'node:util';
@@ -23,8 +23,6 @@ export type HeldOptions = { sockets: readonly HeldSocket[]; isPreloaded: boolean
 type BoundHandle = { fd: number; close(): void; getsockname(into: { port?: number }): number };
 type CreateHandle = (address: string, port: number, family: 4 | 6) => BoundHandle | number;
 
-/** Of sd_listen_fds(3). */
-const FIRST_FD = 3;
 /** Longer than any stop and start should take; what comes then waits in it. */
 const BACKLOG = 4096;
 /** libuv has accept(2) never wait, for all who have the socket: an app finds it as it was. */
@@ -139,15 +137,31 @@ function isListening(fd: number, port: number): boolean {
   return listenersOn([port]).has(String(fstatSync(fd).ino));
 }
 
-/** Whether the app that this process leads was given one, and lives on with it. */
-export function hasHeldSocket(leader: number): boolean {
+/**
+ * Whether the app that this process leads lives on with a listener of these ports, by whatever
+ * number: many take a duplicate, and close the one that they were given.
+ */
+export function hasHeldSocket(leader: number, ports: readonly number[]): boolean {
+  const inodes = listenersOn(ports);
   return groupMembers(leader).some((pid) => {
     try {
-      return readlinkSync(`/proc/${pid}/fd/${FIRST_FD}`).startsWith('socket:');
+      return readdirSync(`/proc/${pid}/fd`).some((fd) => {
+        const [, inode = ''] = /^socket:\[(\d+)\]$/.exec(linkOf(`/proc/${pid}/fd/${fd}`)) ?? [];
+        return inodes.has(inode);
+      });
     } catch {
       return false;
     }
   });
+}
+
+/** Empty for a descriptor that was closed meanwhile. */
+function linkOf(file: string): string {
+  try {
+    return readlinkSync(file);
+  } catch {
+    return '';
+  }
 }
 
 /** The same in docker/listen.sh. */

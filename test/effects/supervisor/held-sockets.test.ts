@@ -8,8 +8,13 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { after, describe, it } from 'node:test';
-import { HeldSockets, underOwnPid } from '../../../src/effects/supervisor/held-sockets.ts';
+import {
+  HeldSockets,
+  hasHeldSocket,
+  underOwnPid,
+} from '../../../src/effects/supervisor/held-sockets.ts';
 
 const directory = mkdtempSync(path.join(os.tmpdir(), 'held-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -343,6 +348,26 @@ it('the sample app takes the held socket, and answers at TERM what it accepted',
   const [answer] = await once(socket, 'data');
   assert.match(String(answer), /^HTTP\/1\.1 200 .*connection: close/is);
   assert.deepEqual(await once(app.process, 'exit'), [0, null]);
+});
+
+describe('an app that alone has the held sockets', () => {
+  it('is known by them, also where it has a duplicate and closed what it was given', async () => {
+    const port = await freePort();
+    const holder = new HeldSockets({
+      sockets: [{ name: 'web', address: '127.0.0.1', port }],
+      isPreloaded: false,
+    });
+    const [fd = -1] = holder.descriptors();
+    const takes = 'exec 7<&3 3<&-; echo taken; exec sleep 4000';
+    const app = spawn('sh', ['-c', takes], { detached: true, stdio: ['pipe', 'pipe', 'pipe', fd] });
+    try {
+      await once(app.stdout as Readable, 'data');
+      assert.equal(hasHeldSocket(app.pid ?? 0, [port]), true);
+      assert.equal(hasHeldSocket(app.pid ?? 0, [await freePort()]), false);
+    } finally {
+      app.kill('SIGKILL');
+    }
+  });
 });
 
 describe('a socket that can’t be held', () => {
