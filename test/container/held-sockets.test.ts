@@ -437,3 +437,26 @@ describe('a held socket of an app that does not answer', () => {
     assert.equal(await answer, '0.0.2');
   });
 });
+
+describe('an updater that was killed while it read an app’s last words', () => {
+  it('has the app started anew, so that its output is seen, and no file of it grows', async () => {
+    const port = await freePort();
+    await using container = await Container.run({
+      port,
+      env: { UPDATE_LISTEN: `127.0.0.1:${port}`, HELD: '1' },
+    });
+    await container.fact('versionBecameHealthy');
+    const state = '/run/self-update/private';
+    const leader = async () => (await container.exec(['cat', `${state}/app.started`])).stdout;
+    const before = await leader();
+    await container.exec(['touch', `${state}/app.output.taken`]);
+    await container.signal('HUP');
+    await container.until('another one runs', async () => {
+      const now = await leader();
+      return now !== '' && now !== before;
+    });
+    await container.answers('0.0.1');
+    const left = await container.exec(['find', state, '-name', '*.output*']);
+    assert.equal(left.stdout, '');
+  });
+});

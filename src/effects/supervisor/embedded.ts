@@ -6,7 +6,7 @@
  * found.
  */
 import { once } from 'node:events';
-import { closeSync, createReadStream, fstatSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, createReadStream, existsSync, fstatSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault, isErrno } from '../../support/fault.ts';
@@ -133,7 +133,7 @@ export class EmbeddedSupervisor implements Slot {
   async #start(tree: string, command: AppCommand): Promise<{ adopted: boolean }> {
     this.#command = command;
     const found = this.#find();
-    if (found?.tree === tree) {
+    if (found?.tree === tree && !this.#isOutputLost()) {
       this.#adopt(found);
       return { adopted: true };
     }
@@ -191,7 +191,7 @@ export class EmbeddedSupervisor implements Slot {
   }
 
   async lastWords(signal: AbortSignal): Promise<string> {
-    const file = path.join(this.#options.directory, 'state', 'app.output');
+    const file = this.#wordsFile;
     this.#wordsInto = file;
     this.#speaking = null;
     const speaking = (): Running | null => this.#speaking;
@@ -350,6 +350,18 @@ export class EmbeddedSupervisor implements Slot {
     if (exitCode === 0 || this.#isUnread || this.#options.output === 'file') return false;
     this.#isUnread = [1, 2].some(isBrokenPipe);
     return this.#isUnread;
+  }
+
+  /** An updater that was killed while it read last words leaves the app writing into its file. */
+  #isOutputLost(): boolean {
+    const isLost = this.#speaking === null && existsSync(this.#wordsFile);
+    if (isLost) rmSync(this.#wordsFile, { force: true });
+    return isLost;
+  }
+
+  get #wordsFile(): string {
+    const { directory, slot = 'app' } = this.#options;
+    return path.join(directory, 'state', `${slot}.output`);
   }
 
   get #logFile(): string {

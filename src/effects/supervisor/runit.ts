@@ -124,7 +124,10 @@ export class RunitSupervisor implements Slot {
   holdSockets(): void {}
 
   async start(tree: string): Promise<{ adopted: boolean }> {
-    if (isSame(await this.observe(), tree)) return { adopted: true };
+    if (isSame(await this.observe(), tree)) {
+      if (!this.#takeBackOutput()) return { adopted: true };
+      await this.stop(this.#options.stop);
+    }
     await this.assertReachable();
     // Exits that are counted from here on are those of this version.
     this.#files.remove('exits', 'tree', 'end');
@@ -323,10 +326,27 @@ export class RunitSupervisor implements Slot {
       .map(({ uptimeSeconds }) => Math.max(0, os.uptime() - uptimeSeconds) * 1000);
   }
 
-  /** app/run takes the file for one start, by its other name. */
-  async lastWords(signal: AbortSignal): Promise<string> {
+  /** Where the output of one start goes: asked for by the first name, taken by the second one. */
+  get #wordsFiles(): { asked: string; taken: string } {
     const asked = file(`${this.#files.name}.output`);
-    const taken = `${asked}.taken`;
+    return { asked, taken: `${asked}.taken` };
+  }
+
+  /**
+   * An updater that was killed while it read last words leaves the app writing into its file, unseen
+   * and in memory, for as long as it lives. Whether the app is one that does, and has to be started
+   * anew.
+   */
+  #takeBackOutput(): boolean {
+    const { asked, taken } = this.#wordsFiles;
+    const isTaken = existsSync(taken) && this.running() !== null;
+    for (const name of [asked, taken]) rmSync(name, { force: true });
+    return isTaken;
+  }
+
+  /** app/run takes the file for one start. */
+  async lastWords(signal: AbortSignal): Promise<string> {
+    const { asked, taken } = this.#wordsFiles;
     rmSync(taken, { force: true });
     writeOwn(asked, '', () => {});
     // The app may open its standard output anew; nobody else comes by here.

@@ -105,6 +105,19 @@ describe('an app that overwrites its environment', { skip: missing('perl') }, ()
     assert.deepEqual(running(), []);
   });
 
+  it('is started anew where an updater was killed while it read its last words', async () => {
+    await leftBehind();
+    const [old] = running();
+    const words = path.join(directory, 'state', 'app.output');
+    writeFileSync(words, '');
+    const next = supervisor();
+    assert.deepEqual(await next.start('/trees/1', wiped), { adopted: false });
+    await until('another one runs', () => running().length === 1);
+    assert.notEqual(running()[0], old);
+    assert.equal(existsSync(words), false);
+    await next.stop(STOP);
+  });
+
   it('is ended before another version starts', async () => {
     await leftBehind();
     const [old] = running();
