@@ -8,7 +8,6 @@ import org.eclipse.jetty.server.Request;
 import org.eclipse.jetty.server.Response;
 import org.eclipse.jetty.server.Server;
 import org.eclipse.jetty.server.ServerConnector;
-import org.eclipse.jetty.server.handler.GracefulHandler;
 import org.eclipse.jetty.util.Callback;
 
 /**
@@ -34,14 +33,14 @@ public class App {
     connector.setInheritChannel(true);
     connector.setPort(8080);
     server.addConnector(connector);
-    server.setHandler(new GracefulHandler(new Handler.Abstract() {
+    server.setHandler(new Handler.Abstract() {
       @Override
       public boolean handle(Request request, Response response, Callback callback) {
         if (draining) response.getHeaders().put(HttpHeader.CONNECTION, "close");
         response.write(true, ByteBuffer.wrap(version), callback);
         return true;
       }
-    }));
+    });
     server.setStopTimeout(5000);
     server.start();
     ready();
@@ -52,6 +51,8 @@ public class App {
         // was accepted is answered, and told not to come back here.
         connector.close();
         Thread.sleep(200);
+        // Waits for the connections, each idle for a second at most. (GracefulHandler would answer
+        // 503 to what is asked meanwhile.)
         server.stop();
       } catch (Exception e) {
         e.printStackTrace();
