@@ -153,6 +153,7 @@ function perform(args: Arguments, parts: Parts, observe: Observe): Promise<numbe
     case 'approve':
     case 'deny':
     case 'retry':
+    case 'fleet':
       return operate(args, parts, signal);
     default:
       return args.command satisfies never;

@@ -27,6 +27,7 @@ export const COMMANDS = {
   approve: 'let a version interrupt the app (UPDATE_APPROVAL)',
   deny: 'never run a version',
   retry: 'allow a denied version again',
+  fleet: "`fleet release`: give the fleet's lock back that a failed version keeps",
   status: 'what runs, what is new, why not now',
   history: 'list the updates so far',
   events: 'the journal, one fact a line',
@@ -54,6 +55,7 @@ const OPERANDS: Partial<Record<CommandName, string>> = {
   approve: '<version>',
   deny: '<version>',
   retry: '<version>',
+  fleet: '<release>',
   verify: '[tag|file]',
 };
 
@@ -90,9 +92,7 @@ export function parseArguments(argv: readonly string[]): Invocation {
   if (rest.length > 0 || (operand !== null && OPERANDS[command] === undefined))
     throw new UsageError(`${command} does not take ${JSON.stringify(rest[0] ?? operand)}`);
   if (operand === null && OPERANDS[command]?.startsWith('<'))
-    throw new UsageError(
-      `${command} needs ${command === 'install' ? 'a tag or a file' : 'a version'}`,
-    );
+    throw new UsageError(`${command} needs ${needed(command)}`);
   if (operand !== null) checkOperand(command, operand);
   for (const option of ['once', 'now'] as const)
     if (values[option] && command !== 'run') throw new UsageError(`--${option} belongs to run`);
@@ -124,12 +124,20 @@ export function parseArguments(argv: readonly string[]): Invocation {
  * system is the judge.
  */
 function checkOperand(command: CommandName, operand: string): void {
+  if (command === 'fleet' && operand !== 'release')
+    throw new UsageError(`fleet does not take ${JSON.stringify(operand)}`);
   const isPath = takesFile(command) && operand.includes('/');
   const isFine =
     isPath || (operand !== '' && operand.length <= MAX_NAME_LENGTH && visible(operand) === operand);
   if (isFine) return;
-  const what = takesFile(command) ? 'a tag or a file' : 'a version';
-  throw new UsageError(`${command} needs ${what}, of 1 to ${MAX_NAME_LENGTH} visible characters`);
+  throw new UsageError(
+    `${command} needs ${needed(command)}, of 1 to ${MAX_NAME_LENGTH} visible characters`,
+  );
+}
+
+function needed(command: CommandName): string {
+  if (command === 'fleet') return '`release`';
+  return takesFile(command) ? 'a tag or a file' : 'a version';
 }
 
 const takesFile = (command: CommandName): boolean => OPERANDS[command]?.includes('file') === true;

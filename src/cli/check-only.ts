@@ -37,8 +37,13 @@ export async function checkOnly(
     const { github } = createGitHub(parts, cache);
     const known =
       readState(parts).state?.snapshot.context ??
-      initialContext({ policy, world: await readWorld(places), floor: await highestKept(places) });
-    const context = { ...known, ...adoptPolicy(known, policy) };
+      initialContext({
+        policy,
+        world: await readWorld(places),
+        floor: await highestKept(places),
+        at: Date.now(),
+      });
+    const context = { ...known, ...adoptPolicy(known, policy, Date.now()) };
     const fact = await check({ ...checkInput(context), request: null }, signal, {
       github,
       places,

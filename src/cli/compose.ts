@@ -6,6 +6,7 @@ import { addressHeld } from '../effects/address-held.ts';
 import { type BusyOptions, busySince } from '../effects/busy.ts';
 import { STALL_WINDOW_MS } from '../effects/download.ts';
 import { type AppOptions, appCommand } from '../effects/entry-point.ts';
+import { withFleetId } from '../effects/fleet-id.ts';
 import { type AnswerCache, GitHub } from '../effects/github/client.ts';
 import { Http } from '../effects/github/http.ts';
 import { createEffects, type EffectDependencies } from '../effects/index.ts';
@@ -125,7 +126,8 @@ export async function createRuntime(
   journal: Journal,
   options: RunOptions,
 ): Promise<{ runtime: Runtime; supervisor: Supervisor }> {
-  const { config, places, policy, log } = parts;
+  const { config, places, log } = parts;
+  const policy = await withFleetId(parts.policy, places);
   const { note: store, cache } = noteStore(journal, true, config.secrets);
   const note: typeof store = {
     read: store.read,
@@ -174,6 +176,7 @@ export async function createRuntime(
     heldPorts,
     isPreloaded,
     busy: busyOptions(config),
+    fleet: { url: config.fleet.url, proxy: config.proxy, userAgent: http.options.userAgent },
     hooks: { ...config.hooks, directory: places.root, say: log.info, keepAppDown },
     stop: config.stop,
     keptTrees: config.keptTrees,

@@ -53,6 +53,8 @@ async function factOf({ command, operand, force }: Arguments): Promise<OperatorF
       return { type: 'versionDenied', version: value.replace(/^v(?=\d)/, '') };
     case 'retry':
       return { type: 'versionRetried', version: value.replace(/^v(?=\d)/, '') };
+    case 'fleet':
+      return { type: 'fleetReleaseRequested' };
     default:
       throw new Error(`invariant: ${command} is no operator's command`);
   }

@@ -68,6 +68,14 @@ export function policyOf(config: Config): Policy {
       postUpdate: postUpdate !== null,
     },
     held: heldSockets(config),
+    fleet: config.fleet.isAsked
+      ? {
+          id: config.fleet.id,
+          group: config.fleet.group,
+          keepsOnFailure: config.fleet.keepsOnFailure,
+        }
+      : null,
+    rollout: config.rollout && { id: config.fleet.id, ...config.rollout },
   };
 }
 

@@ -174,6 +174,7 @@ function statusText(given: Status, sleeps: boolean, now: number): string {
     ['beside it', status.beside && BESIDE[status.beside.role](status.beside.version)],
     ['download', status.download && downloadText(status.download)],
     ['held', status.hold && `${status.hold.version}, until \`self-update release\``],
+    ['fleet', status.fleet && fleetLine(status.fleet, ago)],
     ['why not now', status.waitingFor && whyNotNow(status.waitingFor, ago, ahead)],
     ...status.denied.map((denial): [string, string] => [
       'denied',
@@ -376,4 +377,20 @@ export function showReplay(args: Arguments, parts: Parts): number {
   } finally {
     journal.close();
   }
+}
+
+function fleetLine(
+  { id, lock, version, since, failure, lastError }: NonNullable<Status['fleet']>,
+  ago: (time: string | null) => string | null,
+): string {
+  const words = {
+    off: '',
+    none: 'holds no lock',
+    unknown: 'may hold the lock',
+    held: `holds the lock for ${version ?? 'an update'}`,
+    kept: `holds the fleet, because ${version} failed: ${failure?.message}. \`self-update fleet release\` lets it go on`,
+  }[lock];
+  const when = lock === 'held' || lock === 'kept' ? ` (since ${ago(since)})` : '';
+  const trouble = lastError === null ? '' : `; ${lastError.message}`;
+  return `${id}${words === '' ? '' : `, ${words}`}${when}${trouble}`;
 }

@@ -117,6 +117,21 @@ function configFrom(
     assetGlob: values.UPDATE_ASSET ?? null,
     denied: values.UPDATE_DENY,
     minAgeMs: values.UPDATE_MIN_AGE,
+    /** Null: a release is taken as soon as it is found. */
+    rollout:
+      values.UPDATE_ROLLOUT === 0
+        ? null
+        : { periodMs: values.UPDATE_ROLLOUT, wariness: values.UPDATE_ROLLOUT_WARINESS ?? null },
+    fleet: {
+      isAsked:
+        values.UPDATE_FLEET_LOCK_URL !== undefined ||
+        given(environment, 'UPDATE_FLEET_LOCK_URL_FILE') !== undefined,
+      url: anew('UPDATE_FLEET_LOCK_URL'),
+      group: values.UPDATE_FLEET_GROUP,
+      /** Empty: the volume's own, which is made once. */
+      id: values.UPDATE_FLEET_ID ?? '',
+      keepsOnFailure: values.UPDATE_FLEET_ON_FAILURE === 'keep',
+    },
     window: windowOf(values, timeZone),
     needsApproval: values.UPDATE_APPROVAL,
     allowsUrgent: values.UPDATE_URGENT,

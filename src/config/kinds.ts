@@ -74,6 +74,14 @@ const SWITCH: Record<string, boolean> = {
   no: false,
 };
 
+/** From 0 to 1. */
+export function fraction() {
+  return z.string().transform((text, context) => {
+    const value = /^(?:\d|\d?\.\d{1,6}|\d\.)$/.test(text.trim()) ? Number(text) : Number.NaN;
+    return value >= 0 && value <= 1 ? value : fail(context, 'is not a number from 0 to 1');
+  });
+}
+
 export function onOff() {
   return z
     .string()

@@ -10,6 +10,7 @@ import {
   checked,
   conditions,
   fileGlob,
+  fraction,
   heldSockets,
   integer,
   listenAddress,
@@ -272,6 +273,46 @@ export const settings = z.object({
   UPDATE_MIN_AGE: setting(seconds().prefault('0'), {
     meaning: 'minimum age of a release in seconds; one without a known time is never old enough',
     example: '3d',
+  }),
+  UPDATE_ROLLOUT: setting(seconds().prefault('0'), {
+    standard: 'off',
+    meaning:
+      "a release reaches the fleet's containers one after the other, within so many seconds after its publication (docs/fleet.md)",
+    example: '24h',
+  }),
+  UPDATE_ROLLOUT_WARINESS: setting(fraction().optional(), {
+    standard: 'by a hash of the container and the version',
+    meaning: "this container's place in a rollout: `0` first, `1` last",
+    example: '0',
+  }),
+  UPDATE_FLEET_LOCK_URL: setting(checked(isUrl, 'is not an http(s) address').optional(), {
+    standard: 'off',
+    meaning:
+      'base address of a FleetLock server (airlock, poseidon/fleetlock), which is asked before a running app is interrupted (docs/fleet.md)',
+    example: 'https://airlock.example.com',
+    secret: true,
+  }),
+  UPDATE_FLEET_GROUP: setting(
+    matching(/^[a-zA-Z0-9.-]{1,255}$/, 'is not of letters, digits, dots and hyphens').prefault(
+      'default',
+    ),
+    {
+      meaning: "the group whose slots are asked for; each has its own at the lock's server",
+      example: 'frontend',
+    },
+  ),
+  UPDATE_FLEET_ID: setting(
+    matching(/^[\x21-\x7e]{1,255}$/, 'has more than 255 characters, or blanks').optional(),
+    {
+      standard: 'made once, and kept in UPDATE_DIR',
+      meaning: 'name of this container in the fleet, of which no other has the same',
+      example: 'app-0',
+    },
+  ),
+  UPDATE_FLEET_ON_FAILURE: setting(oneOf('keep', 'release').prefault('keep'), {
+    meaning:
+      "`keep`: a version that fails keeps the fleet's lock, so that it goes no further; `release`: it does not",
+    example: 'release',
   }),
   UPDATE_APPROVAL: setting(onOff().prefault('off'), {
     meaning:

@@ -12,6 +12,7 @@ import { type ConditionsDependencies, observeConditions } from './conditions.ts'
 import { type DownloadDependencies, download } from './download.ts';
 import { appCommand } from './entry-point.ts';
 import { type ExtractDependencies, extract } from './extract.ts';
+import { acquireFleetLock, type FleetLockDependencies, returnFleetLock } from './fleet-lock.ts';
 import { removeOldVersions } from './garbage.ts';
 import {
   type HandOverDependencies,
@@ -31,6 +32,7 @@ export type EffectDependencies = CheckDependencies &
   VerifyDependencies &
   ExtractDependencies &
   ConditionsDependencies &
+  FleetLockDependencies &
   HookDependencies &
   HandOverDependencies & {
     keptTrees: number;
@@ -46,6 +48,8 @@ export function createEffects(deps: EffectDependencies): Effects {
     verify: (input, signal) => verify(input, signal, deps),
     extract: (input, signal) => extract(input, signal, deps),
     observeConditions: (input) => observeConditions(input, deps),
+    acquireFleetLock: (input, signal) => acquireFleetLock(input, signal, deps),
+    returnFleetLock: (input, signal) => returnFleetLock(input, signal, deps),
     runHook: (input, signal) => runHook(input, signal, deps),
     prepareSwitch: (input) => prepareSwitch(input, deps),
     switchCurrent: (input) => switchCurrent(input, deps),

@@ -17,7 +17,7 @@ export function awaitAddress(
 ): Partial<Context> {
   if (candidate === null) return {};
   const inhibitors = [{ reason: 'address' as const, until: null }];
-  const deferral = { since: at, inhibitors, message, times: 0 };
+  const deferral = { since: at, inhibitors, message, times: 0, lock: null };
   return {
     candidate: { ...candidate, deferral, forced: false, downloadFirst: true },
     retryAt: null,

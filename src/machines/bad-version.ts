@@ -7,6 +7,7 @@ import { noCandidate } from './candidate.ts';
 import type { Context } from './context.ts';
 import type { FactOf } from './facts.ts';
 import { deny, type Failure, isHostFailure, recordFailure } from './failure.ts';
+import { keepFleetLock } from './fleet.ts';
 import type { InstalledVersion } from './model.ts';
 
 /**
@@ -14,6 +15,13 @@ import type { InstalledVersion } from './model.ts';
  * itself.
  */
 export function recordBadVersion(context: Context, fact: Failure): Partial<Context> {
+  const bad = context.target ?? context.current;
+  const { code, message, at } = fact;
+  const fleetLock = keepFleetLock(context, bad?.version, { code, message, at });
+  return { ...judged(context, fact), fleetLock };
+}
+
+function judged(context: Context, fact: Failure): Partial<Context> {
   const lastError = { code: fact.code, message: fact.message, at: fact.at };
   const bad = context.target ?? context.current;
   if (bad === null) return { lastError };

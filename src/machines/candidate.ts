@@ -2,6 +2,7 @@
 import { addressMayBeFree } from './address-held.ts';
 import type { Candidate, Context } from './context.ts';
 import type { FactOf } from './facts.ts';
+import { adoptFleet } from './fleet.ts';
 import { fingerprint, type Policy, type Release } from './model.ts';
 import { isForceInForce } from './pacing.ts';
 
@@ -98,7 +99,8 @@ function isChosenStill({ candidate, policy: before }: Context, policy: Policy): 
  * A changed repository is the operator's word: what was learnt of the other one does not bind this
  * one.
  */
-export function adoptPolicy(context: Context, policy: Policy): Partial<Context> {
+export function adoptPolicy(context: Context, policy: Policy, at: number): Partial<Context> {
+  const fleetLock = adoptFleet(context, policy, at);
   const denied =
     policy.held === context.policy.held
       ? context.denied
@@ -107,10 +109,12 @@ export function adoptPolicy(context: Context, policy: Policy): Partial<Context> 
     return {
       policy,
       denied,
+      fleetLock,
       ...(isChosenStill(context, policy) ? addressMayBeFree(context) : noCandidate),
     };
   return {
     policy,
+    fleetLock,
     highestHealthy: null,
     denied: [],
     approved: [],

@@ -39,13 +39,14 @@ export type Candidate = {
   vouched: boolean | null;
   /**
    * Why the app was not interrupted for it when that was last asked; `times` counts how often its
-   * pre-stop hook said "not now".
+   * pre-stop hook said "not now", `lock` tells of the fleet's lock.
    */
   deferral: {
     since: number;
     inhibitors: Inhibitor[];
     message: string | null;
     times: number;
+    lock: { refusals: number; failingSince: number | null; problem: Problem } | null;
   } | null;
 };
 
@@ -63,6 +64,20 @@ export type Verdict = { candidate: Candidate; installed: InstalledVersion; code:
  * with it.
  */
 export type CutShort = { path: string; kills: number; ends: number };
+
+/** A slot of the fleet's lock that may be ours, from before the first request on: see fleet.ts. */
+export type FleetLock = {
+  id: string;
+  group: string;
+  /** For which it was asked; null: whatever an earlier journal or boot may have left. */
+  version: string | null;
+  since: number;
+  isAcquired: boolean;
+  /** It is kept: what became of that version. */
+  failure: Problem | null;
+  /** Tries to give it back that failed, the last one's reason, and when the next one is due. */
+  returns: { failed: number; since: number; problem: Problem; nextAt: number } | null;
+};
 
 export type Request = { tag: string | null; file: string | null; force?: boolean | undefined };
 
@@ -114,6 +129,8 @@ export type Context = {
   change: Change | null;
   /** No version could be started: what else might be had is not to wait. */
   nothingStarts: boolean;
+  /** Null: no slot of the fleet's lock can be ours. */
+  fleetLock: FleetLock | null;
   /** GitHub's id of the repository that is followed; null until it was told. */
   repositoryId: number | null;
   /**
@@ -131,10 +148,12 @@ export function initialContext({
   policy,
   world,
   floor,
+  at,
 }: {
   policy: Policy;
   world: World;
   floor: string | null;
+  at: number;
 }): Context {
   return {
     policy,
@@ -164,6 +183,7 @@ export function initialContext({
     prepared: null,
     change: null,
     nothingStarts: false,
+    fleetLock: policy.fleet && unknownLock(policy.fleet, at),
     repositoryId: null,
     replacedBy: null,
     request: null,
@@ -172,4 +192,9 @@ export function initialContext({
     refused: null,
     lastError: null,
   };
+}
+
+/** Whatever was before is not known: a slot may have been left. */
+export function unknownLock({ id, group }: NonNullable<Policy['fleet']>, since: number): FleetLock {
+  return { id, group, version: null, since, isAcquired: false, failure: null, returns: null };
 }

@@ -5,6 +5,7 @@
 import { noCandidate } from './candidate.ts';
 import type { Context } from './context.ts';
 import type { FactOf } from './facts.ts';
+import { afterHealthy } from './fleet.ts';
 import type { InstalledVersion, World } from './model.ts';
 import { higherOf } from './version.ts';
 
@@ -66,6 +67,7 @@ export function recordHealthy(
     lastGood: current,
     provenHeld: policy.held,
     highestHealthy,
+    fleetLock: afterHealthy(context, fact.version),
     ...settled,
     failedPaths: [],
     restarted: [],

@@ -2,7 +2,7 @@
 import type { Candidate, Context } from './context.ts';
 import type { FactOf } from './facts.ts';
 import { fingerprint, type Release } from './model.ts';
-import { backoffMs } from './pacing.ts';
+import { backoffMs, lockPauseMs } from './pacing.ts';
 import { askAgainAt, inhibitors } from './permission.ts';
 import { compareVersions } from './version.ts';
 
@@ -45,14 +45,36 @@ export function recordHookDeferral(
   };
 }
 
-type Deferred = Omit<NonNullable<Candidate['deferral']>, 'since' | 'times'> & {
+/**
+ * The fleet's lock was not to be had: asked for again with pauses. Where the server said so, we
+ * have no slot; after any other failure we may have one, and the answer was lost.
+ */
+export function recordFleetRefusal(
+  context: Context,
+  { at, code, message, jitter }: FactOf<'fleetLockRefused'> & { at: number },
+): Partial<Context> {
+  const before = context.candidate?.deferral?.lock;
+  const refusals = (before?.refusals ?? 0) + 1;
+  const isFailure = code !== 'FLEET_LOCK_HELD';
+  const failingSince = isFailure ? (before?.failingSince ?? at) : null;
+  const lock = { refusals, failingSince, problem: { code, message, at } };
+  const retryAt = at + lockPauseMs(refusals, context.policy.retryBaseMs, jitter);
+  const inhibitors = [{ reason: 'fleet' as const, until: retryAt }];
+  return {
+    ...deferred(context, { inhibitors, message, at, lock }, retryAt),
+    fleetLock: isFailure ? context.fleetLock : null,
+  };
+}
+
+type Deferred = Omit<NonNullable<Candidate['deferral']>, 'since' | 'times' | 'lock'> & {
   at: number;
   times?: number;
+  lock?: NonNullable<Candidate['deferral']>['lock'];
 };
 
 function deferred(
   { candidate }: Context,
-  { at, inhibitors, message, times }: Deferred,
+  { at, inhibitors, message, times, lock }: Deferred,
   retryAt: number | null,
 ): Partial<Context> {
   if (candidate === null) return {};
@@ -62,6 +84,7 @@ function deferred(
     inhibitors,
     message,
     times: times ?? before?.times ?? 0,
+    lock: lock ?? before?.lock ?? null,
   };
   return { candidate: { ...candidate, deferral, downloadFirst: true }, retryAt };
 }

@@ -24,6 +24,10 @@ export type EffectInputs = {
   extract: { release: Release; path: string; sha256: string };
   /** The clock and the app's busy lock, for the question whether the app may be interrupted. */
   observeConditions: { window: Window | null };
+  /** Asks for a slot of the fleet's lock, once. Safe where it is held already. */
+  acquireFleetLock: { id: string; group: string };
+  /** Gives the slot back, if it is held. */
+  returnFleetLock: { id: string; group: string };
   /** The operator's command, to its end. `tree`: what is to run next, or runs by now. */
   runHook: {
     hook: HookName;
@@ -75,6 +79,8 @@ export const failureFacts = {
   verify: 'verificationFailed',
   extract: 'extractionFailed',
   observeConditions: 'preparationFailed',
+  acquireFleetLock: 'fleetLockRefused',
+  returnFleetLock: 'fleetLockReturnFailed',
   runHook: 'hookFailed',
   prepareSwitch: 'preparationFailed',
   stop: 'stopFailed',

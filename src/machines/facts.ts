@@ -67,6 +67,8 @@ const schemas = {
   // Asking first.
   conditionsObserved: conditionsSchema,
   interruptionDeferred: z.object(failure),
+  fleetLockAcquired: z.object({}),
+  fleetLockRefused: z.object(failure),
   hookSucceeded: z.object({ hook: hookNameSchema, durationMs: z.number() }),
   hookFailed: z.object(failure),
 
@@ -102,6 +104,10 @@ const schemas = {
   appCrashLooped: z.object({ version: z.string().nullable(), exits: z.number().int(), ...failure }),
   oldVersionsRemoved: z.object({ names: z.array(z.string()) }),
 
+  // The fleet's lock: no longer needed.
+  fleetLockReturned: z.object({}),
+  fleetLockReturnFailed: z.object(failure),
+
   // Time, and what cut it short: the updater was ended in the middle of this effect.
   retryDue: z.object({}),
   workInterrupted: z.object({
@@ -126,6 +132,7 @@ const schemas = {
   versionApproved: z.object({ version: z.string() }),
   versionDenied: z.object({ version: z.string() }),
   versionRetried: z.object({ version: z.string() }),
+  fleetReleaseRequested: z.object({}),
 } as const;
 
 export type FactType = keyof typeof schemas;
@@ -152,6 +159,7 @@ export const operatorFactTypes = [
   'versionApproved',
   'versionDenied',
   'versionRetried',
+  'fleetReleaseRequested',
 ] as const satisfies readonly FactType[];
 export type OperatorFact = FactOf<(typeof operatorFactTypes)[number]>;
 

@@ -5,6 +5,7 @@
 import type { Context } from './context.ts';
 import { seenOnDisk } from './current.ts';
 import type { FactOf, StampedFact } from './facts.ts';
+import { keepFleetLock } from './fleet.ts';
 import { type Denial, fingerprint, type Problem } from './model.ts';
 import { backoffMs, nextOutage } from './pacing.ts';
 
@@ -169,7 +170,12 @@ function giveUp(context: Context, problem: Problem): Partial<Context> {
     reason: problem.message,
     at: problem.at,
   };
-  return { candidate: null, retryAt: null, denied: deny(context.denied, denial) };
+  return {
+    candidate: null,
+    retryAt: null,
+    denied: deny(context.denied, denial),
+    fleetLock: keepFleetLock(context, release.version, problem),
+  };
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 import { and, not } from 'xstate';
 import { hookInput } from './change.ts';
-import { downloadAtHand, releaseAtHand, updaterSetup } from './vocabulary.ts';
+import { downloadAtHand, lockAtHand, releaseAtHand, updaterSetup } from './vocabulary.ts';
 
 const fetching = updaterSetup.createStateConfig({
   description: 'Downloads, verifies and unpacks the release. A running app keeps running.',
@@ -102,9 +102,35 @@ const preparing = updaterSetup.createStateConfig({
             guard: and([not('appIsUp'), not('treeIsThere')]),
             target: '#updater.incoming.fetching',
           },
-          // With a hand-over its turn comes when the new version is ready.
-          { guard: and(['appIsUp', 'hasPreStopHook', not('handsOver')]), target: 'draining' },
+          { guard: 'needsFleetLock', target: 'reserving' },
+          { guard: 'drainsFirst', target: 'draining' },
           { target: 'inspecting' },
+        ],
+      },
+    },
+    reserving: {
+      description:
+        "Asks for a slot of the fleet's lock, last of all: it is held through probation, and not more containers than there are slots are down at once.",
+      entry: 'beginReservation',
+      invoke: {
+        id: 'acquireFleetLock',
+        src: 'acquireFleetLock',
+        input: ({ context }) => lockAtHand(context),
+      },
+      on: {
+        fleetLockAcquired: [
+          { guard: 'drainsFirst', target: 'draining', actions: 'recordAcquired' },
+          { target: 'inspecting', actions: 'recordAcquired' },
+        ],
+        fleetLockRefused: [
+          // The operator's word came meanwhile: it is not asked for any more.
+          { guard: 'isForced', target: 'asking' },
+          {
+            guard: and(['appIsUp', not('treeIsThere')]),
+            target: '#updater.incoming.fetching',
+            actions: 'recordFleetRefusal',
+          },
+          { target: '#updater.steady', actions: 'recordFleetRefusal' },
         ],
       },
     },

@@ -158,6 +158,19 @@ export const policySchema = z.object({
     .default({ preStop: false, preStart: false, postUpdate: false }),
   /** The sockets that are held for the app, and what has it take them; empty where none is. */
   held: z.string().default(''),
+  /** Who asks for the fleet's lock (UPDATE_FLEET_LOCK_URL), and in which group; null: nobody. */
+  fleet: z
+    .object({ id: z.string(), group: z.string(), keepsOnFailure: z.boolean() })
+    .nullable()
+    .default(null),
+  /**
+   * A release reaches this container at its place within so long after the publication. `wariness`:
+   * the place, 0 to 1, where the operator sets it.
+   */
+  rollout: z
+    .object({ id: z.string(), periodMs: z.number().positive(), wariness: z.number().nullable() })
+    .nullable()
+    .default(null),
 });
 export type Policy = z.infer<typeof policySchema>;
 
@@ -188,9 +201,11 @@ export type Inhibitor = {
     | 'approval'
     | 'address'
     | 'minAge'
+    | 'rollout'
     | 'window'
     | 'busy'
-    | 'hook';
+    | 'hook'
+    | 'fleet';
   until: number | null;
 };
 

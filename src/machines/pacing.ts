@@ -13,6 +13,17 @@ export function backoffMs(attempt: number, baseMs: number, jitter: number): numb
   return Math.round(pause * (0.75 + jitter / 2));
 }
 
+/** How soon a fleet's lock that others hold is asked for again, and how seldom at most. */
+const FIRST_LOCK_PAUSE_MS = 30_000;
+export const MAX_LOCK_PAUSE_MS = 5 * 60 * 1000;
+
+/** The pause between two requests to the lock's server, ±25 %. */
+export function lockPauseMs(attempt: number, pollIntervalMs: number, jitter: number): number {
+  const baseMs = Math.min(pollIntervalMs, FIRST_LOCK_PAUSE_MS);
+  const pauseMs = Math.min(baseMs * 2 ** Math.min(attempt - 1, 30), MAX_LOCK_PAUSE_MS);
+  return Math.round(pauseMs * (0.75 + jitter / 2));
+}
+
 /** While nothing runs, the first pause is this short: every second is an outage. */
 const FIRST_OUTAGE_PAUSE_MS = 4_000;
 /** While nothing runs, no pause is longer, unless polls are rarer than that. */

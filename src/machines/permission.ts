@@ -6,6 +6,7 @@ import { isAddressHeld } from './address-held.ts';
 import { isOldEnough, oldEnoughAt } from './age.ts';
 import type { Context } from './context.ts';
 import { type Approval, type Conditions, fingerprint, type Inhibitor } from './model.ts';
+import { isItsTurn, rolloutDueAt } from './rollout.ts';
 import { fallback, isDenied } from './rules.ts';
 
 /**
@@ -41,8 +42,14 @@ export function inhibitors(
     !hurries && !isOldEnough(release, policy, at)
       ? { reason: 'minAge', until: oldEnoughAt(release, policy) }
       : null,
+    !hurries && !isItsTurn(release, policy, at)
+      ? { reason: 'rollout', until: policy.rollout && rolloutDueAt(release, policy.rollout) }
+      : null,
     !hurries && window?.isOpen === false ? { reason: 'window', until: window.changesAt } : null,
     app === 'up' && !forced && busy !== null ? { reason: 'busy', until: null } : null,
+    // A fleet that comes back from a power cut would take a release all at once: what can serve is
+    // started first, and the lock is asked for then.
+    app !== 'up' && !forced && policy.fleet !== null ? { reason: 'fleet', until: at } : null,
   ];
   return found.filter((inhibitor) => inhibitor !== null);
 }
@@ -86,5 +93,12 @@ export function askAgainAt(found: readonly Inhibitor[], at: number): number | nu
 /** Whether something besides the app itself could forbid an update already at boot. */
 export function hasConditions(context: Context): boolean {
   const { policy } = context;
-  return policy.window !== null || policy.minAgeMs > 0 || policy.approval || isAddressHeld(context);
+  return (
+    policy.window !== null ||
+    policy.minAgeMs > 0 ||
+    policy.approval ||
+    policy.rollout !== null ||
+    policy.fleet !== null ||
+    isAddressHeld(context)
+  );
 }

@@ -186,3 +186,13 @@ export function sortTrees(context: Context): { keep: string[]; reject: string[] 
 export function isUnproven({ current, lastGood, verdict }: Context): boolean {
   return current !== null && (current.path !== lastGood?.path || verdict !== null);
 }
+
+/**
+ * Whether the slot is to be given back; asked at rest. A version that has yet to prove itself keeps
+ * it, and so does an app that is down.
+ */
+export function owesFleetLock(context: Context, isSettled: boolean): boolean {
+  const { fleetLock, policy, app } = context;
+  if (policy.fleet === null || fleetLock === null || fleetLock.failure !== null) return false;
+  return app === 'up' && (isSettled || !isUnproven(context));
+}

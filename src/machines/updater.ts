@@ -37,6 +37,9 @@ export const updaterMachine = updaterSetup.createMachine({
     holdReleased: { actions: 'releaseHold' },
     versionDenied: { actions: 'deny' },
     versionRetried: { actions: 'allow' },
+    fleetReleaseRequested: { actions: 'unkeepFleetLock' },
+    fleetLockReturned: { actions: 'forgetFleetLock' },
+    fleetLockReturnFailed: { actions: 'recordReturnFailed' },
   },
   states: {
     idle: {
@@ -124,6 +127,7 @@ export const updaterMachine = updaterSetup.createMachine({
     },
     rollingBack: {
       description: 'Stops a version that did not pass probation; the last good one follows.',
+      entry: 'keepFleetLock',
       invoke: { id: 'stop', src: 'stop', input: () => ({}) },
       exit: 'noteAppDown',
       on: {

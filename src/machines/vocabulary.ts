@@ -34,6 +34,7 @@ import {
   isInhibited,
   isWithdrawn,
   recordDeferral,
+  recordFleetRefusal,
   recordForce,
   recordHookDeferral,
   retryNow,
@@ -48,6 +49,15 @@ import {
   recordInterruption,
   recordWorkInterrupted,
 } from './failure.ts';
+import {
+  beginReservation,
+  keepFleetLock,
+  needsFleetLock,
+  recordAcquired,
+  recordReturnFailed,
+  suspectFleetLock,
+  unkeepFleetLock,
+} from './fleet.ts';
 import type { Policy, Release, World } from './model.ts';
 import {
   failsAlike,
@@ -96,6 +106,11 @@ export function releaseAtHand({ candidate }: Context): Release {
   return candidate.release;
 }
 
+export function lockAtHand({ fleetLock }: Context): EffectInputs['acquireFleetLock'] {
+  if (fleetLock === null) throw new Error("invariant: the fleet's lock is asked for in this state");
+  return { id: fleetLock.id, group: fleetLock.group };
+}
+
 export function downloadAtHand(context: Context): EffectInputs['extract'] {
   if (context.download === null) throw new Error('invariant: a download is at hand in this state');
   return { release: releaseAtHand(context), ...context.download };
@@ -105,7 +120,7 @@ export const updaterSetup = setup({
   types: {} as {
     context: Context;
     events: StampedFact;
-    input: { policy: Policy; world: World; floor: string | null };
+    input: { policy: Policy; world: World; floor: string | null; at: number };
     tags: 'resting';
     meta: { isGroup: true };
   },
@@ -115,6 +130,7 @@ export const updaterSetup = setup({
     verify: performedByRuntime<'verify'>(),
     extract: performedByRuntime<'extract'>(),
     observeConditions: performedByRuntime<'observeConditions'>(),
+    acquireFleetLock: performedByRuntime<'acquireFleetLock'>(),
     runHook: performedByRuntime<'runHook'>(),
     prepareSwitch: performedByRuntime<'prepareSwitch'>(),
     stop: performedByRuntime<'stop'>(),
@@ -156,6 +172,10 @@ export const updaterSetup = setup({
     isWithdrawn: ({ context, event }) =>
       isWithdrawn(context, event.type === 'releaseFound' ? event.release : null),
     forces: ({ event }) => event.type === 'updateRequested' && event.force === true,
+    needsFleetLock: ({ context }) => needsFleetLock(context),
+    // With a hand-over the hook's turn comes when the new version is ready.
+    drainsFirst: ({ context }) =>
+      context.app === 'up' && context.policy.hooks.preStop && !handsOver(context),
     hasPreStopHook: ({ context }) => context.policy.hooks.preStop,
     hasPostUpdateHook: ({ context }) => context.policy.hooks.postUpdate,
     isBootWithHook: ({ context, event }) =>
@@ -205,7 +225,7 @@ export const updaterSetup = setup({
     ),
     adoptPolicy: assign(
       ({ context, event }) => (
-        assertEvent(event, 'configurationChanged'), adoptPolicy(context, event.policy)
+        assertEvent(event, 'configurationChanged'), adoptPolicy(context, event.policy, event.at)
       ),
     ),
     adoptRequest: assign(
@@ -233,7 +253,13 @@ export const updaterSetup = setup({
     seeDown: assign(
       ({ context, event }) => (
         assertEvent(event, 'appFoundDown'),
-        { ...seenOnDisk(context, event.world), app: 'booting', restarted: [], verdict: null }
+        {
+          ...seenOnDisk(context, event.world),
+          app: 'booting',
+          restarted: [],
+          verdict: null,
+          fleetLock: suspectFleetLock(context, event.at),
+        }
       ),
     ),
     seeUp: assign(({ context, event }) => {
@@ -366,6 +392,24 @@ export const updaterSetup = setup({
         assertEvent(event, 'interruptionDeferred'), recordHookDeferral(context, event)
       ),
     ),
+    beginReservation: assign(({ context, event }) => beginReservation(context, event.at)),
+    recordAcquired: assign(({ context }) => recordAcquired(context)),
+    recordFleetRefusal: assign(
+      ({ context, event }) => (
+        assertEvent(event, 'fleetLockRefused'), recordFleetRefusal(context, event)
+      ),
+    ),
+    // Of the version that runs: it did not prove itself.
+    keepFleetLock: assign(({ context }) => ({
+      fleetLock: keepFleetLock(context, context.current?.version, context.lastError),
+    })),
+    unkeepFleetLock: assign(({ context }) => ({ fleetLock: unkeepFleetLock(context) })),
+    forgetFleetLock: assign({ fleetLock: null }),
+    recordReturnFailed: assign(
+      ({ context, event }) => (
+        assertEvent(event, 'fleetLockReturnFailed'), recordReturnFailed(context, event)
+      ),
+    ),
     retryNow: assign(({ context, event }) => retryNow(context, event.at)),
     dropCandidate: assign(noCandidate),
     beginChange: assign(({ context }) => beginChange(context)),
@@ -384,7 +428,8 @@ export const updaterSetup = setup({
         at: event.at,
       };
       const dropped = context.candidate?.release.version === event.version ? noCandidate : {};
-      return { denied: deny(context.denied, denial), ...dropped };
+      const fleetLock = unkeepFleetLock(context, event.version);
+      return { denied: deny(context.denied, denial), fleetLock, ...dropped };
     }),
     allow: assign(({ context, event }) => {
       assertEvent(event, 'versionRetried');
@@ -394,6 +439,7 @@ export const updaterSetup = setup({
         failedPaths: [],
         refused: null,
         cutShort: null,
+        fleetLock: unkeepFleetLock(context, event.version),
       };
     }),
     // After a pause in which nothing ran everything has another chance.

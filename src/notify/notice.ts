@@ -14,6 +14,8 @@ export const NOTICE_EVENTS = [
   'unhealthy',
   'appDown',
   'approvalNeeded',
+  'fleetHeld',
+  'fleetLockFailing',
   'checksFailing',
   'checksRecovered',
 ] as const;
@@ -41,11 +43,13 @@ const MAX_CHARACTERS = 1900;
 
 type Draft = Pick<Notice, 'event' | 'from' | 'to' | 'code' | 'reason'>;
 
-export function noticeOf(
+/** `failingAfterMs`: so long the fleet's lock may fail before somebody is told; 0: never. */
+export function noticesOf(
   before: State,
   after: State,
   { seq, at, fact }: JournalRecord,
-): Notice | null {
+  failingAfterMs: number,
+): Notice[] {
   const [was, is] = [before.snapshot.context, after.snapshot.context];
   const draft =
     changeOver(was, is) ??
@@ -53,7 +57,12 @@ export function noticeOf(
     unhealthy(after, fact) ??
     newDenial(was, is) ??
     approvalNeeded(was, is);
-  return draft === null ? null : notice(draft, is.policy.repository, String(seq), at);
+  const drafts = [draft, fleetHeld(was, is), fleetLockFailing(was, is, failingAfterMs)];
+  return drafts
+    .filter((one) => one !== null)
+    .map((one, index) =>
+      notice(one, is.policy.repository, index === 0 ? String(seq) : `${seq}-${index}`, at),
+    );
 }
 
 export function notice(draft: Draft, repository: string, id: string, at: number): Notice {
@@ -149,6 +158,40 @@ function approvalNeeded(was: Context, is: Context): Draft | null {
   };
 }
 
+/** A version failed here, and the lock is kept so that it goes no further. */
+function fleetHeld(was: Context, is: Context): Draft | null {
+  const failure = is.fleetLock?.failure ?? null;
+  if (failure === null || was.fleetLock?.failure != null) return null;
+  const { code, message: reason } = failure;
+  return {
+    event: 'fleetHeld',
+    from: is.current?.version ?? null,
+    to: is.fleetLock?.version ?? null,
+    code,
+    reason,
+  };
+}
+
+/** Told once, when it has lasted for so long: nothing but the two states is needed to know that. */
+function fleetLockFailing(was: Context, is: Context, failingAfterMs: number): Draft | null {
+  const failing = lockFailureOf(is);
+  if (failingAfterMs === 0 || failing === null || failing.lastedMs < failingAfterMs) return null;
+  const before = lockFailureOf(was);
+  if (before !== null && before.lastedMs >= failingAfterMs) return null;
+  const version = is.current?.version ?? null;
+  const { code, message: reason } = failing.problem;
+  return { event: 'fleetLockFailing', from: version, to: version, code, reason };
+}
+
+function lockFailureOf({ candidate, fleetLock }: Context) {
+  const asked = candidate?.deferral?.lock ?? null;
+  const failing =
+    asked !== null && asked.failingSince !== null
+      ? { since: asked.failingSince, problem: asked.problem }
+      : (fleetLock?.returns ?? null);
+  return failing && { problem: failing.problem, lastedMs: failing.problem.at - failing.since };
+}
+
 function waitsForApproval({ candidate }: Context): boolean {
   return candidate?.deferral?.inhibitors.some(({ reason }) => reason === 'approval') === true;
 }
@@ -170,6 +213,10 @@ function sentence({ event, from, to, reason }: Draft): string {
       return `the app is DOWN, no version could be started${why}`;
     case 'approvalNeeded':
       return `${to} is verified and waits for \`self-update approve ${to}\``;
+    case 'fleetHeld':
+      return `${to} failed, and this container holds the fleet until \`self-update fleet release\`${why}`;
+    case 'fleetLockFailing':
+      return `the fleet's lock can't be had for long, ${to ?? 'nothing'} runs on${why}`;
     case 'checksFailing':
       return `checks fail for long, ${to ?? 'nothing'} runs on${why}`;
     case 'checksRecovered':

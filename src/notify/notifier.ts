@@ -9,7 +9,7 @@ import type { PollNote } from '../machines/poll-note.ts';
 import { evolve, replay, type State } from '../runtime/fold.ts';
 import type { Log } from '../support/log.ts';
 import { redactJson } from '../support/redact.ts';
-import { type Notice, notice, noticeOf } from './notice.ts';
+import { type Notice, notice, noticesOf } from './notice.ts';
 import {
   type Channel,
   delivered,
@@ -123,8 +123,8 @@ export class Notifier {
     this.#state = state;
     this.#seq = record.seq;
     if (before === null || state === null) return;
-    const found = noticeOf(before, state, record);
-    if (found !== null) this.#put(found);
+    const { failingAfterMs } = this.#options;
+    for (const found of noticesOf(before, state, record, failingAfterMs)) this.#put(found);
   }
 
   /** In one write with what it changes: a kill in between would lose it, or tell it twice. */

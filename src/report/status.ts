@@ -15,6 +15,8 @@ const time = z.string().meta({ format: 'date-time' }).nullable();
 /** Without `v`, as compared; the tag as published stands beside it. */
 const version = z.string().nullable();
 
+const problemSchema = z.object({ code: z.string(), message: z.string(), at: time });
+
 /** What `status --json` shows; docs/status.schema.json is made from it. */
 export const statusSchema = z.object({
   state: z.string().describe('state of the machine, see docs/statechart.md'),
@@ -44,10 +46,24 @@ export const statusSchema = z.object({
   hold: z.object({ version: z.string(), tag: z.string(), since: time }).nullable(),
   paused: z.boolean(),
   waitingFor: waitingForSchema.nullable(),
+  fleet: z
+    .object({
+      id: z.string().describe('this container, for the lock and in a rollout'),
+      group: z.string().nullable().describe('null without a lock'),
+      lock: z
+        .enum(['off', 'none', 'unknown', 'held', 'kept'])
+        .describe('unknown: it may be held; kept: a version failed, and goes no further'),
+      version: version.describe('for which the lock was asked'),
+      since: time,
+      failure: problemSchema.nullable().describe('why it is kept'),
+      lastError: problemSchema.nullable().describe('why it could not be given back'),
+    })
+    .nullable()
+    .describe('null without UPDATE_FLEET_LOCK_URL and UPDATE_ROLLOUT'),
   lastCheck: time,
   lastSuccessfulCheck: time,
   nextCheck: time,
-  lastError: z.object({ code: z.string(), message: z.string(), at: time }).nullable(),
+  lastError: problemSchema.nullable(),
   verify: z
     .array(verifyConditionSchema)
     .describe('what a download must show; empty: nothing is checked'),
@@ -121,13 +137,14 @@ export function statusOf(
     hold: context?.hold ? { ...context.hold, since: formatTime(context.hold.since) } : null,
     paused: context?.paused ?? false,
     waitingFor: waitingFor(state, note, facts.now),
+    fleet: context && fleetOf(context),
     lastCheck: formatTime(note?.lastCheckAt),
     lastSuccessfulCheck: formatTime(note?.lastSuccessAt),
     // A clock that was set back since the last check makes the next one due.
     nextCheck: formatTime(
       note?.lastCheckAt != null && note.lastCheckAt > facts.now ? facts.now : note?.nextCheckAt,
     ),
-    lastError: error && { ...error, at: formatTime(error.at) },
+    lastError: shownProblem(error),
     verify: [...facts.verify],
     warnings: [...facts.warnings],
     listening: facts.listening,
@@ -137,6 +154,33 @@ export function statusOf(
     updaterRunning: facts.updaterRunning,
     seq: facts.seq,
   };
+}
+
+function fleetOf({ policy, fleetLock }: Context): Status['fleet'] {
+  const id = fleetLock?.id ?? policy.fleet?.id ?? policy.rollout?.id;
+  if (id === undefined) return null;
+  return {
+    id,
+    group: fleetLock?.group ?? policy.fleet?.group ?? null,
+    lock: lockOf(fleetLock, policy),
+    version: fleetLock?.version ?? null,
+    since: formatTime(fleetLock?.since),
+    failure: shownProblem(fleetLock?.failure ?? null),
+    lastError: shownProblem(fleetLock?.returns?.problem ?? null),
+  };
+}
+
+function lockOf(
+  lock: Context['fleetLock'],
+  { fleet }: Context['policy'],
+): NonNullable<Status['fleet']>['lock'] {
+  if (lock === null) return fleet === null ? 'off' : 'none';
+  if (lock.failure !== null) return 'kept';
+  return lock.isAcquired ? 'held' : 'unknown';
+}
+
+function shownProblem(problem: Problem | null): Status['lastError'] {
+  return problem && { ...problem, at: formatTime(problem.at) };
 }
 
 /** Which of two copies is the app, `current` says: the switch changes the roles. */

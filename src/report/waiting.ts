@@ -19,9 +19,11 @@ const inhibitorReasons = [
   'approval',
   'address',
   'minAge',
+  'rollout',
   'window',
   'busy',
   'hook',
+  'fleet',
 ] as const satisfies Inhibitor['reason'][];
 
 export const waitingForSchema = z.object({
@@ -88,14 +90,14 @@ export function waitingFor(
 
 function deferralOf(
   { release }: Candidate,
-  { inhibitors, since }: NonNullable<Candidate['deferral']>,
+  { inhibitors, since, message: words }: NonNullable<Candidate['deferral']>,
   policy: Policy,
 ): WaitingFor | null {
   const [first] = inhibitors;
   if (first === undefined) return null;
   const untils = inhibitors.map(({ until }) => until);
   const until = untils.every((known) => known !== null) ? Math.max(...untils) : null;
-  const message = `${release.version} waits for ${inhibitors.map((inhibitor) => describe(inhibitor, release.version, policy)).join('; for ')}`;
+  const message = `${release.version} waits for ${inhibitors.map((inhibitor) => describe(inhibitor, release.version, policy, words)).join('; for ')}`;
   return { reason: first.reason, message, since: formatTime(since), until: formatTime(until) };
 }
 
@@ -103,6 +105,7 @@ function describe(
   { reason, until }: Inhibitor,
   version: string,
   { window, minAgeMs }: Policy,
+  message: string | null,
 ): string {
   switch (reason) {
     case 'denied':
@@ -119,6 +122,12 @@ function describe(
       return formatTime(until) === null
         ? 'its age, which is not known (`self-update update --force`)'
         : `its age to be ${formatDuration(minAgeMs)}, at ${formatTime(until)}`;
+    case 'rollout':
+      return formatTime(until) === null
+        ? 'its turn, which is not known (`self-update update --force`)'
+        : `its turn in the rollout, at ${formatTime(until)}`;
+    case 'fleet':
+      return message ?? "the fleet's lock, which is asked for once the app runs";
     case 'window':
       return `the window ${window?.text ?? ''}${until === null ? ', which never opens' : `, which opens at ${formatTime(until)}`}`;
     case 'busy':

@@ -69,9 +69,17 @@ export function describeFact(fact: Fact): string {
       return `the operator denied ${fact.version}`;
     case 'versionRetried':
       return `the operator allowed ${fact.version} again`;
+    case 'fleetLockAcquired':
+      return "the fleet's lock is held: the app may be interrupted";
+    case 'fleetLockReturned':
+      return "the fleet's lock is given back";
+    case 'fleetReleaseRequested':
+      return "the operator released the fleet's lock";
     case 'workInterrupted':
       return `the updater was killed during \`${fact.effect}\`; restarting that step`;
     case 'interruptionDeferred':
+    case 'fleetLockRefused':
+    case 'fleetLockReturnFailed':
     case 'hookFailed':
     case 'checkFailed':
     case 'assetsAwaited':
@@ -114,8 +122,9 @@ function describeConditions({ window, busy }: Conditions): string {
   return parts.filter((part) => part !== null).join('; ');
 }
 
-/** Whether a fact is a problem; an app that says "not now" is not. */
+/** Whether a fact is a problem; an app or a fleet that says "not now" is not. */
 export function isTrouble(fact: Fact): boolean {
+  if (fact.type === 'fleetLockRefused') return fact.code !== 'FLEET_LOCK_HELD';
   return 'code' in fact && fact.type !== 'interruptionDeferred';
 }
 

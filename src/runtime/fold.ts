@@ -8,7 +8,9 @@ import type { JournalRecord } from '../journal/record.ts';
 import type { EffectRequest } from '../machines/effects.ts';
 import type { FactType, StampedFact } from '../machines/facts.ts';
 import { remainingMs } from '../machines/pacing.ts';
+import { owesFleetLock } from '../machines/rules.ts';
 import { type UpdaterSnapshot, updaterMachine } from '../machines/updater.ts';
+import { lockAtHand } from '../machines/vocabulary.ts';
 import { checkInput } from '../machines/wanted.ts';
 
 export type OutstandingEffect = { id: string; sinceSeq: number; request: EffectRequest };
@@ -31,7 +33,8 @@ export function begin(record: JournalRecord): State {
   if (record.fact.type !== 'initialized')
     throw new Error(`a journal begins with initialized, not ${record.fact.type}`);
   const { policy, world, floor = null } = record.fact;
-  const [snapshot, actions] = initialTransition(updaterMachine, { policy, world, floor });
+  const input = { policy, world, floor, at: record.at };
+  const [snapshot, actions] = initialTransition(updaterMachine, input);
   return interpret({ snapshot, effects: new Map(), timers: new Map() }, actions, record);
 }
 
@@ -55,22 +58,41 @@ function resolves({ effects }: State, { effect }: JournalRecord): boolean {
  * leaves no trace.
  */
 const POLL = 'poll';
+const LOCK_RETURN = 'lockReturn';
 
 /**
- * What is to run: what facts have begun and not ended, and in a resting state, once it is due, the
- * poll.
+ * What is to run: what facts have begun and not ended, and in a resting state, once they are due,
+ * the poll and the return of the fleet's lock.
  */
 export function outstanding(
-  { snapshot, effects }: State,
-  isPollDue: boolean,
+  state: State,
+  { isPollDue, now }: { isPollDue: boolean; now: number },
 ): ReadonlyMap<string, OutstandingEffect> {
-  if (!isPollDue || !isResting({ snapshot })) return effects;
-  const poll: OutstandingEffect = {
-    id: POLL,
-    sinceSeq: 0,
-    request: { name: 'check', input: checkInput(snapshot.context) },
-  };
-  return new Map([...effects, [POLL, poll]]);
+  const { snapshot, effects } = state;
+  const all = new Map(effects);
+  if (isPollDue && isResting(state))
+    all.set(POLL, {
+      id: POLL,
+      sinceSeq: 0,
+      request: { name: 'check', input: checkInput(snapshot.context) },
+    });
+  const returnAt = lockReturnAt(state);
+  if (returnAt !== null && returnAt <= now)
+    all.set(LOCK_RETURN, {
+      id: LOCK_RETURN,
+      sinceSeq: 0,
+      request: { name: 'returnFleetLock', input: lockAtHand(snapshot.context) },
+    });
+  return all;
+}
+
+/** When the fleet's lock is to be given back, wall clock; null while there is none to give. */
+export function lockReturnAt(state: State): number | null {
+  const { snapshot } = state;
+  const { context } = snapshot;
+  const isSettled = snapshot.matches({ steady: { running: 'settled' } });
+  if (!isResting(state) || !owesFleetLock(context, isSettled)) return null;
+  return context.fleetLock?.returns?.nextAt ?? 0;
 }
 
 /** Where the updater waits for time, an operator or GitHub: it polls from there. */
@@ -151,7 +173,7 @@ export function withoutTimer(state: State, timer: string): State {
  * Bumped whenever the machine's context or states change shape: an older checkpoint is then passed
  * over, and all facts are folded.
  */
-const CHECKPOINT_FORMAT = 8;
+const CHECKPOINT_FORMAT = 9;
 
 /** The state as JSON, for a checkpoint. */
 export function serializeState(state: State): string {

@@ -60,12 +60,12 @@ export const isQuick = (type: TakenCommand['type']): boolean => QUICK.has(type);
  */
 export function judge(
   { type, tag, since }: Asked,
-  { current, hold, lastError, candidate }: Context,
+  { current, hold, lastError, candidate, fleetLock }: Context,
   pollTrouble: Trouble | null,
 ): Outcome {
   const troubles = isQuick(type)
     ? []
-    : [lastError, pollTrouble]
+    : [lastError, pollTrouble, fleetLock?.returns?.problem ?? null]
         .filter((trouble) => trouble !== null)
         .filter(({ at }) => at >= since);
   const problem = troubles.sort((a, b) => b.at - a.at)[0] ?? null;

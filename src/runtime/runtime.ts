@@ -244,7 +244,8 @@ export class Runtime {
       this.#noticeCrashLoop();
       // Only at rest is the note read that says when a poll is due: no trouble with it ends an update.
       const isPollDue = isResting(this.#state) && this.#poller.isDue;
-      this.#performer.follow(outstanding(this.#state, isPollDue));
+      const now = this.#options.now();
+      this.#performer.follow(outstanding(this.#state, { isPollDue, now }));
     } catch (error) {
       this.#faulted(error);
       return;

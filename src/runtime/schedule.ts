@@ -1,5 +1,6 @@
 /** When there is something to do next. */
-import { isResting, type State, untilDueMs } from './fold.ts';
+import { MAX_LOCK_PAUSE_MS, remainingMs } from '../machines/pacing.ts';
+import { isResting, lockReturnAt, type State, untilDueMs } from './fold.ts';
 import type { RuntimeOptions } from './options.ts';
 import type { Poller } from './poller.ts';
 
@@ -13,6 +14,8 @@ export function nextWakeAt(state: State, poller: Poller, options: Options): numb
     isBusy ? options.busyLookMs : untilDueMs(timer, now),
   );
   if (isResting(state) && !poller.isRunning) waits.push(poller.untilDueMs());
+  const returnAt = lockReturnAt(state);
+  if (returnAt !== null) waits.push(remainingMs(returnAt, now, MAX_LOCK_PAUSE_MS * 2));
   // No sooner than that: a poll's jitter makes it later than the interval, and waking twice for it
   // costs twice.
   return now + (waits.length > 0 ? Math.min(...waits) : options.pollIntervalMs);

@@ -64,6 +64,9 @@ export const ACTIONS = {
     type: 'versionRetried',
     version: bare(body.version),
   })),
+  'fleet-release': action("Give back the fleet's lock that is kept", nothing, () => ({
+    type: 'fleetReleaseRequested',
+  })),
 } as const;
 
 type Command = OperatorFact | { type: 'checkNow' };

@@ -94,6 +94,7 @@ async function measure(context: WebContext): Promise<string> {
   gauge('paused', 'Whether the operator paused updates.', now.paused ? 1 : 0);
   gauge('app_copies', 'Copies of the app: two in a hand-over.', copies(now.beside, isUp));
   addHeldSockets(registry, now);
+  addFleetLock(registry, now);
   const states = add(
     registry,
     new Gauge({
@@ -182,6 +183,21 @@ function addHeldSockets(registry: Registry, { listening, listenOverflows }: Stat
       registers: [],
     }),
   ).inc(listenOverflows);
+}
+
+function addFleetLock(registry: Registry, { fleet }: Status): void {
+  if (fleet === null || fleet.lock === 'off') return;
+  const lock = add(
+    registry,
+    new Gauge({
+      name: 'self_update_fleet_lock',
+      help: "The fleet's lock: 1 for what is known of it. kept: a version failed, and goes no further.",
+      labelNames: ['state'],
+      registers: [],
+    }),
+  );
+  for (const state of ['none', 'unknown', 'held', 'kept'])
+    lock.set({ state }, state === fleet.lock ? 1 : 0);
 }
 
 function isNewerKnown(

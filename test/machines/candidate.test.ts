@@ -95,15 +95,15 @@ describe('a found release', () => {
 describe('changed settings', () => {
   it('drop a release that would not be chosen under them, and keep one that would', () => {
     const coming = withCandidate('2.0.0');
-    assert.equal(adoptPolicy(coming, { ...policy, range: '1.x' }).candidate, null);
-    assert.equal(adoptPolicy(coming, { ...policy, denied: ['2.0.0'] }).candidate, null);
-    assert.equal('candidate' in adoptPolicy(coming, { ...policy, probationMs: 1 }), false);
+    assert.equal(adoptPolicy(coming, { ...policy, range: '1.x' }, 0).candidate, null);
+    assert.equal(adoptPolicy(coming, { ...policy, denied: ['2.0.0'] }, 0).candidate, null);
+    assert.equal('candidate' in adoptPolicy(coming, { ...policy, probationMs: 1 }, 0), false);
     const asked = {
       ...coming,
       candidate: coming.candidate && { ...coming.candidate, byOperator: true },
     };
     assert.equal(
-      'candidate' in adoptPolicy(asked, { ...policy, range: '1.x' }),
+      'candidate' in adoptPolicy(asked, { ...policy, range: '1.x' }, 0),
       false,
       "the operator's choice",
     );
@@ -125,6 +125,7 @@ describe('changed settings', () => {
         ...policy,
         repository: 'acme/other',
       },
+      0,
     );
     assert.deepEqual([other.denied, other.repositoryId, other.highestHealthy], [[], null, null]);
   });

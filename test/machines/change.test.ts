@@ -23,6 +23,7 @@ function context(overrides: Partial<Context> = {}): Context {
     policy: { ...policy, hooks: HOOKS },
     world: world({ current, lastGood: current }),
     floor: null,
+    at: 0,
   });
   const candidate = candidateFor(begun, release('2.0.0'));
   const prepared = { path: current.path, version: '1.0.0' };

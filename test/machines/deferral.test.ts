@@ -21,7 +21,7 @@ const AT = 1_000_000;
 function context(overrides: Partial<Context> = {}): Context {
   const current = tree('1.0.0');
   const begun = {
-    ...initialContext({ policy, world: world({ current, lastGood: current }), floor: null }),
+    ...initialContext({ policy, world: world({ current, lastGood: current }), floor: null, at: 0 }),
     app: 'up' as const,
   };
   return { ...begun, candidate: candidateFor(begun, release('2.0.0')), ...overrides };

@@ -53,6 +53,11 @@ function possibleFacts({ context }: UpdaterSnapshot): Fact[] {
     failed('extractionFailed'),
     facts.allowed(),
     facts.busy(),
+    facts.locked(),
+    failed('fleetLockRefused', 'FLEET_LOCK_HELD'),
+    facts.lockReturned(),
+    failed('fleetLockReturnFailed', 'FLEET_LOCK_FAILED'),
+    { type: 'fleetReleaseRequested' },
     { type: 'hookSucceeded', hook: 'preStart', durationMs: 1 },
     failed('hookFailed', 'PRE_START_HOOK_FAILED'),
     failed('interruptionDeferred', 'HOOK_DEFERRED'),
@@ -133,7 +138,7 @@ function allTransitions(): Map<AnyTransitionDefinition, string> {
 /** Walks the machine until `look` is content: each situation once, by a shortest path to it. */
 function search(strategy: Policy['strategy'], look: (state: UpdaterSnapshot) => boolean): void {
   getShortestPaths(updaterMachine, {
-    input: { policy: { ...policy, strategy, maxAttempts: 2 }, world: world() },
+    input: { policy: { ...policy, strategy, maxAttempts: 2 }, world: world(), floor: null, at: 0 },
     events: (snapshot: UpdaterSnapshot) => possibleFacts(snapshot).map(stamped),
     serializeState: (snapshot: UpdaterSnapshot) => situation(snapshot),
     serializeEvent: (event: StampedFact) => JSON.stringify(event),
@@ -148,11 +153,12 @@ function search(strategy: Policy['strategy'], look: (state: UpdaterSnapshot) => 
  */
 function* livedStates(): Generator<UpdaterSnapshot> {
   const hooks = { preStop: true, preStart: true, postUpdate: true };
+  const fleet = { id: 'one', group: 'default', keepsOnFailure: true };
   const policies: Partial<Policy>[] = [
     { hooks },
-    { hooks, strategy: 'download-then-kill' },
+    { hooks, fleet, strategy: 'download-then-kill' },
     { hooks, strategy: 'hand-over' },
-    { strategy: 'hand-over' },
+    { fleet, strategy: 'hand-over' },
     { hooks: { ...hooks, postUpdate: false }, approval: true },
   ];
   const seen = new Set<string>();
@@ -283,9 +289,17 @@ function toldStates(): UpdaterSnapshot[] {
     facts.allowed(),
   ])
     handingOver.when(fact);
+  const fleet = { id: 'one', group: 'default', keepsOnFailure: true };
+  const reserving = running({
+    policy: { fleet, hooks: { ...hooks, preStart: false, preStop: true } },
+  })
+    .when(facts.found('2.0.0'))
+    .when(facts.allowed());
   return [
     prepared,
-    ...[migrating, updated, waiting, doubted, handingOver].map(({ state }) => state.snapshot),
+    ...[migrating, updated, waiting, doubted, handingOver, reserving].map(
+      ({ state }) => state.snapshot,
+    ),
   ];
 }
 

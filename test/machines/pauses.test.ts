@@ -26,6 +26,8 @@ const EFFECTS = [
   'verify',
   'extract',
   'observeConditions',
+  'acquireFleetLock',
+  'returnFleetLock',
   'runHook',
   'prepareSwitch',
   'stop',
@@ -61,6 +63,7 @@ const told = fc.record({
     rollback: fc.constantFrom('auto' as const, 'auto' as const, 'manual' as const),
     maxAttempts: fc.constant(5),
     hooks,
+    fleet: fc.constantFrom(null, { id: 'one', group: 'default', keepsOnFailure: true }),
   }),
 });
 
@@ -123,6 +126,11 @@ const BOUNDED: Readonly<Record<string, string>> = {
   'incoming.preparing.asking conditionsObserved incoming.fetching.downloading':
     'without a tree only',
   'incoming.preparing.asking conditionsObserved steady.deciding': 'the release has to wait',
+  'incoming.preparing.reserving fleetLockRefused incoming.preparing.asking':
+    'the operator forces it, and the lock is asked for no more',
+  'incoming.preparing.reserving fleetLockRefused incoming.fetching.downloading':
+    'without a tree only',
+  'incoming.preparing.reserving fleetLockRefused steady.deciding': 'the release has to wait',
   'incoming.preparing.draining interruptionDeferred steady.deciding': 'the release has to wait',
   ...Object.fromEntries(
     [

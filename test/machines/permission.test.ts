@@ -14,8 +14,11 @@ const PAIRS = CONDITIONS.flatMap((one, i) => CONDITIONS.slice(i + 1).map((other)
 const STRATEGIES = ['download-then-kill', 'kill-then-download', 'hand-over'] as const;
 
 /** What is asked only once nothing else speaks against it. */
-const askedLast = (conditions: readonly Condition[]) =>
-  conditions.length > 1 ? conditions.filter((condition) => condition !== 'hook') : conditions;
+const LAST: readonly Condition[] = ['fleet', 'hook'];
+const askedLast = (conditions: readonly Condition[]): Condition[] => {
+  const first = conditions.filter((condition) => !LAST.includes(condition));
+  return first.length > 0 ? first : LAST.filter((one) => conditions.includes(one)).slice(0, 1);
+};
 
 describe('conditions', () => {
   for (const strategy of STRATEGIES) {
@@ -29,7 +32,7 @@ describe('conditions', () => {
         );
         // A hook is not asked twice for that: under kill-then-download the next try downloads
         // first.
-        if (askedLast(conditions).length !== 1 || conditions[0] !== 'hook')
+        if (askedLast(conditions)[0] !== 'hook')
           assert.notEqual(moment.story.context.installed, null, 'the time is used');
         for (const [i, condition] of conditions.entries()) {
           assert.deepEqual(moment.interruptions, [], `interrupted before ${condition} ended`);
@@ -41,6 +44,7 @@ describe('conditions', () => {
           );
         }
         assert.deepEqual(moment.interruptions, [[]]);
+        assert.equal(moment.holdsLock, false, 'given back once it is healthy');
         assert.equal(moment.story.context.current?.version, '2.0.0');
         assert.equal(moment.story.name, 'running');
       });
@@ -65,6 +69,7 @@ describe('conditions', () => {
           'busy' as const,
           'hook' as const,
           'paused' as const,
+          'fleet' as const,
         ),
       }),
       fc.record({
@@ -85,6 +90,7 @@ describe('conditions', () => {
         moment.poll();
         assert.deepEqual(moment.interruptions.flat(), [], 'forbidden');
         assert.equal(moment.interruptions.length, 1);
+        assert.equal(moment.holdsLock, false);
         assert.equal(moment.story.context.current?.version, '2.0.0');
       }),
       { numRuns: 3000 },
@@ -102,7 +108,8 @@ function play(
       moment.end(condition);
       break;
     case 'begin':
-      if (condition !== 'approval' && condition !== 'minAge') moment.begin(condition);
+      if (condition !== 'approval' && condition !== 'minAge' && condition !== 'rollout')
+        moment.begin(condition);
       break;
     case 'tick':
       moment.tick();
@@ -123,7 +130,15 @@ function play(
 }
 
 describe('the operator', () => {
-  for (const condition of ['approval', 'minAge', 'window', 'busy', 'hook'] as const) {
+  for (const condition of [
+    'approval',
+    'minAge',
+    'rollout',
+    'window',
+    'busy',
+    'hook',
+    'fleet',
+  ] as const) {
     it(`goes past ${condition} by --force, also for a release that is found after it`, () => {
       const waiting = new Moment([condition]).find();
       waiting.story.when({ type: 'updateRequested', force: true });

@@ -29,6 +29,7 @@ function context(overrides: Partial<Context> = {}, rules: Partial<Policy> = {}):
     policy: { ...policy, ...rules },
     world: world({ current, lastGood: current }),
     floor: null,
+    at: 0,
   });
   return { ...begun, app: 'up', ...overrides };
 }
@@ -151,7 +152,7 @@ describe('a found release is fetched', () => {
   });
 
   it('not at a poll while it waits for its moment, but at a boot', () => {
-    const deferral = { since: 1, inhibitors: [], message: null, times: 0 };
+    const deferral = { since: 1, inhibitors: [], message: null, times: 0, lock: null };
     const waits = { candidate: { ...candidate('2.0.0'), deferral }, retryAt: 5000 };
     assert.equal(wanted({ ...waits, retryAt: null }), false);
     assert.equal(wanted({ ...waits, app: 'stopped' }), true);

@@ -14,6 +14,7 @@ function context(overrides: Partial<Context> = {}, rules: Partial<Policy> = {}):
       policy: { ...policy, ...rules },
       world: world({ current, lastGood: current }),
       floor: null,
+      at: 0,
     }),
     app: 'up',
     ...overrides,

@@ -17,8 +17,10 @@ const QUESTION = { request: null, running: '1.1.0', fresh: false };
 describe('a poll', () => {
   it('is outstanding at rest, once it is due', () => {
     const { state } = atRest();
-    assert.deepEqual(names(outstanding(state, false)), ['removeOldVersions: removeOldVersions']);
-    assert.deepEqual(names(outstanding(state, true)), [
+    assert.deepEqual(names(outstanding(state, { isPollDue: false, now: 0 })), [
+      'removeOldVersions: removeOldVersions',
+    ]);
+    assert.deepEqual(names(outstanding(state, { isPollDue: true, now: 0 })), [
       'removeOldVersions: removeOldVersions',
       'poll: check',
     ]);
@@ -26,21 +28,27 @@ describe('a poll', () => {
 
   it('is not outstanding while something is under way', () => {
     const { state } = updatedTo('1.1.0').when(facts.found('2.0.0'));
-    assert.deepEqual(outstanding(state, true), state.effects);
+    assert.deepEqual(outstanding(state, { isPollDue: true, now: 0 }), state.effects);
   });
 
   it('asks by the rules of now, not by those of when the updater came to rest', () => {
     const story = updatedTo('1.1.0');
-    assert.deepEqual(outstanding(story.state, true).get('poll')?.request.input, {
-      policy: story.context.policy,
-      ...QUESTION,
-    });
+    assert.deepEqual(
+      outstanding(story.state, { isPollDue: true, now: 0 }).get('poll')?.request.input,
+      {
+        policy: story.context.policy,
+        ...QUESTION,
+      },
+    );
     const changed = { ...policy, range: '^1' };
     story.when({ type: 'configurationChanged', policy: changed });
-    assert.deepEqual(outstanding(story.state, true).get('poll')?.request.input, {
-      policy: changed,
-      ...QUESTION,
-    });
+    assert.deepEqual(
+      outstanding(story.state, { isPollDue: true, now: 0 }).get('poll')?.request.input,
+      {
+        policy: changed,
+        ...QUESTION,
+      },
+    );
   });
 
   it('ends nothing in the fold: one that finds nothing changes nothing', () => {

@@ -9,7 +9,7 @@ import type { JournalRecord } from '../../src/journal/record.ts';
 import type { EffectRequest } from '../../src/machines/effects.ts';
 import { type Fact, serializeFact } from '../../src/machines/facts.ts';
 import type { Policy, World } from '../../src/machines/model.ts';
-import { begin, evolve, type State } from '../../src/runtime/fold.ts';
+import { begin, evolve, lockReturnAt, outstanding, type State } from '../../src/runtime/fold.ts';
 import { baked, digestOf, facts, policy, release, tree, world } from './machine.ts';
 
 /** Every stable code in the sources: one that is added is tried by itself. */
@@ -32,7 +32,7 @@ function codesOf(directory: string): string[] {
 const VERSIONS = ['1.1.0', '2.0.0', '3.0.0'] as const;
 /** Five exits that nobody asked for, a second apart, before anybody speaks of a crash loop. */
 const CRASH_LOOP_TAKES_MS = 5000;
-const SILENCE_MS = 60_000;
+const SILENCE_MS = 50_000;
 
 export type Temper = {
   /** What it likes to answer, by effect; the code that it likes to name. */
@@ -89,14 +89,16 @@ export class Adversary {
 
   #step(): boolean {
     if (this.#seesCrashLoop()) return true;
-    const [effect] = this.state.effects.values();
+    const [effect] = outstanding(this.state, { isPollDue: false, now: this.at }).values();
     const isResting = this.state.snapshot.hasTag('resting');
     if (effect !== undefined && !(isResting && this.#pick(2) === 0)) {
       this.at += 1;
       this.#take(this.#answer(effect.request), effect.id);
       return true;
     }
-    const due = [...this.state.timers.values()].map(({ dueAt }) => dueAt);
+    const returnAt = lockReturnAt(this.state);
+    const timers = [...this.state.timers.values()].map(({ dueAt }) => dueAt);
+    const due = returnAt === null ? timers : [...timers, returnAt];
     const pollAt = isResting ? this.#nextPollAt : Number.POSITIVE_INFINITY;
     const next = Math.min(...due, pollAt);
     if (!Number.isFinite(next)) return false;
@@ -223,6 +225,10 @@ export class Adversary {
           failed('preparationFailed'),
         ];
       }
+      case 'acquireFleetLock':
+        return [facts.locked(), failed('fleetLockRefused')];
+      case 'returnFleetLock':
+        return [facts.lockReturned(), failed('fleetLockReturnFailed')];
       case 'runHook': {
         const { hook } = request.input;
         return [
@@ -263,7 +269,7 @@ export class Adversary {
 
   /**
    * The most facts within `windowMs`, the first `graceMs` of each burst left out: a burst begins
-   * after a minute of silence, or where nothing can be started any more, and could for a minute.
+   * after 50 seconds of silence, or where nothing can be started any more, and could for a minute.
    */
   busiest(windowMs: number, graceMs: number): number {
     const times: number[] = [];

@@ -1,13 +1,25 @@
 /** A machine among conditions: the outside is data, and every effect is answered from it. */
 import type { Fact } from '../../src/machines/facts.ts';
 import type { Policy, Release } from '../../src/machines/model.ts';
+import { outstanding } from '../../src/runtime/fold.ts';
 import { facts, running, type Story, tree } from './machine.ts';
 
 /** Every condition that can say "not now", and what ends it. */
-export const CONDITIONS = ['paused', 'approval', 'minAge', 'window', 'busy', 'hook'] as const;
+export const CONDITIONS = [
+  'paused',
+  'approval',
+  'minAge',
+  'rollout',
+  'window',
+  'busy',
+  'hook',
+  'fleet',
+] as const;
 export type Condition = (typeof CONDITIONS)[number];
 
 const MIN_AGE_MS = 30 * 24 * 60 * 60 * 1000;
+/** The last one's turn comes later than any release is old enough. */
+const ROLLOUT_MS = 2 * MIN_AGE_MS;
 /** Whatever ends is noticed within this time; a backoff is no longer. */
 const NOTICED_WITHIN_MS = 90 * 60 * 1000;
 const RELEASE = '2.0.0';
@@ -19,6 +31,8 @@ export class Moment {
   publishedAt: number;
   /** Each time the app was interrupted for an update, with what forbade it then. */
   readonly interruptions: Condition[][] = [];
+  /** As the server has it. */
+  holdsLock = false;
 
   constructor(forbidding: readonly Condition[], overrides: Partial<Policy> = {}) {
     this.forbidding = new Set(forbidding);
@@ -26,6 +40,12 @@ export class Moment {
       strategy: 'download-then-kill',
       approval: this.forbidding.has('approval'),
       minAgeMs: MIN_AGE_MS,
+      rollout: {
+        id: 'one',
+        periodMs: ROLLOUT_MS,
+        wariness: this.forbidding.has('rollout') ? 1 : 0,
+      },
+      fleet: { id: 'one', group: 'default', keepsOnFailure: true },
       window: { text: '02:00-05:00', timeZone: 'UTC', spans: [] },
       hooks: { preStop: true, preStart: false, postUpdate: false },
       ...overrides,
@@ -53,7 +73,7 @@ export class Moment {
   }
 
   /** Something forbids it again. */
-  begin(condition: 'window' | 'busy' | 'hook' | 'paused'): this {
+  begin(condition: 'window' | 'busy' | 'hook' | 'paused' | 'fleet'): this {
     this.forbidding.add(condition);
     if (condition === 'paused') this.story.when({ type: 'paused' });
     return this;
@@ -73,6 +93,10 @@ export class Moment {
     if (condition === 'paused') this.story.when({ type: 'resumed' });
     if (condition === 'approval') this.story.when({ type: 'versionApproved', version: RELEASE });
     if (condition === 'minAge') this.story.after(MIN_AGE_MS);
+    if (condition === 'rollout') this.story.after(ROLLOUT_MS);
+    const age = this.story.at - this.publishedAt;
+    if (age >= MIN_AGE_MS) this.forbidding.delete('minAge');
+    if (age >= ROLLOUT_MS) this.forbidding.delete('rollout');
     return this.drive().tick().tick();
   }
 
@@ -92,7 +116,8 @@ export class Moment {
   }
 
   #outstanding() {
-    return this.story.state.effects.values().next().value;
+    const { state, at } = this.story;
+    return outstanding(state, { isPollDue: false, now: at }).values().next().value;
   }
 
   #answer(name: string): Fact {
@@ -114,6 +139,13 @@ export class Moment {
         return forbidding.has('hook')
           ? facts.failed('interruptionDeferred', 'HOOK_DEFERRED')
           : { type: 'hookSucceeded', hook: 'preStop', durationMs: 1 };
+      case 'acquireFleetLock':
+        if (forbidding.has('fleet')) return facts.failed('fleetLockRefused', 'FLEET_LOCK_HELD');
+        this.holdsLock = true;
+        return facts.locked();
+      case 'returnFleetLock':
+        this.holdsLock = false;
+        return facts.lockReturned();
       case 'prepareSwitch':
         return facts.switchStarted(RELEASE);
       case 'stop':

@@ -14,6 +14,7 @@ export function context(overrides: Partial<Context> = {}, rules: Partial<Policy>
     policy: { ...policy, ...rules },
     world: world({ current, lastGood: current }),
     floor: null,
+    at: 0,
   });
   return { ...begun, app: 'up', ...overrides };
 }

@@ -32,6 +32,8 @@ export const policy: Policy = {
   requireMinisign: false,
   hooks: { preStop: false, preStart: false, postUpdate: false },
   held: '',
+  fleet: null,
+  rollout: null,
 };
 
 export function digestOf(version: string): string {
@@ -178,6 +180,8 @@ export const facts = {
   }),
   verified: (): Fact => ({ type: 'verified', checks: ['digest'] }),
   installed: (version: string): Fact => ({ type: 'installed', version: tree(version) }),
+  locked: (): Fact => ({ type: 'fleetLockAcquired' }),
+  lockReturned: (): Fact => ({ type: 'fleetLockReturned' }),
   allowed: (): Fact => ({ type: 'conditionsObserved', window: null, busy: null }),
   busy: (since = 0): Fact => ({ type: 'conditionsObserved', window: null, busy: { since } }),
   switchStarted: (to: string): Fact => ({ type: 'switchStarted', from: null, to, attempt: 1 }),
@@ -207,6 +211,8 @@ export const facts = {
       | 'switchFailed'
       | 'hookFailed'
       | 'interruptionDeferred'
+      | 'fleetLockRefused'
+      | 'fleetLockReturnFailed'
       | 'startFailed'
       | 'readinessFailed'
       | 'probationFailed',

@@ -6,7 +6,7 @@ import type { JournalRecord } from '../../src/journal/record.ts';
 import type { EffectName } from '../../src/machines/effects.ts';
 import type { Fact } from '../../src/machines/facts.ts';
 import type { Policy, World } from '../../src/machines/model.ts';
-import { begin, evolve, type State } from '../../src/runtime/fold.ts';
+import { begin, evolve, outstanding, type State } from '../../src/runtime/fold.ts';
 import { facts, policy, tree, world } from './machine.ts';
 
 const VERSIONS = ['0.9.0', '1.0.0', '1.1.0', '2.0.0', '3.0.0'] as const;
@@ -58,6 +58,14 @@ function outcomes(name: EffectName, { snapshot: { context } }: State, dice: numb
         facts.failed('preparationFailed', code),
       ];
     }
+    case 'acquireFleetLock':
+      return [
+        facts.locked(),
+        facts.failed('fleetLockRefused', 'FLEET_LOCK_HELD'),
+        facts.failed('fleetLockRefused', 'FLEET_LOCK_FAILED'),
+      ];
+    case 'returnFleetLock':
+      return [facts.lockReturned(), facts.failed('fleetLockReturnFailed', 'FLEET_LOCK_FAILED')];
     case 'runHook':
       return [
         { type: 'hookSucceeded', hook: 'preStart', durationMs: 1 },
@@ -125,6 +133,7 @@ function fromOperator(version: string): Fact[] {
     { type: 'updateRequested', force: true },
     { type: 'versionDenied', version },
     { type: 'versionRetried', version },
+    { type: 'fleetReleaseRequested' },
   ];
 }
 
@@ -158,7 +167,8 @@ export class Life {
   moves(dice: number): Move[] {
     const { state } = this;
     const version = VERSIONS[dice % VERSIONS.length] ?? '2.0.0';
-    const answers = [...state.effects.values()].flatMap(({ id, request }) =>
+    const due = outstanding(state, { isPollDue: false, now: this.at });
+    const answers = [...due.values()].flatMap(({ id, request }) =>
       outcomes(request.name, state, dice).map((fact) => ({ fact, effect: id })),
     );
     const resting = state.snapshot.hasTag('resting');
@@ -199,7 +209,7 @@ export class Life {
     for (let i = 0; i < steps; i++) {
       const [answer] = this.moves(0);
       const [timer] = this.state.timers.values();
-      const [effect] = this.state.effects.values();
+      const [effect] = outstanding(this.state, { isPollDue: false, now: this.at }).values();
       if (effect && answer) this.take(answer);
       else if (timer && !this.state.snapshot.matches({ steady: 'running' })) {
         this.at = Math.max(this.at, timer.dueAt);

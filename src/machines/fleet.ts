@@ -1,0 +1,88 @@
+/**
+ * The fleet's lock (FleetLock, docs/fleet.md): when it is asked for, what is known of it, and when
+ * it is given back. Slots are owned by `id` and recursive, so both are safe to do twice. Pure.
+ */
+import { type Context, type FleetLock, unknownLock } from './context.ts';
+import type { FactOf } from './facts.ts';
+import type { Policy, Problem } from './model.ts';
+import { lockPauseMs } from './pacing.ts';
+import { compareVersions } from './version.ts';
+
+/** Whether the lock has to be had before the app is interrupted for what is on its way in. */
+export function needsFleetLock({ policy, app, candidate }: Context): boolean {
+  return policy.fleet !== null && app === 'up' && candidate?.forced === false;
+}
+
+/** Durable before anything is sent: from here on a slot may be ours. */
+export function beginReservation(context: Context, at: number): Partial<Context> {
+  const { policy, candidate, fleetLock } = context;
+  if (policy.fleet === null || candidate === null) return {};
+  const { version } = candidate.release;
+  // What is kept stays so until a version is healthy: this one may still be put off.
+  const known = fleetLock?.version == null ? unknownLock(policy.fleet, at) : fleetLock;
+  return { fleetLock: { ...known, version, returns: null } };
+}
+
+export function recordAcquired({ fleetLock }: Context): Partial<Context> {
+  return { fleetLock: fleetLock && { ...fleetLock, isAcquired: true } };
+}
+
+/** A boot, or a journal that begins, does not know what was before it. */
+export function suspectFleetLock(
+  { policy, fleetLock }: Pick<Context, 'policy' | 'fleetLock'>,
+  at: number,
+): FleetLock | null {
+  return fleetLock ?? (policy.fleet && unknownLock(policy.fleet, at));
+}
+
+/** The version that the slot was for did not prove itself: it goes no further than here. */
+export function keepFleetLock(
+  { fleetLock, policy }: Context,
+  version: string | undefined,
+  failure: Problem | null,
+): FleetLock | null {
+  if (fleetLock === null || fleetLock.version === null || fleetLock.version !== version)
+    return fleetLock;
+  return policy.fleet?.keepsOnFailure === true ? { ...fleetLock, failure } : fleetLock;
+}
+
+/** The operator ended that, or dealt with the version. */
+export function unkeepFleetLock({ fleetLock }: Context, version?: string): FleetLock | null {
+  if (fleetLock === null || (version !== undefined && version !== fleetLock.version))
+    return fleetLock;
+  return { ...fleetLock, failure: null, returns: null };
+}
+
+/** That an older version is well again is no end of it. */
+export function afterHealthy(context: Context, version: string): FleetLock | null {
+  const { fleetLock, policy } = context;
+  if (fleetLock === null || fleetLock.version === null) return fleetLock;
+  const isOlder = compareVersions(version, fleetLock.version, policy.versioning) < 0;
+  return isOlder ? fleetLock : unkeepFleetLock(context);
+}
+
+/** Other settings: what is held under the old name is given back, and what was kept with it. */
+export function adoptFleet(
+  { fleetLock, policy: before }: Context,
+  policy: Policy,
+  at: number,
+): FleetLock | null {
+  if (policy.fleet === null) return fleetLock;
+  const { id, group, keepsOnFailure } = policy.fleet;
+  const isSame = id === before.fleet?.id && group === before.fleet.group;
+  if (fleetLock === null) return isSame ? null : unknownLock(policy.fleet, at);
+  return isSame && keepsOnFailure ? fleetLock : { ...fleetLock, failure: null, returns: null };
+}
+
+/** It could not be given back: tried again, with pauses. */
+export function recordReturnFailed(
+  { fleetLock, policy }: Context,
+  { code, message, jitter, at }: FactOf<'fleetLockReturnFailed'> & { at: number },
+): Partial<Context> {
+  if (fleetLock === null) return {};
+  const { failed: before = 0, since = at } = fleetLock.returns ?? {};
+  const failed = before + 1;
+  const nextAt = at + lockPauseMs(failed, policy.retryBaseMs, jitter);
+  const returns = { failed, since, problem: { code, message, at }, nextAt };
+  return { fleetLock: { ...fleetLock, returns } };
+}
