@@ -35,6 +35,7 @@ import {
 import type { Journal } from '../journal/journal.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import type { Policy } from '../machines/model.ts';
+import { pollSpread } from '../machines/pacing.ts';
 import { nextPollAt } from '../machines/poll-note.ts';
 import type { State } from '../runtime/fold.ts';
 import { Runtime } from '../runtime/runtime.ts';
@@ -189,7 +190,14 @@ export async function createRuntime(
     inboxDir: inboxDir(places),
     pollIntervalMs: config.pollIntervalMs,
     firstCheckTimeoutMs: config.firstCheckTimeoutMs,
-    nextPollAt: () => nextPollAt(note.read(), config.pollIntervalMs, Date.now(), github.identity),
+    nextPollAt: () =>
+      nextPollAt(
+        note.read(),
+        config.pollIntervalMs,
+        Date.now(),
+        github.identity,
+        pollSpread(policy),
+      ),
     pollTrouble: () => note.read().lastError,
     observeWorld: () => readWorld(places),
     observeFloor: () => highestKept(places),

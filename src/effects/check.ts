@@ -11,6 +11,7 @@ import {
   isLimitInForce,
   MAX_LIMIT_PAUSE_MS,
   pollPauseMs,
+  pollSpread,
   sharedPauseMs,
 } from '../machines/pacing.ts';
 import { isLimitOf, type PollNote } from '../machines/poll-note.ts';
@@ -80,6 +81,7 @@ export async function check(
     const endedAt = deps.now();
     const dice = deps.random();
     const { quota } = deps.github;
+    const pauseMs = pollPauseMs(deps.pollIntervalMs, dice, pollSpread(policy));
     const sharedMs = quota === null ? 0 : sharedPauseMs(quota, before.quota, endedAt);
     const sharedUntilAt =
       sharedMs > 0 ? endedAt + Math.min(pollPauseMs(sharedMs, dice), MAX_LIMIT_PAUSE_MS) : null;
@@ -88,7 +90,7 @@ export async function check(
       quota: quota ?? before.quota,
       lastCheckAt: endedAt,
       sharedUntilAt,
-      nextCheckAt: Math.max(endedAt + pollPauseMs(deps.pollIntervalMs, dice), sharedUntilAt ?? 0),
+      nextCheckAt: Math.max(endedAt + pauseMs, sharedUntilAt ?? 0),
     };
   };
   try {

@@ -5,6 +5,7 @@ import type { FactOf } from './facts.ts';
 import { adoptFleet } from './fleet.ts';
 import { fingerprint, type Policy, type Release } from './model.ts';
 import { isForceInForce } from './pacing.ts';
+import { rolloutDueAt } from './rollout.ts';
 
 /**
  * The candidate that follows from a release: the current one if it has the same bytes, else a new
@@ -34,10 +35,23 @@ export function candidateFor(context: Context, release: Release): Candidate {
     byOperator,
     downloadFirst: false,
     takesTurns: false,
+    inTurnOf: turnOf(context, release),
     forced,
     vouched: null,
     deferral: null,
   };
+}
+
+/**
+ * A release that takes the place of one that waited for its turn comes in that turn, if that is
+ * sooner: or a project that publishes every hour would never be followed by a daily rollout.
+ */
+function turnOf({ candidate, policy: { rollout } }: Context, release: Release) {
+  const own = { version: release.version, publishedAt: release.publishedAt };
+  if (rollout === null || candidate === null) return own;
+  const [before, dueAt] = [candidate.inTurnOf, rolloutDueAt(own, rollout)];
+  const earlier = rolloutDueAt(before, rollout);
+  return earlier !== null && (dueAt === null || earlier < dueAt) ? before : own;
 }
 
 /** What was noted in the course of an attempt, and is over with it. */

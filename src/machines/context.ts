@@ -33,6 +33,8 @@ export type Candidate = {
   downloadFirst: boolean;
   /** Set once it could not be started beside the app: that is stopped first. */
   takesTurns: boolean;
+  /** The release whose turn in a rollout counts: its own, or one that it took the place of. */
+  inTurnOf: Pick<Release, 'version' | 'publishedAt'>;
   /** The operator said `--force`: no condition counts but a pause. */
   forced: boolean;
   /** Whether what was verified says that it is urgent; null while nothing was verified. */

@@ -1,4 +1,5 @@
 /** When to try again. Pure: the time and the dice come in as arguments. */
+import type { Policy } from './model.ts';
 
 /** No pause between tries at a release is longer than this. */
 export const MAX_BACKOFF_MS = 60 * 60 * 1000;
@@ -82,11 +83,17 @@ export function isForceInForce(forcedAt: number | null, nowMs: number): boolean 
 }
 
 /**
- * The pause between two polls, up to 10 % longer than asked, so that containers behind one address
- * don't ask at once.
+ * How much longer than the interval a pause between two polls may be, so that containers behind one
+ * address don't ask at once. A fleet that takes a day for a release need not find it in the same
+ * minute.
  */
-export function pollPauseMs(intervalMs: number, jitter: number): number {
-  return Math.round(intervalMs * (1 + jitter / 10));
+export function pollSpread({ rollout }: Pick<Policy, 'rollout'>): number {
+  return rollout === null ? 0.1 : 1;
+}
+
+/** The pause between two polls. */
+export function pollPauseMs(intervalMs: number, jitter: number, spread = 0.1): number {
+  return Math.round(intervalMs * (1 + jitter * spread));
 }
 
 /** Requests that GitHub takes an hour without a token, for each address. */

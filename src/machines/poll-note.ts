@@ -65,6 +65,7 @@ export function nextPollAt(
   pollIntervalMs: number,
   nowMs: number,
   identity: string | null = null,
+  spread?: number,
 ): number | null {
   const { lastCheckAt, nextCheckAt, sharedUntilAt, limitedUntilAt } = note;
   if (isLimitInForce(limitedUntilAt, nowMs) && !isLimitOf(note, identity)) return nowMs;
@@ -73,7 +74,7 @@ export function nextPollAt(
     return nowMs;
   if (nextCheckAt === null || lastCheckAt === null || limitedUntilAt !== null) return nextCheckAt;
   return Math.max(
-    Math.min(nextCheckAt, lastCheckAt + pollPauseMs(pollIntervalMs, 1)),
+    Math.min(nextCheckAt, lastCheckAt + pollPauseMs(pollIntervalMs, 1, spread)),
     isLimitInForce(sharedUntilAt, nowMs) ? sharedUntilAt : 0,
   );
 }

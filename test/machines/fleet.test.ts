@@ -217,3 +217,43 @@ describe('a version that fails', () => {
     assert.ok(asks(story).includes('returnFleetLock'));
   });
 });
+
+describe('a rollout', () => {
+  const HOUR_MS = 3_600_000;
+  const rollout = { id: 'app-0', periodMs: 24 * HOUR_MS, wariness: 1 };
+  const published = (version: string, story: Story) =>
+    facts.found(version, { publishedAt: new Date(story.at).toISOString() });
+
+  it('is waited for, and its turn comes by time', () => {
+    const story = running({ policy: { strategy: 'download-then-kill', rollout } });
+    story.when(published('2.0.0', story)).when(facts.installed('2.0.0')).when(facts.allowed());
+    assert.deepEqual(story.context.candidate?.deferral?.inhibitors, [
+      { reason: 'rollout', until: story.at + 24 * HOUR_MS },
+    ]);
+    story
+      .after(24 * HOUR_MS)
+      .when({ type: 'retryDue' })
+      .when(facts.allowed());
+    assert.deepEqual(asks(story), ['prepareSwitch']);
+  });
+
+  it('takes the newest release in the turn of the first, however often there is a newer one', () => {
+    const story = running({ policy: { strategy: 'download-then-kill', rollout } });
+    const dueAt = story.at + 24 * HOUR_MS;
+    for (const version of ['2.0.0', '2.0.1', '2.0.2']) {
+      story.when(published(version, story)).when(facts.installed(version)).when(facts.allowed());
+      assert.equal(story.context.candidate?.deferral?.inhibitors[0]?.until, dueAt, version);
+      story.after(8 * HOUR_MS);
+    }
+    story.when({ type: 'retryDue' }).when(facts.allowed());
+    assert.deepEqual(asks(story), ['prepareSwitch']);
+    assert.equal(story.context.candidate?.release.version, '2.0.2');
+  });
+
+  it('goes no further with a release that was withdrawn', () => {
+    const story = running({ policy: { strategy: 'download-then-kill', rollout } });
+    story.when(published('2.0.0', story)).when(facts.installed('2.0.0')).when(facts.allowed());
+    story.when({ type: 'nothingNewer' }, null);
+    assert.deepEqual([story.context.candidate, story.name], [null, 'running']);
+  });
+});

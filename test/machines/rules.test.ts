@@ -45,6 +45,7 @@ const candidate = (version: string): NonNullable<Context['candidate']> => ({
   byOperator: false,
   downloadFirst: false,
   takesTurns: false,
+  inTurnOf: release(version),
   forced: false,
   vouched: null,
   deferral: null,
