@@ -128,7 +128,7 @@ export async function createRuntime(
   options: RunOptions,
 ): Promise<{ runtime: Runtime; supervisor: Supervisor }> {
   const { config, places, log } = parts;
-  const policy = await withFleetId(parts.policy, places);
+  const policy = await withFleetId(parts.policy, places, log.warn);
   const { note: store, cache } = noteStore(journal, true, config.secrets);
   const note: typeof store = {
     read: store.read,

@@ -388,9 +388,9 @@ function fleetLine(
     none: 'holds no lock',
     unknown: 'may hold the lock',
     held: `holds the lock for ${version ?? 'an update'}`,
-    kept: `holds the fleet, because ${version} failed: ${failure?.message}. \`self-update fleet release\` lets it go on`,
+    kept: `holds the fleet, since ${version} failed (${failure?.code}): \`self-update fleet release\` lets it go on`,
   }[lock];
-  const when = lock === 'held' || lock === 'kept' ? ` (since ${ago(since)})` : '';
+  const when = lock === 'held' ? `, asked for ${ago(since)}` : '';
   const trouble = lastError === null ? '' : `; ${lastError.message}`;
   return `${id}${words === '' ? '' : `, ${words}`}${when}${trouble}`;
 }

@@ -9,11 +9,23 @@ import { type Places, stateDir } from './trees.ts';
 
 const ID = /^[0-9a-f]{32}$/;
 
-/** The policy with the volume's name where the operator gave none. Made once, and kept. */
-export async function withFleetId(policy: Policy, places: Places): Promise<Policy> {
+/**
+ * The policy with the volume's name where the operator gave none. Made once, and kept. Where it
+ * can't be kept there is none: the lock's server refuses that, and the app runs on.
+ */
+export async function withFleetId(
+  policy: Policy,
+  places: Places,
+  warn: (message: string) => void,
+): Promise<Policy> {
   const { fleet, rollout } = policy;
   if (fleet?.id !== '' && rollout?.id !== '') return policy;
-  const id = await ownId(path.join(stateDir(places), 'fleet-id'));
+  const id = await ownId(path.join(stateDir(places), 'fleet-id')).catch((error: Error) => {
+    warn(
+      `no name for this container in the fleet could be kept in UPDATE_DIR (${error.message}), so nothing is updated for now: make room there, or set UPDATE_FLEET_ID`,
+    );
+    return '';
+  });
   return {
     ...policy,
     fleet: fleet && { ...fleet, id: fleet.id || id },

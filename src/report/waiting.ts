@@ -127,7 +127,7 @@ function describe(
         ? 'its turn, which is not known (`self-update update --force`)'
         : `its turn in the rollout, at ${formatTime(until)}`;
     case 'fleet':
-      return message ?? "the fleet's lock, which is asked for once the app runs";
+      return fleetWords(message);
     case 'window':
       return `the window ${window?.text ?? ''}${until === null ? ', which never opens' : `, which opens at ${formatTime(until)}`}`;
     case 'busy':
@@ -137,6 +137,12 @@ function describe(
     default:
       return reason satisfies never;
   }
+}
+
+function fleetWords(message: string | null): string {
+  if (message === null) return "the fleet's lock, which is asked for once the app runs";
+  const held = message.replace(/^the fleet's lock is /, "the fleet's lock, which is ");
+  return held === message ? `the fleet's lock: ${message}` : held;
 }
 
 /** A newer release is known, and will not be run by itself. */

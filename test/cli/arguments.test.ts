@@ -24,6 +24,8 @@ describe('the command line', () => {
     ['status', '--at', '1'],
     ['replay', '--at', '-1'],
     ['install', 'a', 'b'],
+    ['fleet'],
+    ['fleet', 'status'],
   ]) {
     it(`refuses ${args.join(' ')}`, () => assert.throws(() => parseArguments(args), UsageError));
   }

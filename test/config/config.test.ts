@@ -256,6 +256,15 @@ describe('the configuration', () => {
       { UPDATE_HTTP_ADDR: 'user:canary0123456789@host:80' },
       /^UPDATE_HTTP_ADDR: "\[secret\]@host:80" is not host:port(?!.*canary)/,
     ],
+    ['a group with a blank', { UPDATE_FLEET_GROUP: 'a b' }, /is not of letters, digits/],
+    ['a name of many lines', { UPDATE_FLEET_ID: 'a\nb' }, /or blanks/],
+    ['a place behind the last', { UPDATE_ROLLOUT_WARINESS: '1.5' }, /is not a number from 0 to 1/],
+    ['a place before the first', { UPDATE_ROLLOUT_WARINESS: '-0.1' }, /is not a number from 0/],
+    [
+      'a lock without a server',
+      { UPDATE_FLEET_LOCK_URL: 'airlock:80' },
+      /is not an http\(s\) addr/,
+    ],
     [
       'a secret file that is not there',
       { UPDATE_GH_TOKEN_FILE: '/nowhere/token' },
@@ -313,6 +322,22 @@ describe('the configuration', () => {
       [config.pollIntervalMs, config.apiUrl, config.probationMs, config.maxAssetBytes],
       [5000, 'http://127.0.0.1:8080', 120_000, 500 * 1024 ** 2],
     );
+  });
+
+  it("has no fleet's lock and no rollout unless they are set", () => {
+    const { fleet, rollout } = parsed({});
+    assert.deepEqual([fleet.isAsked, fleet.url(), rollout], [false, null, null]);
+    const set = parsed({
+      UPDATE_FLEET_LOCK_URL: 'http://airlock:3333',
+      UPDATE_FLEET_ON_FAILURE: 'release',
+      UPDATE_ROLLOUT: '24h',
+      UPDATE_ROLLOUT_WARINESS: '0.25',
+    });
+    assert.deepEqual(
+      [set.fleet.isAsked, set.fleet.url(), set.fleet.group, set.fleet.keepsOnFailure],
+      [true, 'http://airlock:3333', 'default', false],
+    );
+    assert.deepEqual(set.rollout, { periodMs: 86_400_000, wariness: 0.25 });
   });
 
   it('accepts logins of managed users, and names with dots', () => {

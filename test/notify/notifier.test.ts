@@ -231,6 +231,59 @@ describe('a notification', () => {
     assert.deepEqual(setting.events(), ['unhealthy']);
   });
 
+  const inFleet = {
+    strategy: 'download-then-kill',
+    fleet: { id: 'app-0', group: 'default', keepsOnFailure: true },
+  } as const;
+
+  it('says that a version failed and holds the fleet, beside that it was rolled back', async () => {
+    const setting = new Setting(running({ policy: inFleet }));
+    const notifier = setting.started();
+    setting.play(
+      notifier,
+      ...upTo('2.0.0'),
+      facts.locked(),
+      ...switchTo('2.0.0'),
+      facts.failed('probationFailed', 'UNHEALTHY'),
+      facts.stopped(),
+      facts.switched(baked('1.0.0')),
+      facts.started('1.0.0'),
+    );
+    await notifier.end(1000);
+    assert.deepEqual(setting.events(), ['fleetHeld', 'rolledBack']);
+    assert.match(setting.told[0]?.notice.text ?? '', /`self-update fleet release`: the reason/);
+    assert.equal(new Set(setting.told.map(({ notice }) => notice.id)).size, 2);
+  });
+
+  it("says once that the fleet's lock fails for long, and not that others hold it", async () => {
+    for (const [code, events] of [
+      ['FLEET_LOCK_FAILED', ['fleetLockFailing']],
+      ['FLEET_LOCK_HELD', []],
+    ] as const) {
+      const setting = new Setting(running({ policy: inFleet }));
+      const notifier = setting.started();
+      setting.play(notifier, ...upTo('2.0.0'), facts.failed('fleetLockRefused', code));
+      for (let minutes = 0; minutes < 180; minutes += 5) {
+        setting.story.after(5 * 60_000);
+        setting.play(notifier, { type: 'retryDue' }, facts.allowed());
+        setting.play(notifier, facts.failed('fleetLockRefused', code));
+      }
+      await notifier.end(1000);
+      assert.deepEqual(setting.events(), events, code);
+    }
+  });
+
+  it("says once that the fleet's lock can't be given back for long", async () => {
+    const setting = new Setting(running({ policy: inFleet }));
+    const notifier = setting.started();
+    for (let minutes = 0; minutes < 180; minutes += 5) {
+      setting.play(notifier, facts.failed('fleetLockReturnFailed', 'FLEET_LOCK_FAILED'));
+      setting.story.after(5 * 60_000);
+    }
+    await notifier.end(1000);
+    assert.deepEqual(setting.events(), ['fleetLockFailing']);
+  });
+
   it('says that checks fail for long, once, and that they succeed again', async () => {
     const setting = new Setting();
     const notifier = setting.started();

@@ -75,6 +75,9 @@ export function Actions({ status }: { status: Status }) {
             onClick={perform('release')}
           />
         )}
+        {status.fleet?.lock === 'kept' && (
+          <Action label="Release the fleet" onClick={perform('fleet-release')} />
+        )}
         {status.target !== null && (
           <Action
             label={`Deny ${status.target}`}

@@ -67,6 +67,12 @@ export function Overview({
           )}
         </p>
       )}
+      {status.fleet?.lock === 'kept' && (
+        <p class="callout trouble" data-testid="fleet-held">
+          <strong>This container holds the fleet:</strong> {status.fleet.version} failed here, and
+          goes no further until its lock is released.
+        </p>
+      )}
       {hold !== null && (
         <p class="callout">
           <strong>Held:</strong> {hold.version}, until the hold is released.
