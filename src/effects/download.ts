@@ -11,6 +11,7 @@ import { Fault } from '../support/fault.ts';
 import { foreignOwner } from '../support/own.ts';
 import { claimDirectories } from './claim.ts';
 import { clearTemporary } from './garbage.ts';
+import { getAsset } from './github/asset.ts';
 import { type Answer, type Http, hostOf, networkFault } from './github/http.ts';
 import { copyLocal } from './local-file.ts';
 import { tellGarbage } from './memory.ts';
@@ -162,7 +163,7 @@ function ask(
     'accept-encoding': 'identity',
   };
   if (offset > 0) headers['range'] = `bytes=${offset}-`;
-  return http.get(asset.url, headers, signal, { decompress: false, sameHost: false });
+  return getAsset(http, asset, headers, signal, { decompress: false });
 }
 
 type Reception = {

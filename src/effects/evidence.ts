@@ -10,6 +10,7 @@ import { readStream } from '../support/bounded.ts';
 import { Fault } from '../support/fault.ts';
 import type { Evidence } from '../trust/judge.ts';
 import { sumsText } from '../trust/sums.ts';
+import { getAsset } from './github/asset.ts';
 import type { GitHub } from './github/client.ts';
 import { type Http, hostOf, lateFault, networkFault } from './github/http.ts';
 
@@ -105,10 +106,8 @@ async function readCapped(
 ): Promise<Buffer> {
   // Slow retrieval: a byte now and then would keep every shorter timeout from its end.
   const bounded = AbortSignal.any([signal, AbortSignal.timeout(READ_WITHIN_MS)]);
-  const answer = await http.get(asset.url, { accept: 'application/octet-stream' }, bounded, {
-    decompress: true,
-    sameHost: false,
-  });
+  const headers = { accept: 'application/octet-stream' };
+  const answer = await getAsset(http, asset, headers, bounded, { decompress: true });
   try {
     if (answer.status !== 200)
       throw new Fault(

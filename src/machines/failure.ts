@@ -45,6 +45,8 @@ const LOCAL = new Set([
   'PRE_STOP_HOOK_FAILED',
   'LISTEN_FAILED',
   'ADDRESS_HELD',
+  // Of this address: others behind it have used the quota up.
+  'RATE_LIMITED',
 ]);
 /**
  * A release in whose course the updater is killed again and again (no memory, most likely) is given

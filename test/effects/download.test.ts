@@ -123,6 +123,26 @@ describe('a download', () => {
     assert.equal(storage()[0]?.headers.authorization, undefined);
   });
 
+  it('comes from the public address where others behind this one have used the quota up', async () => {
+    github.rateLimit = { remaining: 0, resetAt: Date.now() + 60_000 };
+    const { asset } = release;
+    const browserUrl = `${github.url}/acme/app/releases/download/v1.0.0/${asset.name}`;
+    release = { ...release, asset: { ...asset, browserUrl } };
+    assert.equal((await get()).type, 'downloaded');
+    assert.deepEqual(readFileSync(part()), BYTES);
+    const { headers } = github.requests.find(({ path }) => path.includes('/download/')) ?? {};
+    assert.equal(headers?.accept, 'application/octet-stream');
+  });
+
+  it('waits for the limit where there is no such address, or a host that is not listed', async () => {
+    github.rateLimit = { remaining: 0, resetAt: Date.now() + 60_000 };
+    await assert.rejects(get(), code('RATE_LIMITED'));
+    const elsewhere = { ...release.asset, browserUrl: 'https://elsewhere.example/app.tar.gz' };
+    release = { ...release, asset: elsewhere };
+    await assert.rejects(get(), code('RATE_LIMITED'));
+    assert.ok(github.requests.every(({ path }) => path.includes('/releases/assets/')));
+  });
+
   it('goes on where an earlier one ended', async () => {
     github.misbehave = { throttle: 1_000_000, cutAfterBytes: 150_000 };
     await assert.rejects(get(), code('DOWNLOAD_CUT'));

@@ -128,6 +128,19 @@ describe('a release that keeps failing', () => {
     assert.equal(story.when(facts.found('2.0.0')).name, 'running');
   });
 
+  it("is not given up because others behind the same address have used up GitHub's quota", () => {
+    const story = running({ policy: { strategy: 'download-then-kill' } }).when(
+      facts.found('2.0.0'),
+    );
+    for (let attempt = 1; attempt <= 5; attempt++) {
+      story.when(facts.failed('downloadFailed', 'RATE_LIMITED'));
+      story.after(3_600_000).when({ type: 'retryDue' });
+    }
+    story.when(facts.downloaded('2.0.0')).when(facts.failed('verificationFailed', 'RATE_LIMITED'));
+    assert.equal(story.name, 'waiting');
+    assert.deepEqual(story.context.denied, []);
+  });
+
   it('gets a new chance by the operator, by other bytes under the same tag, and by a newer release', () => {
     const givenUp = () =>
       running({ policy: { strategy: 'download-then-kill' } })

@@ -144,6 +144,15 @@ export class Http {
     }
   }
 
+  /** Whether this address may be asked at all. */
+  allows(url: string): boolean {
+    try {
+      return this.#allowed(url, null) === url;
+    } catch {
+      return false;
+    }
+  }
+
   /** Malicious mirror: https only, no host that is not listed, no other protocol. */
   #allowed(url: string, from: string | null): string {
     const { protocol, hostname } = new URL(url);
