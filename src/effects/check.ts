@@ -125,9 +125,10 @@ export async function check(
     const lastError = { code: fault.code, message: fault.message, at: startedAt };
     if (fault instanceof RateLimited) {
       const usual = learnt();
+      // Spread as polls are: a hundred that come back at once use the next window up in seconds.
       const nextCheckAt = Math.max(
         usual.nextCheckAt,
-        fault.untilMs + Math.round(deps.random() * 10_000),
+        fault.untilMs + Math.round(deps.random() * deps.pollIntervalMs),
       );
       deps.note.write({
         ...usual,

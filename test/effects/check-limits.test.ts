@@ -41,6 +41,7 @@ function client(): GitHub {
   });
 }
 
+let dice = 0;
 async function poll(): Promise<{ code: string; message: string }> {
   const fact = await check(
     { policy, request: null, running: null, fresh: false },
@@ -62,7 +63,7 @@ async function poll(): Promise<{ code: string; message: string }> {
       },
       pollIntervalMs: 300_000,
       now: () => nowMs,
-      random: () => 0,
+      random: () => dice,
       assetPattern: null,
     },
   );
@@ -225,6 +226,14 @@ describe('a limit', () => {
       assert.ok(note.limitedUntilAt !== null);
     });
   }
+
+  it('is followed by all who met it within one interval, and not within seconds', async () => {
+    server.misbehave = { api: { status: 403, headers: { 'retry-after': '3600' } } };
+    dice = 0.5;
+    await poll();
+    dice = 0;
+    assert.equal((note.nextCheckAt ?? 0) - (note.limitedUntilAt ?? 0), 150_000);
+  });
 
   it('ends with a new token at once, and not with the old one', async () => {
     server.misbehave = { api: { status: 403, headers: { 'retry-after': '3600' } } };
