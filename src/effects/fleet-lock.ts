@@ -76,6 +76,7 @@ function isHeldByOthers(status: number, { kind, value }: Refusal): boolean {
   return status === 423 || status === 409 || /\b(?:full|locked|held)\b/i.test(`${kind} ${value}`);
 }
 
+type Headers = { location?: string; 'content-type'?: string };
 type Refused = { status: number; said: Refusal | null; host: string };
 
 /** Null for yes. Throws `Fault` where there was no answer. */
@@ -96,8 +97,12 @@ async function ask(
       throw late.aborted ? tooLate(url) : asLockFault(error, url);
     });
     try {
-      const { location } = answer.headers;
-      if (answer.status === 200) return null;
+      const { location, 'content-type': type } = answer.headers;
+      if (answer.status === 200) {
+        // A captive portal says yes to everything, with a page.
+        if (isPage(type)) throw notAServer(url);
+        return null;
+      }
       if (REDIRECTS.has(answer.status) && location !== undefined && redirects < MAX_REDIRECTS) {
         url = redirected(location, url);
         continue;
@@ -126,7 +131,7 @@ async function post(
     agent,
     signal,
   } as never);
-  const response = await new Promise<{ statusCode: number; headers: { location?: string } }>(
+  const response = await new Promise<{ statusCode: number; headers: Headers }>(
     (resolve, reject) => {
       stream.once('response', resolve);
       stream.once('error', reject);
@@ -183,6 +188,15 @@ function shortened(words: string): string {
 
 function failed(message: string, cause?: Error): Fault {
   return new Fault('FLEET_LOCK_FAILED', message, { cause });
+}
+
+const isPage = (type: string | undefined) =>
+  /^\s*(?:text\/html|application\/xhtml)/i.test(type ?? '');
+
+function notAServer(url: string): Fault {
+  return failed(
+    `${hostOf(url)} answers a request for the fleet's lock with a page of HTML: set UPDATE_FLEET_LOCK_URL to the lock's server; or something in between asks to sign in`,
+  );
 }
 
 function tooLate(url: string): Fault {

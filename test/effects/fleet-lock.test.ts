@@ -73,7 +73,15 @@ describe("the fleet's lock at its server", () => {
   });
 
   const held: [title: string, answer: Answer][] = [
-    ['airlock', { status: 500, body: JSON.stringify(full) }],
+    ["the protocol's example", { status: 500, body: JSON.stringify(full) }],
+    [
+      'airlock 0.0.4',
+      {
+        status: 500,
+        headers: { 'content-type': 'text/plain; charset=utf-8' },
+        body: '{"kind":"failed_lock","value":"all 1 semaphore slots currently locked"}\n',
+      },
+    ],
     [
       'poseidon/fleetlock',
       {
@@ -107,6 +115,19 @@ describe("the fleet's lock at its server", () => {
     it(`can't be had with ${title}`, async () => {
       assert.equal((await acquire(...told)).code, 'FLEET_LOCK_FAILED');
     });
+
+  it('is not had with a page of HTML, as a captive portal answers everything', async () => {
+    for (const act of [acquireFleetLock, returnFleetLock]) {
+      const headers = { 'content-type': 'Text/HTML; charset=utf-8' };
+      [asked, answers] = [[], [{ status: 200, headers, body: '<html>Sign in' }]];
+      await assert.rejects(
+        act(WHO, AbortSignal.timeout(60_000), deps()),
+        (error: Fault) => error.code === 'FLEET_LOCK_FAILED' && /page of HTML/.test(error.message),
+      );
+    }
+    const headers = { 'content-type': 'text/plain' };
+    assert.equal((await acquire({ status: 200, headers, body: 'ok' })).type, 'fleetLockAcquired');
+  });
 
   it('is asked for at the place that the same server names, and at no other', async () => {
     const elsewhere = { status: 307, headers: { location: '/v2/pre-reboot' } };

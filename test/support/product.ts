@@ -12,6 +12,8 @@ import { createInterface } from 'node:readline';
 import { execa } from 'execa';
 import { MARKER, markedProcesses, sendSignal } from '../../src/effects/supervisor/process-table.ts';
 import type { SlotName } from '../../src/effects/supervisor/supervisor.ts';
+import { Journal } from '../../src/journal/journal.ts';
+import type { JournalRecord } from '../../src/journal/record.ts';
 import type { Fact, FactOf, FactType } from '../../src/machines/facts.ts';
 import type { Status } from '../../src/report/status.ts';
 import { appSource } from './app.ts';
@@ -127,6 +129,16 @@ export class Product {
   async events(): Promise<Event[]> {
     const { stdout } = await this.command(['events', '--json']);
     return stdout === '' ? [] : stdout.split('\n').map((line) => JSON.parse(line) as Event);
+  }
+
+  /** The journal, read in this process: for who looks again and again. */
+  records(): JournalRecord[] {
+    const journal = Journal.openForReading(path.join(this.dir, 'state'));
+    try {
+      return journal?.read() ?? [];
+    } finally {
+      journal?.close();
+    }
   }
 
   /** Starts the resident updater. */
