@@ -18,10 +18,15 @@ export function beginReservation(context: Context, at: number): Partial<Context>
   const { policy, candidate, fleetLock } = context;
   if (policy.fleet === null || candidate === null) return {};
   const { version } = candidate.release;
-  // What is kept stays so until a version is healthy: this one may still be put off.
-  const known = fleetLock?.version == null ? unknownLock(policy.fleet, at) : fleetLock;
+  // What is kept stays so until a version is healthy: this one may still be put off. A group that
+  // the operator renamed can't be asked any more.
+  const isKnown = fleetLock?.version != null && isOf(policy.fleet, fleetLock);
+  const known = isKnown ? fleetLock : unknownLock(policy.fleet, at);
   return { fleetLock: { ...known, version, returns: null } };
 }
+
+const isOf = ({ id, group }: NonNullable<Policy['fleet']>, lock: FleetLock): boolean =>
+  id === lock.id && group === lock.group;
 
 export function recordAcquired({ fleetLock }: Context): Partial<Context> {
   return { fleetLock: fleetLock && { ...fleetLock, isAcquired: true } };

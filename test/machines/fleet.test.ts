@@ -215,6 +215,13 @@ describe('a version that fails', () => {
     story.when({ type: 'configurationChanged', policy }, null);
     assert.equal(story.context.fleetLock?.group, 'default');
     assert.ok(asks(story).includes('returnFleetLock'));
+    // The server may know the old name no longer: an update does not ask under it.
+    story.when(facts.failed('fleetLockReturnFailed', 'FLEET_LOCK_FAILED'), null);
+    story.when(facts.found('3.0.0')).when(facts.installed('3.0.0')).when(facts.allowed());
+    assert.deepEqual(
+      [story.context.fleetLock?.group, asks(story)],
+      ['other', ['acquireFleetLock']],
+    );
   });
 });
 
