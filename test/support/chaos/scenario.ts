@@ -11,8 +11,8 @@ import { execa } from 'execa';
 import { problemsOf } from '../../../src/effects/integrity.ts';
 import { sendSignal } from '../../../src/effects/supervisor/process-table.ts';
 import { type Places, readWorld } from '../../../src/effects/trees.ts';
-import { Journal } from '../../../src/journal/journal.ts';
 import type { JournalRecord } from '../../../src/journal/record.ts';
+import type { Context } from '../../../src/machines/context.ts';
 import { compareVersions } from '../../../src/machines/version.ts';
 import { replay, type State } from '../../../src/runtime/fold.ts';
 import { appArchive } from '../app.ts';
@@ -24,6 +24,8 @@ export type Kind = {
   /** `rollback`: the new version ends at once. `first`: nothing has run yet. */
   story: 'update' | 'rollback' | 'first';
   mode: 'once' | 'resident';
+  /** A slot of a fleet's lock has to be had before the app is interrupted. */
+  isLocked?: true;
 };
 
 export const KINDS: readonly Kind[] = (
@@ -44,8 +46,10 @@ export const HANDING_OVER: readonly Kind[] = (['update', 'rollback'] as const).m
   mode: 'resident',
 }));
 
-export const nameOf = ({ strategy, story, mode }: Kind): string =>
-  `${story}, ${strategy}, ${mode === 'once' ? 'run --once' : 'run'}`;
+export const nameOf = ({ strategy, story, mode, isLocked }: Kind): string =>
+  [story, strategy, mode === 'once' ? 'run --once' : 'run', ...(isLocked ? ['locked'] : [])].join(
+    ', ',
+  );
 
 /** Puts something before the command: strace with a fault to inject. */
 export type Wrapping = {
@@ -213,6 +217,7 @@ export class Scenario implements AsyncDisposable {
     const context = this.state()?.snapshot.context;
     if (!context || !this.state()?.snapshot.matches({ steady: { running: 'settled' } }))
       return false;
+    if (this.kind.isLocked && !this.#isLockSettled(context)) return false;
     if (this.kind.story === 'first')
       return context.current?.version === '0.0.1' && context.lastGood?.version === '0.0.1';
     if (this.kind.story === 'update')
@@ -221,6 +226,11 @@ export class Scenario implements AsyncDisposable {
       context.current?.version === '0.0.1' &&
       context.denied.some(({ version }) => version === '0.0.2')
     );
+  }
+
+  /** Given back after an update, kept after a rollback. */
+  #isLockSettled({ fleetLock }: Context): boolean {
+    return this.kind.story === 'rollback' ? Boolean(fleetLock?.failure) : fleetLock === null;
   }
 
   /** The power goes for the app, too. */
@@ -232,12 +242,7 @@ export class Scenario implements AsyncDisposable {
   }
 
   records(): JournalRecord[] {
-    const journal = Journal.openForReading(path.join(this.product.dir, 'state'));
-    try {
-      return journal?.read() ?? [];
-    } finally {
-      journal?.close();
-    }
+    return this.product.records();
   }
 
   state(): State | null {
