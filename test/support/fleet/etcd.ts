@@ -37,8 +37,10 @@ export class Etcd implements AsyncDisposable {
   /** Starts it on the data that it has. */
   async restart(): Promise<void> {
     const child = spawn(
-      'etcd',
+      // Nobody is left who would end it when the test's process is killed.
+      'setpriv',
       [
+        ['--pdeathsig', 'KILL', 'etcd'],
         ['--name', 'one', '--data-dir', path.join(this.root, 'data'), '--log-level', 'error'],
         ['--listen-client-urls', this.endpoint, '--advertise-client-urls', this.endpoint],
         ['--listen-peer-urls', this.#peer, '--initial-advertise-peer-urls', this.#peer],
