@@ -32,6 +32,7 @@ const FILE = path.join(
 );
 const APPS = ['app1', 'app2', 'app3'] as const;
 const PATIENCE_MS = 150_000;
+const STORAGE = 'storage.test';
 
 /** An ordinary service, which ends what it has when it is told to stop. */
 const APP = `#!/usr/bin/env node
@@ -66,17 +67,20 @@ class Fleet {
     const template = '{{(index .IPAM.Config 0).Gateway}}';
     const bridge = ['network', 'inspect', 'bridge', '--format', template];
     const host = (await docker(bridge)).stdout;
-    const github = await new FakeGitHub({ token: TOKEN, host }).listen();
+    const github = await new FakeGitHub({ token: TOKEN, host, assetHost: STORAGE }).listen();
     const fleet = new Fleet(github, await freePort());
     const environment = {
       UPDATE_GH_API_URL: github.url,
       UPDATE_GH_TOKEN: TOKEN,
+      UPDATE_ASSET_HOSTS: STORAGE,
+      UPDATE_INSECURE_HTTP: '1',
       UPDATE_PROBATION: '1',
       SLEEP: '5',
     };
+    const additions = { environment, extra_hosts: [`${STORAGE}:${host}`] };
     writeFileSync(
       path.join(fleet.#directory, 'github.yaml'),
-      stringify({ services: Object.fromEntries(APPS.map((app) => [app, { environment }])) }),
+      stringify({ services: Object.fromEntries(APPS.map((app) => [app, additions])) }),
     );
     return fleet;
   }

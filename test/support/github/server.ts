@@ -60,6 +60,8 @@ export type FakeGitHubOptions = {
   port?: number;
   /** The address at which it is asked: the gateway of a network of containers, say. */
   host?: string;
+  /** The other name of that address, where assets are. */
+  assetHost?: string;
 };
 
 export type Request = {
@@ -91,6 +93,7 @@ export class FakeGitHub {
   readonly attestations = new Map<string, unknown[]>();
   readonly #token: string | null;
   readonly #host: string;
+  readonly #assetHost: string;
   readonly #server: http.Server;
   #nextId = 1000;
   #port = 0;
@@ -100,9 +103,11 @@ export class FakeGitHub {
     repo = 'app',
     token = null,
     host = '127.0.0.1',
+    assetHost = 'localhost',
   }: FakeGitHubOptions = {}) {
     this.owner = owner;
     this.#host = host;
+    this.#assetHost = assetHost;
     this.repo = repo;
     this.#token = token;
     this.#server = http.createServer((request, response) => void this.#answer(request, response));
@@ -128,7 +133,7 @@ export class FakeGitHub {
 
   /** Assets live on another origin, as on GitHub: the same server by another name. */
   get assetOrigin(): string {
-    return this.url.replace('127.0.0.1', 'localhost');
+    return `http://${this.#assetHost}:${this.#port}`;
   }
 
   publish(
