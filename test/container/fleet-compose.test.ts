@@ -75,6 +75,7 @@ class Fleet {
       UPDATE_ASSET_HOSTS: STORAGE,
       UPDATE_INSECURE_HTTP: '1',
       UPDATE_PROBATION: '1',
+      UPDATE_HEALTH_INTERVAL: '1',
       SLEEP: '5',
     };
     const additions = { environment, extra_hosts: [`${STORAGE}:${host}`] };
