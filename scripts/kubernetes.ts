@@ -5,13 +5,34 @@
  * Debian's etcd-server.
  */
 import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { archive } from '../test/support/app.ts';
 import { Cluster } from '../test/support/kubernetes.ts';
+import { type Description, reduced } from '../test/support/kubernetes-schema.ts';
 import { Product } from '../test/support/product.ts';
 
 const EXAMPLES = path.join(import.meta.dirname, '..', 'examples');
+const DESCRIPTION = path.join(
+  import.meta.dirname,
+  '..',
+  'test',
+  'deploy',
+  'kubernetes-openapi.json',
+);
+/** Of the examples. */
+const KINDS = [
+  'apps/v1 Deployment',
+  'apps/v1 StatefulSet',
+  'networking.k8s.io/v1 NetworkPolicy',
+  'policy/v1 PodDisruptionBudget',
+  'rbac.authorization.k8s.io/v1 Role',
+  'rbac.authorization.k8s.io/v1 RoleBinding',
+  'v1 PersistentVolumeClaim',
+  'v1 Service',
+  'v1 ServiceAccount',
+];
 const STRICT = ['--validate=strict', '-f'];
 const GOOD = 'registry.example.com/good@sha256:';
 const BAD = 'registry.example.com/bad@sha256:';
@@ -48,6 +69,15 @@ async function may(where: string, account: string, ...what: string[]): Promise<b
   const asked = cluster.kubectl(['auth', 'can-i', ...what, '-n', where, as]);
   return (await asked.catch(() => 'no')).trim() === 'yes';
 }
+
+describe('the description that CI checks the examples by', () => {
+  it('is what the server says; where it is not there it is written', async () => {
+    const whole = JSON.parse(await cluster.kubectl(['get', '--raw', '/openapi/v2'])) as Description;
+    const text = `${JSON.stringify(reduced(whole, KINDS), null, 1)}\n`;
+    if (!existsSync(DESCRIPTION)) writeFileSync(DESCRIPTION, text);
+    assert.equal(readFileSync(DESCRIPTION, 'utf8'), text);
+  });
+});
 
 describe('the examples, applied', () => {
   for (const [where, what, replicas, ...file] of [

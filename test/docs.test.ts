@@ -51,7 +51,13 @@ describe('the documentation', () => {
       .split('\n');
     assert.deepEqual(
       naming.sort(),
-      ['deploy.yaml', 'examples/deploy/kubernetes.yaml', 'package.json'],
+      [
+        'deploy.yaml',
+        'examples/deploy/kubernetes.yaml',
+        'examples/fleet/kubernetes/app.yaml',
+        'examples/kubernetes/in-place.yaml',
+        'package.json',
+      ],
       'the name is set in package.json alone',
     );
   });
