@@ -39,10 +39,16 @@ const BAD = 'registry.example.com/bad@sha256:';
 
 type Deployment = { spec: { template: { spec: { containers: { image: string }[] } } } };
 
+/** The first time its programs are built. */
+const BUILD_MS = 40 * 60 * 1000;
+
 let cluster: Cluster;
-before(async () => {
-  cluster = await Cluster.start();
-});
+before(
+  async () => {
+    cluster = await Cluster.start();
+  },
+  { timeout: BUILD_MS },
+);
 after(() => cluster?.[Symbol.asyncDispose]());
 
 /** Where no pod is made that may more than the strictest profile allows. */

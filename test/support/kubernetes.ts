@@ -33,7 +33,7 @@ type Pod = {
 async function build(): Promise<void> {
   if (PROGRAMS.every((program) => existsSync(path.join(CACHE, program)))) return;
   const directory = mkdtempSync(path.join(os.tmpdir(), 'kubernetes-'));
-  const env = { GOFLAGS: '-mod=mod', CGO_ENABLED: '0' };
+  const env = { GOFLAGS: '-mod=mod' };
   const go = (args: string[]) => execa('go', args, { cwd: directory, env, stderr: 'inherit' });
   const head = `module tried\n\ngo 1.26.0\n\nrequire k8s.io/kubernetes v${VERSION}\n`;
   writeFileSync(path.join(directory, 'go.mod'), head);
