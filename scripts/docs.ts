@@ -21,6 +21,8 @@ const ROOT = path.join(import.meta.dirname, '..');
 const PUBLISHED: Record<string, RegExp> = {
   'deploy.yaml': /(?<=^ +image: )\S+$/m,
   'examples/deploy/kubernetes.yaml': /(?<=^ +image: )\S+$/m,
+  'examples/fleet/kubernetes/app.yaml': /(?<=^ +image: )\S+$/m,
+  'examples/kubernetes/in-place.yaml': /(?<=^ +image: )\S+$/m,
   'docs/security.md': /(?<=^ +gh attestation verify .* --repo )\S+$/m,
 };
 

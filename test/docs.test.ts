@@ -51,7 +51,13 @@ describe('the documentation', () => {
       .split('\n');
     assert.deepEqual(
       naming.sort(),
-      ['deploy.yaml', 'examples/deploy/kubernetes.yaml', 'package.json'],
+      [
+        'deploy.yaml',
+        'examples/deploy/kubernetes.yaml',
+        'examples/fleet/kubernetes/app.yaml',
+        'examples/kubernetes/in-place.yaml',
+        'package.json',
+      ],
       'the name is set in package.json alone',
     );
   });
@@ -93,9 +99,8 @@ describe('the documentation', () => {
   });
 
   it('has no dead links to its own files', () => {
-    const files = execFileSync('find', ['docs', '-name', '*.md'], { cwd: ROOT, encoding: 'utf8' })
-      .trim()
-      .split('\n');
+    const find = ['docs', 'examples', '-name', '*.md'];
+    const files = execFileSync('find', find, { cwd: ROOT, encoding: 'utf8' }).trim().split('\n');
     for (const file of ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', ...files]) {
       for (const [, target = '', anchor] of read(file).matchAll(
         /\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)/g,

@@ -3,7 +3,7 @@
  * the scripts and the pipeline.
  */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { globSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { execa } from 'execa';
@@ -134,10 +134,14 @@ describe('the scripts', () => {
       .filter((entry) => entry.isFile())
       .map((entry) => path.join(entry.parentPath, entry.name));
     assert.ok(scripts.length >= 9, scripts.join());
+    const examples = globSync('examples/**/*.sh', { cwd: ROOT });
+    assert.ok(examples.length >= 3, examples.join());
     await execa(
       'shellcheck',
-      [...scripts, ...['release', 'sign-release'].map((name) => path.join(ROOT, 'scripts', name))],
-      { cwd: ROOT },
+      [...scripts, ...examples, 'scripts/release', 'scripts/sign-release'],
+      {
+        cwd: ROOT,
+      },
     );
   });
 

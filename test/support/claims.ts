@@ -37,6 +37,12 @@ export const CLAIMS: readonly Claim[] = [
     why: 'pulls by digest; test/deploy/release.test.ts looks at what sed makes of the lock',
   },
 
+  {
+    text: /^docker build -t registry\.example\.com\/acme\/app-watcher/,
+    how: 'elsewhere',
+    why: 'takes kubectl from its registry; scripts/kubernetes.ts runs the hook',
+  },
+
   // The command line: every form, in a container.
   { text: /^self-update\b/, how: 'image' },
   { text: /^docker (?:run|exec|logs) .*\b(?:IMAGE|app|NAME)\b/, how: 'image' },
@@ -80,9 +86,29 @@ export const CLAIMS: readonly Claim[] = [
     why: 'needs a cluster; the file and its probes are tested',
   },
   {
+    text: /^kubectl (?:apply -f (?:fleetlock|app|in-place|watcher)\.yaml|exec app-1 |get lease )/,
+    how: 'elsewhere',
+    why: 'needs a cluster; scripts/kubernetes.ts applies these files to a real API server',
+  },
+  {
+    text: /^- run: echo "ghcr\.io\//,
+    how: 'elsewhere',
+    why: 'a workflow of the app; scripts/kubernetes.ts packs the same',
+  },
+  {
+    text: /^curl -H 'fleet-lock-protocol: true' /,
+    how: 'elsewhere',
+    why: 'needs a server of the lock; tried with airlock',
+  },
+  {
+    text: 'airlock serve -v',
+    how: 'elsewhere',
+    why: 'test/container/fleet-compose.test.ts starts it by the file',
+  },
+  {
     text: 'docker compose up -d',
     how: 'elsewhere',
-    why: 'needs the Compose plugin; the file is tested',
+    why: 'needs the Compose plugin; test/container/fleet-compose.test.ts says it to docker-compose',
   },
   {
     text: /^- run: gh release create |^gh attestation trusted-root$/,

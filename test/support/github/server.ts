@@ -58,6 +58,10 @@ export type FakeGitHubOptions = {
   repo?: string;
   token?: string | null;
   port?: number;
+  /** The address at which it is asked: the gateway of a network of containers, say. */
+  host?: string;
+  /** The other name of that address, where assets are. */
+  assetHost?: string;
 };
 
 export type Request = {
@@ -88,19 +92,29 @@ export class FakeGitHub {
   /** Sigstore bundles by the sha256 of what they are about. */
   readonly attestations = new Map<string, unknown[]>();
   readonly #token: string | null;
+  readonly #host: string;
+  readonly #assetHost: string;
   readonly #server: http.Server;
   #nextId = 1000;
   #port = 0;
 
-  constructor({ owner = 'acme', repo = 'app', token = null }: FakeGitHubOptions = {}) {
+  constructor({
+    owner = 'acme',
+    repo = 'app',
+    token = null,
+    host = '127.0.0.1',
+    assetHost = 'localhost',
+  }: FakeGitHubOptions = {}) {
     this.owner = owner;
+    this.#host = host;
+    this.#assetHost = assetHost;
     this.repo = repo;
     this.#token = token;
     this.#server = http.createServer((request, response) => void this.#answer(request, response));
   }
 
   async listen(port = 0): Promise<this> {
-    this.#server.listen(port, '127.0.0.1');
+    this.#server.listen(port, this.#host);
     await once(this.#server, 'listening');
     this.#port = (this.#server.address() as AddressInfo).port;
     return this;
@@ -114,12 +128,12 @@ export class FakeGitHub {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.#port}`;
+    return `http://${this.#host}:${this.#port}`;
   }
 
   /** Assets live on another origin, as on GitHub: the same server by another name. */
   get assetOrigin(): string {
-    return this.url.replace('127.0.0.1', 'localhost');
+    return `http://${this.#assetHost}:${this.#port}`;
   }
 
   publish(
