@@ -28,6 +28,8 @@ const ANSWER_WITHIN_MS = 20_000;
 const MAX_ERROR_BYTES = 16 * 1024;
 const MAX_WORDS = 200;
 const MAX_REDIRECTS = 3;
+/** https://www.rfc-editor.org/rfc/rfc4918#section-11.3 (423 Locked) */
+const LOCKED = 423;
 /** Those that keep the method: another one would turn the request into a GET. */
 const REDIRECTS = new Set([307, 308]);
 
@@ -63,6 +65,8 @@ export async function returnFleetLock(
   const refusal = await ask('/v1/steady-state', input, signal, deps);
   if (refusal === null) return { type: 'fleetLockReturned' };
   const { status, said, host } = refusal;
+  // poseidon/fleetlock answers so to whoever does not hold it: so it is not ours.
+  if (status === LOCKED) return { type: 'fleetLockReturned' };
   throw failed(
     `${host} did not take the fleet's lock back (${said === null ? `status ${status}` : shortened(said.value)}): see the server's log`,
   );
@@ -70,10 +74,11 @@ export async function returnFleetLock(
 
 /**
  * Whether the server says itself that the slots are taken: airlock answers 500 for that as for its
- * own trouble, poseidon/fleetlock 423.
+ * own trouble, also where two asked at once ("conflict on semaphore"), poseidon/fleetlock 423.
  */
 function isHeldByOthers(status: number, { kind, value }: Refusal): boolean {
-  return status === 423 || status === 409 || /\b(?:full|locked|held)\b/i.test(`${kind} ${value}`);
+  const isTaken = /\b(?:full|locked|held|conflict)\b/i.test(`${kind} ${value}`);
+  return status === LOCKED || status === 409 || isTaken;
 }
 
 type Headers = { location?: string; 'content-type'?: string };

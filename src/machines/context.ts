@@ -75,8 +75,8 @@ export type FleetLock = {
   version: string | null;
   since: number;
   isAcquired: boolean;
-  /** It is kept: what became of that version. */
-  failure: Problem | null;
+  /** It is kept: which version failed, and how. A newer one may be asked for under it. */
+  failure: (Problem & { version: string }) | null;
   /** Tries to give it back that failed, the last one's reason, and when the next one is due. */
   returns: { failed: number; since: number; problem: Problem; nextAt: number } | null;
 };

@@ -48,12 +48,14 @@ export function keepFleetLock(
 ): FleetLock | null {
   if (fleetLock === null || fleetLock.version === null || fleetLock.version !== version)
     return fleetLock;
-  return policy.fleet?.keepsOnFailure === true ? { ...fleetLock, failure } : fleetLock;
+  return policy.fleet?.keepsOnFailure === true && failure !== null
+    ? { ...fleetLock, failure: { ...failure, version } }
+    : fleetLock;
 }
 
 /** The operator ended that, or dealt with the version. */
 export function unkeepFleetLock({ fleetLock }: Context, version?: string): FleetLock | null {
-  if (fleetLock === null || (version !== undefined && version !== fleetLock.version))
+  if (fleetLock === null || (version !== undefined && version !== fleetLock.failure?.version))
     return fleetLock;
   return { ...fleetLock, failure: null, returns: null };
 }
@@ -61,8 +63,8 @@ export function unkeepFleetLock({ fleetLock }: Context, version?: string): Fleet
 /** That an older version is well again is no end of it. */
 export function afterHealthy(context: Context, version: string): FleetLock | null {
   const { fleetLock, policy } = context;
-  if (fleetLock === null || fleetLock.version === null) return fleetLock;
-  const isOlder = compareVersions(version, fleetLock.version, policy.versioning) < 0;
+  if (fleetLock === null || fleetLock.failure === null) return fleetLock;
+  const isOlder = compareVersions(version, fleetLock.failure.version, policy.versioning) < 0;
   return isOlder ? fleetLock : unkeepFleetLock(context);
 }
 

@@ -166,7 +166,7 @@ function fleetHeld(was: Context, is: Context): Draft | null {
   return {
     event: 'fleetHeld',
     from: is.current?.version ?? null,
-    to: is.fleetLock?.version ?? null,
+    to: failure.version,
     code,
     reason,
   };

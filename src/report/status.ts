@@ -53,7 +53,9 @@ export const statusSchema = z.object({
       lock: z
         .enum(['off', 'none', 'unknown', 'held', 'kept'])
         .describe('unknown: it may be held; kept: a version failed, and goes no further'),
-      version: version.describe('for which the lock was asked'),
+      version: version.describe(
+        'for which the lock was asked; where it is kept, the one that failed',
+      ),
       since: time,
       failure: problemSchema.nullable().describe('why it is kept'),
       lastError: problemSchema.nullable().describe('why it could not be given back'),
@@ -163,7 +165,7 @@ function fleetOf({ policy, fleetLock }: Context): Status['fleet'] {
     id,
     group: fleetLock?.group ?? policy.fleet?.group ?? null,
     lock: lockOf(fleetLock, policy),
-    version: fleetLock?.version ?? null,
+    version: fleetLock?.failure?.version ?? fleetLock?.version ?? null,
     since: formatTime(fleetLock?.since),
     failure: shownProblem(fleetLock?.failure ?? null),
     lastError: shownProblem(fleetLock?.returns?.problem ?? null),
@@ -180,7 +182,7 @@ function lockOf(
 }
 
 function shownProblem(problem: Problem | null): Status['lastError'] {
-  return problem && { ...problem, at: formatTime(problem.at) };
+  return problem && { code: problem.code, message: problem.message, at: formatTime(problem.at) };
 }
 
 /** Which of two copies is the app, `current` says: the switch changes the roles. */

@@ -72,6 +72,12 @@ describe("the fleet's lock at its server", () => {
     );
   });
 
+  it('is not ours where giving it back is answered by 423, as by poseidon/fleetlock', async () => {
+    [asked, answers] = [[], [{ status: 423, body: '{"kind":"locked","value":"held by other"}' }]];
+    const fact = await returnFleetLock(WHO, AbortSignal.timeout(60_000), deps());
+    assert.deepEqual(fact, { type: 'fleetLockReturned' });
+  });
+
   const held: [title: string, answer: Answer][] = [
     ["the protocol's example", { status: 500, body: JSON.stringify(full) }],
     [

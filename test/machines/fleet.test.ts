@@ -184,6 +184,15 @@ describe('a version that fails', () => {
       assert.ok(asks(story).includes('returnFleetLock'));
     });
 
+  it('gives it back for a word about it also while a newer one waits under its slot', () => {
+    const story = rolledBack().when(facts.found('3.0.0')).when(facts.installed('3.0.0'));
+    story.when(facts.allowed()).when(facts.failed('fleetLockRefused', 'FLEET_LOCK_FAILED'));
+    assert.equal(story.context.fleetLock?.version, '3.0.0');
+    assert.ok(isKept(story));
+    story.when({ type: 'versionDenied', version: '2.0.0' }, null);
+    assert.equal(story.context.fleetLock?.failure, null);
+  });
+
   it('keeps it through what is said of other versions, a boot and other settings', () => {
     const story = rolledBack()
       .when({ type: 'versionDenied', version: '9.9.9' }, null)
