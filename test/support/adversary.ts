@@ -106,7 +106,9 @@ export class Adversary {
     if (pollAt <= this.at) {
       this.#nextPollAt = this.at + this.#pollIntervalMs;
       this.#poll();
-    } else for (const { type } of this.state.timers.values()) this.#take({ type } as Fact, null);
+    } else
+      for (const { type, dueAt } of this.state.timers.values())
+        if (dueAt <= this.at) this.#take({ type } as Fact, null);
     return true;
   }
 
