@@ -1,0 +1,137 @@
+/**
+ * One container of the fleet: the real machine, folded by the real code, with the real pauses
+ * between polls. What the runtime would perform takes a drawn time here and ends in a fact. Like
+ * src/runtime/runtime.ts as `run --once` has it, without a journal and without processes.
+ */
+import type { Fact } from '../../src/machines/facts.ts';
+import type { Policy } from '../../src/machines/model.ts';
+import { nextPollAt, type PollNote, pollNoteSchema } from '../../src/machines/poll-note.ts';
+import {
+  evolve,
+  isPoll,
+  isResting,
+  type OutstandingEffect,
+  outstanding,
+  type State,
+  untilDueMs,
+  withoutTimer,
+} from '../../src/runtime/fold.ts';
+import { Poller } from '../../src/runtime/poller.ts';
+import { nextWakeAt } from '../../src/runtime/schedule.ts';
+import { performs } from './perform.ts';
+import type { World } from './world.ts';
+
+export type Traits = {
+  index: number;
+  policy: Policy;
+  /** Which of the addresses it has towards GitHub. */
+  address: number;
+  /** Whether the release does not run here. */
+  isBad: boolean;
+  random: () => number;
+};
+
+export class Container {
+  readonly traits: Traits;
+  readonly world: World;
+  state: State;
+  note: PollNote = pollNoteSchema.parse({});
+  /** The version whose process runs; null while none does. */
+  running: string | null = '1.0.0';
+  readonly #performing = new Map<string, OutstandingEffect>();
+  #seq = 1;
+  #wakeAt: number | null = null;
+  #isServing = true;
+
+  /** `settled`: a machine at rest, whose app runs. */
+  constructor(world: World, traits: Traits, settled: State) {
+    this.world = world;
+    this.traits = traits;
+    this.state = settled;
+  }
+
+  /** It comes to the fleet, with its settings. */
+  start(): void {
+    this.dispatch({ type: 'configurationChanged', policy: this.traits.policy }, null);
+    this.advance();
+  }
+
+  /** The app answers, or does not. */
+  serve(isServing: boolean): void {
+    if (this.#isServing === isServing) return;
+    this.#isServing = isServing;
+    this.world.meter.serves(isServing);
+  }
+
+  dispatch(fact: Fact, effect: string | null): boolean {
+    const record = { seq: ++this.#seq, at: this.world.now, fact, effect, command: null };
+    const next = evolve(this.state, record);
+    if (next === this.state) return false;
+    this.state = next;
+    return true;
+  }
+
+  /** Brings what runs in line with what is outstanding, then rests. */
+  advance(): void {
+    const { now } = this.world;
+    for (const timer of this.state.timers.values())
+      if (untilDueMs(timer, now) <= 0 && !this.dispatch({ type: timer.type } as Fact, null))
+        this.state = withoutTimer(this.state, timer.id);
+    const poller = this.#poller();
+    this.#follow(outstanding(this.state, isResting(this.state) && poller.isDue));
+    this.#rest();
+  }
+
+  #poller(): Poller {
+    const { pollIntervalMs } = this.world.scenario;
+    const now = () => this.world.now;
+    const poller = new Poller({
+      nextPollAt: () => nextPollAt(this.note, pollIntervalMs, now()),
+      now,
+      pollIntervalMs,
+    });
+    if ([...this.#performing.values()].some(isPoll)) poller.begun();
+    return poller;
+  }
+
+  #follow(wanted: ReadonlyMap<string, OutstandingEffect>): void {
+    for (const [id, effect] of this.#performing)
+      if (wanted.get(id)?.sinceSeq !== effect.sinceSeq) this.#performing.delete(id);
+    for (const effect of wanted.values())
+      if (!this.#performing.has(effect.id)) this.#perform(effect);
+  }
+
+  #perform(effect: OutstandingEffect): void {
+    this.#performing.set(effect.id, effect);
+    const { events, now } = this.world;
+    const { takesMs, outcome } = performs(this, effect.request);
+    events.add(now + Math.max(Math.round(takesMs), 1), async () => {
+      if (this.#performing.get(effect.id) !== effect) return;
+      const fact = await outcome();
+      this.#performing.delete(effect.id);
+      this.dispatch(fact, effect.id);
+      this.advance();
+    });
+  }
+
+  #rest(): void {
+    if (!isResting(this.state) && this.state.timers.size === 0) return;
+    const { events, now, scenario } = this.world;
+    const at = Math.max(
+      nextWakeAt(this.state, this.#poller(), {
+        now: () => now,
+        isBusy: () => false,
+        busyLookMs: scenario.pollIntervalMs,
+        pollIntervalMs: scenario.pollIntervalMs,
+      }),
+      now + 1,
+    );
+    if (this.#wakeAt === at) return;
+    this.#wakeAt = at;
+    events.add(at, () => {
+      if (this.#wakeAt !== at) return;
+      this.#wakeAt = null;
+      this.advance();
+    });
+  }
+}
