@@ -91,7 +91,10 @@ export class World {
       if (event.at > until || this.#isOver()) return;
       this.now = event.at;
       await event.run();
-      if (meter.updatedAfterMs.length + meter.victims.size >= scenario.containers && meter.down === 0)
+      if (
+        meter.updatedAfterMs.length + meter.victims.size >= scenario.containers &&
+        meter.down === 0
+      )
         return;
     }
   }
