@@ -4,7 +4,6 @@
  * src/runtime/runtime.ts as `run --once` has it, without a journal and without processes.
  */
 import type { Fact } from '../../src/machines/facts.ts';
-import type { Policy } from '../../src/machines/model.ts';
 import { nextPollAt, type PollNote, pollNoteSchema } from '../../src/machines/poll-note.ts';
 import {
   evolve,
@@ -19,25 +18,14 @@ import {
 import { Poller } from '../../src/runtime/poller.ts';
 import { nextWakeAt } from '../../src/runtime/schedule.ts';
 import { performs } from './perform.ts';
-import type { World } from './world.ts';
+import { type Host, OLD, type Traits, type World } from './world.ts';
 
-export type Traits = {
-  index: number;
-  policy: Policy;
-  /** Which of the addresses it has towards GitHub. */
-  address: number;
-  /** Whether the release does not run here. */
-  isBad: boolean;
-  random: () => number;
-};
-
-export class Container {
+export class Container implements Host {
   readonly traits: Traits;
   readonly world: World;
   state: State;
   note: PollNote = pollNoteSchema.parse({});
-  /** The version whose process runs; null while none does. */
-  running: string | null = '1.0.0';
+  running: string | null = OLD;
   readonly #performing = new Map<string, OutstandingEffect>();
   #seq = 1;
   #wakeAt: number | null = null;
@@ -56,7 +44,6 @@ export class Container {
     this.advance();
   }
 
-  /** The app answers, or does not. */
   serve(isServing: boolean): void {
     if (this.#isServing === isServing) return;
     this.#isServing = isServing;
@@ -77,8 +64,8 @@ export class Container {
     for (const timer of this.state.timers.values())
       if (untilDueMs(timer, now) <= 0 && !this.dispatch({ type: timer.type } as Fact, null))
         this.state = withoutTimer(this.state, timer.id);
-    const poller = this.#poller();
-    this.#follow(outstanding(this.state, isResting(this.state) && poller.isDue));
+    const isPollDue = isResting(this.state) && this.#poller().isDue;
+    this.#follow(outstanding(this.state, { isPollDue, now }));
     this.#rest();
   }
 

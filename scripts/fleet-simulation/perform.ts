@@ -7,15 +7,15 @@ import type { EffectInputs, EffectName, EffectRequest } from '../../src/machines
 import type { Fact } from '../../src/machines/facts.ts';
 import type { Release } from '../../src/machines/model.ts';
 import { facts, tree } from '../../test/support/machine.ts';
-import type { Container } from './container.ts';
-import { NEW } from './world.ts';
+import type { LockAnswer } from './lock-server.ts';
+import { type Host, NEW } from './world.ts';
 
 /** `outcome` is asked when the time has passed. */
 type Performance = { takesMs: number; outcome: () => Fact | Promise<Fact> };
-type Perform<N extends EffectName> = (input: EffectInputs[N], container: Container) => Performance;
+type Perform<N extends EffectName> = (input: EffectInputs[N], host: Host) => Performance;
 
 /** Between `least` and `most` ms; short ones are the more likely. */
-function drawn({ traits }: Container, least: number, most: number): number {
+function drawn({ traits }: Host, least: number, most: number): number {
   return least * (most / least) ** traits.random();
 }
 
@@ -28,15 +28,15 @@ const PLACES = {
   tagPrefix: '',
 } as const;
 
-function askGitHub(input: EffectInputs['check'], container: Container): Promise<Fact> {
-  const { world, traits } = container;
+function askGitHub(input: EffectInputs['check'], host: Host): Promise<Fact> {
+  const { world, traits } = host;
   return check(input, NEVER, {
     github: world.github.clientOf(traits.address),
     places: PLACES,
     note: {
-      read: () => container.note,
+      read: () => host.note,
       write: (note) => {
-        container.note = note;
+        host.note = note;
       },
     },
     pollIntervalMs: world.scenario.pollIntervalMs,
@@ -46,8 +46,8 @@ function askGitHub(input: EffectInputs['check'], container: Container): Promise<
   });
 }
 
-/** A request beside a check counts for the quota as well, and meets the same limit. */
-function isAnswered({ world, traits }: Container): boolean {
+/** A request beside a check counts for the quota as well. */
+function isAnswered({ world, traits }: Host): boolean {
   try {
     world.github.ask(traits.address, 0);
     return true;
@@ -56,45 +56,53 @@ function isAnswered({ world, traits }: Container): boolean {
   }
 }
 
-function download({ version }: Release, container: Container): Fact {
-  return isAnswered(container)
-    ? facts.downloaded(version)
-    : failed(container, 'downloadFailed', 'DOWNLOAD_REFUSED');
+/** With the quota used up, the bytes come from the public address. */
+function download({ version }: Release, host: Host): Fact {
+  isAnswered(host);
+  return facts.downloaded(version);
 }
 
 /** The repository's id is asked for, and has to be what it was. */
-function verify({ repositoryId }: EffectInputs['verify'], container: Container): Fact {
-  if (isAnswered(container)) return { type: 'verified', checks: ['digest'], repositoryId: 1 };
+function verify({ repositoryId }: EffectInputs['verify'], host: Host): Fact {
+  if (isAnswered(host)) return { type: 'verified', checks: ['digest'], repositoryId: 1 };
   return repositoryId === null
     ? { type: 'verified', checks: ['digest'], repositoryId: null }
-    : failed(container, 'verificationFailed', 'RATE_LIMITED');
+    : failed(host, 'verificationFailed', 'RATE_LIMITED');
 }
 
 function failed(
-  { traits }: Container,
-  type: 'downloadFailed' | 'verificationFailed' | 'probationFailed',
+  { traits }: Host,
+  type: 'verificationFailed' | 'probationFailed' | 'fleetLockRefused' | 'fleetLockReturnFailed',
   code: string,
 ): Fact {
   return { type, code, message: 'simulated', jitter: traits.random() };
 }
 
-function isBad({ traits }: Container, version: string | null): boolean {
+/** The real codes of src/effects/fleet-lock.ts. */
+function asked(host: Host, answer: LockAnswer, yes: Fact, no: LockFailure): Fact {
+  host.world.meter.locked();
+  if (answer?.status === 200) return yes;
+  return failed(host, no, answer === null ? 'FLEET_LOCK_FAILED' : 'FLEET_LOCK_HELD');
+}
+type LockFailure = 'fleetLockRefused' | 'fleetLockReturnFailed';
+
+function isBad({ traits }: Host, version: string | null): boolean {
   return version === NEW && traits.isBad;
 }
 
-function start(container: Container): Performance {
-  const { state, world } = container;
+function start(host: Host): Performance {
+  const { state, world } = host;
   const version = state.snapshot.context.current?.version ?? null;
-  container.running = version;
+  host.running = version;
   return {
-    takesMs: drawn(container, 20, 200),
+    takesMs: drawn(host, 20, 200),
     outcome: () => {
-      if (isBad(container, version)) world.meter.victims.add(container.traits.index);
+      if (isBad(host, version)) world.meter.victims.add(host.traits.index);
       else {
         // It reads its files and opens its port.
-        const readyAt = world.now + drawn(container, 300, 5_000);
+        const readyAt = world.now + drawn(host, 300, 5_000);
         world.events.add(Math.round(readyAt), () => {
-          if (container.running === version) container.serve(true);
+          if (host.running === version) host.serve(true);
         });
       }
       return { type: 'appStarted', version, adopted: false };
@@ -105,10 +113,10 @@ function start(container: Container): Performance {
 /** A bad one exits soon after each start; the first time that is forgiven. */
 function observe(
   { version, startedAt, probationMs, again }: EffectInputs['observeProbation'],
-  container: Container,
+  host: Host,
 ): Performance {
-  const { now, meter } = container.world;
-  if (!isBad(container, version))
+  const { now, meter } = host.world;
+  if (!isBad(host, version))
     return {
       takesMs: Math.max(startedAt + probationMs - now, 0),
       outcome: () => {
@@ -117,10 +125,10 @@ function observe(
       },
     };
   return {
-    takesMs: drawn(container, 300, 5_000),
+    takesMs: drawn(host, 300, 5_000),
     outcome: () =>
       again
-        ? failed(container, 'probationFailed', 'APP_EXITED')
+        ? failed(host, 'probationFailed', 'APP_EXITED')
         : { type: 'appExitedEarly', version, code: 'APP_EXITED', message: 'simulated' },
   };
 }
@@ -131,40 +139,55 @@ function unused(): never {
 }
 
 const PERFORMS: { [N in EffectName]: Perform<N> } = {
-  check: (input, container) => ({
-    takesMs: drawn(container, 100, 1_000),
-    outcome: () => askGitHub(input, container),
+  check: (input, host) => ({
+    takesMs: drawn(host, 100, 1_000),
+    outcome: () => askGitHub(input, host),
   }),
-  download: ({ release }, container) => ({
-    takesMs: drawn(container, 2_000, 60_000),
-    outcome: () => download(release, container),
+  download: ({ release }, host) => ({
+    takesMs: drawn(host, 2_000, 60_000),
+    outcome: () => download(release, host),
   }),
-  verify: (input, container) => ({
-    takesMs: drawn(container, 100, 500),
-    outcome: () => verify(input, container),
+  verify: (input, host) => ({
+    takesMs: drawn(host, 100, 500),
+    outcome: () => verify(input, host),
   }),
-  extract: ({ release }, container) => ({
-    takesMs: drawn(container, 500, 5_000),
+  extract: ({ release }, host) => ({
+    takesMs: drawn(host, 500, 5_000),
     outcome: () => facts.installed(release.version),
   }),
   observeConditions: () => ({ takesMs: 5, outcome: facts.allowed }),
-  prepareSwitch: ({ release }, container) => ({
-    takesMs: drawn(container, 10, 50),
+  acquireFleetLock: (input, host) => ({
+    takesMs: drawn(host, 20, 500),
+    outcome: () =>
+      asked(host, host.world.lock.preReboot(input), facts.locked(), 'fleetLockRefused'),
+  }),
+  returnFleetLock: (input, host) => ({
+    takesMs: drawn(host, 20, 500),
+    outcome: () =>
+      asked(
+        host,
+        host.world.lock.steadyState(input),
+        facts.lockReturned(),
+        'fleetLockReturnFailed',
+      ),
+  }),
+  prepareSwitch: ({ release }, host) => ({
+    takesMs: drawn(host, 10, 50),
     outcome: () => facts.switchStarted(release.version),
   }),
-  stop: (_, container) => {
-    container.serve(false);
-    container.running = null;
-    return { takesMs: drawn(container, 50, 7_000), outcome: facts.stopped };
+  stop: (_, host) => {
+    host.serve(false);
+    host.running = null;
+    return { takesMs: drawn(host, 50, 7_000), outcome: facts.stopped };
   },
-  switchCurrent: ({ to }, container) => ({
-    takesMs: drawn(container, 5, 20),
+  switchCurrent: ({ to }, host) => ({
+    takesMs: drawn(host, 5, 20),
     outcome: () => facts.switched(to.version === NEW ? tree(NEW) : to),
   }),
-  start: (_, container) => start(container),
+  start: (_, host) => start(host),
   observeProbation: observe,
-  removeOldVersions: (_, container) => ({
-    takesMs: drawn(container, 20, 500),
+  removeOldVersions: (_, host) => ({
+    takesMs: drawn(host, 20, 500),
     outcome: facts.tidied,
   }),
   runHook: unused,
@@ -173,6 +196,6 @@ const PERFORMS: { [N in EffectName]: Perform<N> } = {
   stopOtherCopy: unused,
 };
 
-export function performs(container: Container, { name, input }: EffectRequest): Performance {
-  return (PERFORMS[name] as Perform<typeof name>)(input as never, container);
+export function performs(host: Host, { name, input }: EffectRequest): Performance {
+  return (PERFORMS[name] as Perform<typeof name>)(input as never, host);
 }

@@ -18,12 +18,14 @@ export type Scenario = {
   /** Part of the containers on which the release does not run. */
   badShare: number;
   withdrawnAfterMs: number | null;
+  /** They start in its first third, so that polls have found their pace. */
+  warmUpMs: number;
   /** The end, if nothing else ends it. */
   untilMs: number;
 };
 
-const MINUTE_MS = 60_000;
-const HOUR_MS = 60 * MINUTE_MS;
+export const MINUTE_MS = 60_000;
+export const HOUR_MS = 60 * MINUTE_MS;
 
 export const base: Scenario = {
   title: 'no lock, no rollout',
@@ -38,5 +40,6 @@ export const base: Scenario = {
   canaries: 0,
   badShare: 0,
   withdrawnAfterMs: null,
+  warmUpMs: 3 * HOUR_MS,
   untilMs: 48 * HOUR_MS,
 };
