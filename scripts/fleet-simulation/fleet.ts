@@ -5,13 +5,10 @@ import type { State } from '../../src/runtime/fold.ts';
 import { facts, policy, running, tree } from '../../test/support/machine.ts';
 import { Container } from './container.ts';
 import { randomOf } from './events.ts';
-import { HOUR_MS, type Scenario } from './scenarios.ts';
+import type { Scenario } from './scenarios.ts';
 import { GROUP, NEW, OLD, PUBLISHED_AT, World } from './world.ts';
 
 export { NEW } from './world.ts';
-
-/** After so long without an update it has come to a standstill. */
-const STANDSTILL_MS = HOUR_MS;
 
 /** A container that has been updated once, and whose app is trusted. */
 function settled(): State {
@@ -81,9 +78,8 @@ function isOver({ scenario, meter, now }: World): boolean {
   const { updatedAfterMs, victims } = meter;
   if (updatedAfterMs.length + victims.size >= scenario.containers) return meter.down === 0;
   const last = updatedAfterMs.at(-1);
-  // A rollout moves on by itself.
   if (last === undefined || scenario.rolloutMs !== null) return false;
-  return now - PUBLISHED_AT - last > STANDSTILL_MS;
+  return now - PUBLISHED_AT - last > scenario.standstillMs;
 }
 
 /** Whether it runs the release by now. */

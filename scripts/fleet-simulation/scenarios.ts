@@ -20,6 +20,8 @@ export type Scenario = {
   withdrawnAfterMs: number | null;
   /** They start in its first third, so that polls have found their pace. */
   warmUpMs: number;
+  /** After so long without an update nothing moves any more. A rollout moves by itself. */
+  standstillMs: number;
   /** The end, if nothing else ends it. */
   untilMs: number;
 };
@@ -27,12 +29,13 @@ export type Scenario = {
 export const MINUTE_MS = 60_000;
 export const HOUR_MS = 60 * MINUTE_MS;
 
+/** All see the release within one `SLEEP`: what is hardest for those who must not be down together. */
 export const base: Scenario = {
-  title: 'no lock, no rollout',
+  title: 'nothing set',
   containers: 10_000,
   behindOneAddress: 100,
-  quotaPerHour: 60,
-  pollIntervalMs: 300_000,
+  quotaPerHour: 5_000,
+  pollIntervalMs: 5 * MINUTE_MS,
   slots: null,
   keepsOnFailure: true,
   lockDown: null,
@@ -40,6 +43,57 @@ export const base: Scenario = {
   canaries: 0,
   badShare: 0,
   withdrawnAfterMs: null,
-  warmUpMs: 3 * HOUR_MS,
+  warmUpMs: 15 * MINUTE_MS,
   untilMs: 48 * HOUR_MS,
+  standstillMs: HOUR_MS,
+};
+
+const lock = { slots: 100 };
+const rollout = { rolloutMs: 24 * HOUR_MS };
+/** Many polls would be simulated for a figure that is not about them. */
+const seldom = { pollIntervalMs: 30 * MINUTE_MS, warmUpMs: 90 * MINUTE_MS };
+/** It runs nowhere, and its maintainers take it back. */
+const bad = { badShare: 1, withdrawnAfterMs: HOUR_MS, untilMs: 75 * MINUTE_MS };
+const anonymous = {
+  quotaPerHour: 60,
+  warmUpMs: 3 * HOUR_MS,
+  untilMs: 24 * HOUR_MS,
+  standstillMs: 24 * HOUR_MS,
+};
+
+/** By the names that `npm run simulate -- name…` takes. */
+export const scenarios: Readonly<Record<string, Scenario>> = {
+  plain: base,
+  rollout: { ...base, ...rollout, ...seldom, title: 'rollout 24 h' },
+  lock: { ...base, ...lock, title: 'lock, 100 slots' },
+  'lock-rollout': { ...base, ...lock, ...rollout, ...seldom, title: 'lock and rollout' },
+  'one-slot': { ...base, containers: 1_000, slots: 1, title: 'lock, 1 slot, 1,000 containers' },
+  'lock-down': {
+    ...base,
+    ...lock,
+    lockDown: { fromMs: 0, toMs: HOUR_MS },
+    standstillMs: 2 * HOUR_MS,
+    title: 'lock, its server down for the first hour',
+  },
+  'some-fail': { ...base, badShare: 0.01, title: 'fails at 1 %' },
+  'some-fail-keep': { ...base, ...lock, badShare: 0.01, title: 'fails at 1 %, lock' },
+  'some-fail-release': {
+    ...base,
+    ...lock,
+    badShare: 0.01,
+    keepsOnFailure: false,
+    title: 'fails at 1 %, lock, `ON_FAILURE=release`',
+  },
+  bad: { ...base, ...bad, title: 'bad everywhere' },
+  'bad-lock': { ...base, ...bad, ...lock, title: 'bad everywhere, lock' },
+  'bad-rollout': { ...base, ...bad, ...rollout, title: 'bad everywhere, rollout' },
+  'bad-canaries': {
+    ...base,
+    ...bad,
+    ...rollout,
+    canaries: 100,
+    title: 'bad everywhere, rollout, 100 canaries',
+  },
+  'no-token-10': { ...base, ...anonymous, behindOneAddress: 10, title: 'no token, 10 an address' },
+  'no-token-100': { ...base, ...anonymous, title: 'no token, 100 an address' },
 };
