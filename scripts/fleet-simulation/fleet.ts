@@ -37,6 +37,7 @@ function policyOf(index: number, scenario: Scenario): Policy {
     ...policy,
     strategy: 'download-then-kill',
     retryBaseMs: scenario.pollIntervalMs,
+    probationMs: scenario.probationMs,
     fleet: slots === null ? null : { id, group: GROUP, keepsOnFailure },
     rollout: rolloutMs === null ? null : { id, periodMs: rolloutMs, wariness },
   };

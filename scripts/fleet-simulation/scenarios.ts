@@ -8,6 +8,7 @@ export type Scenario = {
   /** Requests an hour that GitHub takes from an address: 60, or 5,000 with a token. */
   quotaPerHour: number;
   pollIntervalMs: number;
+  probationMs: number;
   /** Of the fleet's lock; null without one. */
   slots: number | null;
   keepsOnFailure: boolean;
@@ -36,6 +37,7 @@ export const base: Scenario = {
   behindOneAddress: 100,
   quotaPerHour: 5_000,
   pollIntervalMs: 5 * MINUTE_MS,
+  probationMs: 10_000,
   slots: null,
   keepsOnFailure: true,
   lockDown: null,
