@@ -4,9 +4,11 @@
  * src/runtime/runtime.ts as `run --once` has it, without a journal and without processes.
  */
 import type { Fact } from '../../src/machines/facts.ts';
+import { pollSpread } from '../../src/machines/pacing.ts';
 import { nextPollAt, type PollNote, pollNoteSchema } from '../../src/machines/poll-note.ts';
 import {
   evolve,
+  isLockReturn,
   isPoll,
   isResting,
   type OutstandingEffect,
@@ -30,11 +32,13 @@ export class Container implements Host {
   #seq = 1;
   #wakeAt: number | null = null;
   #isServing = true;
+  readonly #pollSpread: number;
 
   /** `settled`: a machine at rest, whose app runs. */
   constructor(world: World, traits: Traits, settled: State) {
     this.world = world;
     this.traits = traits;
+    this.#pollSpread = pollSpread(traits.policy);
     this.state = settled;
   }
 
@@ -73,12 +77,16 @@ export class Container implements Host {
     const { pollIntervalMs } = this.world.scenario;
     const now = () => this.world.now;
     const poller = new Poller({
-      nextPollAt: () => nextPollAt(this.note, pollIntervalMs, now()),
+      nextPollAt: () => nextPollAt(this.note, pollIntervalMs, now(), null, this.#pollSpread),
       now,
       pollIntervalMs,
     });
-    if ([...this.#performing.values()].some(isPoll)) poller.begun();
+    if (this.#performs(isPoll)) poller.begun();
     return poller;
+  }
+
+  #performs(is: (effect: OutstandingEffect) => boolean): boolean {
+    return [...this.#performing.values()].some(is);
   }
 
   #follow(wanted: ReadonlyMap<string, OutstandingEffect>): void {
@@ -104,15 +112,15 @@ export class Container implements Host {
   #rest(): void {
     if (!isResting(this.state) && this.state.timers.size === 0) return;
     const { events, now, scenario } = this.world;
-    const at = Math.max(
-      nextWakeAt(this.state, this.#poller(), {
-        now: () => now,
-        isBusy: () => false,
-        busyLookMs: scenario.pollIntervalMs,
-        pollIntervalMs: scenario.pollIntervalMs,
-      }),
-      now + 1,
-    );
+    const { pollIntervalMs } = scenario;
+    const options = {
+      now: () => now,
+      isBusy: () => false,
+      busyLookMs: pollIntervalMs,
+      pollIntervalMs,
+    };
+    const isReturning = this.#performs(isLockReturn);
+    const at = Math.max(nextWakeAt(this.state, this.#poller(), options, isReturning), now + 1);
     if (this.#wakeAt === at) return;
     this.#wakeAt = at;
     events.add(at, () => {

@@ -5,7 +5,7 @@ import type { State } from '../../src/runtime/fold.ts';
 import { facts, policy, running, tree } from '../../test/support/machine.ts';
 import { Container } from './container.ts';
 import { randomOf } from './events.ts';
-import type { Scenario } from './scenarios.ts';
+import { MINUTE_MS, type Scenario } from './scenarios.ts';
 import { GROUP, NEW, OLD, PUBLISHED_AT, World } from './world.ts';
 
 export { NEW } from './world.ts';
@@ -66,10 +66,12 @@ export async function simulate(scenario: Scenario, seed = 1): Promise<Fleet> {
     world.events.add(world.now + startsAfterMs, () => container.start());
     return container;
   });
-  const until = PUBLISHED_AT + scenario.untilMs;
+  let until = PUBLISHED_AT + scenario.untilMs;
   for (let event = world.events.next(); event !== null; event = world.events.next()) {
-    if (event.at > until || isOver(world)) break;
+    if (event.at > until) break;
     world.now = event.at;
+    // The last ones give their slots back.
+    if (isOver(world)) until = Math.min(until, world.now + MINUTE_MS);
     await event.run();
   }
   return { world, containers };
