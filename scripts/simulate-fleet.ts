@@ -19,20 +19,20 @@ const chosen = process.argv.slice(2);
 const unknown = chosen.find((name) => !(name in scenarios));
 if (unknown !== undefined)
   throw new Error(`there is no scenario ${unknown}: ${Object.keys(scenarios).join(', ')}`);
-const results: Record<string, Result> = existsSync(RESULTS)
-  ? (JSON.parse(readFileSync(RESULTS, 'utf8')) as Record<string, Result>)
-  : {};
+/** Read anew each time: several may run side by side, for some scenarios each. */
+const readResults = (): Record<string, Result> =>
+  existsSync(RESULTS) ? (JSON.parse(readFileSync(RESULTS, 'utf8')) as Record<string, Result>) : {};
 for (const [name, scenario] of Object.entries(scenarios)) {
   if (chosen.length > 0 && !chosen.includes(name)) continue;
   const before = process.cpuUsage();
   const result = resultOf(await simulate(scenario));
   const { user, system } = process.cpuUsage(before);
-  results[name] = result;
   process.stdout.write(
     `${name}, ${((user + system) / 1e6).toFixed(0)} s\n${tableOf([result])}\n\n`,
   );
-  writeFileSync(RESULTS, `${JSON.stringify(results)}\n`);
+  writeFileSync(RESULTS, `${JSON.stringify({ ...readResults(), [name]: result })}\n`);
 }
+const results = readResults();
 const known = Object.keys(scenarios).flatMap((name) => results[name] ?? []);
 writeFileSync(
   path.join(OUT, 'fleet.md'),
