@@ -59,10 +59,21 @@ function duration(ms: number | null): string {
 
 const count = (value: number) => value.toLocaleString('en-US');
 
+const COLUMNS = [
+  'scenario',
+  'down at once, at most',
+  'victims',
+  'updated',
+  'half after',
+  'all after',
+  'to GitHub, an hour and address',
+  "to the lock's server, a second",
+];
+
 export function tableOf(results: readonly Result[]): string {
   return [
-    '| scenario | down at once, at most | victims | updated | half after | all after | to GitHub, an hour and address | to the lock’s server, a second |',
-    '|---|---|---|---|---|---|---|---|',
+    `| ${COLUMNS.join(' | ')} |`,
+    `|${'---|'.repeat(COLUMNS.length)}`,
     ...results.map((result) => {
       const { github, lock } = result;
       const refused = github.refused === 0 ? '' : `, ${count(github.refused)} refused`;
