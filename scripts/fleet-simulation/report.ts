@@ -92,7 +92,7 @@ export function tableOf(results: readonly Result[]): string {
   ].join('\n');
 }
 
-const WIDTH = 820;
+const WIDTH = 880;
 const CURVES = { left: 60, right: 560, top: 30, bottom: 330 };
 const COLOURS = [
   '#d1495b',
