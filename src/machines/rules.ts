@@ -194,5 +194,9 @@ export function isUnproven({ current, lastGood, verdict }: Context): boolean {
 export function owesFleetLock(context: Context, isSettled: boolean): boolean {
   const { fleetLock, policy, app } = context;
   if (policy.fleet === null || fleetLock === null || fleetLock.failure !== null) return false;
+  // It is asked for again in minutes: to give back what it may be, to a server that does not
+  // answer, would be most of what a fleet asks of it.
+  if (context.candidate?.deferral?.inhibitors.some(({ reason }) => reason === 'fleet'))
+    return false;
   return app === 'up' && (isSettled || !isUnproven(context));
 }

@@ -104,6 +104,10 @@ export function isPoll({ id }: OutstandingEffect): boolean {
   return id === POLL;
 }
 
+export function isLockReturn({ id }: OutstandingEffect): boolean {
+  return id === LOCK_RETURN;
+}
+
 export function replay(records: Iterable<JournalRecord>, from: State | null = null): State | null {
   let state = from;
   for (const record of records) state = state === null ? begin(record) : evolve(state, record);

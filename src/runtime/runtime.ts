@@ -16,6 +16,7 @@ import { Faults, RETRY_AFTER_FAULT_MS } from './faults.ts';
 import {
   begin,
   evolve,
+  isLockReturn,
   isPoll,
   isResting,
   type OutstandingEffect,
@@ -188,7 +189,8 @@ export class Runtime {
 
   /** The next moment at which there is something to do, wall clock. */
   nextWakeAt(): number {
-    return nextWakeAt(this.#state, this.#poller, this.#options);
+    const isReturning = this.#performer.isRunning(isLockReturn);
+    return nextWakeAt(this.#state, this.#poller, this.#options, isReturning);
   }
 
   /** Whether an update waits for an app that still is busy. */

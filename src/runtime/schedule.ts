@@ -6,15 +6,20 @@ import type { Poller } from './poller.ts';
 
 type Options = Pick<RuntimeOptions, 'now' | 'isBusy' | 'busyLookMs' | 'pollIntervalMs'>;
 
-/** Wall clock. */
-export function nextWakeAt(state: State, poller: Poller, options: Options): number {
+/** Wall clock. `isReturning`: the fleet's lock is being given back, which wakes by its end. */
+export function nextWakeAt(
+  state: State,
+  poller: Poller,
+  options: Options,
+  isReturning: boolean,
+): number {
   const now = options.now();
   const isBusy = waitsForBusyApp(state, options);
   const waits = [...state.timers.values()].map((timer) =>
     isBusy ? options.busyLookMs : untilDueMs(timer, now),
   );
   if (isResting(state) && !poller.isRunning) waits.push(poller.untilDueMs());
-  const returnAt = lockReturnAt(state);
+  const returnAt = isReturning ? null : lockReturnAt(state);
   if (returnAt !== null) waits.push(remainingMs(returnAt, now, MAX_LOCK_PAUSE_MS * 2));
   // No sooner than that: a poll's jitter makes it later than the interval, and waking twice for it
   // costs twice.

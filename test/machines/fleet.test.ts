@@ -67,7 +67,10 @@ describe("the fleet's lock", () => {
     assert.deepEqual(asks(refused), []);
     const unknown = reserving().when(facts.failed('fleetLockRefused', 'FLEET_LOCK_FAILED'));
     assert.equal(unknown.name, 'waiting');
-    assert.deepEqual(asks(unknown), ['returnFleetLock']);
+    assert.notEqual(unknown.context.fleetLock, null);
+    assert.deepEqual(asks(unknown), [], 'it is asked for again soon');
+    unknown.when({ type: 'nothingNewer' });
+    assert.deepEqual(asks(unknown).includes('returnFleetLock'), true, 'it is no longer needed');
   });
 
   it('is asked for again with pauses up to five minutes', () => {

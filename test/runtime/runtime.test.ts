@@ -96,6 +96,25 @@ async function updater(
   });
 }
 
+describe("the fleet's lock, while it is being given back", () => {
+  it('is no reason to look again every millisecond', async () => {
+    const runtime = await updater(
+      { returnFleetLock: () => NEVER, observeProbation: async () => facts.healthy('1.0.0') },
+      {
+        policy: { ...policy, fleet: { id: 'a', group: 'default', keepsOnFailure: true } },
+        nextPollAt: () => Date.now() + 3_600_000,
+      },
+    );
+    const returning = beginning('returnFleetLock');
+    await runtime.start();
+    await returning;
+    await turn();
+    const next = runtime.nextWakeAt();
+    runtime.stop();
+    assert.ok(next - Date.now() > 3_000_000, `in ${next - Date.now()} ms`);
+  });
+});
+
 describe('an effect that was aborted', () => {
   it('has really ended before the next one begins: what it still removes would be what a download has just begun', async () => {
     const removal = Promise.withResolvers<void>();
