@@ -39,6 +39,10 @@ export class Performer {
     return this.#running.size > 0;
   }
 
+  isPerforming(id: string): boolean {
+    return this.#running.has(id);
+  }
+
   /** Brings what runs in line with what is outstanding. */
   follow(outstanding: ReadonlyMap<string, OutstandingEffect>): void {
     for (const running of this.#running.values())

@@ -18,10 +18,12 @@ import {
   evolve,
   isPoll,
   isResting,
+  LOCK_RETURN,
   type OutstandingEffect,
   outstanding,
   type State,
   untilDueMs,
+  untilLockReturnMs,
   withoutTimer,
 } from './fold.ts';
 import { Inbox } from './inbox.ts';
@@ -188,7 +190,8 @@ export class Runtime {
 
   /** The next moment at which there is something to do, wall clock. */
   nextWakeAt(): number {
-    return nextWakeAt(this.#state, this.#poller, this.#options);
+    const isReturning = this.#performer.isPerforming(LOCK_RETURN);
+    return nextWakeAt(this.#state, this.#poller, this.#options, isReturning);
   }
 
   /** Whether an update waits for an app that still is busy. */
@@ -313,9 +316,10 @@ export class Runtime {
     if (seen !== null) this.dispatch(seen);
   }
 
-  /** Of commands after which the updater rests, and no check is to be made for them any more. */
+  /** Of commands after which the updater rests, and nothing is to be asked for them any more. */
   #noteOutcomes(): void {
-    if (!this.#poller.isRunning && !this.#poller.isAsked && isResting(this.#state))
+    const isReturnDue = untilLockReturnMs(this.#state, this.#options.now()) === 0;
+    if (!this.#poller.isRunning && !this.#poller.isAsked && !isReturnDue && isResting(this.#state))
       this.#outcomes.settle(this.#state.snapshot.context);
   }
 
