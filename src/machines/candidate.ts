@@ -23,6 +23,7 @@ export function candidateFor(context: Context, release: Release): Candidate {
     return {
       ...candidate,
       release: { ...release, urgent },
+      inTurnOf: isOwnTurn(candidate) ? ownTurn(release) : candidate.inTurnOf,
       byOperator: candidate.byOperator || byOperator,
       forced: candidate.forced || forced,
     };
@@ -42,12 +43,19 @@ export function candidateFor(context: Context, release: Release): Candidate {
   };
 }
 
+const ownTurn = ({ version, publishedAt }: Release): Candidate['inTurnOf'] => ({
+  version,
+  publishedAt,
+});
+const isOwnTurn = ({ inTurnOf, release }: Candidate): boolean =>
+  inTurnOf.version === release.version;
+
 /**
  * A release that takes the place of one that waited for its turn comes in that turn, if that is
  * sooner: or a project that publishes every hour would never be followed by a daily rollout.
  */
 function turnOf({ candidate, policy: { rollout } }: Context, release: Release) {
-  const own = { version: release.version, publishedAt: release.publishedAt };
+  const own = ownTurn(release);
   if (rollout === null || candidate === null) return own;
   const [before, dueAt] = [candidate.inTurnOf, rolloutDueAt(own, rollout)];
   const earlier = rolloutDueAt(before, rollout);

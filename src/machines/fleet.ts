@@ -28,8 +28,13 @@ export function beginReservation(context: Context, at: number): Partial<Context>
 const isOf = ({ id, group }: NonNullable<Policy['fleet']>, lock: FleetLock): boolean =>
   id === lock.id && group === lock.group;
 
-export function recordAcquired({ fleetLock }: Context): Partial<Context> {
-  return { fleetLock: fleetLock && { ...fleetLock, isAcquired: true } };
+/** What was refused before is over: the pre-stop hook may still say "not now". */
+export function recordAcquired({ fleetLock, candidate }: Context): Partial<Context> {
+  const deferral = candidate?.deferral && { ...candidate.deferral, lock: null };
+  return {
+    fleetLock: fleetLock && { ...fleetLock, isAcquired: true },
+    candidate: candidate && { ...candidate, deferral: deferral ?? null },
+  };
 }
 
 /** A boot, or a journal that begins, does not know what was before it. */
@@ -50,22 +55,26 @@ export function keepFleetLock(
     return fleetLock;
   return policy.fleet?.keepsOnFailure === true && failure !== null
     ? { ...fleetLock, failure: { ...failure, version } }
-    : fleetLock;
+    : { ...fleetLock, version: null };
 }
 
 /** The operator ended that, or dealt with the version. */
 export function unkeepFleetLock({ fleetLock }: Context, version?: string): FleetLock | null {
   if (fleetLock === null || (version !== undefined && version !== fleetLock.failure?.version))
     return fleetLock;
-  return { ...fleetLock, failure: null, returns: null };
+  // What failed has no use for it any more, also where it still runs (UPDATE_ROLLBACK=manual).
+  const isOver = fleetLock.failure !== null && fleetLock.failure.version === fleetLock.version;
+  const forWhat = isOver ? null : fleetLock.version;
+  return { ...fleetLock, version: forWhat, failure: null, returns: null };
 }
 
-/** That an older version is well again is no end of it. */
+/** That an older version is well again is no end of it, nor older bytes of a moving tag. */
 export function afterHealthy(context: Context, version: string): FleetLock | null {
   const { fleetLock, policy } = context;
   if (fleetLock === null || fleetLock.failure === null) return fleetLock;
   const isOlder = compareVersions(version, fleetLock.failure.version, policy.versioning) < 0;
-  return isOlder ? fleetLock : unkeepFleetLock(context);
+  const cameBack = context.current !== null && context.current.path === context.lastGood?.path;
+  return isOlder || cameBack ? fleetLock : unkeepFleetLock(context);
 }
 
 /** Other settings: what is held under the old name is given back, and what was kept with it. */

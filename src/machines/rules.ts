@@ -188,15 +188,16 @@ export function isUnproven({ current, lastGood, verdict }: Context): boolean {
 }
 
 /**
- * Whether the slot is to be given back; asked at rest. A version that has yet to prove itself keeps
- * it, and so does an app that is down.
+ * Whether the slot is to be given back; asked at rest. The version that it was taken for keeps it
+ * until it has proved itself, and so does an app that is down.
  */
 export function owesFleetLock(context: Context, isSettled: boolean): boolean {
-  const { fleetLock, policy, app } = context;
+  const { fleetLock, policy, app, current } = context;
   if (policy.fleet === null || fleetLock === null || fleetLock.failure !== null) return false;
   // It is asked for again in minutes: to give back what it may be, to a server that does not
   // answer, would be most of what a fleet asks of it.
   if (context.candidate?.deferral?.inhibitors.some(({ reason }) => reason === 'fleet'))
     return false;
-  return app === 'up' && (isSettled || !isUnproven(context));
+  const isForIt = fleetLock.version === current?.version;
+  return app === 'up' && (isSettled || !isForIt || !isUnproven(context));
 }

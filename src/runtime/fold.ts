@@ -7,7 +7,7 @@ import { createActor, initialTransition, type Snapshot, transition } from 'xstat
 import type { JournalRecord } from '../journal/record.ts';
 import type { EffectRequest } from '../machines/effects.ts';
 import type { FactType, StampedFact } from '../machines/facts.ts';
-import { remainingMs } from '../machines/pacing.ts';
+import { MAX_LOCK_PAUSE_MS, remainingMs } from '../machines/pacing.ts';
 import { owesFleetLock } from '../machines/rules.ts';
 import { type UpdaterSnapshot, updaterMachine } from '../machines/updater.ts';
 import { lockAtHand } from '../machines/vocabulary.ts';
@@ -58,7 +58,7 @@ function resolves({ effects }: State, { effect }: JournalRecord): boolean {
  * leaves no trace.
  */
 const POLL = 'poll';
-const LOCK_RETURN = 'lockReturn';
+export const LOCK_RETURN = 'lockReturn';
 
 /**
  * What is to run: what facts have begun and not ended, and in a resting state, once they are due,
@@ -76,8 +76,7 @@ export function outstanding(
       sinceSeq: 0,
       request: { name: 'check', input: checkInput(snapshot.context) },
     });
-  const returnAt = lockReturnAt(state);
-  if (returnAt !== null && returnAt <= now)
+  if (untilLockReturnMs(state, now) === 0)
     all.set(LOCK_RETURN, {
       id: LOCK_RETURN,
       sinceSeq: 0,
@@ -95,6 +94,17 @@ export function lockReturnAt(state: State): number | null {
   return context.fleetLock?.returns?.nextAt ?? 0;
 }
 
+/**
+ * How long until then. A clock that was set back since the last try says nothing about the next one:
+ * it is due.
+ */
+export function untilLockReturnMs(state: State, now: number): number | null {
+  const returnAt = lockReturnAt(state);
+  if (returnAt === null) return null;
+  const leftMs = Math.max(returnAt - now, 0);
+  return leftMs > 2 * MAX_LOCK_PAUSE_MS ? 0 : leftMs;
+}
+
 /** Where the updater waits for time, an operator or GitHub: it polls from there. */
 export function isResting({ snapshot }: Pick<State, 'snapshot'>): boolean {
   return snapshot.hasTag('resting');
@@ -102,10 +112,6 @@ export function isResting({ snapshot }: Pick<State, 'snapshot'>): boolean {
 
 export function isPoll({ id }: OutstandingEffect): boolean {
   return id === POLL;
-}
-
-export function isLockReturn({ id }: OutstandingEffect): boolean {
-  return id === LOCK_RETURN;
 }
 
 export function replay(records: Iterable<JournalRecord>, from: State | null = null): State | null {

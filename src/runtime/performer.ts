@@ -39,8 +39,8 @@ export class Performer {
     return this.#running.size > 0;
   }
 
-  isRunning(is: (effect: OutstandingEffect) => boolean): boolean {
-    return [...this.#running.values()].some(({ effect }) => is(effect));
+  isPerforming(id: string): boolean {
+    return this.#running.has(id);
   }
 
   /** Brings what runs in line with what is outstanding. */

@@ -16,13 +16,14 @@ import { Faults, RETRY_AFTER_FAULT_MS } from './faults.ts';
 import {
   begin,
   evolve,
-  isLockReturn,
   isPoll,
   isResting,
+  LOCK_RETURN,
   type OutstandingEffect,
   outstanding,
   type State,
   untilDueMs,
+  untilLockReturnMs,
   withoutTimer,
 } from './fold.ts';
 import { Inbox } from './inbox.ts';
@@ -189,7 +190,7 @@ export class Runtime {
 
   /** The next moment at which there is something to do, wall clock. */
   nextWakeAt(): number {
-    const isReturning = this.#performer.isRunning(isLockReturn);
+    const isReturning = this.#performer.isPerforming(LOCK_RETURN);
     return nextWakeAt(this.#state, this.#poller, this.#options, isReturning);
   }
 
@@ -315,9 +316,10 @@ export class Runtime {
     if (seen !== null) this.dispatch(seen);
   }
 
-  /** Of commands after which the updater rests, and no check is to be made for them any more. */
+  /** Of commands after which the updater rests, and nothing is to be asked for them any more. */
   #noteOutcomes(): void {
-    if (!this.#poller.isRunning && !this.#poller.isAsked && isResting(this.#state))
+    const isReturnDue = untilLockReturnMs(this.#state, this.#options.now()) === 0;
+    if (!this.#poller.isRunning && !this.#poller.isAsked && !isReturnDue && isResting(this.#state))
       this.#outcomes.settle(this.#state.snapshot.context);
   }
 

@@ -1,12 +1,11 @@
 /** When there is something to do next. */
-import { MAX_LOCK_PAUSE_MS, remainingMs } from '../machines/pacing.ts';
-import { isResting, lockReturnAt, type State, untilDueMs } from './fold.ts';
+import { isResting, type State, untilDueMs, untilLockReturnMs } from './fold.ts';
 import type { RuntimeOptions } from './options.ts';
 import type { Poller } from './poller.ts';
 
 type Options = Pick<RuntimeOptions, 'now' | 'isBusy' | 'busyLookMs' | 'pollIntervalMs'>;
 
-/** Wall clock. `isReturning`: the fleet's lock is being given back, which wakes by its end. */
+/** Wall clock. What runs wakes us by its end: a poll, and a return of the fleet's lock. */
 export function nextWakeAt(
   state: State,
   poller: Poller,
@@ -19,8 +18,8 @@ export function nextWakeAt(
     isBusy ? options.busyLookMs : untilDueMs(timer, now),
   );
   if (isResting(state) && !poller.isRunning) waits.push(poller.untilDueMs());
-  const returnAt = isReturning ? null : lockReturnAt(state);
-  if (returnAt !== null) waits.push(remainingMs(returnAt, now, MAX_LOCK_PAUSE_MS * 2));
+  const returnMs = isReturning ? null : untilLockReturnMs(state, now);
+  if (returnMs !== null) waits.push(returnMs);
   // No sooner than that: a poll's jitter makes it later than the interval, and waking twice for it
   // costs twice.
   return now + (waits.length > 0 ? Math.min(...waits) : options.pollIntervalMs);

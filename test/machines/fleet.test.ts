@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Policy } from '../../src/machines/model.ts';
 import { lockReturnAt, outstanding } from '../../src/runtime/fold.ts';
-import { baked, facts, running, Story, tree, world } from '../support/machine.ts';
+import { baked, facts, release, running, Story, tree, world } from '../support/machine.ts';
 
 const fleet = { id: 'app-0', group: 'default', keepsOnFailure: true };
 const inFleet = (overrides: Partial<Policy> = {}) => ({
@@ -30,6 +30,14 @@ const updating = (version = '2.0.0', overrides: Partial<Policy> = {}) =>
     .when(facts.stopped())
     .when(facts.switched(tree(version)))
     .when(facts.started(version));
+
+/** It is started once more before it is judged. */
+const exitedEarly = {
+  type: 'appExitedEarly',
+  version: 'stable',
+  code: 'APP_EXITED',
+  message: 'the reason',
+} as const;
 
 /** The new version fails, and the old one is back. */
 const rolledBack = (overrides: Partial<Policy> = {}, code = 'UNHEALTHY') =>
@@ -92,6 +100,22 @@ describe("the fleet's lock", () => {
     assert.equal(story.name, 'running');
     story.when(facts.found('3.0.0')).when(facts.installed('3.0.0')).when(facts.allowed());
     assert.deepEqual(asks(story), ['acquireFleetLock'], 'asking twice is safe');
+  });
+
+  it('is given back also after a clock that was set back', () => {
+    const story = updating('2.0.0').when(facts.healthy('2.0.0')).when(facts.tidied());
+    story.when(facts.failed('fleetLockReturnFailed', 'FLEET_LOCK_FAILED'));
+    assert.deepEqual(asks(story), []);
+    assert.deepEqual(asks(story.after(-365 * 86_400_000)), ['returnFleetLock']);
+  });
+
+  it('that was had leaves nothing of earlier refusals, also where the hook says "not now"', () => {
+    const hooks = { preStop: true, preStart: false, postUpdate: false };
+    const story = reserving('2.0.0', { hooks });
+    story.when(facts.failed('fleetLockRefused', 'FLEET_LOCK_FAILED')).after(60_000);
+    story.when({ type: 'retryDue' }).when(facts.allowed()).when(facts.locked());
+    story.when(facts.failed('interruptionDeferred', 'NOT_NOW'));
+    assert.equal(story.context.candidate?.deferral?.lock, null);
   });
 
   it('is given back where nothing was interrupted after all', () => {
@@ -159,6 +183,53 @@ describe('a version that fails', () => {
     const story = updating('2.0.0', { rollback: 'manual' });
     story.when(facts.failed('probationFailed', 'UNHEALTHY')).when(facts.tidied());
     assert.deepEqual([story.context.current?.version, isKept(story)], ['2.0.0', true]);
+  });
+
+  for (const keepsOnFailure of [true, false])
+    it(`gives it back where it stays and a newer one waits (keep: ${keepsOnFailure})`, () => {
+      const own = { ...fleet, keepsOnFailure };
+      const story = updating('2.0.0', { rollback: 'manual', fleet: own });
+      story.when(facts.failed('probationFailed', 'UNHEALTHY')).when(facts.tidied());
+      story.when(facts.found('3.0.0')).when(facts.installed('3.0.0')).when(facts.busy());
+      story.when(facts.failed('probationFailed', 'UNHEALTHY'));
+      story.when({ type: 'fleetReleaseRequested' }, null);
+      assert.deepEqual([story.name, asks(story)], ['waiting', ['returnFleetLock']]);
+    });
+
+  it('gives the slot of a newer one back that interrupts nothing after all', () => {
+    const own = { ...fleet, keepsOnFailure: false };
+    const story = updating('2.0.0', { rollback: 'manual', fleet: own });
+    story.when(facts.failed('probationFailed', 'UNHEALTHY')).when(facts.lockReturned());
+    story.when(facts.tidied()).when(facts.found('3.0.0')).when(facts.installed('3.0.0'));
+    story.when(facts.allowed()).when(facts.locked());
+    story.when(facts.failed('preparationFailed', 'NO_SPACE'));
+    assert.deepEqual([story.name, asks(story)], ['waiting', ['returnFleetLock']]);
+  });
+
+  it('keeps it while older bytes of a moving tag prove themselves again', () => {
+    const bytes = (digit: string) => {
+      const digest = digit.repeat(64);
+      const path = `/d/releases/${digit}`;
+      return { ...tree('stable'), tag: 'stable', path, digest, fingerprint: digest };
+    };
+    const story = steady({ tag: 'stable', versioning: 'loose' });
+    for (const digit of ['a', 'b']) {
+      const { asset } = release('stable');
+      const moved = { ...asset, digest: digit.repeat(64) };
+      story.when(facts.found('stable', { tag: 'stable', asset: moved }));
+      story.when({ type: 'installed', version: bytes(digit) }).when(facts.allowed());
+      story.when(facts.locked()).when(facts.switchStarted('stable')).when(facts.stopped());
+      story.when(facts.switched(bytes(digit))).when(facts.started('stable'));
+      if (digit === 'b') break;
+      story.when(facts.healthy('stable')).when(facts.lockReturned(), null).when(facts.tidied());
+    }
+    story.when(exitedEarly, null).when(facts.failed('probationFailed', 'APP_EXITED'));
+    story
+      .when(facts.stopped())
+      .when(facts.switched(bytes('a')))
+      .when(facts.started('stable'));
+    assert.deepEqual(story.effects, ['observeProbation']);
+    assert.ok(isKept(story.when(facts.healthy('stable'))));
   });
 
   it('keeps it in a hand-over that nobody noticed', () => {
@@ -267,6 +338,15 @@ describe('a rollout', () => {
     story.when({ type: 'retryDue' }).when(facts.allowed());
     assert.deepEqual(asks(story), ['prepareSwitch']);
     assert.equal(story.context.candidate?.release.version, '2.0.2');
+  });
+
+  it('comes also where its publication is known later only', () => {
+    const story = running({ policy: { strategy: 'download-then-kill', rollout } });
+    story.when(facts.found('2.0.0')).when(facts.installed('2.0.0')).when(facts.allowed());
+    const publishedAt = new Date(story.at - 25 * HOUR_MS).toISOString();
+    story.when(facts.found('2.0.0', { publishedAt }));
+    story.when({ type: 'updateRequested' }).when(facts.allowed());
+    assert.deepEqual(asks(story), ['prepareSwitch']);
   });
 
   it('goes no further with a release that was withdrawn', () => {

@@ -441,3 +441,36 @@ describe('the gate of a boot', () => {
     runtime.stop();
   });
 });
+
+describe("the fleet's lock", () => {
+  const fleet = { id: 'app-0', group: 'default', keepsOnFailure: true };
+  const inFleet = { policy: { ...policy, fleet }, nextPollAt: () => Date.now() + 3_600_000 };
+
+  it('is given back without a glance at the clock meanwhile', async () => {
+    let looks = 0;
+    const look = () => (looks++, Date.now());
+    const runtime = await updater({ returnFleetLock: () => NEVER }, { ...inFleet, now: look });
+    const returning = beginning('returnFleetLock');
+    await runtime.start();
+    await returning;
+    const before = looks;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    runtime.stop();
+    assert.ok(looks - before < 20, `${looks - before} looks`);
+  });
+
+  it('is released by a command that ends with the answer', async () => {
+    const answer = Promise.withResolvers<Fact>();
+    const runtime = await updater({ returnFleetLock: () => answer.promise }, inFleet);
+    const returning = beginning('returnFleetLock');
+    const id = submit(path.join(root, 'inbox'), { type: 'fleetReleaseRequested' });
+    await runtime.start();
+    await returning;
+    const before = readTaken(journal, id);
+    answer.resolve(facts.failed('fleetLockReturnFailed', 'FLEET_LOCK_FAILED'));
+    await turn();
+    runtime.stop();
+    assert.equal(before?.outcome, null);
+    assert.equal(readTaken(journal, id)?.outcome?.error?.code, 'FLEET_LOCK_FAILED');
+  });
+});
