@@ -106,6 +106,11 @@ export const CLAIMS: readonly Claim[] = [
     why: 'test/container/fleet-compose.test.ts starts it by the file',
   },
   {
+    text: 'docker compose exec airlock airlock ex get slots',
+    how: 'elsewhere',
+    why: "airlock's own, said by hand to its a3585ed in that example",
+  },
+  {
     text: 'docker compose up -d',
     how: 'elsewhere',
     why: 'needs the Compose plugin; test/container/fleet-compose.test.ts says it to docker-compose',
