@@ -8,9 +8,9 @@ import { pollSpread } from '../../src/machines/pacing.ts';
 import { nextPollAt, type PollNote, pollNoteSchema } from '../../src/machines/poll-note.ts';
 import {
   evolve,
-  isLockReturn,
   isPoll,
   isResting,
+  LOCK_RETURN,
   type OutstandingEffect,
   outstanding,
   type State,
@@ -119,7 +119,7 @@ export class Container implements Host {
       busyLookMs: pollIntervalMs,
       pollIntervalMs,
     };
-    const isReturning = this.#performs(isLockReturn);
+    const isReturning = this.#performing.has(LOCK_RETURN);
     const at = Math.max(nextWakeAt(this.state, this.#poller(), options, isReturning), now + 1);
     if (this.#wakeAt === at) return;
     this.#wakeAt = at;

@@ -55,7 +55,7 @@ const OPERANDS: Partial<Record<CommandName, string>> = {
   approve: '<version>',
   deny: '<version>',
   retry: '<version>',
-  fleet: '<release>',
+  fleet: 'release',
   verify: '[tag|file]',
 };
 
@@ -91,7 +91,7 @@ export function parseArguments(argv: readonly string[]): Invocation {
   const command = name as CommandName;
   if (rest.length > 0 || (operand !== null && OPERANDS[command] === undefined))
     throw new UsageError(`${command} does not take ${JSON.stringify(rest[0] ?? operand)}`);
-  if (operand === null && OPERANDS[command]?.startsWith('<'))
+  if (operand === null && OPERANDS[command]?.startsWith('[') === false)
     throw new UsageError(`${command} needs ${needed(command)}`);
   if (operand !== null) checkOperand(command, operand);
   for (const option of ['once', 'now'] as const)

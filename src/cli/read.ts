@@ -388,7 +388,7 @@ function fleetLine(
     none: 'holds no lock',
     unknown: 'may hold the lock',
     held: `holds the lock for ${version ?? 'an update'}`,
-    kept: `holds the fleet, since ${version} failed (${failure?.code}): \`self-update fleet release\` lets it go on`,
+    kept: `holds the fleet, since ${version} failed (${failure?.code}): \`self-update fleet release\` lets others take it`,
   }[lock];
   const when = lock === 'held' ? `, asked for ${ago(since)}` : '';
   const trouble = lastError === null ? '' : `; ${lastError.message}`;

@@ -35,6 +35,11 @@ export function standingWarnings({
     warnings.push(
       `${name}: its password or token stands in GH_USER or GH_REPO, which are public, and is not blacked out in logs: choose another one`,
     );
+  const { rollout, minAgeMs } = config;
+  if (rollout !== null && minAgeMs >= rollout.periodMs)
+    warnings.push(
+      'UPDATE_MIN_AGE is not below UPDATE_ROLLOUT, and both count from the publication: all containers would take a release at the same time. Set UPDATE_ROLLOUT to more',
+    );
   return warnings;
 }
 

@@ -66,7 +66,7 @@ export async function returnFleetLock(
   if (refusal === null) return { type: 'fleetLockReturned' };
   const { status, said, host } = refusal;
   // poseidon/fleetlock answers so to whoever does not hold it: so it is not ours.
-  if (status === LOCKED) return { type: 'fleetLockReturned' };
+  if (status === LOCKED && said !== null) return { type: 'fleetLockReturned' };
   throw failed(
     `${host} did not take the fleet's lock back (${said === null ? `status ${status}` : shortened(said.value)}): see the server's log`,
   );
@@ -82,19 +82,46 @@ function isHeldByOthers(status: number, { kind, value }: Refusal): boolean {
 }
 
 type Headers = { location?: string; 'content-type'?: string };
+/**
+ * A request that is aborted may still be done by its server, after the next one: a return that
+ * overtakes nothing has a moment to be answered.
+ */
+const GRACE_MS = 2000;
+
+function afterGrace(outer: AbortSignal): AbortSignal {
+  const late = new AbortController();
+  const abort = () => void setTimeout(() => late.abort(), GRACE_MS).unref();
+  if (outer.aborted) abort();
+  else outer.addEventListener('abort', abort, { once: true });
+  return late.signal;
+}
+
+/** One request at a time, for the same reason. */
+let before: Promise<unknown> = Promise.resolve();
+
 type Refused = { status: number; said: Refusal | null; host: string };
 
 /** Null for yes. Throws `Fault` where there was no answer. */
-async function ask(
+function ask(...request: Parameters<typeof askNow>): Promise<Refused | null> {
+  const answer = before.then(() => askNow(...request));
+  before = answer.catch(() => {});
+  return answer;
+}
+
+async function askNow(
   resource: string,
   { id, group }: EffectInputs['acquireFleetLock'],
   outer: AbortSignal,
   { fleet }: FleetLockDependencies,
 ): Promise<Refused | null> {
+  outer.throwIfAborted();
   const base = fleet.url();
   if (base === null) throw failed('the file of UPDATE_FLEET_LOCK_URL_FILE is not there');
+  if (!URL.canParse(base))
+    throw failed('UPDATE_FLEET_LOCK_URL is no address: look at it, or at its file');
+  if (id === '') throw failed('this container has no name for it: set UPDATE_FLEET_ID');
   const late = AbortSignal.timeout(ANSWER_WITHIN_MS);
-  const signal = AbortSignal.any([outer, late]);
+  const signal = AbortSignal.any([late, afterGrace(outer)]);
   const json = { client_params: { id, group } };
   let url = addressOf(base, resource);
   for (let redirects = 0; ; redirects++) {

@@ -5,7 +5,6 @@ import type { FactOf } from './facts.ts';
 import { adoptFleet } from './fleet.ts';
 import { fingerprint, type Policy, type Release } from './model.ts';
 import { isForceInForce } from './pacing.ts';
-import { rolloutDueAt } from './rollout.ts';
 
 /**
  * The candidate that follows from a release: the current one if it has the same bytes, else a new
@@ -23,7 +22,6 @@ export function candidateFor(context: Context, release: Release): Candidate {
     return {
       ...candidate,
       release: { ...release, urgent },
-      inTurnOf: isOwnTurn(candidate) ? ownTurn(release) : candidate.inTurnOf,
       byOperator: candidate.byOperator || byOperator,
       forced: candidate.forced || forced,
     };
@@ -36,30 +34,10 @@ export function candidateFor(context: Context, release: Release): Candidate {
     byOperator,
     downloadFirst: false,
     takesTurns: false,
-    inTurnOf: turnOf(context, release),
     forced,
     vouched: null,
     deferral: null,
   };
-}
-
-const ownTurn = ({ version, publishedAt }: Release): Candidate['inTurnOf'] => ({
-  version,
-  publishedAt,
-});
-const isOwnTurn = ({ inTurnOf, release }: Candidate): boolean =>
-  inTurnOf.version === release.version;
-
-/**
- * A release that takes the place of one that waited for its turn comes in that turn, if that is
- * sooner: or a project that publishes every hour would never be followed by a daily rollout.
- */
-function turnOf({ candidate, policy: { rollout } }: Context, release: Release) {
-  const own = ownTurn(release);
-  if (rollout === null || candidate === null) return own;
-  const [before, dueAt] = [candidate.inTurnOf, rolloutDueAt(own, rollout)];
-  const earlier = rolloutDueAt(before, rollout);
-  return earlier !== null && (dueAt === null || earlier < dueAt) ? before : own;
 }
 
 /** What was noted in the course of an attempt, and is over with it. */
@@ -78,7 +56,13 @@ export function adoptRelease(
   const denied = candidate.byOperator
     ? context.denied.filter((denial) => denial.version !== fact.release.version)
     : context.denied;
-  const found = { request: null, replacedBy: null, awaiting: null, refused: null };
+  const found = {
+    request: null,
+    forcedAt: null,
+    replacedBy: null,
+    awaiting: null,
+    refused: null,
+  };
   return {
     candidate,
     denied,

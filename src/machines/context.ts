@@ -33,8 +33,6 @@ export type Candidate = {
   downloadFirst: boolean;
   /** Set once it could not be started beside the app: that is stopped first. */
   takesTurns: boolean;
-  /** The release whose turn in a rollout counts: its own, or one that it took the place of. */
-  inTurnOf: Pick<Release, 'version' | 'publishedAt'>;
   /** The operator said `--force`: no condition counts but a pause. */
   forced: boolean;
   /** Whether what was verified says that it is urgent; null while nothing was verified. */
@@ -123,7 +121,7 @@ export type Context = {
   paused: boolean;
   pausedAt: number | null;
   approved: Approval[];
-  /** When the operator last said `--force`. */
+  /** When the operator said `--force`, and no release was found for that yet. */
   forcedAt: number | null;
   /** The tree that the app's data is prepared for: it ran last, or its pre-start hook was begun. */
   prepared: { path: string; version: string } | null;

@@ -111,7 +111,10 @@ export function recordForce(
   fact: FactOf<'updateRequested'> & { at: number },
 ): Partial<Context> {
   if (fact.force !== true) return {};
-  return { forcedAt: fact.at, candidate: candidate && { ...candidate, forced: true } };
+  // Used up by what is there: it is not for a release that nobody has seen yet.
+  return candidate === null
+    ? { forcedAt: fact.at }
+    : { forcedAt: null, candidate: { ...candidate, forced: true } };
 }
 
 /**

@@ -83,7 +83,8 @@ export function adoptFleet(
   policy: Policy,
   at: number,
 ): FleetLock | null {
-  if (policy.fleet === null) return fleetLock;
+  // Without a name (fleet-id.ts) nothing is known to be another's.
+  if (policy.fleet === null || policy.fleet.id === '') return fleetLock;
   const { id, group, keepsOnFailure } = policy.fleet;
   const isSame = id === before.fleet?.id && group === before.fleet.group;
   if (fleetLock === null) return isSame ? null : unknownLock(policy.fleet, at);
@@ -101,4 +102,12 @@ export function recordReturnFailed(
   const nextAt = at + lockPauseMs(failed, policy.retryBaseMs, jitter);
   const returns = { failed, since, problem: { code, message, at }, nextAt };
   return { fleetLock: { ...fleetLock, returns } };
+}
+
+/** Why a slot that may be held can't be given back; null where it can, or there is none. */
+export function lockTroubleOf({ fleetLock, policy }: Context, at: number): Problem | null {
+  if (fleetLock === null) return null;
+  if (policy.fleet !== null) return fleetLock.returns?.problem ?? null;
+  const message = `${fleetLock.id} may hold a slot of the fleet's lock in the group ${fleetLock.group}, and no server is set any more: set UPDATE_FLEET_LOCK_URL again, or free the slot there`;
+  return { code: 'FLEET_LOCK_FAILED', message, at };
 }

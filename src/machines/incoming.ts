@@ -78,6 +78,13 @@ const preparing = updaterSetup.createStateConfig({
       { target: '#updater.stopping.forUpdate', actions: 'forgetWhatWaited' },
     ],
     paused: { target: 'preparing', reenter: true, actions: 'pause' },
+    // Whoever freed a slot meanwhile, with no updater there, gave it to another: it is asked again.
+    workInterrupted: {
+      guard: and(['needsFleetLock', not('isInterruptedTooOften')]),
+      target: 'preparing',
+      reenter: true,
+      actions: 'recordWorkInterrupted',
+    },
     // What was allowed while the app ran may not be so at the next boot.
     appFoundDown: { guard: 'appIsUp', target: 'preparing', reenter: true, actions: 'seeDown' },
   },

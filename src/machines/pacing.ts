@@ -73,10 +73,10 @@ export function isLimitInForce(
 }
 
 /**
- * An operator's `--force` counts for what is found within this time, and for as long as that then
- * takes.
+ * An operator's `--force` counts for the check that it asks for: for one release that is found
+ * within this time, and for as long as that then takes.
  */
-const FORCE_HOLDS_MS = 5 * 60 * 1000;
+const FORCE_HOLDS_MS = 60 * 1000;
 
 export function isForceInForce(forcedAt: number | null, nowMs: number): boolean {
   return forcedAt !== null && Math.abs(nowMs - forcedAt) <= FORCE_HOLDS_MS;

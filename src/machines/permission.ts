@@ -27,7 +27,7 @@ export function inhibitors(
 ): Inhibitor[] {
   const { candidate, policy, paused, hold, app } = context;
   if (candidate === null) return [];
-  const { release, byOperator, forced, vouched, inTurnOf } = candidate;
+  const { release, byOperator, forced, vouched } = candidate;
   // Whatever else runs or does not: this was said while it waited, or before.
   if (!byOperator && isDenied(context, release.version, fingerprint(release)))
     return [{ reason: 'denied', until: null }];
@@ -42,8 +42,8 @@ export function inhibitors(
     !hurries && !isOldEnough(release, policy, at)
       ? { reason: 'minAge', until: oldEnoughAt(release, policy) }
       : null,
-    !hurries && !isItsTurn(inTurnOf, policy, at)
-      ? { reason: 'rollout', until: policy.rollout && rolloutDueAt(inTurnOf, policy.rollout) }
+    !hurries && !isItsTurn(release, policy, at)
+      ? { reason: 'rollout', until: policy.rollout && rolloutDueAt(release, policy.rollout) }
       : null,
     !hurries && window?.isOpen === false ? { reason: 'window', until: window.changesAt } : null,
     app === 'up' && !forced && busy !== null ? { reason: 'busy', until: null } : null,

@@ -3,10 +3,11 @@
  * same choice.
  */
 
-import { isOldEnough, oldEnoughAt } from './age.ts';
+import { oldEnoughAt } from './age.ts';
 import { type AssetPattern, chooseAsset, chooseChecksums, chooseSignatures } from './asset.ts';
 import { formatOfName } from './asset-format.ts';
 import type { Asset, Policy, Release } from './model.ts';
+import { rolloutDueAt } from './rollout.ts';
 import { compareVersions, isPrerelease, satisfies, versionFromTag } from './version.ts';
 import { type Rules, settingsThatAllow } from './which-setting.ts';
 
@@ -45,9 +46,10 @@ export function whereToLook(
   policy: Policy,
 ): { kind: 'latest' } | { kind: 'list' } | { kind: 'tag'; tag: string } {
   if (policy.tag !== null) return { kind: 'tag', tag: policy.tag };
-  return policy.tagPrefix !== '' || policy.prerelease || policy.range !== '*' || policy.minAgeMs > 0
-    ? { kind: 'list' }
-    : { kind: 'latest' };
+  const isByRules = policy.tagPrefix !== '' || policy.prerelease || policy.range !== '*';
+  // The newest may not be the one whose time has come.
+  const isByTime = policy.minAgeMs > 0 || policy.rollout !== null;
+  return { kind: isByRules || isByTime ? 'list' : 'latest' };
 }
 
 /** The asset by which a release calls itself urgent, where its notes don't. */
@@ -82,7 +84,7 @@ export function chooseRelease(
         compareVersions(b.version, a.version, policy.versioning) ||
         compareAge(b.release, a.release),
     );
-  const chosen = oldEnough(allowed, policy, nowMs, running) ?? allowed[0];
+  const chosen = firstDue(allowed, policy, nowMs, running) ?? allowed[0];
   if (!chosen) return nothingAllowed(published, policy, context.isComplete ?? true);
   return withAsset(chosen.release, chosen.version, policy, pattern, nowMs);
 }
@@ -136,26 +138,33 @@ const MIN_YEAR = 1900;
 type Allowed = { release: PublishedRelease; version: string };
 
 /**
- * Starvation: where every release is followed by the next before it is old enough, the newest would
- * never be run. So it is the newest of those old enough, else the one that will be first.
+ * Starvation: where every release is followed by the next before it is old enough, or has its turn,
+ * the newest would never be run. So it is the newest of those that may be, else the one that will
+ * be first.
  */
-function oldEnough(
+function firstDue(
   allowed: readonly Allowed[],
   policy: Policy,
   nowMs: number,
   running: string | null,
 ): Allowed | null {
-  if (policy.minAgeMs === 0) return null;
+  if (policy.minAgeMs === 0 && policy.rollout === null) return null;
   const newer = allowed.filter(
     ({ version }) => running === null || compareVersions(version, running, policy.versioning) > 0,
   );
   const hurries = ({ release }: Allowed) => policy.urgentAllowed && isUrgent(release);
-  const old = newer.find((entry) => hurries(entry) || isOldEnough(entry.release, policy, nowMs));
-  const [first] = newer.toSorted(
-    (a, b) =>
-      (oldEnoughAt(a.release, policy) ?? Infinity) - (oldEnoughAt(b.release, policy) ?? Infinity),
-  );
-  return old ?? first ?? null;
+  const due = newer.find((entry) => hurries(entry) || dueAt(entry, policy) <= nowMs);
+  const [first] = newer.toSorted((a, b) => dueAt(a, policy) - dueAt(b, policy));
+  return due ?? first ?? null;
+}
+
+/** Wall clock; infinite where it is not known when the release was published. */
+function dueAt({ release, version }: Allowed, policy: Policy): number {
+  const oldAt = policy.minAgeMs === 0 ? 0 : oldEnoughAt(release, policy);
+  const { publishedAt } = release;
+  const turnAt =
+    policy.rollout === null ? 0 : rolloutDueAt({ publishedAt, version }, policy.rollout);
+  return Math.max(oldAt ?? Infinity, turnAt ?? Infinity);
 }
 
 function isUrgent({ urgent, assets }: PublishedRelease): boolean {

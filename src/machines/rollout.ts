@@ -15,13 +15,15 @@ export function rolloutPlace(id: string, version: string): number {
   return ((hash ^ (hash >>> 16)) >>> 0) / 2 ** 32;
 }
 
-/** From when on a release may be run here; null for never: when it was published is not known. */
+/** From when on a release may be run here; null for never, as where its publication is not known. */
 export function rolloutDueAt(
   { publishedAt, version }: Pick<Release, 'publishedAt' | 'version'>,
   rollout: NonNullable<Policy['rollout']>,
 ): number | null {
   const published = publishedAt === null ? Number.NaN : Date.parse(publishedAt);
-  if (Number.isNaN(published)) return null;
+  // Without a name (fleet-id.ts) all such containers would have one place.
+  const isPlaced = rollout.wariness !== null || rollout.id !== '';
+  if (Number.isNaN(published) || !isPlaced) return null;
   const place = rollout.wariness ?? rolloutPlace(rollout.id, version);
   return Math.ceil(published + place * rollout.periodMs);
 }

@@ -214,7 +214,7 @@ function sentence({ event, from, to, reason }: Draft): string {
     case 'approvalNeeded':
       return `${to} is verified and waits for \`self-update approve ${to}\``;
     case 'fleetHeld':
-      return `${to} failed, and this container holds the fleet until \`self-update fleet release\`${why}`;
+      return `${to} failed, and this container holds the fleet, so that no other takes it${why}`;
     case 'fleetLockFailing':
       return `the fleet's lock can't be had for long, ${to ?? 'nothing'} runs on${why}`;
     case 'checksFailing':

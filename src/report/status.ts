@@ -1,6 +1,7 @@
 /** What `status` says, derived from the state and what polling learnt. Pure. */
 import * as z from 'zod';
 import type { Context } from '../machines/context.ts';
+import { lockTroubleOf } from '../machines/fleet.ts';
 import { type Problem, type VerifyCondition, verifyConditionSchema } from '../machines/model.ts';
 import type { PollNote } from '../machines/poll-note.ts';
 import { shownState } from '../machines/shown.ts';
@@ -158,7 +159,8 @@ export function statusOf(
   };
 }
 
-function fleetOf({ policy, fleetLock }: Context): Status['fleet'] {
+function fleetOf(context: Context): Status['fleet'] {
+  const { policy, fleetLock } = context;
   const id = fleetLock?.id ?? policy.fleet?.id ?? policy.rollout?.id;
   if (id === undefined) return null;
   return {
@@ -168,7 +170,7 @@ function fleetOf({ policy, fleetLock }: Context): Status['fleet'] {
     version: fleetLock?.failure?.version ?? fleetLock?.version ?? null,
     since: formatTime(fleetLock?.since),
     failure: shownProblem(fleetLock?.failure ?? null),
-    lastError: shownProblem(fleetLock?.returns?.problem ?? null),
+    lastError: shownProblem(lockTroubleOf(context, context.fleetLock?.since ?? 0)),
   };
 }
 

@@ -8,6 +8,7 @@ import * as z from 'zod';
 import type { Journal } from '../journal/journal.ts';
 import type { Context } from '../machines/context.ts';
 import { operatorFactTypes } from '../machines/facts.ts';
+import { lockTroubleOf } from '../machines/fleet.ts';
 import type { Log } from '../support/log.ts';
 import { redactJson } from '../support/redact.ts';
 import { CHECK_NOW, type Command, submittedAt } from './inbox.ts';
@@ -60,12 +61,14 @@ export const isQuick = (type: TakenCommand['type']): boolean => QUICK.has(type);
  */
 export function judge(
   { type, tag, since }: Asked,
-  { current, hold, lastError, candidate, fleetLock }: Context,
+  context: Context,
   pollTrouble: Trouble | null,
 ): Outcome {
+  const { current, hold, lastError, candidate } = context;
+  const lockTrouble = type === 'fleetReleaseRequested' ? lockTroubleOf(context, since) : null;
   const troubles = isQuick(type)
     ? []
-    : [lastError, pollTrouble, fleetLock?.returns?.problem ?? null]
+    : [lastError, pollTrouble, lockTrouble]
         .filter((trouble) => trouble !== null)
         .filter(({ at }) => at >= since);
   const problem = troubles.sort((a, b) => b.at - a.at)[0] ?? null;

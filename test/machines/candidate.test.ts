@@ -43,10 +43,11 @@ describe('a found release', () => {
     assert.deepEqual(adoptRelease(context({ denied }), found('2.0.0')).denied, denied);
   });
 
-  it('is forced for five minutes after `--force`', () => {
+  it('is forced within a minute after `--force`, and uses that up', () => {
     const forced = (forcedAt: number) =>
       adoptRelease(context({ forcedAt }), found('2.0.0')).candidate?.forced;
-    assert.deepEqual([forced(AT - 300_000), forced(AT - 300_001)], [true, false]);
+    assert.equal(adoptRelease(context({ forcedAt: AT }), found('2.0.0')).forcedAt, null);
+    assert.deepEqual([forced(AT - 60_000), forced(AT - 60_001)], [true, false]);
   });
 
   it('is urgent after its verification only where that says so', () => {

@@ -116,9 +116,14 @@ describe("an operator's word", () => {
     assert.equal(approve(context({ approved }), '3.0.50').approved?.length, 100);
   });
 
-  it('of force counts for the release at hand, and for what is found soon', () => {
+  it('of force counts for the release at hand, or else for one that is found soon', () => {
     const forced = recordForce(context(), { type: 'updateRequested', force: true, at: AT });
-    assert.deepEqual([forced.candidate?.forced, forced.forcedAt], [true, AT]);
+    assert.deepEqual([forced.candidate?.forced, forced.forcedAt], [true, null]);
+    const early = recordForce(
+      { ...context(), candidate: null },
+      { type: 'updateRequested', force: true, at: AT },
+    );
+    assert.equal(early.forcedAt, AT);
     assert.deepEqual(recordForce(context(), { type: 'updateRequested', at: AT }), {});
   });
 });

@@ -139,6 +139,23 @@ describe("the fleet's lock", () => {
     assert.deepEqual(asks(forced), ['prepareSwitch']);
   });
 
+  it('is asked for once more by an updater that was ended before the stop', () => {
+    const story = reserving().when(facts.locked());
+    assert.deepEqual(asks(story), ['prepareSwitch']);
+    story.when({ type: 'workInterrupted', effect: 'prepareSwitch' }).when(facts.allowed());
+    assert.deepEqual(asks(story), ['acquireFleetLock']);
+  });
+
+  it('is gone past by --force for one release, and not for the next one', () => {
+    const story = steady().when({ type: 'updateRequested', force: true });
+    story.when(facts.found('2.0.0')).when(facts.installed('2.0.0')).when(facts.allowed());
+    story.when(facts.switchStarted('2.0.0')).when(facts.stopped());
+    story.when(facts.switched(tree('2.0.0'))).when(facts.started('2.0.0'));
+    story.when(facts.healthy('2.0.0')).when(facts.tidied());
+    story.when(facts.found('3.0.0')).when(facts.installed('3.0.0')).when(facts.allowed());
+    assert.deepEqual(asks(story), ['acquireFleetLock']);
+  });
+
   it('keeps no boot: what can serve is started first, and the update asks then', () => {
     const story = steady()
       .when(facts.foundDown(world({ current: baked('1.0.0'), lastGood: baked('1.0.0') })))
@@ -324,28 +341,6 @@ describe('a rollout', () => {
       .after(24 * HOUR_MS)
       .when({ type: 'retryDue' })
       .when(facts.allowed());
-    assert.deepEqual(asks(story), ['prepareSwitch']);
-  });
-
-  it('takes the newest release in the turn of the first, however often there is a newer one', () => {
-    const story = running({ policy: { strategy: 'download-then-kill', rollout } });
-    const dueAt = story.at + 24 * HOUR_MS;
-    for (const version of ['2.0.0', '2.0.1', '2.0.2']) {
-      story.when(published(version, story)).when(facts.installed(version)).when(facts.allowed());
-      assert.equal(story.context.candidate?.deferral?.inhibitors[0]?.until, dueAt, version);
-      story.after(8 * HOUR_MS);
-    }
-    story.when({ type: 'retryDue' }).when(facts.allowed());
-    assert.deepEqual(asks(story), ['prepareSwitch']);
-    assert.equal(story.context.candidate?.release.version, '2.0.2');
-  });
-
-  it('comes also where its publication is known later only', () => {
-    const story = running({ policy: { strategy: 'download-then-kill', rollout } });
-    story.when(facts.found('2.0.0')).when(facts.installed('2.0.0')).when(facts.allowed());
-    const publishedAt = new Date(story.at - 25 * HOUR_MS).toISOString();
-    story.when(facts.found('2.0.0', { publishedAt }));
-    story.when({ type: 'updateRequested' }).when(facts.allowed());
     assert.deepEqual(asks(story), ['prepareSwitch']);
   });
 

@@ -34,6 +34,9 @@ function published(tag: string, overrides: Partial<PublishedRelease> = {}): Publ
   };
 }
 
+const HOUR_MS = 3_600_000;
+const at = (hours: number) => ({ publishedAt: new Date(hours * HOUR_MS).toISOString() });
+
 function choose(
   releases: readonly PublishedRelease[],
   overrides: Partial<Policy> = {},
@@ -208,5 +211,35 @@ describe('the choice', () => {
       rivalsOf(published('v2020.1.0'), others, policy).map(({ tag }) => tag),
       ['v2021.3.0'],
     );
+  });
+});
+
+describe('in a rollout', () => {
+  const rollout = { id: 'app-0', periodMs: 24 * HOUR_MS, wariness: 1 };
+  const chosenAfter = (hours: number, releases: readonly PublishedRelease[]) => {
+    const context = { pattern: null, running: '1.0.0', isComplete: true };
+    const rules = { ...policy, rollout };
+    const choice = chooseRelease(releases, { ...context, policy: rules, nowMs: hours * HOUR_MS });
+    return choice.kind === 'release' ? choice.release.tag : choice.kind;
+  };
+  const often = [
+    published('v1.1.0', at(0)),
+    published('v1.2.0', at(8)),
+    published('v1.3.0', at(16)),
+  ];
+
+  it('the newest release whose turn has come is taken, however often there is a newer one', () => {
+    assert.deepEqual(
+      [1, 23, 24, 32, 40].map((hours) => chosenAfter(hours, often)),
+      ['v1.1.0', 'v1.1.0', 'v1.1.0', 'v1.2.0', 'v1.3.0'],
+    );
+  });
+
+  it("the turn of a release that was withdrawn is nobody else's", () => {
+    assert.equal(chosenAfter(24, often.slice(1)), 'v1.2.0');
+  });
+
+  it('a release without a known time does not take the turn of one that has it', () => {
+    assert.equal(chosenAfter(24, [published('v1.1.0', at(0)), published('v1.2.0')]), 'v1.1.0');
   });
 });

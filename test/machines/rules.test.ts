@@ -45,7 +45,6 @@ const candidate = (version: string): NonNullable<Context['candidate']> => ({
   byOperator: false,
   downloadFirst: false,
   takesTurns: false,
-  inTurnOf: release(version),
   forced: false,
   vouched: null,
   deferral: null,

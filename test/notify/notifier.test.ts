@@ -251,7 +251,7 @@ describe('a notification', () => {
     );
     await notifier.end(1000);
     assert.deepEqual(setting.events(), ['fleetHeld', 'rolledBack']);
-    assert.match(setting.told[0]?.notice.text ?? '', /`self-update fleet release`: the reason/);
+    assert.match(setting.told[0]?.notice.text ?? '', /no other takes it: the reason/);
     assert.equal(new Set(setting.told.map(({ notice }) => notice.id)).size, 2);
   });
 
