@@ -86,9 +86,14 @@ export function adoptFleet(
   // Without a name (fleet-id.ts) nothing is known to be another's.
   if (policy.fleet === null || policy.fleet.id === '') return fleetLock;
   const { id, group, keepsOnFailure } = policy.fleet;
-  const isSame = id === before.fleet?.id && group === before.fleet.group;
-  if (fleetLock === null) return isSame ? null : unknownLock(policy.fleet, at);
-  return isSame && keepsOnFailure ? fleetLock : { ...fleetLock, failure: null, returns: null };
+  if (fleetLock === null) {
+    const isSame = id === before.fleet?.id && group === before.fleet.group;
+    return isSame ? null : unknownLock(policy.fleet, at);
+  }
+  // Compared with the slot's own name: the policy before may have had none.
+  return isOf(policy.fleet, fleetLock) && keepsOnFailure
+    ? fleetLock
+    : { ...fleetLock, failure: null, returns: null };
 }
 
 /** It could not be given back: tried again, with pauses. */

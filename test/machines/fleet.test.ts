@@ -309,6 +309,15 @@ describe('a version that fails', () => {
     assert.ok(asks(story).includes('returnFleetLock'));
   });
 
+  it('keeps it where the name could not be read at one start, and could at the next', () => {
+    const story = rolledBack();
+    for (const id of ['', fleet.id]) {
+      const policy = { ...story.context.policy, fleet: { ...fleet, id } };
+      story.when({ type: 'configurationChanged', policy }, null);
+      assert.ok(isKept(story), JSON.stringify(id));
+    }
+  });
+
   it('gives back what was held under a name that is no longer set', () => {
     const story = rolledBack();
     const policy = { ...story.context.policy, fleet: { ...fleet, group: 'other' } };
