@@ -42,7 +42,7 @@ const faults: Fault[] = points.flatMap((point) =>
 cases(
   'errors',
   faults,
-  { sample: 30, group: ({ call, on, errno }) => `${errno} at ${call} on ${on}` },
+  { sample: 40, group: ({ call, on, errno }) => `${errno} at ${call} on ${on}` },
   async (fault) => {
     await using scenario = await Scenario.prepare(fault.kind);
     const startedAt = performance.now();

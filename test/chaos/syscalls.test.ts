@@ -25,7 +25,7 @@ const kills: Kill[] = [...points, ...handingOver].map((point) => ({
 cases(
   'kill-at-syscalls',
   kills,
-  { sample: 36, group: ({ call, on }) => `killed at ${call} on ${on}` },
+  { sample: 60, group: ({ call, on }) => `killed at ${call} on ${on}` },
   async (kill) => {
     await using scenario = await Scenario.prepare(kill.kind);
     const { signal } = await scenario.update(injecting(scenario.product, kill, 'signal=SIGKILL'));

@@ -32,7 +32,7 @@ function codesOf(directory: string): string[] {
 const VERSIONS = ['1.1.0', '2.0.0', '3.0.0'] as const;
 /** Five exits that nobody asked for, a second apart, before anybody speaks of a crash loop. */
 const CRASH_LOOP_TAKES_MS = 5000;
-const SILENCE_MS = 50_000;
+const SILENCE_MS = 60_000;
 
 export type Temper = {
   /** What it likes to answer, by effect; the code that it likes to name. */
@@ -271,7 +271,7 @@ export class Adversary {
 
   /**
    * The most facts within `windowMs`, the first `graceMs` of each burst left out: a burst begins
-   * after 50 seconds of silence, or where nothing can be started any more, and could for a minute.
+   * after a minute of silence, or where nothing can be started any more, and could for a minute.
    */
   busiest(windowMs: number, graceMs: number): number {
     const times: number[] = [];
