@@ -7,6 +7,7 @@ import { type BusyOptions, busySince } from '../effects/busy.ts';
 import { STALL_WINDOW_MS } from '../effects/download.ts';
 import { type AppOptions, appCommand } from '../effects/entry-point.ts';
 import { withFleetId } from '../effects/fleet-id.ts';
+import { FleetLockServer } from '../effects/fleet-lock-server.ts';
 import { type AnswerCache, GitHub } from '../effects/github/client.ts';
 import { Http } from '../effects/github/http.ts';
 import { createEffects, type EffectDependencies } from '../effects/index.ts';
@@ -177,7 +178,11 @@ export async function createRuntime(
     heldPorts,
     isPreloaded,
     busy: busyOptions(config),
-    fleet: { url: config.fleet.url, proxy: config.proxy, userAgent: http.options.userAgent },
+    fleet: new FleetLockServer({
+      url: config.fleet.url,
+      proxy: config.proxy,
+      userAgent: http.options.userAgent,
+    }),
     hooks: { ...config.hooks, directory: places.root, say: log.info, keepAppDown },
     stop: config.stop,
     keptTrees: config.keptTrees,

@@ -11,7 +11,7 @@ const ID = /^[0-9a-f]{32}$/;
 
 /**
  * The policy with the volume's name where the operator gave none. Made once, and kept. Where it
- * can't be kept there is none: the lock's server refuses that, and the app runs on.
+ * can't be kept there is none, nobody is asked and no turn comes: the app runs on.
  */
 export async function withFleetId(
   policy: Policy,

@@ -24,6 +24,13 @@ import { partsOf } from '../support/output.ts';
 const APP = { uid: 4321, gid: 4322 };
 const asRoot = { skip: process.getuid?.() !== 0 && 'needs root' };
 
+it('a rollout that the minimum age makes pointless is warned of, and a longer one is not', () => {
+  const warned = (UPDATE_ROLLOUT: string) =>
+    standingWarnings(partsOf('/nowhere', { UPDATE_ROLLOUT, UPDATE_MIN_AGE: '1d' })).join('\n');
+  assert.match(warned('24h'), /UPDATE_MIN_AGE is not below UPDATE_ROLLOUT/);
+  assert.doesNotMatch(warned('2d'), /UPDATE_ROLLOUT/);
+});
+
 it('a password that is the name of the repository or its owner is warned of, and another one is not', () => {
   const warned = (password: string) =>
     standingWarnings(

@@ -5,6 +5,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { acquireFleetLock, returnFleetLock } from '../../src/effects/fleet-lock.ts';
+import { FleetLockServer } from '../../src/effects/fleet-lock-server.ts';
 import type { Fact } from '../../src/machines/facts.ts';
 import { Fault } from '../../src/support/fault.ts';
 
@@ -36,7 +37,7 @@ after(() => server.close());
 
 function deps(url: string | null = base) {
   return {
-    fleet: { url: () => url, proxy: {}, userAgent: 'self-update/0' },
+    fleet: new FleetLockServer({ url: () => url, proxy: {}, userAgent: 'self-update/0' }),
     random: () => 0.5,
   };
 }
@@ -158,8 +159,51 @@ describe("the fleet's lock at its server", () => {
     assert.ok(message.length < 300, String(message.length));
   });
 
-  it("can't be asked for where nothing listens, and without its address", async () => {
-    for (const url of ['http://127.0.0.1:9/', null])
+  it('is asked for only when an aborted return has been answered: neither overtakes the other', async () => {
+    const { promise: arrived, resolve: arrive } = Promise.withResolvers<void>();
+    const { promise: released, resolve: release } = Promise.withResolvers<void>();
+    const order: string[] = [];
+    const slow = http.createServer(async ({ url = '' }, response) => {
+      order.push(`${url} asked`);
+      if (url.endsWith('steady-state')) {
+        arrive();
+        await released;
+      }
+      order.push(`${url} done`);
+      response.end();
+    });
+    await once(slow.listen(0, '127.0.0.1'), 'listening');
+    const parts = deps(`http://127.0.0.1:${(slow.address() as AddressInfo).port}`);
+    const abort = new AbortController();
+    const returned = returnFleetLock(WHO, abort.signal, parts);
+    await arrived;
+    abort.abort();
+    const acquired = acquireFleetLock(WHO, AbortSignal.timeout(60_000), parts);
+    release();
+    assert.deepEqual(
+      [(await returned).type, (await acquired).type],
+      ['fleetLockReturned', 'fleetLockAcquired'],
+    );
+    assert.deepEqual(order, [
+      '/v1/steady-state asked',
+      '/v1/steady-state done',
+      '/v1/pre-reboot asked',
+      '/v1/pre-reboot done',
+    ]);
+    slow.close();
+  });
+
+  it('is asked for by nobody without a name', async () => {
+    [asked, answers] = [[], []];
+    await assert.rejects(
+      acquireFleetLock({ ...WHO, id: '' }, AbortSignal.timeout(60_000), deps()),
+      /no name for it: set UPDATE_FLEET_ID/,
+    );
+    assert.deepEqual(asked, []);
+  });
+
+  it("can't be asked for where nothing listens, without its address, and where that is none", async () => {
+    for (const url of ['http://127.0.0.1:9/', null, 'airlock'])
       await assert.rejects(
         acquireFleetLock(WHO, AbortSignal.timeout(60_000), deps(url)),
         (error: unknown) => error instanceof Fault && error.code === 'FLEET_LOCK_FAILED',

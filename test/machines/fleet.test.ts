@@ -1,8 +1,10 @@
 /** The fleet's lock: asked for last, kept through probation, given back, or kept on failure. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { lockTroubleOf } from '../../src/machines/fleet.ts';
 import type { Policy } from '../../src/machines/model.ts';
 import { lockReturnAt, outstanding } from '../../src/runtime/fold.ts';
+import { judge } from '../../src/runtime/outcomes.ts';
 import { baked, facts, release, running, Story, tree, world } from '../support/machine.ts';
 
 const fleet = { id: 'app-0', group: 'default', keepsOnFailure: true };
@@ -316,6 +318,20 @@ describe('a version that fails', () => {
       story.when({ type: 'configurationChanged', policy }, null);
       assert.ok(isKept(story), JSON.stringify(id));
     }
+  });
+
+  it('says that it may hold a slot of a server that is no longer set, and not that all is done', () => {
+    const story = rolledBack();
+    story.when(
+      { type: 'configurationChanged', policy: { ...story.context.policy, fleet: null } },
+      null,
+    );
+    story.when({ type: 'fleetReleaseRequested' }, null);
+    assert.match(lockTroubleOf(story.context, 0)?.message ?? '', /app-0 may hold .*free the slot/);
+    const asked = { type: 'fleetReleaseRequested', tag: null, since: story.at + 1 } as const;
+    assert.equal(judge(asked, story.context, null).error?.code, 'FLEET_LOCK_FAILED');
+    // What the lock's server has to do with it is no failure of another command.
+    assert.equal(judge({ ...asked, type: 'restartRequested' }, story.context, null).ok, true);
   });
 
   it('gives back what was held under a name that is no longer set', () => {

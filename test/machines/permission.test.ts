@@ -130,15 +130,7 @@ function play(
 }
 
 describe('the operator', () => {
-  for (const condition of [
-    'approval',
-    'minAge',
-    'rollout',
-    'window',
-    'busy',
-    'hook',
-    'fleet',
-  ] as const) {
+  for (const condition of CONDITIONS.filter((one) => one !== 'paused')) {
     it(`goes past ${condition} by --force, also for a release that is found after it`, () => {
       const waiting = new Moment([condition]).find();
       waiting.story.when({ type: 'updateRequested', force: true });

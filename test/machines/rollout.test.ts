@@ -42,6 +42,13 @@ describe('places in a rollout', () => {
     );
   });
 
+  it("are nobody's without a name, or all such containers would have the same", () => {
+    const rollout = { id: '', periodMs: HOUR_MS, wariness: null };
+    const due = (wariness: number | null) =>
+      rolloutDueAt({ publishedAt, version: '1.2.3' }, { ...rollout, wariness });
+    assert.deepEqual([due(null), due(0)], [null, Date.parse(publishedAt)]);
+  });
+
   it('are never due for a release of which it is not known when it was published', () => {
     const rollout = { id: 'a', periodMs: HOUR_MS, wariness: null };
     assert.equal(rolloutDueAt({ publishedAt: null, version: '1.0.0' }, rollout), null);
