@@ -141,7 +141,8 @@ describe('a version that hides a process, which kills each newer version at its 
       await container.fact('versionBecameHealthy', ({ version }) => version === '0.0.2');
       await container.until('it hides', async () => (await hidden(container)).length > 0);
       await container.publish('0.0.3');
-      assert.equal((await container.command('update')).exitCode, 0);
+      const update = await container.command('update');
+      assert.equal(update.exitCode, 0, update.stderr);
       await container.fact('versionBecameHealthy', ({ version }) => version === '0.0.3');
       assert.deepEqual(await hidden(container), []);
       assert.deepEqual((await container.status()).denied, []);

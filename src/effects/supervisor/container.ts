@@ -170,12 +170,14 @@ export async function appsShareInput(one: number, other: number): Promise<boolea
 }
 
 /**
- * Whether a live process, ourselves left out, runs as the user or is in the session. Needs no
- * rights, and saves the closer look. True also where one was gone before it could be looked at: it
- * may be the next of a row that fork and end at once.
+ * Whether a live process, ourselves left out, may run as the user or be in the session. Needs no
+ * rights, and saves the closer look. A row of processes that fork and end at once slips through any
+ * look: the next one is born when its parent, or its number, has been passed. So also true where
+ * one was gone before it could be looked at, and where a number was given away meanwhile.
  */
 export function mayHaveProcesses(uid: number, session: number): boolean {
-  return readdirSync('/proc').some((name) => {
+  const before = lastPid();
+  const isThere = readdirSync('/proc').some((name) => {
     if (!/^\d+$/.test(name) || Number(name) === process.pid) return false;
     const status = readOr(`/proc/${name}/status`, null);
     if (status === null) return true;
@@ -184,6 +186,12 @@ export function mayHaveProcesses(uid: number, session: number): boolean {
     if (/^State:\s+[ZX]/m.test(status) && (numbers('Threads')[0] ?? 1) < 2) return false;
     return numbers('Uid').includes(uid) || numbers('NSsid')[0] === session;
   });
+  return isThere || lastPid() !== before;
+}
+
+/** The number that was given away last to a process or thread: proc(5), /proc/loadavg. */
+function lastPid(): string | undefined {
+  return readOr('/proc/loadavg', '').split(' ').at(-1)?.trim();
 }
 
 export function readOr<T>(file: string, otherwise: T): string | T {
