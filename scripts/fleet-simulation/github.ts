@@ -2,8 +2,8 @@
  * GitHub as far as `check` and a download see it: one repository, and a quota of requests for each
  * address. A window of the quota begins with its first request and ends an hour later.
  */
-import { type GitHub, RateLimited } from '../../src/effects/github/client.ts';
 import { limitedUntilMs } from '../../src/effects/github/rate-limit.ts';
+import { RateLimited, type ReleaseSource } from '../../src/effects/sources/source.ts';
 import type { Quota } from '../../src/machines/pacing.ts';
 import type { PublishedRelease } from '../../src/machines/release.ts';
 import { Fault } from '../../src/support/fault.ts';
@@ -47,7 +47,7 @@ export class SimulatedGitHub {
   }
 
   /** What `check` asks of its client, for a container behind this address. */
-  clientOf(address: number): GitHub {
+  clientOf(address: number): ReleaseSource {
     const client = {
       identity: 'simulated',
       quota: null as Quota | null,
@@ -65,7 +65,7 @@ export class SimulatedGitHub {
       },
       notFound: () => new Fault('NOT_FOUND', 'there is no release'),
     };
-    return client as unknown as GitHub;
+    return client;
   }
 
   #windowOf(address: number): Window {

@@ -31,7 +31,7 @@ const PLACES = {
 function askGitHub(input: EffectInputs['check'], host: Host): Promise<Fact> {
   const { world, traits } = host;
   return check(input, NEVER, {
-    github: world.github.clientOf(traits.address),
+    source: world.github.clientOf(traits.address),
     places: PLACES,
     note: {
       read: () => host.note,

@@ -15,7 +15,7 @@ import { Fault } from '../support/fault.ts';
 import { redact, redactJson } from '../support/redact.ts';
 import { visible } from '../support/visible.ts';
 import { type Arguments, EXIT } from './arguments.ts';
-import { assetPatternOf, createGitHub, type Parts } from './compose.ts';
+import { assetPatternOf, createSource, type Parts } from './compose.ts';
 import { noteStore } from './notes.ts';
 import { presenceOf, wakeUpdater } from './presence.ts';
 import { readState } from './read.ts';
@@ -34,7 +34,7 @@ export async function checkOnly(
   };
   const { note, cache } = journal === null ? empty : noteStore(journal, false, config.secrets);
   try {
-    const { github } = createGitHub(parts, cache);
+    const source = createSource(parts, cache);
     const known =
       readState(parts).state?.snapshot.context ??
       initialContext({
@@ -45,7 +45,7 @@ export async function checkOnly(
       });
     const context = { ...known, ...adoptPolicy(known, policy, Date.now()) };
     const fact = await check({ ...checkInput(context), request: null }, signal, {
-      github,
+      source,
       places,
       note,
       pollIntervalMs: config.pollIntervalMs,

@@ -8,9 +8,10 @@ import { STALL_WINDOW_MS } from '../effects/download.ts';
 import { type AppOptions, appCommand } from '../effects/entry-point.ts';
 import { withFleetId } from '../effects/fleet-id.ts';
 import { FleetLockServer } from '../effects/fleet-lock-server.ts';
-import { type AnswerCache, GitHub } from '../effects/github/client.ts';
 import { Http } from '../effects/github/http.ts';
 import { createEffects, type EffectDependencies } from '../effects/index.ts';
+import { type AnswerCache, GitHub } from '../effects/sources/github.ts';
+import type { Source } from '../effects/sources/source.ts';
 import {
   appUser,
   hasSlots,
@@ -88,12 +89,10 @@ export function commandEnvironment({
   return usesRunit(config) && appUser() !== null ? withoutSteering(given) : given;
 }
 
-export function createGitHub(
-  { config, places, log }: Parts,
-  cache: AnswerCache,
-): { http: Http; github: GitHub } {
+export function createSource(parts: Parts, cache: AnswerCache): Source {
+  const { config, places, log } = parts;
   const http = new Http({
-    userAgent: `self-update/${programVersion()} (+https://github.com/${places.repository})`,
+    userAgent: userAgentOf(parts),
     apiUrl: config.apiUrl,
     assetHosts: config.assetHosts,
     mayBePlain: config.mayBePlain,
@@ -101,17 +100,12 @@ export function createGitHub(
     proxyEnvironment: config.proxy,
   });
   const { repository } = places;
-  return {
-    http,
-    github: new GitHub({
-      http,
-      repository,
-      cache,
-      now: Date.now,
-      secrets: config.secrets,
-      debug: log.debug,
-    }),
-  };
+  const { secrets } = config;
+  return new GitHub({ http, repository, cache, now: Date.now, secrets, debug: log.debug });
+}
+
+function userAgentOf({ places }: Parts): string {
+  return `self-update/${programVersion()} (+https://github.com/${places.repository})`;
 }
 
 export function assetPatternOf({ assetGlob: glob }: Config): EffectDependencies['assetPattern'] {
@@ -138,7 +132,7 @@ export async function createRuntime(
       options.onPolled();
     },
   };
-  const { http, github } = createGitHub(parts, cache);
+  const source = createSource(parts, cache);
   const supervisor = createSupervisor(parts, options.appOutput);
   const pair = supervisor instanceof PairSupervisor ? supervisor : null;
   supervisor.holdSockets();
@@ -149,8 +143,7 @@ export async function createRuntime(
   const heldPorts = config.held.sockets.map(({ port }) => port);
   const { isPreloaded } = config.held;
   const effects = createEffects({
-    github,
-    http,
+    source,
     places,
     note,
     supervisor,
@@ -181,7 +174,7 @@ export async function createRuntime(
     fleet: new FleetLockServer({
       url: config.fleet.url,
       proxy: config.proxy,
-      userAgent: http.options.userAgent,
+      userAgent: userAgentOf(parts),
     }),
     hooks: { ...config.hooks, directory: places.root, say: log.info, keepAppDown },
     stop: config.stop,
@@ -200,7 +193,7 @@ export async function createRuntime(
         note.read(),
         config.pollIntervalMs,
         Date.now(),
-        github.identity,
+        source.identity,
         pollSpread(policy),
       ),
     pollTrouble: () => note.read().lastError,

@@ -20,7 +20,7 @@ import { redactJson } from '../support/redact.ts';
 import { visible, visibleJson } from '../support/visible.ts';
 import { explain, type Finding } from '../trust/judge.ts';
 import { type Arguments, EXIT } from './arguments.ts';
-import { assetPatternOf, createGitHub, type Parts } from './compose.ts';
+import { assetPatternOf, createSource, type Parts } from './compose.ts';
 import { trustOf } from './rules.ts';
 
 const NO_NOTE = { read: () => pollNoteSchema.parse({}), write: () => {} };
@@ -53,7 +53,7 @@ type Explanation = { title: string; findings: Finding[] };
 /** Downloads what an update would, and judges it as an update does; nothing is installed. */
 async function explainTag(tag: string, parts: Parts, signal: AbortSignal): Promise<Explanation> {
   const { config, places, policy } = parts;
-  const { http, github } = createGitHub(parts, NO_CACHE);
+  const source = createSource(parts, NO_CACHE);
   const root = await mkdtemp(path.join(os.tmpdir(), 'self-update-verify-'));
   // A place of its own: what is installed already is looked at like anything else.
   const elsewhere = { ...places, root };
@@ -61,7 +61,7 @@ async function explainTag(tag: string, parts: Parts, signal: AbortSignal): Promi
     { policy, request: { tag, file: null }, running: null, fresh: false },
     signal,
     {
-      github,
+      source,
       places: elsewhere,
       note: NO_NOTE,
       pollIntervalMs: config.pollIntervalMs,
@@ -83,7 +83,7 @@ async function explainTag(tag: string, parts: Parts, signal: AbortSignal): Promi
         `${tag} came with the image, and was not downloaded: it is as trusted as the image`,
       );
     const got = await download({ release }, signal, {
-      http,
+      source,
       places: elsewhere,
       maxAssetBytes: config.maxAssetBytes,
       stallWindowMs: STALL_WINDOW_MS,
@@ -93,8 +93,7 @@ async function explainTag(tag: string, parts: Parts, signal: AbortSignal): Promi
     });
     if (got.type !== 'downloaded') throw new Error('invariant: nothing is kept in a new place');
     const { evidence, rules } = await gather(release, got, null, signal, {
-      http,
-      github,
+      source,
       trust: trustOf(config),
     });
     return {
@@ -108,7 +107,7 @@ async function explainTag(tag: string, parts: Parts, signal: AbortSignal): Promi
 
 /** A file on this machine, with the sums and signatures that lie beside it. */
 async function explainFile(file: string, parts: Parts, signal: AbortSignal): Promise<Explanation> {
-  const { http, github } = createGitHub(parts, NO_CACHE);
+  const source = createSource(parts, NO_CACHE);
   const local = await localRelease(file, parts.policy);
   const beside = (await readdir(path.dirname(file))).map(
     (name): Asset => assetBeside(path.join(path.dirname(file), name)),
@@ -128,8 +127,7 @@ async function explainFile(file: string, parts: Parts, signal: AbortSignal): Pro
     null,
     signal,
     {
-      http,
-      github,
+      source,
       trust: trustOf(parts.config),
       readLocal: (asset: Asset) => readLocal(asset.url),
     },

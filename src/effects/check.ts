@@ -26,9 +26,9 @@ import {
 } from '../machines/release.ts';
 import { versionFromTag } from '../machines/version.ts';
 import { Fault, toFault } from '../support/fault.ts';
-import { type GitHub, RateLimited } from './github/client.ts';
 import { openLocal } from './local-file.ts';
 import { piecesFrom, sumOfPieces } from './pieces.ts';
+import { RateLimited, type ReleaseSource } from './sources/source.ts';
 import { keptTrees, type Places, readBaked } from './trees.ts';
 
 /**
@@ -44,7 +44,7 @@ const MAX_REQUESTS_BESIDE_LATEST = 3;
 const MAX_REQUESTS = 30;
 
 export type CheckDependencies = {
-  github: GitHub;
+  source: ReleaseSource;
   places: Places;
   note: { read(): PollNote; write(note: PollNote): void };
   pollIntervalMs: number;
@@ -68,7 +68,7 @@ export async function check(
   }
   const before = deps.note.read();
   const startedAt = deps.now();
-  if (isLimitInForce(before.limitedUntilAt, startedAt) && isLimitOf(before, deps.github.identity)) {
+  if (isLimitInForce(before.limitedUntilAt, startedAt) && isLimitOf(before, deps.source.identity)) {
     return {
       type: 'checkFailed',
       code: 'RATE_LIMITED',
@@ -80,7 +80,7 @@ export async function check(
   const learnt = () => {
     const endedAt = deps.now();
     const dice = deps.random();
-    const { quota } = deps.github;
+    const { quota } = deps.source;
     const pauseMs = pollPauseMs(deps.pollIntervalMs, dice, pollSpread(policy));
     const sharedMs = quota === null ? 0 : sharedPauseMs(quota, before.quota, endedAt);
     const sharedUntilAt =
@@ -134,7 +134,7 @@ export async function check(
         ...usual,
         nextCheckAt,
         limitedUntilAt: fault.untilMs,
-        limitedFor: deps.github.identity,
+        limitedFor: deps.source.identity,
         strikes: before.strikes + 1,
         lastError,
       });
@@ -160,13 +160,13 @@ async function look(
   deps: CheckDependencies,
 ): Promise<Finding> {
   const { policy, running, tag, strikes, compared } = question;
-  const { github, assetPattern, now } = deps;
+  const { source, assetPattern, now } = deps;
   const where = tag === null ? whereToLook(policy) : ({ kind: 'tag', tag } as const);
   switch (where.kind) {
     case 'latest':
       return lookBesideLatest(question, signal, deps);
     case 'list': {
-      const { releases, isComplete } = await github.list(strikes, signal, MAX_REQUESTS);
+      const { releases, isComplete } = await source.list(strikes, signal, MAX_REQUESTS);
       return {
         choice: chooseRelease(releases, {
           policy,
@@ -179,7 +179,7 @@ async function look(
       };
     }
     case 'tag': {
-      const release = await github.tagged(where.tag, strikes, signal);
+      const release = await source.tagged(where.tag, strikes, signal);
       if (release === null)
         throw new Fault(
           'NOT_FOUND',
@@ -209,11 +209,11 @@ async function lookBesideLatest(
   deps: CheckDependencies,
 ): Promise<Finding> {
   const { policy, strikes, running } = question;
-  const { github, assetPattern, now } = deps;
+  const { source, assetPattern, now } = deps;
   const choose = (releases: readonly PublishedRelease[], isComplete = true) =>
     chooseRelease(releases, { policy, pattern: assetPattern, nowMs: now(), running, isComplete });
-  const rules = JSON.stringify([policy.repository, policy.versioning, github.identity]);
-  const latest = await github.latest(strikes, signal);
+  const rules = JSON.stringify([policy.repository, policy.versioning, source.identity]);
+  const latest = await source.latest(strikes, signal);
   if (latest !== null && !isLatestReadable(latest, policy))
     return { choice: choose([latest]), compared: null };
   const latestTag = latest?.tag ?? null;
@@ -228,12 +228,12 @@ async function lookBesideLatest(
     if (known.refusal !== null)
       return { choice: { kind: 'none', ...known.refusal }, compared: known };
     if (known.instead === null) return { choice: choose(own), compared: known };
-    const other = await github.tagged(known.instead, strikes, signal);
+    const other = await source.tagged(known.instead, strikes, signal);
     if (other !== null) return { choice: choose([...own, other]), compared: known };
   }
   try {
-    const { releases, isComplete } = await github.list(strikes, signal, MAX_REQUESTS_BESIDE_LATEST);
-    if (latest === null && releases.length === 0) throw github.notFound();
+    const { releases, isComplete } = await source.list(strikes, signal, MAX_REQUESTS_BESIDE_LATEST);
+    if (latest === null && releases.length === 0) throw source.notFound();
     const highest = choose(
       latest === null ? releases : [latest, ...rivalsOf(latest, releases, policy)],
       isComplete,

@@ -11,12 +11,12 @@ import { Fault } from '../support/fault.ts';
 import { foreignOwner } from '../support/own.ts';
 import { claimDirectories } from './claim.ts';
 import { clearTemporary } from './garbage.ts';
-import { getAsset } from './github/asset.ts';
-import { type Answer, type Http, hostOf, networkFault } from './github/http.ts';
+import { type Answer, hostOf, networkFault } from './github/http.ts';
 import { copyLocal } from './local-file.ts';
 import { tellGarbage } from './memory.ts';
 import { PartWriter } from './part-writer.ts';
 import { type Sealed, seal } from './seal.ts';
+import type { AssetSource } from './sources/source.ts';
 import { checkSpace } from './space.ts';
 import { findKept, type Places, readBaked, temporaryDir } from './trees.ts';
 
@@ -32,7 +32,7 @@ const MIN_DEADLINE_MS = 600_000;
 const MIN_BYTES_A_MS = 128;
 
 export type DownloadDependencies = {
-  http: Http;
+  source: AssetSource;
   places: Places;
   maxAssetBytes: number;
   stallWindowMs: number;
@@ -156,14 +156,14 @@ function ask(
   { asset }: Release,
   offset: number,
   signal: AbortSignal,
-  { http }: DownloadDependencies,
+  { source }: DownloadDependencies,
 ): Promise<Answer> {
   const headers: Record<string, string> = {
     accept: 'application/octet-stream',
     'accept-encoding': 'identity',
   };
   if (offset > 0) headers['range'] = `bytes=${offset}-`;
-  return getAsset(http, asset, headers, signal, { decompress: false });
+  return source.fetch(asset, headers, signal, { decompress: false });
 }
 
 type Reception = {

@@ -10,9 +10,8 @@ import { readStream } from '../support/bounded.ts';
 import { Fault } from '../support/fault.ts';
 import type { Evidence } from '../trust/judge.ts';
 import { sumsText } from '../trust/sums.ts';
-import { getAsset } from './github/asset.ts';
-import type { GitHub } from './github/client.ts';
-import { type Http, hostOf, lateFault, networkFault } from './github/http.ts';
+import { hostOf, lateFault, networkFault } from './github/http.ts';
+import type { AssetSource, EvidenceSource } from './sources/source.ts';
 
 /** Sums of a thousand assets fit, and a bundle with its logs' proofs. */
 const MAX_BYTES = { sums: 256 * 1024, minisign: 16 * 1024, attestation: 1024 * 1024 };
@@ -28,14 +27,13 @@ export async function gatherEvidence(
   wanted: Wanted,
   signal: AbortSignal,
   deps: {
-    http: Http;
-    github: GitHub;
+    source: AssetSource & Pick<EvidenceSource, 'attestations'>;
     readLocal?: ((asset: Asset, mostBytes: number) => Promise<Buffer>) | undefined;
   },
 ): Promise<Evidence> {
   const { asset, checksums, signatures, tag } = release;
   const read = (from: Asset, most: number) =>
-    deps.readLocal?.(from, most) ?? readCapped(from, tag, most, signal, deps.http);
+    deps.readLocal?.(from, most) ?? readCapped(from, tag, most, signal, deps.source);
   const sums = checksums === null ? null : await read(checksums, MAX_BYTES.sums);
   const evidence = {
     sizeBytes: file.sizeBytes,
@@ -63,7 +61,7 @@ export async function gatherEvidence(
       ...(evidence.sums ? [{ over: 'sums' as const, sha256: evidence.sums.sha256 }] : []),
     ];
     for (const { over, sha256 } of bundles.length > 0 ? [] : subjects)
-      for (const json of await deps.github.attestations(sha256, signal))
+      for (const json of await deps.source.attestations(sha256, signal))
         bundles.push({ over, from: 'GitHub', json });
   }
   return { ...evidence, minisigs, bundles };
@@ -102,12 +100,12 @@ async function readCapped(
   tag: string,
   most: number,
   signal: AbortSignal,
-  http: Http,
+  source: AssetSource,
 ): Promise<Buffer> {
   // Slow retrieval: a byte now and then would keep every shorter timeout from its end.
   const bounded = AbortSignal.any([signal, AbortSignal.timeout(READ_WITHIN_MS)]);
   const headers = { accept: 'application/octet-stream' };
-  const answer = await getAsset(http, asset, headers, bounded, { decompress: true });
+  const answer = await source.fetch(asset, headers, bounded, { decompress: true });
   try {
     if (answer.status !== 200)
       throw new Fault(

@@ -17,9 +17,8 @@ import {
   type Rules,
 } from '../trust/judge.ts';
 import { gatherEvidence } from './evidence.ts';
-import type { GitHub } from './github/client.ts';
-import type { Http } from './github/http.ts';
 import { assertSealed, type Sealed } from './seal.ts';
+import type { AssetSource, EvidenceSource } from './sources/source.ts';
 
 /** What the bytes, and not the network, are to blame for. */
 const ABOUT_THE_BYTES = new Set([
@@ -47,8 +46,7 @@ export type TrustOptions = {
 };
 
 export type VerifyDependencies = {
-  http: Http;
-  github: GitHub;
+  source: AssetSource & EvidenceSource;
   trust: TrustOptions;
   sealed: Sealed;
 };
@@ -69,7 +67,7 @@ export async function verify(
     return { type: 'verified', checks: ['file'] };
   }
   if (deps.trust.conditions.length === 0) return { type: 'verified', checks: [] };
-  const id = await knownRepository(release.repository, repositoryId, signal, deps.github);
+  const id = await knownRepository(release.repository, repositoryId, signal, deps.source);
   try {
     const { evidence, rules } = await gather(release, { path, sha256 }, id, signal, deps);
     const checks = judge(release, evidence, rules);
@@ -159,9 +157,9 @@ async function knownRepository(
   repository: string,
   expected: number | null,
   signal: AbortSignal,
-  github: GitHub,
+  source: EvidenceSource,
 ): Promise<number | null> {
-  const id = await github.repositoryId(signal).catch((error: unknown) => {
+  const id = await source.repositoryId(signal).catch((error: unknown) => {
     signal.throwIfAborted();
     if (expected !== null) throw error;
     return null;

@@ -19,7 +19,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { unpack } from '../../src/effects/archive/unpack.ts';
 import { walk } from '../../src/effects/archive/walk.ts';
 import { check } from '../../src/effects/check.ts';
-import { GitHub } from '../../src/effects/github/client.ts';
+import { GitHub } from '../../src/effects/sources/github.ts';
 import { Http } from '../../src/effects/github/http.ts';
 import { pollNoteSchema } from '../../src/machines/poll-note.ts';
 import { Fault } from '../../src/support/fault.ts';
@@ -333,7 +333,7 @@ cases(
         { policy, request: null, running: null, fresh: false },
         AbortSignal.timeout(HANGS_AFTER_MS),
         {
-          github: client,
+          source: client,
           places,
           note,
           pollIntervalMs: 60_000,

@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { check } from '../../src/effects/check.ts';
-import { GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
+import { GitHub } from '../../src/effects/sources/github.ts';
 import { nextPollAt, type PollNote, pollNoteSchema } from '../../src/machines/poll-note.ts';
 import { FakeGitHub } from '../support/github/server.ts';
 import { policy } from '../support/machine.ts';
@@ -47,7 +47,7 @@ async function poll(): Promise<{ code: string; message: string }> {
     { policy, request: null, running: null, fresh: false },
     AbortSignal.timeout(10_000),
     {
-      github: client(),
+      source: client(),
       places: {
         root: '/nonexistent',
         bakedDir: '/nonexistent',

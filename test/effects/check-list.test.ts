@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type CheckDependencies, check } from '../../src/effects/check.ts';
-import { type CachedAnswer, GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
+import { type CachedAnswer, GitHub } from '../../src/effects/sources/github.ts';
 import type { Policy } from '../../src/machines/model.ts';
 import { type PollNote, pollNoteSchema } from '../../src/machines/poll-note.ts';
 import { FakeGitHub, type FakeGitHubRelease } from '../support/github/server.ts';
@@ -44,7 +44,7 @@ function dependencies(): CheckDependencies {
     write: (key: string, entry: CachedAnswer) => void cache.set(key, entry),
   };
   return {
-    github: new GitHub({
+    source: new GitHub({
       http,
       repository: 'acme/app',
       cache: answers,

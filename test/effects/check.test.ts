@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type CheckDependencies, check } from '../../src/effects/check.ts';
-import { GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
+import { GitHub } from '../../src/effects/sources/github.ts';
 import type { Policy } from '../../src/machines/model.ts';
 import { nextPollAt, type PollNote, pollNoteSchema } from '../../src/machines/poll-note.ts';
 import { FakeGitHub } from '../support/github/server.ts';
@@ -41,7 +41,7 @@ function dependencies(): CheckDependencies {
     write: (key: string, entry: { etag: string; body: string }) => void cache.set(key, entry),
   };
   return {
-    github: new GitHub({ http, repository: 'acme/app', cache: answers, now: () => nowMs }),
+    source: new GitHub({ http, repository: 'acme/app', cache: answers, now: () => nowMs }),
     places: {
       root: '/nonexistent',
       bakedDir: '/nonexistent',

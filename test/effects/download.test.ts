@@ -10,8 +10,8 @@ import {
   download,
   partFile,
 } from '../../src/effects/download.ts';
-import { GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
+import { GitHub } from '../../src/effects/sources/github.ts';
 import { verify } from '../../src/effects/verify.ts';
 import type { Release } from '../../src/machines/model.ts';
 import { FakeGitHub } from '../support/github/server.ts';
@@ -20,6 +20,7 @@ import { release as aRelease } from '../support/machine.ts';
 const BYTES = Buffer.from('0123456789'.repeat(30_000));
 const SHA = createHash('sha256').update(BYTES).digest('hex');
 let github: FakeGitHub;
+let source: GitHub;
 let root: string;
 let deps: DownloadDependencies;
 let release: Release;
@@ -56,8 +57,14 @@ beforeEach(async () => {
     tagPrefix: '',
   } as const;
   progress.length = 0;
-  deps = {
+  source = new GitHub({
     http,
+    repository: 'acme/app',
+    cache: { read: () => null, write: () => {} },
+    now: Date.now,
+  });
+  deps = {
+    source,
     places,
     maxAssetBytes: 1e9,
     stallWindowMs: 300,
@@ -73,16 +80,8 @@ afterEach(async () => {
 
 /** What `verify` needs besides; the digest is all that is asked for. */
 function trusting() {
-  const { http } = deps;
-  const github = new GitHub({
-    http,
-    repository: 'acme/app',
-    cache: { read: () => null, write: () => {} },
-    now: Date.now,
-  });
   return {
-    http,
-    github,
+    source,
     trust: {
       conditions: ['digest' as const],
       minisignKeys: [],

@@ -5,8 +5,8 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
+import { GitHub } from '../../src/effects/sources/github.ts';
 import { type TrustOptions, type VerifyDependencies, verify } from '../../src/effects/verify.ts';
 import type { Release } from '../../src/machines/model.ts';
 import { FakeGitHub } from '../support/github/server.ts';
@@ -47,8 +47,7 @@ function dependencies(trust: Partial<TrustOptions> = {}): VerifyDependencies {
     now: Date.now,
   });
   return {
-    http,
-    github: client,
+    source: client,
     trust: {
       conditions: ['digest'],
       minisignKeys: [],

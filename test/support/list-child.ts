@@ -2,8 +2,9 @@
  * Reads a list of releases from the address in its argument, in the little memory that its parent
  * gave it; prints how it ended.
  */
-import { GitHub } from '../../src/effects/github/client.ts';
+
 import { Http } from '../../src/effects/github/http.ts';
+import { GitHub } from '../../src/effects/sources/github.ts';
 
 const [apiUrl = ''] = process.argv.slice(2);
 const http = new Http({

@@ -1,7 +1,7 @@
 /** Pollers that share GitHub's quota: hours pass on a clock of their own, the requests are real. */
 import { type CheckDependencies, check } from '../../src/effects/check.ts';
-import { GitHub } from '../../src/effects/github/client.ts';
 import { Http } from '../../src/effects/github/http.ts';
+import { GitHub } from '../../src/effects/sources/github.ts';
 import { nextPollAt, type PollNote, pollNoteSchema } from '../../src/machines/poll-note.ts';
 import { randomFrom } from './chaos/cases.ts';
 import { FakeGitHub } from './github/server.ts';
@@ -76,7 +76,7 @@ function follower(github: FakeGitHub, { index, notes, random }: Follower): Check
     write: (key: string, entry: { etag: string; body: string }) => void answers.set(key, entry),
   };
   return {
-    github: new GitHub({ http, repository: 'acme/app', cache, now: github.now }),
+    source: new GitHub({ http, repository: 'acme/app', cache, now: github.now }),
     places: {
       root: '/nonexistent',
       bakedDir: '/nonexistent',

@@ -11,7 +11,7 @@ import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { GitHub } from '../../src/effects/github/client.ts';
+import { GitHub } from '../../src/effects/sources/github.ts';
 import { Http } from '../../src/effects/github/http.ts';
 import {
   attestations,

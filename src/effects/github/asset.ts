@@ -4,7 +4,7 @@
  * Then the public address is asked, which has no such limit.
  */
 import type { Asset } from '../../machines/model.ts';
-import { RateLimited } from './client.ts';
+import { RateLimited } from '../sources/source.ts';
 import { type Answer, type Http, hostOf } from './http.ts';
 import { isLimit, limitedUntilMs } from './rate-limit.ts';
 

@@ -8,8 +8,8 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
-import { GitHub } from '../../../src/effects/github/client.ts';
 import { Http } from '../../../src/effects/github/http.ts';
+import { GitHub } from '../../../src/effects/sources/github.ts';
 import { Fault } from '../../../src/support/fault.ts';
 
 const ENOUGH_BYTES = 64 * 1024 * 1024;

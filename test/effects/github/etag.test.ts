@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { it, type TestContext } from 'node:test';
-import { type CachedAnswer, GitHub } from '../../../src/effects/github/client.ts';
 import { Http } from '../../../src/effects/github/http.ts';
+import { type CachedAnswer, GitHub } from '../../../src/effects/sources/github.ts';
 
 const REPOSITORY = JSON.stringify({ id: 7 });
 const CONDITION = 'if-none-match';

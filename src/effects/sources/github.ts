@@ -6,11 +6,19 @@ import type { PublishedRelease } from '../../machines/release.ts';
 import { readStream } from '../../support/bounded.ts';
 import { Fault } from '../../support/fault.ts';
 import { unmistakable, withoutSecrets } from '../../support/redact.ts';
-import { type Answer, type Http, hostOf, lateFault, networkFault } from './http.ts';
-import { isLimit, limitedUntilMs, quotaOf } from './rate-limit.ts';
-import { messageOf, refusalFault } from './refusal.ts';
-import { type Page, type ReleaseList, readList } from './release-list.ts';
-import { attestations, publishedRelease, releasePage, repository, slimRelease } from './schema.ts';
+import { getAsset } from '../github/asset.ts';
+import { type Answer, type Http, hostOf, lateFault, networkFault } from '../github/http.ts';
+import { isLimit, limitedUntilMs, quotaOf } from '../github/rate-limit.ts';
+import { messageOf, refusalFault } from '../github/refusal.ts';
+import { type Page, type ReleaseList, readList } from '../github/release-list.ts';
+import {
+  attestations,
+  publishedRelease,
+  releasePage,
+  repository,
+  slimRelease,
+} from '../github/schema.ts';
+import { RateLimited, type Source } from './source.ts';
 
 /**
  * Endless data: an answer beyond this is not a release. A thousand assets, GitHub's most, take two
@@ -25,16 +33,6 @@ const ANSWER_TIMEOUT_MS = 60_000;
  * characters.
  */
 const SENDABLE_ETAG = /^[\x21-\x7e]{1,256}$/;
-
-/** A limit is in force until `untilMs`; nothing is asked before. */
-export class RateLimited extends Fault {
-  readonly untilMs: number;
-
-  constructor(message: string, untilMs: number) {
-    super('RATE_LIMITED', message);
-    this.untilMs = untilMs;
-  }
-}
 
 /**
  * Statuses about authorization and rate limits: a request without a condition would get the same.
@@ -71,7 +69,7 @@ type Question<T> = {
   slim?: (json: unknown) => unknown;
 };
 
-export class GitHub {
+export class GitHub implements Source {
   readonly #options: GitHubOptions;
   /** As the newest answer said. */
   quota: Quota | null = null;
@@ -136,6 +134,11 @@ export class GitHub {
     return (
       answer?.value.attestations.flatMap(({ bundle }) => (bundle == null ? [] : [bundle])) ?? []
     );
+  }
+
+  /** Public addresses are asked where the quota is used up. */
+  fetch(...[asset, headers, signal, options]: Parameters<Source['fetch']>): Promise<Answer> {
+    return getAsset(this.#options.http, asset, headers, signal, options);
   }
 
   /**
