@@ -15,10 +15,11 @@ import { Fault } from '../support/fault.ts';
 import { redact, redactJson } from '../support/redact.ts';
 import { visible } from '../support/visible.ts';
 import { type Arguments, EXIT } from './arguments.ts';
-import { assetPatternOf, createSource, type Parts } from './compose.ts';
+import { assetPatternOf, type Parts } from './compose.ts';
 import { noteStore } from './notes.ts';
 import { presenceOf, wakeUpdater } from './presence.ts';
 import { readState } from './read.ts';
+import { createSource } from './sources.ts';
 
 /** `check`: asks GitHub without changing anything, and wakes a running updater. */
 export async function checkOnly(

@@ -8,10 +8,7 @@ import { STALL_WINDOW_MS } from '../effects/download.ts';
 import { type AppOptions, appCommand } from '../effects/entry-point.ts';
 import { withFleetId } from '../effects/fleet-id.ts';
 import { FleetLockServer } from '../effects/fleet-lock-server.ts';
-import { Http } from '../effects/github/http.ts';
 import { createEffects, type EffectDependencies } from '../effects/index.ts';
-import { type AnswerCache, GitHub } from '../effects/sources/github.ts';
-import type { Source } from '../effects/sources/source.ts';
 import {
   appUser,
   hasSlots,
@@ -45,9 +42,9 @@ import { Fault } from '../support/fault.ts';
 import { globMatcher } from '../support/glob.ts';
 import type { Log } from '../support/log.ts';
 import { appEnvironment, withoutSteering } from './environment.ts';
-import { programVersion } from './image.ts';
 import { noteStore } from './notes.ts';
 import { trustOf } from './rules.ts';
+import { createSource, userAgentOf } from './sources.ts';
 
 /**
  * How often a busy app is looked at: by a resident updater, and by one that is started for it. The
@@ -87,25 +84,6 @@ export function commandEnvironment({
 }: Pick<Parts, 'config' | 'environment'>): Record<string, string> {
   const given = appEnvironment(environment);
   return usesRunit(config) && appUser() !== null ? withoutSteering(given) : given;
-}
-
-export function createSource(parts: Parts, cache: AnswerCache): Source {
-  const { config, places, log } = parts;
-  const http = new Http({
-    userAgent: userAgentOf(parts),
-    apiUrl: config.apiUrl,
-    assetHosts: config.assetHosts,
-    mayBePlain: config.mayBePlain,
-    token: config.token,
-    proxyEnvironment: config.proxy,
-  });
-  const { repository } = places;
-  const { secrets } = config;
-  return new GitHub({ http, repository, cache, now: Date.now, secrets, debug: log.debug });
-}
-
-function userAgentOf({ places }: Parts): string {
-  return `self-update/${programVersion()} (+https://github.com/${places.repository})`;
 }
 
 export function assetPatternOf({ assetGlob: glob }: Config): EffectDependencies['assetPattern'] {

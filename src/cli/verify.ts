@@ -20,8 +20,9 @@ import { redactJson } from '../support/redact.ts';
 import { visible, visibleJson } from '../support/visible.ts';
 import { explain, type Finding } from '../trust/judge.ts';
 import { type Arguments, EXIT } from './arguments.ts';
-import { assetPatternOf, createSource, type Parts } from './compose.ts';
+import { assetPatternOf, type Parts } from './compose.ts';
 import { trustOf } from './rules.ts';
+import { createSource } from './sources.ts';
 
 const NO_NOTE = { read: () => pollNoteSchema.parse({}), write: () => {} };
 const NO_CACHE = { read: () => null, write: () => {} };

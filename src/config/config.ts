@@ -99,6 +99,11 @@ function configFrom(
      */
     publicSecrets: (): SettingName[] =>
       settingNames.filter((name) => secretsOf(name).some(isPublic)),
+    /** `url` without a trailing slash; null where the source's own is meant. */
+    source: {
+      name: values.UPDATE_SOURCE,
+      url: values.UPDATE_SOURCE_URL?.replace(/\/+$/, '') ?? null,
+    },
     /** Without a trailing slash. */
     apiUrl,
     assetHosts: [

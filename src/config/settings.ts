@@ -43,6 +43,10 @@ export type SettingMeta = {
   secretAddress?: true;
 };
 
+/** Where releases come from. Each has a file in src/effects/sources. */
+const SOURCE_NAMES = ['github'] as const;
+export type SourceName = (typeof SOURCE_NAMES)[number];
+
 const SIGNALS = ['HUP', 'INT', 'QUIT', 'TERM', 'USR1', 'USR2', 'KILL', 'WINCH'] as const;
 
 function setting<S extends z.ZodType>(schema: S, meta: SettingMeta): S {
@@ -105,6 +109,15 @@ export const settings = z.object({
       example: 'https://github.example.com/api/v3',
     },
   ),
+  UPDATE_SOURCE: setting(oneOf(...SOURCE_NAMES).prefault('github'), {
+    meaning: 'where releases come from (docs/sources.md)',
+    example: 'github',
+  }),
+  UPDATE_SOURCE_URL: setting(checked(isUrl, 'is not an http(s) address').optional(), {
+    standard: "the source's own, where it has one",
+    meaning: 'address of the source; plain http only to loopback, or with `UPDATE_INSECURE_HTTP=1`',
+    example: 'https://codeberg.org',
+  }),
   UPDATE_INSECURE_HTTP: setting(onOff().prefault('off'), {
     meaning: 'allow plain http to hosts other than loopback',
     example: '1',
