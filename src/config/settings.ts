@@ -45,7 +45,6 @@ export type SettingMeta = {
 
 /** Where releases come from. Each has a file in src/effects/sources. */
 const SOURCE_NAMES = ['github'] as const;
-export type SourceName = (typeof SOURCE_NAMES)[number];
 
 const SIGNALS = ['HUP', 'INT', 'QUIT', 'TERM', 'USR1', 'USR2', 'KILL', 'WINCH'] as const;
 
