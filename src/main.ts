@@ -4,12 +4,12 @@
  */
 import { type Arguments, EXIT, helpText, parseArguments, UsageError } from './cli/arguments.ts';
 import { checkOnly } from './cli/check-only.ts';
-import type { Parts } from './cli/compose.ts';
 import { claimEnvironment } from './cli/environment.ts';
 import { programVersion } from './cli/image.ts';
 import { createLog } from './cli/log.ts';
 import { assertMayRead, assertPlaceIsSafe } from './cli/open-journal.ts';
 import { operate } from './cli/operate.ts';
+import type { Parts } from './cli/parts.ts';
 import { placesOf, policyOf } from './cli/policy.ts';
 import { showEvents, showHistory, showReplay, showStatus } from './cli/read.ts';
 import { type Observe, run } from './cli/run.ts';

@@ -20,8 +20,8 @@ import { restore } from '../runtime/restore.ts';
 import { Fault } from '../support/fault.ts';
 import { visible } from '../support/visible.ts';
 import type { Arguments } from './arguments.ts';
-import type { Parts } from './compose.ts';
 import { readPollNote } from './notes.ts';
+import type { Parts } from './parts.ts';
 import { Absence, becomeUpdater, wakeUpdater } from './presence.ts';
 import { readState } from './read.ts';
 

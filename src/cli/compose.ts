@@ -1,14 +1,13 @@
 /** The composition root: the one place where configuration, effects, journal and runtime meet. */
 import { existsSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
-import type { Environment } from '../config/environment.ts';
 import { addressHeld } from '../effects/address-held.ts';
 import { type BusyOptions, busySince } from '../effects/busy.ts';
 import { STALL_WINDOW_MS } from '../effects/download.ts';
 import { type AppOptions, appCommand } from '../effects/entry-point.ts';
 import { withFleetId } from '../effects/fleet-id.ts';
 import { FleetLockServer } from '../effects/fleet-lock-server.ts';
-import { createEffects, type EffectDependencies } from '../effects/index.ts';
+import { createEffects } from '../effects/index.ts';
 import {
   appUser,
   hasSlots,
@@ -28,21 +27,19 @@ import {
   inboxDir,
   isTreeThere,
   linkedPath,
-  type Places,
   readWorld,
 } from '../effects/trees.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { JournalRecord } from '../journal/record.ts';
-import type { Policy } from '../machines/model.ts';
 import { pollSpread } from '../machines/pacing.ts';
 import { nextPollAt } from '../machines/poll-note.ts';
 import type { State } from '../runtime/fold.ts';
 import { Runtime } from '../runtime/runtime.ts';
 import { Fault } from '../support/fault.ts';
-import { globMatcher } from '../support/glob.ts';
 import type { Log } from '../support/log.ts';
 import { appEnvironment, withoutSteering } from './environment.ts';
 import { noteStore } from './notes.ts';
+import { assetPatternOf, type Parts } from './parts.ts';
 import { trustOf } from './rules.ts';
 import { createSource, userAgentOf } from './sources.ts';
 
@@ -54,14 +51,6 @@ const BUSY_LOOK_MS = 1000;
 const BUSY_LOOK_ONCE_MS = 60_000;
 /** Baked with the image's tag, and rewritten where that is possible. */
 const IMAGE_VERSION_FILE = '/version';
-
-export type Parts = {
-  config: Config;
-  places: Places;
-  policy: Policy;
-  log: Log;
-  environment: Environment;
-};
 
 export type RunOptions = {
   /** It ends when nothing is left to do, and is started again. */
@@ -84,10 +73,6 @@ export function commandEnvironment({
 }: Pick<Parts, 'config' | 'environment'>): Record<string, string> {
   const given = appEnvironment(environment);
   return usesRunit(config) && appUser() !== null ? withoutSteering(given) : given;
-}
-
-export function assetPatternOf({ assetGlob: glob }: Config): EffectDependencies['assetPattern'] {
-  return glob === null ? null : { glob, matches: globMatcher(glob) };
 }
 
 export function appOptionsOf({ config, environment }: Parts, args: readonly string[]): AppOptions {

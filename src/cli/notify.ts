@@ -5,9 +5,10 @@ import type { Channel } from '../notify/outbox.ts';
 import type { State } from '../runtime/fold.ts';
 import { restoreFrom } from '../runtime/restore.ts';
 import { Fault } from '../support/fault.ts';
-import { commandEnvironment, type Parts } from './compose.ts';
+import { commandEnvironment } from './compose.ts';
 import { programVersion } from './image.ts';
 import { readPollNote } from './notes.ts';
+import type { Parts } from './parts.ts';
 
 const NOTE = 'notices';
 /** How long an updater that has nothing else left to do waits for receivers. */

@@ -11,7 +11,8 @@ import { setOddAside } from '../journal/plain.ts';
 import { restore } from '../runtime/restore.ts';
 import { Fault, isErrno } from '../support/fault.ts';
 import type { Log } from '../support/log.ts';
-import { type Parts, usesRunit } from './compose.ts';
+import { usesRunit } from './compose.ts';
+import type { Parts } from './parts.ts';
 
 /**
  * Facts whose chain is checked at each start: about 20 ms for all of them. `replay` checks every

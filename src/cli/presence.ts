@@ -13,7 +13,8 @@ import {
 import { stateDir } from '../effects/trees.ts';
 import { acquireLock, isLocked, type Lock } from '../journal/lock.ts';
 import { Fault } from '../support/fault.ts';
-import { type Parts, usesRunit } from './compose.ts';
+import { usesRunit } from './compose.ts';
+import type { Parts } from './parts.ts';
 
 type Where = Pick<Parts, 'config' | 'places'>;
 

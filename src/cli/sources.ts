@@ -2,28 +2,75 @@
 import type { Config } from '../config/config.ts';
 import { Http, type HttpOptions } from '../effects/github/http.ts';
 import { type AnswerCache, GitHub } from '../effects/sources/github.ts';
+import { GitHubOrWeb } from '../effects/sources/github-or-web.ts';
+import { GitHubWeb } from '../effects/sources/github-web.ts';
 import type { Source } from '../effects/sources/source.ts';
-import type { Parts } from './compose.ts';
+import { chooseTagged } from '../machines/release.ts';
+import { versionFromTag } from '../machines/version.ts';
 import { programVersion } from './image.ts';
+import { assetPatternOf, type Parts } from './parts.ts';
 
 const SOURCES: Record<Config['source']['name'], (parts: Parts, cache: AnswerCache) => Source> = {
-  github: (parts, cache) =>
-    new GitHub({ http: httpOf(parts, parts.config.apiUrl), cache, ...optionsOf(parts) }),
+  github: (parts, cache) => {
+    const api = gitHub(parts, cache);
+    const { token } = parts.config;
+    return new GitHubOrWeb({
+      api,
+      web: gitHubWeb(parts, cache, api),
+      cache,
+      now: Date.now,
+      hasToken: () => token() !== null,
+      onLimit: (untilMs) =>
+        parts.log.info(
+          `GitHub's API answers no requests until ${new Date(untilMs).toISOString()}: its web pages are followed meanwhile`,
+        ),
+    });
+  },
+  'github-web': (parts, cache) => gitHubWeb(parts, cache, gitHub(parts, cache)),
 };
 
 export function createSource(parts: Parts, cache: AnswerCache): Source {
   return SOURCES[parts.config.source.name](parts, cache);
 }
 
+function gitHub(parts: Parts, cache: AnswerCache): GitHub {
+  return new GitHub({ http: httpOf(parts, parts.config.apiUrl), cache, ...optionsOf(parts) });
+}
+
+function gitHubWeb(parts: Parts, cache: AnswerCache, api: Source): GitHubWeb {
+  const { config, policy, places } = parts;
+  const pattern = assetPatternOf(config);
+  return new GitHubWeb({
+    // Public pages, which are asked by nobody in particular.
+    http: httpOf(parts, config.apiUrl, () => null),
+    webUrl: config.source.url ?? webUrlOf(config.apiUrl),
+    repository: places.repository,
+    cache,
+    now: Date.now,
+    api,
+    // What signs them is not named there.
+    suffices: (release) =>
+      !config.trust.conditions.some((condition) => condition !== 'digest') &&
+      chooseTagged(release, policy, pattern, Date.now()).kind === 'release',
+    isVersion: (tag) => versionFromTag(tag, policy.versioning, policy.tagPrefix) !== null,
+  });
+}
+
+/** https://api.github.com serves https://github.com, and https://HOST/api/v3 serves https://HOST. */
+function webUrlOf(apiUrl: string): string {
+  const { protocol, host, origin } = new URL(apiUrl);
+  return host === 'api.github.com' ? `${protocol}//github.com` : origin;
+}
+
 /** `url`: where the token goes, and nowhere else. */
-function httpOf(parts: Parts, url: string): Http {
+function httpOf(parts: Parts, url: string, token = parts.config.token): Http {
   const { config } = parts;
   const options: HttpOptions = {
     userAgent: userAgentOf(parts),
     apiUrl: url,
     assetHosts: config.assetHosts,
     mayBePlain: config.mayBePlain,
-    token: config.token,
+    token,
     proxyEnvironment: config.proxy,
   };
   return new Http(options);

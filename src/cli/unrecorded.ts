@@ -8,7 +8,8 @@ import type { Supervisor } from '../effects/supervisor/supervisor.ts';
 import { whatToRun } from '../effects/trees.ts';
 import { toFault } from '../support/fault.ts';
 import type { Arguments } from './arguments.ts';
-import { appOptionsOf, createSupervisor, type Parts } from './compose.ts';
+import { appOptionsOf, createSupervisor } from './compose.ts';
+import type { Parts } from './parts.ts';
 
 const RETRY_MS = 10_000;
 

@@ -20,7 +20,7 @@ import { redactJson } from '../support/redact.ts';
 import { visible, visibleJson } from '../support/visible.ts';
 import { explain, type Finding } from '../trust/judge.ts';
 import { type Arguments, EXIT } from './arguments.ts';
-import { assetPatternOf, type Parts } from './compose.ts';
+import { assetPatternOf, type Parts } from './parts.ts';
 import { trustOf } from './rules.ts';
 import { createSource } from './sources.ts';
 

@@ -9,7 +9,8 @@ import { metaOf, type SettingName, settingNames } from '../config/settings.ts';
 import { appUser } from '../effects/supervisor/container.ts';
 import { foreignOwner, isOpen, userId } from '../support/own.ts';
 import { isTooShortToRedact } from '../support/redact.ts';
-import { type Parts, usesRunit } from './compose.ts';
+import { usesRunit } from './compose.ts';
+import type { Parts } from './parts.ts';
 import { grants, parentsOf, type User } from './rights.ts';
 
 export function standingWarnings({

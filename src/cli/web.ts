@@ -11,9 +11,10 @@ import type { Runtime } from '../runtime/runtime.ts';
 import { redactJson, unmistakable } from '../support/redact.ts';
 import type { Web } from '../web/server.ts';
 import type { UpdaterView } from '../web/updater-view.ts';
-import { createSupervisor, type Parts, usesRunit } from './compose.ts';
+import { createSupervisor, usesRunit } from './compose.ts';
 import { programVersion } from './image.ts';
 import { readPollNote } from './notes.ts';
+import type { Parts } from './parts.ts';
 import { statusFrom } from './read.ts';
 
 const NOTE = 'webhooks';

@@ -79,6 +79,7 @@ function configFrom(
   const publicNames = [values.GH_USER, values.GH_REPO].map((name) => name.toLowerCase());
   const isPublic = (secret: string): boolean =>
     publicNames.some((name) => withoutSecrets(name, [secret.toLowerCase()]) !== name);
+  const sourceUrl = values.UPDATE_SOURCE_URL?.replace(/\/+$/, '') ?? null;
   const apiUrl = values.UPDATE_GH_API_URL.replace(/\/+$/, '');
   return {
     /** `owner/name` */
@@ -100,14 +101,12 @@ function configFrom(
     publicSecrets: (): SettingName[] =>
       settingNames.filter((name) => secretsOf(name).some(isPublic)),
     /** `url` without a trailing slash; null where the source's own is meant. */
-    source: {
-      name: values.UPDATE_SOURCE,
-      url: values.UPDATE_SOURCE_URL?.replace(/\/+$/, '') ?? null,
-    },
+    source: { name: values.UPDATE_SOURCE, url: sourceUrl },
     /** Without a trailing slash. */
     apiUrl,
     assetHosts: [
       new URL(apiUrl).hostname,
+      ...(sourceUrl === null ? [] : [new URL(sourceUrl).hostname]),
       ...(values.UPDATE_ASSET_HOSTS.length > 0 ? values.UPDATE_ASSET_HOSTS : GITHUB_ASSET_HOSTS),
     ],
     mayBePlain: (url: string): boolean => mayBePlain(url, values.UPDATE_INSECURE_HTTP),

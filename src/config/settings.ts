@@ -44,7 +44,7 @@ export type SettingMeta = {
 };
 
 /** Where releases come from. Each has a file in src/effects/sources. */
-const SOURCE_NAMES = ['github'] as const;
+const SOURCE_NAMES = ['github', 'github-web'] as const;
 
 const SIGNALS = ['HUP', 'INT', 'QUIT', 'TERM', 'USR1', 'USR2', 'KILL', 'WINCH'] as const;
 
@@ -110,7 +110,7 @@ export const settings = z.object({
   ),
   UPDATE_SOURCE: setting(oneOf(...SOURCE_NAMES).prefault('github'), {
     meaning: 'where releases come from (docs/sources.md)',
-    example: 'github',
+    example: 'github-web',
   }),
   UPDATE_SOURCE_URL: setting(checked(isUrl, 'is not an http(s) address').optional(), {
     standard: "the source's own, where it has one",

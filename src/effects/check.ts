@@ -28,7 +28,7 @@ import { versionFromTag } from '../machines/version.ts';
 import { Fault, toFault } from '../support/fault.ts';
 import { openLocal } from './local-file.ts';
 import { piecesFrom, sumOfPieces } from './pieces.ts';
-import { RateLimited, type ReleaseSource } from './sources/source.ts';
+import { type AssetSource, RateLimited, type ReleaseSource } from './sources/source.ts';
 import { keptTrees, type Places, readBaked } from './trees.ts';
 
 /**
@@ -44,7 +44,7 @@ const MAX_REQUESTS_BESIDE_LATEST = 3;
 const MAX_REQUESTS = 30;
 
 export type CheckDependencies = {
-  source: ReleaseSource;
+  source: ReleaseSource & Pick<AssetSource, 'sizeOf'>;
   places: Places;
   note: { read(): PollNote; write(note: PollNote): void };
   pollIntervalMs: number;
@@ -101,7 +101,8 @@ export async function check(
       strikes: before.strikes,
       compared: before.compared,
     };
-    const { choice, compared } = await look(question, signal, deps);
+    const { choice: chosen, compared } = await look(question, signal, deps);
+    const choice = await withSize(chosen, signal, deps.source);
     if (choice.kind === 'none' && choice.tag === null) throw new Fault(choice.code, choice.message);
     const problem =
       choice.kind === 'release'
@@ -263,6 +264,20 @@ async function lookBesideLatest(
     if (choice.kind === 'none') throw error;
     return { choice, compared: null };
   }
+}
+
+/** Asked for one asset only: the one that would be downloaded. */
+async function withSize(
+  choice: ReleaseChoice,
+  signal: AbortSignal,
+  source: CheckDependencies['source'],
+): Promise<ReleaseChoice> {
+  if (choice.kind !== 'release' || choice.release.asset.sizeBytes > 0) return choice;
+  const { release } = choice;
+  const sizeBytes = await source.sizeOf?.(release.asset, signal);
+  return sizeBytes === undefined
+    ? choice
+    : { ...choice, release: { ...release, asset: { ...release.asset, sizeBytes } } };
 }
 
 function orElse(choice: ReleaseChoice, other: ReleaseChoice): ReleaseChoice {

@@ -118,7 +118,9 @@ export async function findKept(places: Places, release: Release): Promise<Instal
     version.repository === release.repository &&
     version.version === release.version &&
     version.tag === release.tag &&
-    version.fingerprint === fingerprint(release);
+    // The digest also where another source, or none, told it before.
+    (version.fingerprint === fingerprint(release) ||
+      (version.digest !== null && version.digest === release.asset.digest));
   return trees.find(isIt)?.version ?? null;
 }
 

@@ -228,3 +228,17 @@ export type Problem = { code: string; message: string; at: number };
 export function fingerprint(release: Release): string {
   return release.asset.digest ?? `asset:${release.asset.id}`;
 }
+
+/**
+ * Whether a release offers other bytes than were installed. Another source may tell them in another
+ * way, by a digest or by an id of its own: what can't be compared is taken for the same.
+ */
+export function hasOtherBytes(
+  { digest, fingerprint: installed }: InstalledVersion,
+  release: Release,
+): boolean {
+  if (installed === null || installed === fingerprint(release)) return false;
+  return release.asset.digest === null
+    ? installed.startsWith('asset:')
+    : digest !== release.asset.digest;
+}

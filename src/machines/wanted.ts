@@ -6,7 +6,7 @@
 import type { Context } from './context.ts';
 import type { EffectInputs } from './effects.ts';
 import type { StampedFact } from './facts.ts';
-import { fingerprint, type Release } from './model.ts';
+import { fingerprint, hasOtherBytes, type Release } from './model.ts';
 import { fallback, isDenied } from './rules.ts';
 import { compareVersions, satisfies } from './version.ts';
 
@@ -37,11 +37,7 @@ export type Choice =
 /** The order is the one in which it is told. */
 export function choiceOn(context: Context, release: Release): Choice {
   const { current, hold, paused, policy } = context;
-  const hasMoved =
-    policy.tag !== null &&
-    current !== null &&
-    current.fingerprint !== null &&
-    current.fingerprint !== fingerprint(release);
+  const hasMoved = policy.tag !== null && current !== null && hasOtherBytes(current, release);
   const found = newness(context, release.version, release.tag);
   if (found !== 'news' && !hasMoved) return isReplacement(context, release) ? 'replaced' : found;
   if (isDenied(context, release.version, fingerprint(release))) return 'denied';
@@ -135,14 +131,13 @@ function isReplacement({ current, policy, hold }: Context, release: Release): bo
     policy.tag !== null ||
     hold !== null ||
     current === null ||
-    current.fingerprint === null ||
     current.repository !== release.repository
   )
     return false;
   const isSame =
     current.tag === release.tag ||
     compareVersions(release.version, current.version, policy.versioning) === 0;
-  return isSame && current.fingerprint !== fingerprint(release);
+  return isSame && hasOtherBytes(current, release);
 }
 
 /**

@@ -52,6 +52,17 @@ export function sumsFor(text: string, name: string, sumsName = `${name}.sha256`)
     : [...new Set([...sums, ...about.flatMap((line) => contradiction(line, name, sums))])];
 }
 
+/** The names that the text of a file of sums gives sums to, in its order. */
+export function namedInSums(text: string): string[] {
+  return text
+    .replace(/^\uFEFF/, '')
+    .split(/\r\n|\n|\r/)
+    .filter((line) => line.length <= MAX_LINE)
+    .flatMap((line) => readLine(line.trim()) ?? [])
+    .map(({ name }) => name)
+    .filter((name) => /^[^\p{C}/\\]{1,255}$/u.test(name));
+}
+
 type Listed = { sum: string; name: string };
 
 const FORMS: readonly { form: RegExp; sum: number; name: number }[] = [

@@ -4,7 +4,8 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { assetPatternOf, createSupervisor } from '../../src/cli/compose.ts';
+import { createSupervisor } from '../../src/cli/compose.ts';
+import { assetPatternOf } from '../../src/cli/parts.ts';
 import { EmbeddedSupervisor } from '../../src/effects/supervisor/embedded.ts';
 import { configOf, partsOf } from '../support/output.ts';
 

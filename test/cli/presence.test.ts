@@ -8,7 +8,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import type { Parts } from '../../src/cli/compose.ts';
+import type { Parts } from '../../src/cli/parts.ts';
 import {
   Absence,
   becomeUpdater,

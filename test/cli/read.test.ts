@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { Parts } from '../../src/cli/compose.ts';
+import type { Parts } from '../../src/cli/parts.ts';
 import { readState, showEvents, showHistory, showReplay, showStatus } from '../../src/cli/read.ts';
 import { stateDir } from '../../src/effects/trees.ts';
 import { Journal } from '../../src/journal/journal.ts';

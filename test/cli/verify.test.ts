@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import type { Parts } from '../../src/cli/compose.ts';
+import type { Parts } from '../../src/cli/parts.ts';
 import { showVerify } from '../../src/cli/verify.ts';
 import { FakeGitHub } from '../support/github/server.ts';
 import { FakeMinisign } from '../support/minisign.ts';

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import type { Arguments } from '../../src/cli/arguments.ts';
-import type { Parts } from '../../src/cli/compose.ts';
+import type { Parts } from '../../src/cli/parts.ts';
 import { placesOf, policyOf } from '../../src/cli/policy.ts';
 import { type Config, parseConfig } from '../../src/config/config.ts';
 

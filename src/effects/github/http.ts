@@ -66,13 +66,22 @@ export class Http {
   }
 
   /**
-   * Asks, follows redirects to allowed hosts, and hands out the body as a stream. Throws `Fault`.
+   * Asks, follows redirects to allowed hosts, and hands out the body as a stream. Without `follow`
+   * a redirect is the answer. Throws `Fault`.
    */
   async get(
     url: string,
     headers: Record<string, string>,
     signal: AbortSignal,
-    { decompress, sameHost }: { decompress: boolean; sameHost: boolean },
+    {
+      decompress,
+      sameHost,
+      follow = true,
+    }: {
+      decompress: boolean;
+      sameHost: boolean;
+      follow?: boolean;
+    },
   ): Promise<Answer> {
     let address = this.#allowed(url, null);
     // Slow retrieval: one limit for all of them. Each redirect would begin another minute, while an
@@ -81,7 +90,7 @@ export class Http {
     for (let redirects = 0; ; redirects++) {
       const answer = await this.#once(address, headers, signal, { decompress, until });
       const location = answer.headers.location;
-      if (!REDIRECTS.has(answer.status) || location === undefined) return answer;
+      if (!follow || !REDIRECTS.has(answer.status) || location === undefined) return answer;
       answer.stream.destroy();
       if (redirects >= MAX_REDIRECTS)
         throw new Fault(

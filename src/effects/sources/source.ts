@@ -40,6 +40,11 @@ export type AssetSource = {
     signal: AbortSignal,
     options: { decompress: boolean },
   ): Promise<Answer>;
+  /**
+   * In bytes, of an asset whose size the list did not tell (0 stands there). Left out by sources
+   * that always tell it.
+   */
+  sizeOf?(asset: Pick<Asset, 'name' | 'url' | 'browserUrl'>, signal: AbortSignal): Promise<number>;
 };
 
 /** What it can say for the bytes beside the assets themselves. */

@@ -7,6 +7,7 @@ import { createHash, createHmac } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { feedOf } from './feed.ts';
 
 export type FakeGitHubAsset = {
   id: number;
@@ -33,6 +34,8 @@ export type Misbehaviour = {
     | { status: number; body?: string | Buffer; headers?: Record<string, string> }
     | 'hang'
     | 'reset';
+  /** Answer for its pages with this. */
+  page?: { status: number; body?: string | Buffer; headers?: Record<string, string> } | undefined;
   /** API questions are answered after this. */
   apiAfter?: Promise<void>;
   /** Bytes a second. */
@@ -213,6 +216,8 @@ export class FakeGitHub {
         ),
         response,
       );
+    if (url.pathname.startsWith(`/${this.owner}/${this.repo}/`))
+      return this.#sendPage(url.pathname, request, response);
     const { api, apiAfter } = this.misbehave;
     const isAsset = url.pathname.startsWith(`${base}/releases/assets/`);
     if (!isAsset) await apiAfter;
@@ -274,6 +279,27 @@ export class FakeGitHub {
     if (assetId !== undefined && request.headers.accept?.includes('application/octet-stream'))
       return this.#redirectToStorage(this.#assetById(Number(assetId)), response);
     return this.#notFound(response);
+  }
+
+  /** The web site's: not counted, and closed to who has only a token. */
+  #sendPage(path: string, request: http.IncomingMessage, response: http.ServerResponse): void {
+    const { page } = this.misbehave;
+    if (page !== undefined)
+      return void response.writeHead(page.status, page.headers).end(page.body);
+    const site = `${this.url}/${this.owner}/${this.repo}`;
+    const latest = this.#latest();
+    if (this.#token !== null) return void response.writeHead(404).end('Not Found');
+    if (path.endsWith('/releases/latest')) {
+      const to = latest === undefined ? '' : `/tag/${encodeURIComponent(latest.tag)}`;
+      return void response.writeHead(302, { location: `${site}/releases${to}` }).end();
+    }
+    if (!path.endsWith('/releases.atom')) return void response.writeHead(404).end('Not Found');
+    const text = feedOf(this.#published().slice(0, 10), site, this.repositoryId);
+    const etag = `W/"${createHash('sha256').update(text).digest('hex').slice(0, 32)}"`;
+    const isKnown = request.headers['if-none-match'] === etag;
+    const type = 'application/atom+xml; charset=utf-8';
+    response.writeHead(isKnown ? 304 : 200, { etag, 'content-type': type });
+    response.end(isKnown ? undefined : text);
   }
 
   #published(): FakeGitHubRelease[] {

@@ -1,0 +1,94 @@
+/**
+ * GitHub's API; and without a token, which would have a quota of its own, its web pages while the
+ * API says "limit". Where they don't serve either, the limit is what is told.
+ */
+import { isLimitInForce } from '../../machines/pacing.ts';
+import type { AnswerCache } from './github.ts';
+import { RateLimited, type Source } from './source.ts';
+
+export type GitHubOrWebOptions = {
+  api: Source;
+  web: Source;
+  cache: AnswerCache;
+  now: () => number;
+  hasToken: () => boolean;
+  /** Told when a limit begins; `untilMs` is wall clock. */
+  onLimit: (untilMs: number) => void;
+};
+
+/** Kept, so that the next start of a program that ends after each check does not ask in vain. */
+const LIMIT_KEY = 'limited-until';
+
+export class GitHubOrWeb implements Source {
+  readonly #options: GitHubOrWebOptions;
+
+  constructor(options: GitHubOrWebOptions) {
+    this.#options = options;
+  }
+
+  get identity(): string {
+    return this.#options.api.identity;
+  }
+
+  get quota(): Source['quota'] {
+    return this.#options.api.quota;
+  }
+
+  latest(...args: Parameters<Source['latest']>): ReturnType<Source['latest']> {
+    return this.#ask((source) => source.latest(...args));
+  }
+
+  tagged(...args: Parameters<Source['tagged']>): ReturnType<Source['tagged']> {
+    return this.#ask((source) => source.tagged(...args));
+  }
+
+  list(...args: Parameters<Source['list']>): ReturnType<Source['list']> {
+    return this.#ask((source) => source.list(...args));
+  }
+
+  repositoryId(...args: Parameters<Source['repositoryId']>): ReturnType<Source['repositoryId']> {
+    return this.#ask((source) => source.repositoryId(...args));
+  }
+
+  attestations(...args: Parameters<Source['attestations']>): ReturnType<Source['attestations']> {
+    return this.#options.api.attestations(...args);
+  }
+
+  notFound(): ReturnType<Source['notFound']> {
+    return this.#options.api.notFound();
+  }
+
+  fetch(...args: Parameters<Source['fetch']>): ReturnType<Source['fetch']> {
+    return this.#options.api.fetch(...args);
+  }
+
+  /** Only what the web told has no size. */
+  sizeOf(...args: Parameters<Required<Source>['sizeOf']>): Promise<number> {
+    const { web } = this.#options;
+    if (web.sizeOf === undefined) throw new Error('invariant: the web tells sizes');
+    return web.sizeOf(...args);
+  }
+
+  async #ask<T>(question: (source: Source) => Promise<T>): Promise<T> {
+    const { api, web, cache, now, hasToken, onLimit } = this.#options;
+    if (hasToken()) return question(api);
+    const until = Number(cache.read(LIMIT_KEY)?.body ?? 0);
+    let limit = new RateLimited(
+      `GitHub's API answers no requests until ${new Date(until).toISOString()}`,
+      until,
+    );
+    if (!isLimitInForce(until, now())) {
+      try {
+        return await question(api);
+      } catch (error) {
+        if (!(error instanceof RateLimited)) throw error;
+        limit = error;
+        cache.write(LIMIT_KEY, { etag: '', body: `${limit.untilMs}` });
+        onLimit(limit.untilMs);
+      }
+    }
+    return question(web).catch(() => {
+      throw limit;
+    });
+  }
+}

@@ -1,0 +1,336 @@
+/**
+ * GitHub without its API: the redirect of `/releases/latest` names the newest stable release, the
+ * feed lists the ten newest, and a file of sums beside the assets names them. None of this counts
+ * for the quota. The API is asked about a release that is news and has no such file.
+ */
+import { createHash } from 'node:crypto';
+import * as z from 'zod';
+import type { PublishedRelease } from '../../machines/release.ts';
+import { readStream } from '../../support/bounded.ts';
+import { Fault } from '../../support/fault.ts';
+import { namedInSums, sumsFor, sumsText } from '../../trust/sums.ts';
+import { type Feed, readFeed } from '../github/atom.ts';
+import { type Answer, type Http, hostOf, lateFault, networkFault } from '../github/http.ts';
+import type { ReleaseList } from '../github/release-list.ts';
+import type { AnswerCache } from './github.ts';
+import { RateLimited, type Source } from './source.ts';
+
+export type GitHubWebOptions = {
+  http: Http;
+  /** Without a trailing slash: `https://github.com`. */
+  webUrl: string;
+  /** `owner/name` */
+  repository: string;
+  cache: AnswerCache;
+  now: () => number;
+  /** Asked about releases that the web says too little of. */
+  api: Source;
+  /** Whether a release that is known by its sums alone can be installed, by all rules. */
+  suffices: (release: PublishedRelease) => boolean;
+  /** A tag that is no version may move, and what was said of it is soon old. */
+  isVersion: (tag: string) => boolean;
+};
+
+/** Names of files of sums that are asked for; `checksums.txt` is goreleaser's and most people's. */
+const SUMS_NAMES = ['checksums.txt', 'SHA256SUMS'];
+const MAX_SUMS_BYTES = 256 * 1024;
+/** A feed has ten releases with their notes. */
+const MAX_FEED_BYTES = 3 * 1024 * 1024;
+const WITHIN_MS = 60_000;
+/** Each name is looked for in each line. The API is asked about releases of more. */
+const MAX_NAMES = 200;
+const MAX_RENAMES = 3;
+/**
+ * Assets are uploaded after a release appears: one that was read this soon is read again. Later it
+ * is known for good.
+ */
+const UNSETTLED_FOR_MS = 60 * 60 * 1000;
+const ASKED_AGAIN_AFTER_MS = 15 * 60 * 1000;
+
+/** Our own note of an earlier answer. */
+const keptSchema = z.object({ at: z.number(), release: z.custom<PublishedRelease>() });
+
+export class GitHubWeb implements Source {
+  readonly #options: GitHubWebOptions;
+  /** What `latest` named last: stable by its maintainers' word. */
+  #latest: string | null = null;
+  /** Its pages are not counted. */
+  readonly quota = null;
+
+  constructor(options: GitHubWebOptions) {
+    this.#options = options;
+  }
+
+  get identity(): string {
+    return this.#options.api.identity;
+  }
+
+  async latest(strikes: number, signal: AbortSignal): Promise<PublishedRelease | null> {
+    this.#latest = await this.#latestTag(signal);
+    return this.#latest === null ? null : this.tagged(this.#latest, strikes, signal);
+  }
+
+  async tagged(
+    tag: string,
+    strikes: number,
+    signal: AbortSignal,
+  ): Promise<PublishedRelease | null> {
+    const { api, cache, now, isVersion } = this.#options;
+    const key = keyOf(`${this.#url('/releases/tag/')}${tag}`);
+    const kept = this.#kept(key);
+    if (kept !== null && isVersion(tag) && isSettled(kept, now())) return kept.release;
+    const isStable = tag === this.#latest;
+    const release =
+      (isStable ? await this.#bySums(tag, signal) : null) ??
+      (await api.tagged(tag, strikes, signal));
+    if (release !== null && isVersion(tag)) {
+      const body = JSON.stringify({ at: now(), release });
+      cache.write(key, { etag: '', body, token: this.identity });
+    }
+    return release;
+  }
+
+  async list(strikes: number, signal: AbortSignal, maxRequests: number): Promise<ReleaseList> {
+    this.#latest = await this.#latestTag(signal);
+    const feed = await this.#feed(signal);
+    if (feed.entries.length === 0 && this.#latest === null) throw this.notFound();
+    const releases: PublishedRelease[] = [];
+    const tags = new Set(feed.entries.map(({ tag }) => tag).concat(this.#latest ?? []));
+    for (const tag of [...tags].slice(0, maxRequests)) {
+      try {
+        const release = await this.tagged(tag, strikes, signal);
+        if (release !== null) releases.push(release);
+      } catch (error) {
+        // What is known by then may do; the others are asked for when the limit has ended.
+        if (!(error instanceof RateLimited) || releases.length === 0) throw error;
+        return { releases, isComplete: false };
+      }
+    }
+    return { releases, isComplete: false };
+  }
+
+  notFound(): Fault {
+    return new Fault(
+      'NOT_FOUND',
+      `${this.#options.repository} has no release, does not exist, or is not public: check GH_USER and GH_REPO; a private repository needs UPDATE_SOURCE=github and UPDATE_GH_TOKEN`,
+    );
+  }
+
+  async repositoryId(signal: AbortSignal): Promise<number | null> {
+    return (await this.#feed(signal)).repositoryId;
+  }
+
+  attestations(sha256: string, signal: AbortSignal): Promise<unknown[]> {
+    return this.#options.api.attestations(sha256, signal);
+  }
+
+  fetch(...[asset, headers, signal, { decompress }]: Parameters<Source['fetch']>): Promise<Answer> {
+    return this.#options.http.get(asset.browserUrl, headers, signal, {
+      decompress,
+      sameHost: false,
+    });
+  }
+
+  /** By one byte of it, since storage answers no HEAD for an address that was signed for GET. */
+  async sizeOf(...[asset, signal]: Parameters<Required<Source>['sizeOf']>): Promise<number> {
+    const { cache } = this.#options;
+    const key = keyOf(`size of ${asset.browserUrl}`);
+    const kept = cache.read(key);
+    if (kept !== null) return Number(kept.body);
+    const answer = await this.fetch(asset, { range: 'bytes=0-0' }, signal, { decompress: false });
+    answer.stream.destroy();
+    const [, total] = /^bytes 0-0\/(\d{1,15})$/.exec(`${answer.headers['content-range']}`) ?? [];
+    const size = answer.status === 206 ? total : answer.headers['content-length'];
+    if ((answer.status !== 200 && answer.status !== 206) || size === undefined)
+      throw new Fault(
+        'DOWNLOAD_REFUSED',
+        `${hostOf(answer.url)} answered ${answer.status} and no size for ${asset.name}: it was removed or replaced`,
+      );
+    cache.write(key, { etag: '', body: size });
+    return Number(size);
+  }
+
+  #url(page: string): string {
+    return `${this.#options.webUrl}/${this.#options.repository}${page}`;
+  }
+
+  #kept(key: string): z.infer<typeof keptSchema> | null {
+    const kept = this.#options.cache.read(key);
+    if (kept === null || kept.token !== this.identity) return null;
+    return keptSchema.safeParse(JSON.parse(kept.body)).data ?? null;
+  }
+
+  /** Null where nothing stable was released. */
+  async #latestTag(signal: AbortSignal): Promise<string | null> {
+    const page = '/releases/latest';
+    let url = this.#url(page);
+    for (let renames = 0; renames <= MAX_RENAMES; renames++) {
+      const { status, headers } = await this.#head(url, signal);
+      const next = URL.canParse(headers.location ?? '', url)
+        ? new URL(headers.location ?? '', url)
+        : null;
+      if (status === 404) throw this.notFound();
+      if (status < 300 || status > 399 || next === null) throw this.#refusal(status, url);
+      // Malicious redirect: the name of a release is taken from GitHub's own pages only.
+      if (next.origin !== new URL(this.#options.webUrl).origin) throw this.#refusal(status, url);
+      const tag = /^\/[^/]+\/[^/]+\/releases\/tag\/(.{1,1000})$/.exec(next.pathname)?.[1];
+      if (tag !== undefined) return this.#printable(tag, url);
+      if (/\/releases\/?$/.test(next.pathname)) return null;
+      // A repository that was renamed.
+      if (!next.pathname.endsWith(page)) throw this.#refusal(status, url);
+      url = next.href;
+    }
+    throw this.#refusal(301, url);
+  }
+
+  /** Names come from outside and end up in paths, logs and terminals. */
+  #printable(encoded: string, url: string): string {
+    let tag = '';
+    try {
+      tag = decodeURIComponent(encoded);
+    } catch {
+      // Not a name that GitHub wrote.
+    }
+    if (!/^[^\p{C}]{1,255}$/u.test(tag)) throw this.#refusal(302, url);
+    return tag;
+  }
+
+  async #head(url: string, signal: AbortSignal): Promise<Answer> {
+    const answer = await this.#options.http.get(url, { accept: 'text/html' }, signal, {
+      decompress: true,
+      sameHost: true,
+      follow: false,
+    });
+    answer.stream.destroy();
+    return answer;
+  }
+
+  /** Conditional, so that a feed that is the same costs nothing. */
+  async #feed(signal: AbortSignal): Promise<Feed> {
+    const url = this.#url('/releases.atom');
+    const key = keyOf(url);
+    const { http, cache } = this.#options;
+    const kept = cache.read(key);
+    const headers: Record<string, string> = { accept: 'application/atom+xml' };
+    if (kept?.etag) headers['if-none-match'] = kept.etag;
+    const answer = await http.get(url, headers, signal, { decompress: true, sameHost: true });
+    if (answer.status === 304 && kept !== null) {
+      answer.stream.destroy();
+      return readFeed(kept.body) ?? { repositoryId: null, entries: [] };
+    }
+    if (answer.status !== 200) {
+      answer.stream.destroy();
+      throw answer.status === 404 ? this.notFound() : this.#refusal(answer.status, url);
+    }
+    const text = (await readAll(answer, MAX_FEED_BYTES)).toString('utf8');
+    const feed = readFeed(text);
+    if (feed === null)
+      throw new Fault(
+        'ANSWER_MALFORMED',
+        `${hostOf(url)} sent something that is not a feed of releases: a captive portal or proxy, or a wrong UPDATE_SOURCE_URL`,
+      );
+    const { etag = '' } = answer.headers;
+    if (/^[\x21-\x7e]{1,256}$/.test(etag))
+      cache.write(key, { etag, body: text, token: this.identity });
+    return feed;
+  }
+
+  /**
+   * A release as its file of sums names it; null where there is none, or where it says too little
+   * for this platform and these rules.
+   */
+  async #bySums(tag: string, signal: AbortSignal): Promise<PublishedRelease | null> {
+    for (const sums of SUMS_NAMES) {
+      const answer = await this.fetch(
+        this.#asset(tag, sums),
+        { accept: 'application/octet-stream' },
+        signal,
+        { decompress: true },
+      );
+      if (answer.status !== 200) {
+        answer.stream.destroy();
+        if (answer.status === 404) continue;
+        return null;
+      }
+      const text = sumsText(await readAll(answer, MAX_SUMS_BYTES));
+      const names = [...new Set(namedInSums(text))].filter((name) => name !== sums);
+      if (names.length > MAX_NAMES) return null;
+      const { entries } = await this.#feed(signal);
+      const release: PublishedRelease = {
+        tag,
+        draft: false,
+        prerelease: false,
+        publishedAt: entries.find((entry) => entry.tag === tag)?.updatedAt ?? null,
+        urgent: false,
+        assets: [
+          this.#asset(tag, sums),
+          ...names.map((name) => ({ ...this.#asset(tag, name), digest: onlySum(text, name) })),
+        ],
+      };
+      return this.#options.suffices(release) ? release : null;
+    }
+    return null;
+  }
+
+  /** Its size is asked for once it is chosen. */
+  #asset(tag: string, name: string): PublishedRelease['assets'][number] {
+    const url = this.#url(
+      `/releases/download/${encodeURIComponent(tag)}/${encodeURIComponent(name)}`,
+    );
+    return { id: 0, name, url, browserUrl: url, sizeBytes: 0, digest: null, uploaded: true };
+  }
+
+  #refusal(status: number, url: string): Fault {
+    const host = hostOf(url);
+    if (status === 429)
+      return new RateLimited(
+        `${host} answers no requests for a while (429): set a longer SLEEP if this repeats`,
+        this.#options.now() + WITHIN_MS,
+      );
+    return status >= 500
+      ? new Fault('SERVER_FAILED', `${host} answered ${status}: it will be asked again`)
+      : new Fault(
+          'ANSWER_UNEXPECTED',
+          `${host} answered ${status} where GitHub names its newest release: check UPDATE_SOURCE_URL, or set UPDATE_SOURCE=github`,
+        );
+  }
+}
+
+function isSettled(
+  { at, release: { publishedAt } }: z.infer<typeof keptSchema>,
+  nowMs: number,
+): boolean {
+  return (
+    publishedAt === null ||
+    at - Date.parse(publishedAt) >= UNSETTLED_FOR_MS ||
+    Math.abs(nowMs - at) < ASKED_AGAIN_AFTER_MS
+  );
+}
+
+/** Two sums are a contradiction, which is told where the bytes are verified. */
+function onlySum(text: string, name: string): string | null {
+  const [sum, ...others] = sumsFor(text, name);
+  return others.length > 0 ? null : (sum ?? null);
+}
+
+function keyOf(url: string): string {
+  return createHash('sha256').update(`web ${url}`).digest('hex');
+}
+
+async function readAll(answer: Answer, maxBytes: number): Promise<Buffer> {
+  const host = hostOf(answer.url);
+  try {
+    return await readStream(answer.stream, {
+      maxBytes,
+      withinMs: WITHIN_MS,
+      tooLarge: () =>
+        new Fault(
+          'ANSWER_TOO_LARGE',
+          `${host} sent more than ${maxBytes} bytes: that is neither a feed of releases nor a file of sums`,
+        ),
+      tooLate: () => lateFault(answer.url, WITHIN_MS),
+    });
+  } catch (error) {
+    throw networkFault(error, answer.url);
+  }
+}
