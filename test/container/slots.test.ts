@@ -158,6 +158,16 @@ class Slots implements AsyncDisposable {
     });
   }
 
+  /** A copy is started before it has become the app's program. */
+  async bothCopies(): Promise<{ pid: number; tree: string }[]> {
+    let copies = await this.copies();
+    await this.container.until('both run', async () => {
+      copies = await this.copies();
+      return copies.length === 2;
+    });
+    return copies;
+  }
+
   async trees(): Promise<string[]> {
     return (await this.copies()).map(({ tree }) => tree).sort();
   }
@@ -382,7 +392,7 @@ describe('kill -9 while two copies run', { concurrency: 2 }, () => {
       await using slots = await Slots.run(profile);
       const { container } = slots;
       await slots.startOnce('app2', 'second');
-      const both = await slots.copies();
+      const both = await slots.bothCopies();
       await slots.kill(/^runsv app2$/);
       await container.until('there is a new one', async () =>
         (await container.processes()).some(({ command }) => command === 'runsv app2'),
@@ -405,7 +415,7 @@ describe('kill -9 while two copies run', { concurrency: 2 }, () => {
       await using slots = await Slots.run(profile);
       const { container } = slots;
       await slots.startOnce('app2', 'third');
-      const beside = (await slots.copies()).find(({ tree }) => tree === 'third');
+      const beside = (await slots.bothCopies()).find(({ tree }) => tree === 'third');
       await slots.kill(/^runsv app$/);
       await container.until('it was started anew', async () =>
         /0\.0\.1 ended[\s\S]*0\.0\.1 started/.test(await container.logs()),
