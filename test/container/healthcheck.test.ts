@@ -82,11 +82,14 @@ describe("the image's health check", () => {
           UPDATE_HEALTH_URL: `http://127.0.0.1:${container.port}${place}`,
         });
       for (const place of ['', '/', '/?a=b&c=d', '/empty', '/silent', '/floods'])
-        assert.deepEqual(await at(place), { exitCode: 0, stdout: '', stderr: '' }, place);
+        assert.deepEqual(await at(place), { exitCode: 0, stdout: '0.0.1', stderr: '' }, place);
       assert.match((await at('/redirects')).stdout, /^HTTP\/1.1 302 /);
       assert.match((await at('/sorry')).stdout, /^HTTP\/1.1 503 /);
       const hung = await at('/hangs', '2');
-      assert.deepEqual([hung.exitCode, hung.stdout], [1, 'the health check took longer than 2 s']);
+      assert.deepEqual(
+        [hung.exitCode, hung.stdout],
+        [1, 'the health check took longer than 2 s\n0.0.1'],
+      );
       // A proxy is for the world outside.
       assert.equal(
         (
@@ -101,7 +104,7 @@ describe("the image's health check", () => {
       const secure = { UPDATE_HEALTH_URL: `https://localhost:${tlsPort}/` };
       assert.deepEqual(await check({ ...secure, NODE_EXTRA_CA_CERTS: '/opt/cert' }), {
         exitCode: 0,
-        stdout: '',
+        stdout: '0.0.1',
         stderr: '',
       });
       assert.match((await check(secure)).stdout, /self-signed certificate/);
@@ -111,7 +114,7 @@ describe("the image's health check", () => {
       };
       assert.deepEqual(
         [(await check(redirects)).exitCode, (await check(redirects)).stdout],
-        [1, 'status 302'],
+        [1, 'status 302\n0.0.1'],
       );
 
       assert.equal((await check({ UPDATE_HEALTH_CMD: 'true' })).exitCode, 0);
@@ -120,7 +123,7 @@ describe("the image's health check", () => {
           (await check({ UPDATE_HEALTH_CMD: 'echo why; exit 7' })).exitCode,
           (await check({ UPDATE_HEALTH_CMD: 'echo why; exit 7' })).stdout,
         ],
-        [7, 'why'],
+        [7, 'why\n0.0.1'],
       );
       assert.equal((await check({ UPDATE_HEALTH_CMD: 'sleep 4001 & exit 0' })).exitCode, 0);
       assert.equal((await check({ UPDATE_HEALTH_CMD: 'setsid sleep 4003 & exit 0' })).exitCode, 0);
@@ -168,5 +171,12 @@ describe("the image's health check", () => {
         'Docker says healthy',
         async () => (await healthy.inspect<string>('.State.Health.Status')) === 'healthy',
       );
+      // Where an image's tag would be looked for.
+      const told = async () =>
+        (await healthy.inspect<{ Output: string }[]>('.State.Health.Log')).at(-1)?.Output;
+      assert.equal(await told(), '0.0.1\n');
+      await healthy.publish('0.0.2');
+      assert.equal((await healthy.command('update')).exitCode, 0);
+      await healthy.until('Docker shows the new version', async () => (await told()) === '0.0.2\n');
     });
 });
