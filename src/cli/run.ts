@@ -12,6 +12,7 @@ import { LineReader } from '../support/bounded.ts';
 import type { Web } from '../web/server.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { createRuntime, usesRunit } from './compose.ts';
+import { type MetricsFile, metricsFileIfAsked } from './metrics-file.ts';
 import { createNotifier, TELL_WITHIN_MS } from './notify.ts';
 import { openJournal } from './open-journal.ts';
 import type { Parts } from './parts.ts';
@@ -27,6 +28,7 @@ type Watchers = {
   onRecord: Observe;
   onProgress: (received: number, total: number) => void;
   web: Web | null;
+  metrics: MetricsFile | null;
 };
 
 type Updater = {
@@ -43,12 +45,15 @@ export async function run(args: Arguments, parts: Parts, observe: Observe): Prom
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
   const progress = createProgress(process.stderr, log, config.logFormat);
   const web = args.once ? null : await startWebIfAsked(parts);
+  const metrics = metricsFileIfAsked(parts);
   const watchers: Watchers = {
     web,
+    metrics,
     onRecord: (record, state) => {
       progress.onRecord(record, state);
       observe(record, state);
       web?.changed();
+      metrics?.changed();
     },
     onProgress: (received, total) => {
       progress.onProgress(received, total);
@@ -66,6 +71,7 @@ export async function run(args: Arguments, parts: Parts, observe: Observe): Prom
   } finally {
     web?.close();
     await updater?.runtime.ended();
+    await metrics?.end();
     progress.end();
     updater?.end();
   }
@@ -120,7 +126,7 @@ function readWakeCommands(runtime: Runtime): void {
 async function begin(
   args: Arguments,
   parts: Parts,
-  { onRecord, onProgress, web }: Watchers,
+  { onRecord, onProgress, web, metrics }: Watchers,
 ): Promise<Updater> {
   using undo = new DisposableStack();
   const lock = acquireLock(stateDir(parts.places), parts.log.warn);
@@ -140,11 +146,16 @@ async function begin(
     onPolled: () => {
       notifier?.look();
       web?.changed();
+      metrics?.changed();
     },
   });
   undo.defer(() => runtime.stop());
   notifier?.begin(runtime.state);
-  web?.attach(viewFor(parts, journal, runtime, supervisor));
+  if (web !== null || metrics !== null) {
+    const view = viewFor(parts, journal, runtime, supervisor);
+    web?.attach(view);
+    metrics?.attach(view);
+  }
   await runtime.start({ poll: args.now });
   const kept = undo.move();
   return { runtime, supervisor, notifier, end: () => kept.dispose() };

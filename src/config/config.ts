@@ -181,6 +181,7 @@ function configFrom(
     maxUnpackedBytes: values.UPDATE_MAX_UNPACKED_BYTES,
     maxEntries: values.UPDATE_MAX_ENTRIES,
 
+    metricsFile: values.UPDATE_METRICS_FILE ?? null,
     http: {
       address: values.UPDATE_HTTP_ADDR ?? null,
       hosts: values.UPDATE_HTTP_HOSTS,

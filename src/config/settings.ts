@@ -2,6 +2,7 @@
  * Every setting, once: its name, its kind, its default, its meaning and an example. The
  * documentation is made from this.
  */
+import path from 'node:path';
 import semver from 'semver';
 import * as z from 'zod';
 import { readBounded } from '../support/bounded.ts';
@@ -439,6 +440,18 @@ export const settings = z.object({
       'address for dashboard, status, metrics and actions (docs/observability.md); `:9090` is every interface',
     example: '127.0.0.1:9090',
   }),
+  UPDATE_METRICS_FILE: setting(
+    checked(
+      (text) => path.isAbsolute(text) && text.endsWith('.prom'),
+      'is not the absolute path of a .prom file',
+    ).optional(),
+    {
+      standard: 'off',
+      meaning:
+        "file for the metrics, which the textfile collector of Prometheus' node_exporter reads; needs no `UPDATE_HTTP_ADDR` (docs/observability.md)",
+      example: '/metrics/my-app.prom',
+    },
+  ),
   UPDATE_HTTP_TOKEN: secret({
     meaning:
       'token for actions over HTTP, and for reading where `UPDATE_HTTP_READ` is `token`; without it there are no actions',

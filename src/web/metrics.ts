@@ -13,6 +13,7 @@ import type { Status } from '../report/status.ts';
 import { visibleJson } from '../support/visible.ts';
 import { viewOf, type WebContext } from './context.ts';
 import { type Api, refusal } from './describe.ts';
+import type { UpdaterView } from './updater-view.ts';
 
 const OUTCOMES = {
   updated: 'updated',
@@ -34,13 +35,20 @@ export function addMetrics(api: Api, context: WebContext): void {
       },
     },
     async (c) =>
-      c.text(await measure(context), 200, { 'content-type': Registry.PROMETHEUS_CONTENT_TYPE }),
+      c.text(await measure(viewOf(context), context.programVersion), 200, {
+        'content-type': Registry.PROMETHEUS_CONTENT_TYPE,
+      }),
   );
 }
 
-/** Made anew each time: figures that are derived need no state beside the journal. */
-async function measure(context: WebContext): Promise<string> {
-  const { timeline, note, status, isAppUp, state } = viewOf(context);
+/**
+ * In Prometheus' text format. Made anew each time: figures that are derived need no state beside
+ * the journal.
+ */
+export async function measure(
+  { timeline, note, status, isAppUp, state }: UpdaterView,
+  programVersion: string,
+): Promise<string> {
   await timeline.catchUp();
   const registry = new Registry();
   const gauge = (name: string, help: string, value: number | null): void => {
@@ -60,7 +68,7 @@ async function measure(context: WebContext): Promise<string> {
   };
   const now = await status();
   const learnt = note();
-  info('build_info', 'The updater itself.', { version: context.programVersion });
+  info('build_info', 'The updater itself.', { version: programVersion });
   info('app_info', 'The current version.', {
     version: now.version ?? '',
     tag: now.tag ?? '',
