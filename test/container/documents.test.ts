@@ -54,6 +54,7 @@ describe('the documents', () => {
     ];
     assert.match(await place.succeeds(status), /0\.0\.1/);
     assert.match(await place.succeeds(history), /0\.0\.1/);
+    await place.until(documented.one(/^docker inspect --format /), /^0\.0\.1\n?$/);
     // It never ends by itself.
     await place.until(`timeout 2 ${documented.one('docker logs -f app')}`, /update: /);
     assert.equal(
