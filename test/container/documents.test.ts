@@ -54,7 +54,6 @@ describe('the documents', () => {
     ];
     assert.match(await place.succeeds(status), /0\.0\.1/);
     assert.match(await place.succeeds(history), /0\.0\.1/);
-    await place.until(documented.one(/^docker inspect --format /), /^0\.0\.1\n?$/);
     // It never ends by itself.
     await place.until(`timeout 2 ${documented.one('docker logs -f app')}`, /update: /);
     assert.equal(
@@ -246,12 +245,14 @@ describe('the documents', () => {
     const user =
       '--user 1000:1000 --cap-drop ALL --read-only --security-opt no-new-privileges --tmpfs /tmp --tmpfs /run/self-update:mode=1777';
     await place.succeeds(
-      `docker run -d --name probes ${user} -e GH_USER=acme -e GH_REPO=app IMAGE`,
+      `docker run -d --name probes --health-interval 1s ${user} -e GH_USER=acme -e GH_REPO=app IMAGE`,
     );
     await place.until('docker exec probes self-update events', /versionBecameHealthy/);
     await place.succeeds(
       `docker exec probes ${documented.one('/usr/lib/self-update/healthcheck')}`,
     );
+    const running = documented.one(/^docker inspect --format /).replace(' app ', ' probes ');
+    await place.until(running, /^0\.0\.1\n?$/);
   });
 
   it('each profile, with and without a read-only root, and a tmpfs for it', async () => {
