@@ -3,7 +3,7 @@
  * what became of it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { identityOf } from '../effects/sources/github.ts';
+import { identityOf } from '../effects/sources/conditional.ts';
 import { inboxDir, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
 import type { Lock } from '../journal/lock.ts';

@@ -1,7 +1,8 @@
 /** Which source stands behind each name of UPDATE_SOURCE. */
 import type { Config } from '../config/config.ts';
 import { Http, type HttpOptions } from '../effects/github/http.ts';
-import { type AnswerCache, GitHub } from '../effects/sources/github.ts';
+import type { AnswerCache } from '../effects/sources/conditional.ts';
+import { GitHub } from '../effects/sources/github.ts';
 import type { Source } from '../effects/sources/source.ts';
 import type { Parts } from './compose.ts';
 import { programVersion } from './image.ts';
