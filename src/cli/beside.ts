@@ -146,7 +146,7 @@ async function follow(
 function isLimited(note: PollNote, parts: Parts): boolean {
   return (
     isLimitInForce(note.limitedUntilAt, Date.now()) &&
-    isLimitOf(note, identityOf(parts.config.token()))
+    isLimitOf(note, identityOf(parts.config.token(), parts.config.source.url))
   );
 }
 

@@ -116,11 +116,14 @@ export async function askForText(
   };
 }
 
-/** Tells tokens apart, and shows none of them. */
-export function identityOf(token: string | null): string {
-  return token === null
-    ? 'anonymous'
-    : createHash('sha256').update(token).digest('hex').slice(0, 16);
+/**
+ * Tells tokens apart, and shows none of them. `url`: where it is used; null for the source that
+ * needs no address.
+ */
+export function identityOf(token: string | null, url: string | null = null): string {
+  if (token === null && url === null) return 'anonymous';
+  const text = url === null ? (token ?? '') : JSON.stringify([url, token]);
+  return createHash('sha256').update(text).digest('hex').slice(0, 16);
 }
 
 /** What was answered under another token is not ours any more. */
