@@ -11,7 +11,6 @@ import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { GitHub } from '../../src/effects/sources/github.ts';
 import { Http } from '../../src/effects/github/http.ts';
 import {
   attestations,
@@ -19,6 +18,7 @@ import {
   repository,
   slimRelease,
 } from '../../src/effects/github/schema.ts';
+import { GitHub } from '../../src/effects/sources/github.ts';
 import { FakeGitHub } from '../support/github/server.ts';
 
 const require = createRequire(import.meta.url);
