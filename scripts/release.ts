@@ -1,6 +1,6 @@
 /**
  * Makes a release in dist/release: the sample app's archives, a bill of material, checksums.txt and
- * its signature. With --image NAME also the image, by `docker build .` as anybody makes it. Signed
+ * its signature; and the same as a directory with its releases.json in dist/directory. With --image NAME also the image, by `docker build .` as anybody makes it. Signed
  * with MINISIGN_KEY (see scripts/sign-release), or with a key that is made for this run alone,
  * whose public half lies beside the files: good for looking. Nothing is published.
  *
@@ -19,10 +19,13 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { execa } from 'execa';
 import { create } from 'tar';
+import { writeIndex } from '../src/effects/sources/write-index.ts';
 import { readPinnedSettings } from './pin-base-images.ts';
 
 const ROOT = path.join(import.meta.dirname, '..');
 const OUT = path.join(ROOT, 'dist', 'release');
+/** All releases that were made here, with their list. */
+const DIRECTORY = path.join(ROOT, 'dist', 'directory');
 const APP = path.join(ROOT, 'examples', 'app');
 /** Go's names, which most releases use. The sample app is a script, and the same for both. */
 const ARCHITECTURES = ['amd64', 'arm64'] as const;
@@ -130,6 +133,20 @@ async function sign(tag: string): Promise<void> {
   }
 }
 
+/**
+ * The same files as a directory that is followed by UPDATE_SOURCE=directory. Releases of earlier
+ * runs stay in it.
+ */
+async function addToDirectory(tag: string): Promise<string> {
+  const place = path.join(DIRECTORY, tag);
+  rmSync(place, { recursive: true, force: true });
+  await mkdir(place, { recursive: true });
+  for (const name of [...published(), 'checksums.txt', 'checksums.txt.minisig'])
+    await cp(path.join(OUT, name), path.join(place, name));
+  const { file } = await writeIndex(DIRECTORY);
+  return path.relative(ROOT, file);
+}
+
 function imageSettings(tag: string): string[] {
   const created = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
   // Bound to this repository: the one image then serves everybody else's as well, without our
@@ -222,6 +239,7 @@ async function main(): Promise<void> {
       .map((name) => `dist/release/${name}`)
       .join('\n'),
   );
+  say(await addToDirectory(tag));
   if (image === undefined) return;
   await execa(
     'docker',

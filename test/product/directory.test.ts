@@ -119,6 +119,47 @@ describe('a directory', { concurrency: 2 }, () => {
   });
 });
 
+describe('an app that moves from GitHub to a directory', () => {
+  it('keeps its journal, fetches nothing again, and is never taken back', async () => {
+    await using directory = await new FakeDirectory().listen();
+    await using product = await Product.create({
+      env: { UPDATE_STRATEGY: 'download-then-kill', SLEEP: '3600' },
+    });
+    const [older, same, newer] = [
+      await archiveOf(product, '0.9.0'),
+      await archiveOf(product, '1.0.0'),
+      await archiveOf(product, '1.1.0'),
+    ];
+    product.github.publish('v1.0.0', { [NAME]: same });
+    product.start();
+    await product.fact('versionBecameHealthy', ({ version }) => version === '1.0.0');
+    const before = (await product.events()).length;
+    await product.killUpdater();
+    Object.assign(product.env, {
+      UPDATE_SOURCE: 'directory',
+      UPDATE_SOURCE_URL: directory.url,
+      UPDATE_ASSET_HOSTS: '',
+    });
+    product.github.requests.length = 0;
+    product.start();
+    for (const [tag, content] of [
+      ['v0.9.0', older],
+      ['v1.0.0', same],
+    ] as const) {
+      await directory.publish(tag, { [NAME]: content });
+      assert.equal((await updated(product)).version, '1.0.0', tag);
+    }
+    assert.deepEqual(
+      directory.requests.filter(({ path: asked }) => asked !== '/releases.json'),
+      [],
+    );
+    await directory.publish('v1.1.0', { [NAME]: newer });
+    assert.equal((await updated(product)).version, '1.1.0');
+    assert.ok((await product.events()).length > before);
+    assert.deepEqual(product.github.requests, []);
+  });
+});
+
 describe('an index that is hostile', { concurrency: 2 }, () => {
   it('is refused with a code, the app untouched, nothing asked elsewhere', async () => {
     await using directory = await new FakeDirectory().listen();
