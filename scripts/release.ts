@@ -1,8 +1,9 @@
 /**
  * Makes a release in dist/release: the sample app's archives, a bill of material, checksums.txt and
- * its signature; and the same as a directory with its releases.json in dist/directory. With --image NAME also the image, by `docker build .` as anybody makes it. Signed
- * with MINISIGN_KEY (see scripts/sign-release), or with a key that is made for this run alone,
- * whose public half lies beside the files: good for looking. Nothing is published.
+ * its signature; and the same as a directory with a signed releases.json in dist/directory
+ * (docs/sources.md). With --image NAME also the image, by `docker build .` as anybody makes it.
+ * Signed with MINISIGN_KEY (see scripts/sign-release), or with a key that is made for this run
+ * alone, whose public half lies beside the files: good for looking. Nothing is published.
  *
  * The workflow does it in steps, none of which has the signing key:
  *   --step files              everything but the signature
@@ -127,7 +128,10 @@ async function sign(tag: string): Promise<void> {
       say('MINISIGN_KEY is not set: signed with a key that was made for this run alone');
       key = readFileSync(secret, 'utf8').trim();
     }
-    await execa(path.join(ROOT, 'scripts', 'sign-release'), [tag], { env: { MINISIGN_KEY: key } });
+    const env = { MINISIGN_KEY: key };
+    const program = path.join(ROOT, 'scripts', 'sign-release');
+    await execa(program, [tag], { env });
+    await execa(program, [tag, await addToDirectory(tag)], { env });
   } finally {
     rmSync(keys, { recursive: true, force: true });
   }
@@ -143,8 +147,7 @@ async function addToDirectory(tag: string): Promise<string> {
   await mkdir(place, { recursive: true });
   for (const name of [...published(), 'checksums.txt', 'checksums.txt.minisig'])
     await cp(path.join(OUT, name), path.join(place, name));
-  const { file } = await writeIndex(DIRECTORY);
-  return path.relative(ROOT, file);
+  return (await writeIndex(DIRECTORY)).file;
 }
 
 function imageSettings(tag: string): string[] {
@@ -239,7 +242,7 @@ async function main(): Promise<void> {
       .map((name) => `dist/release/${name}`)
       .join('\n'),
   );
-  say(await addToDirectory(tag));
+  say('dist/directory/releases.json\ndist/directory/releases.json.minisig');
   if (image === undefined) return;
   await execa(
     'docker',
