@@ -1,8 +1,9 @@
 /**
  * Makes a release in dist/release: the sample app's archives, a bill of material, checksums.txt and
- * its signature. With --image NAME also the image, by `docker build .` as anybody makes it. Signed
- * with MINISIGN_KEY (see scripts/sign-release), or with a key that is made for this run alone,
- * whose public half lies beside the files: good for looking. Nothing is published.
+ * its signature; and the same as a directory with a signed releases.json in dist/directory
+ * (docs/sources.md). With --image NAME also the image, by `docker build .` as anybody makes it.
+ * Signed with MINISIGN_KEY (see scripts/sign-release), or with a key that is made for this run
+ * alone, whose public half lies beside the files: good for looking. Nothing is published.
  *
  * The workflow does it in steps, none of which has the signing key:
  *   --step files              everything but the signature
@@ -19,10 +20,13 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { execa } from 'execa';
 import { create } from 'tar';
+import { writeIndex } from '../src/effects/sources/write-index.ts';
 import { readPinnedSettings } from './pin-base-images.ts';
 
 const ROOT = path.join(import.meta.dirname, '..');
 const OUT = path.join(ROOT, 'dist', 'release');
+/** All releases that were made here, with their list. */
+const DIRECTORY = path.join(ROOT, 'dist', 'directory');
 const APP = path.join(ROOT, 'examples', 'app');
 /** Go's names, which most releases use. The sample app is a script, and the same for both. */
 const ARCHITECTURES = ['amd64', 'arm64'] as const;
@@ -124,10 +128,26 @@ async function sign(tag: string): Promise<void> {
       say('MINISIGN_KEY is not set: signed with a key that was made for this run alone');
       key = readFileSync(secret, 'utf8').trim();
     }
-    await execa(path.join(ROOT, 'scripts', 'sign-release'), [tag], { env: { MINISIGN_KEY: key } });
+    const env = { MINISIGN_KEY: key };
+    const program = path.join(ROOT, 'scripts', 'sign-release');
+    await execa(program, [tag], { env });
+    await execa(program, [tag, await addToDirectory(tag)], { env });
   } finally {
     rmSync(keys, { recursive: true, force: true });
   }
+}
+
+/**
+ * The same files as a directory that is followed by UPDATE_SOURCE=directory. Releases of earlier
+ * runs stay in it.
+ */
+async function addToDirectory(tag: string): Promise<string> {
+  const place = path.join(DIRECTORY, tag);
+  rmSync(place, { recursive: true, force: true });
+  await mkdir(place, { recursive: true });
+  for (const name of [...published(), 'checksums.txt', 'checksums.txt.minisig'])
+    await cp(path.join(OUT, name), path.join(place, name));
+  return (await writeIndex(DIRECTORY)).file;
 }
 
 function imageSettings(tag: string): string[] {
@@ -222,6 +242,7 @@ async function main(): Promise<void> {
       .map((name) => `dist/release/${name}`)
       .join('\n'),
   );
+  say('dist/directory/releases.json\ndist/directory/releases.json.minisig');
   if (image === undefined) return;
   await execa(
     'docker',

@@ -15,6 +15,7 @@ import { showEvents, showHistory, showReplay, showStatus } from './cli/read.ts';
 import { type Observe, run } from './cli/run.ts';
 import { showVerify } from './cli/verify.ts';
 import { standingWarnings } from './cli/warnings.ts';
+import { showIndex } from './cli/write-index.ts';
 import { type Config, parseConfig } from './config/config.ts';
 import { appUser } from './effects/supervisor/container.ts';
 import { toFault } from './support/fault.ts';
@@ -57,6 +58,8 @@ export async function main(
     process.stderr.write(`self-update: ${visible(error.message)}\n\n${helpText()}\n`);
     return EXIT.usage;
   }
+  // The publisher's: it needs no settings.
+  if (args.command === 'index') return showIndex(args);
   if (args.command === 'run') neverWait(process.stderr);
   const result = parseConfig(environment, appUser() !== null);
   if (!result.ok) {
@@ -155,6 +158,8 @@ function perform(args: Arguments, parts: Parts, observe: Observe): Promise<numbe
     case 'retry':
     case 'fleet':
       return operate(args, parts, signal);
+    case 'index':
+      throw new Error('invariant: done in main, without settings');
     default:
       return args.command satisfies never;
   }

@@ -3,12 +3,14 @@
  * a checkout is run here.
  */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 import { execa } from 'execa';
 import { generated } from '../scripts/docs.ts';
 import { metaOf, type SettingName, settingNames, settings } from '../src/config/settings.ts';
+import { indexSchema } from '../src/effects/sources/releases-index.ts';
 import { appArchive } from './support/app.ts';
 import { CLAIMS, claimOf, Documented } from './support/claims.ts';
 import {
@@ -133,6 +135,35 @@ describe('in a checkout, as documented,', () => {
       extendEnv: false,
     });
     assert.match(stdout, /^ℹ pass [1-9]|^# pass [1-9]/m);
+  });
+
+  it('a directory of releases is listed, and its list signed', async () => {
+    const root = mkdtempSync(path.join(os.tmpdir(), 'index-'));
+    try {
+      mkdirSync(path.join(root, 'releases', 'v1.2.3'), { recursive: true });
+      writeFileSync(path.join(root, 'releases', 'v1.2.3', 'app_linux_amd64.tar.gz'), 'bytes');
+      const options = {
+        cwd: root,
+        env: { PATH: process.env['PATH'] ?? '', HOME: root },
+        extendEnv: false,
+      };
+      const program = path.join(ROOT, 'bin', 'self-update.js');
+      for (const text of documented.take(/^self-update index/)) {
+        const [, , operand = 'releases'] = text.replace('<directory>', 'releases').split(' ');
+        await execa(process.execPath, [program, 'index', operand], options);
+      }
+      const index = indexSchema.parse(
+        JSON.parse(readFileSync(path.join(root, 'releases', 'releases.json'), 'utf8')),
+      );
+      assert.equal(index.releases[0]?.tag, 'v1.2.3');
+      const sign = documented.one(/^minisign -S -m releases/);
+      if ((await execa('minisign', ['-v'], { reject: false })).exitCode === undefined) return;
+      await execa('minisign', ['-G', '-W', '-p', path.join(root, 'key.pub')], options);
+      await execa('sh', ['-c', sign], options);
+      assert.ok(existsSync(path.join(root, 'releases', 'releases.json.minisig')));
+    } finally {
+      rmSync(root, { recursive: true });
+    }
   });
 
   it('it runs without a container: npm start, and the status beside it', async () => {

@@ -33,6 +33,7 @@ export const COMMANDS = {
   events: 'the journal, one fact a line',
   verify: 'compare the installed trees, or a release or file, with the rules',
   replay: 'rebuild the state from the journal, and check its chain',
+  index: 'write releases.json for a directory of TAG/files (UPDATE_SOURCE=directory)',
 } as const;
 export type CommandName = keyof typeof COMMANDS;
 
@@ -57,6 +58,7 @@ const OPERANDS: Partial<Record<CommandName, string>> = {
   retry: '<version>',
   fleet: 'release',
   verify: '[tag|file]',
+  index: '<directory>',
 };
 
 const MAX_NAME_LENGTH = 255;
@@ -126,7 +128,7 @@ export function parseArguments(argv: readonly string[]): Invocation {
 function checkOperand(command: CommandName, operand: string): void {
   if (command === 'fleet' && operand !== 'release')
     throw new UsageError(`fleet does not take ${JSON.stringify(operand)}`);
-  const isPath = takesFile(command) && operand.includes('/');
+  const isPath = (takesFile(command) || command === 'index') && operand.includes('/');
   const isFine =
     isPath || (operand !== '' && operand.length <= MAX_NAME_LENGTH && visible(operand) === operand);
   if (isFine) return;
@@ -137,6 +139,7 @@ function checkOperand(command: CommandName, operand: string): void {
 
 function needed(command: CommandName): string {
   if (command === 'fleet') return '`release`';
+  if (command === 'index') return 'a directory';
   return takesFile(command) ? 'a tag or a file' : 'a version';
 }
 

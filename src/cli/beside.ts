@@ -3,7 +3,7 @@
  * what became of it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { identityOf } from '../effects/sources/github.ts';
+import { identityOf } from '../effects/sources/conditional.ts';
 import { inboxDir, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
 import type { Lock } from '../journal/lock.ts';
@@ -146,7 +146,7 @@ async function follow(
 function isLimited(note: PollNote, parts: Parts): boolean {
   return (
     isLimitInForce(note.limitedUntilAt, Date.now()) &&
-    isLimitOf(note, identityOf(parts.config.token()))
+    isLimitOf(note, identityOf(parts.config.token(), parts.config.source.url))
   );
 }
 

@@ -1,7 +1,7 @@
 /** What is kept in the journal's file, and is no fact: the poll note, and GitHub's answers. */
 
 import type { EffectDependencies } from '../effects/index.ts';
-import type { AnswerCache } from '../effects/sources/github.ts';
+import type { AnswerCache } from '../effects/sources/conditional.ts';
 import type { Journal } from '../journal/journal.ts';
 import { type PollNote, pollNoteSchema } from '../machines/poll-note.ts';
 import { redactJson, withoutSecrets } from '../support/redact.ts';

@@ -1,7 +1,11 @@
 /** Which source stands behind each name of UPDATE_SOURCE. */
 import type { Config } from '../config/config.ts';
 import { Http, type HttpOptions } from '../effects/github/http.ts';
-import { type AnswerCache, GitHub } from '../effects/sources/github.ts';
+import type { AnswerCache } from '../effects/sources/conditional.ts';
+import { Directory, type Shelf } from '../effects/sources/directory.ts';
+import { FileShelf } from '../effects/sources/directory-file.ts';
+import { HttpShelf } from '../effects/sources/directory-http.ts';
+import { GitHub } from '../effects/sources/github.ts';
 import { GitHubOrWeb } from '../effects/sources/github-or-web.ts';
 import { GitHubWeb } from '../effects/sources/github-web.ts';
 import type { Source } from '../effects/sources/source.ts';
@@ -9,6 +13,7 @@ import { chooseTagged } from '../machines/release.ts';
 import { versionFromTag } from '../machines/version.ts';
 import { programVersion } from './image.ts';
 import { assetPatternOf, type Parts } from './parts.ts';
+import { trustOf } from './rules.ts';
 
 const SOURCES: Record<Config['source']['name'], (parts: Parts, cache: AnswerCache) => Source> = {
   github: (parts, cache) => {
@@ -27,6 +32,13 @@ const SOURCES: Record<Config['source']['name'], (parts: Parts, cache: AnswerCach
     });
   },
   'github-web': (parts, cache) => gitHubWeb(parts, cache, gitHub(parts, cache)),
+  directory: (parts, cache) => {
+    const { conditions, minisignKeys } = trustOf(parts.config);
+    return new Directory({
+      shelf: shelfOf(parts, cache),
+      minisignKeys: conditions.includes('minisign') ? minisignKeys : null,
+    });
+  },
 };
 
 export function createSource(parts: Parts, cache: AnswerCache): Source {
@@ -40,13 +52,18 @@ function gitHub(parts: Parts, cache: AnswerCache): GitHub {
 function gitHubWeb(parts: Parts, cache: AnswerCache, api: Source): GitHubWeb {
   const { config, policy, places } = parts;
   const pattern = assetPatternOf(config);
+  const webUrl = config.source.url ?? webUrlOf(config.apiUrl);
   return new GitHubWeb({
     // Public pages, which are asked by nobody in particular.
-    http: httpOf(parts, config.apiUrl, () => null),
-    webUrl: config.source.url ?? webUrlOf(config.apiUrl),
+    http: httpOf(parts, config.apiUrl, {
+      assetHosts: [...config.assetHosts, new URL(webUrl).hostname],
+      token: () => null,
+    }),
+    webUrl,
     repository: places.repository,
     cache,
     now: Date.now,
+    secrets: config.secrets,
     api,
     // What signs them is not named there.
     suffices: (release) =>
@@ -62,16 +79,29 @@ function webUrlOf(apiUrl: string): string {
   return host === 'api.github.com' ? `${protocol}//github.com` : origin;
 }
 
+function shelfOf(parts: Parts, cache: AnswerCache): Shelf {
+  const { source, moreAssetHosts } = parts.config;
+  const { url } = source;
+  if (url === null) throw new Error('invariant: contradictions.ts asks for UPDATE_SOURCE_URL');
+  if (url.startsWith('file:')) return new FileShelf(url);
+  const http = httpOf(parts, url, {
+    assetHosts: [new URL(url).hostname, ...moreAssetHosts],
+    setting: 'UPDATE_SOURCE_URL',
+  });
+  return new HttpShelf({ http, cache, url, now: Date.now, secrets: parts.config.secrets });
+}
+
 /** `url`: where the token goes, and nowhere else. */
-function httpOf(parts: Parts, url: string, token = parts.config.token): Http {
+function httpOf(parts: Parts, url: string, others: Partial<HttpOptions> = {}): Http {
   const { config } = parts;
   const options: HttpOptions = {
     userAgent: userAgentOf(parts),
     apiUrl: url,
     assetHosts: config.assetHosts,
     mayBePlain: config.mayBePlain,
-    token,
+    token: config.token,
     proxyEnvironment: config.proxy,
+    ...others,
   };
   return new Http(options);
 }

@@ -106,9 +106,10 @@ function configFrom(
     apiUrl,
     assetHosts: [
       new URL(apiUrl).hostname,
-      ...(sourceUrl === null ? [] : [new URL(sourceUrl).hostname]),
       ...(values.UPDATE_ASSET_HOSTS.length > 0 ? values.UPDATE_ASSET_HOSTS : GITHUB_ASSET_HOSTS),
     ],
+    /** Beside the source's own: none, unless the operator names them. */
+    moreAssetHosts: values.UPDATE_ASSET_HOSTS,
     mayBePlain: (url: string): boolean => mayBePlain(url, values.UPDATE_INSECURE_HTTP),
     proxy: { HTTPS_PROXY: values.HTTPS_PROXY, NO_PROXY: values.NO_PROXY },
 

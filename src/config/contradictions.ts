@@ -16,7 +16,7 @@ const MIN_SLEEP_WITHOUT_TOKEN_MS = 60_000;
 
 export function contradictions(given: Given): string[] {
   const { texts, values, timeZone } = given;
-  const problems = [...aboutGitHub(given)];
+  const problems = [...aboutGitHub(given), ...aboutSource(given)];
   if (texts.UPDATE_HEALTH_URL !== undefined && texts.UPDATE_HEALTH_CMD !== undefined)
     problems.push('UPDATE_HEALTH_CMD: is given beside UPDATE_HEALTH_URL. Keep one of them');
   if (texts.UPDATE_WINDOW !== undefined && texts.TZ !== undefined && timeZone === null)
@@ -36,7 +36,13 @@ export function contradictions(given: Given): string[] {
 
 function aboutGitHub({ texts, values, hasToken }: Given): string[] {
   const problems: string[] = [];
-  if (values.SLEEP !== undefined && values.SLEEP < MIN_SLEEP_WITHOUT_TOKEN_MS && !hasToken)
+  const isGitHub = values.UPDATE_SOURCE !== 'directory';
+  if (
+    isGitHub &&
+    values.SLEEP !== undefined &&
+    values.SLEEP < MIN_SLEEP_WITHOUT_TOKEN_MS &&
+    !hasToken
+  )
     problems.push(
       `SLEEP: "${texts.SLEEP}" is below 60, and without a token GitHub allows 60 requests an hour. Set UPDATE_GH_TOKEN, or SLEEP=300`,
     );
@@ -53,6 +59,32 @@ function aboutGitHub({ texts, values, hasToken }: Given): string[] {
       `UPDATE_GH_API_URL: ${shown} is GitHub's web site, not its API. Leave the setting out, or set https://api.github.com`,
     );
   return problems;
+}
+
+function aboutSource({ values }: Given): string[] {
+  const { UPDATE_SOURCE: name, UPDATE_SOURCE_URL: url } = values;
+  if (name === undefined) return [];
+  if (url === undefined)
+    return name === 'directory'
+      ? [
+          'UPDATE_SOURCE_URL: is needed by UPDATE_SOURCE=directory: the address of the directory that holds releases.json. Example: UPDATE_SOURCE_URL=https://releases.example.com/app/',
+        ]
+      : [];
+  const shown = quoted('UPDATE_SOURCE_URL', url);
+  const { protocol, username, password, search, hash } = new URL(url);
+  if (protocol === 'file:' && name !== 'directory')
+    return [
+      `UPDATE_SOURCE_URL: ${shown} is for UPDATE_SOURCE=directory only. Set an https address`,
+    ];
+  if (protocol === 'http:' && !mayBePlain(url, values.UPDATE_INSECURE_HTTP === true))
+    return [
+      `UPDATE_SOURCE_URL: ${shown} is plain http, which anyone on the way can change. Use https, or set UPDATE_INSECURE_HTTP=1`,
+    ];
+  if (name === 'directory' && `${username}${password}${search}${hash}` !== '')
+    return [
+      `UPDATE_SOURCE_URL: ${shown} is more than the address of a directory: a user, a query or a fragment would be lost, or stand in logs. Leave them out; a token goes into UPDATE_GH_TOKEN`,
+    ];
+  return [];
 }
 
 /** Loopback can't be listened in on from outside; everything else needs the operator's word. */

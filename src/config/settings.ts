@@ -45,7 +45,7 @@ export type SettingMeta = {
 };
 
 /** Where releases come from. Each has a file in src/effects/sources. */
-const SOURCE_NAMES = ['github', 'github-web'] as const;
+const SOURCE_NAMES = ['github', 'github-web', 'directory'] as const;
 
 const SIGNALS = ['HUP', 'INT', 'QUIT', 'TERM', 'USR1', 'USR2', 'KILL', 'WINCH'] as const;
 
@@ -59,6 +59,11 @@ function secret(meta: Omit<SettingMeta, 'secret'>) {
 
 function isUrl(text: string): boolean {
   return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
+}
+
+/** `file:` names a directory on this machine: no host, no escapes of a slash. */
+function isSourceUrl(text: string): boolean {
+  return isUrl(text) || (/^file:\/\/\//i.test(text) && URL.canParse(text) && !/%2f/i.test(text));
 }
 
 /** A trust root has some 10 kB. */
@@ -113,9 +118,10 @@ export const settings = z.object({
     meaning: 'where releases come from (docs/sources.md)',
     example: 'github-web',
   }),
-  UPDATE_SOURCE_URL: setting(checked(isUrl, 'is not an http(s) address').optional(), {
+  UPDATE_SOURCE_URL: setting(checked(isSourceUrl, 'is no http(s) or file: address').optional(), {
     standard: "the source's own, where it has one",
-    meaning: 'address of the source; plain http only to loopback, or with `UPDATE_INSECURE_HTTP=1`',
+    meaning:
+      'address of the source, or `file:///…` of a directory; plain http only to loopback, or with `UPDATE_INSECURE_HTTP=1`',
     example: 'https://codeberg.org',
   }),
   UPDATE_INSECURE_HTTP: setting(onOff().prefault('off'), {

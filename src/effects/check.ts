@@ -26,6 +26,7 @@ import {
 } from '../machines/release.ts';
 import { versionFromTag } from '../machines/version.ts';
 import { Fault, toFault } from '../support/fault.ts';
+import { withFirstSeen } from './first-seen.ts';
 import { openLocal } from './local-file.ts';
 import { piecesFrom, sumOfPieces } from './pieces.ts';
 import { type AssetSource, RateLimited, type ReleaseSource } from './sources/source.ts';
@@ -101,7 +102,8 @@ export async function check(
       strikes: before.strikes,
       compared: before.compared,
     };
-    const { choice: chosen, compared } = await look(question, signal, deps);
+    const { source, firstSeen } = withFirstSeen(deps.source, before.firstSeen, startedAt);
+    const { choice: chosen, compared } = await look(question, signal, { ...deps, source });
     const choice = await withSize(chosen, signal, deps.source);
     if (choice.kind === 'none' && choice.tag === null) throw new Fault(choice.code, choice.message);
     const problem =
@@ -118,6 +120,7 @@ export async function check(
       lastError: problem,
       latest,
       compared,
+      firstSeen: firstSeen(),
     });
     return factOf(choice);
   } catch (error) {

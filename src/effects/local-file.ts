@@ -73,13 +73,22 @@ export async function copyLocal(
 
 /** Sums or a signature. Throws `Fault` `FILE_MISSING`, also where it is far too large. */
 export async function readLocal(file: string): Promise<Buffer> {
-  const { handle, sizeBytes } = await openLocal(file);
+  return readOpened(await openLocal(file), MAX_SMALL_BYTES, (sizeBytes) => {
+    return new Fault(
+      'FILE_MISSING',
+      `${file} has ${sizeBytes} bytes, which no list of sums or signature has`,
+    );
+  });
+}
+
+/** All of what `openLocal` opened, which is closed. Throws what `tooLarge` makes. */
+export async function readOpened(
+  { handle, sizeBytes }: { handle: FileHandle; sizeBytes: number },
+  maxBytes: number,
+  tooLarge: (sizeBytes: number) => Error,
+): Promise<Buffer> {
   try {
-    if (sizeBytes > MAX_SMALL_BYTES)
-      throw new Fault(
-        'FILE_MISSING',
-        `${file} has ${sizeBytes} bytes, which no list of sums or signature has`,
-      );
+    if (sizeBytes > maxBytes) throw tooLarge(sizeBytes);
     const bytes = Buffer.alloc(sizeBytes);
     const { bytesRead } = await handle.read(bytes, 0, sizeBytes, 0);
     return bytes.subarray(0, bytesRead);

@@ -53,6 +53,11 @@ export const releaseSchema = z.object({
    */
   urgent: z.boolean().default(false),
   /**
+   * Id of the minisign key that signed the list it came from, which then vouches for the digest of
+   * the asset. Not there where no such list was verified.
+   */
+  indexKey: z.string().optional(),
+  /**
    * `file`: the operator named a local archive; `baked`: the tree of the image. `asset.url` is then
    * an absolute path.
    */

@@ -48,6 +48,8 @@ export const pollNoteSchema = z.object({
     .object({ version: z.string(), tag: z.string(), publishedAt: z.string().nullable() })
     .nullable()
     .default(null),
+  /** When releases were first seen of which nobody tells when they were published. */
+  firstSeen: z.record(z.string(), z.number()).default({}),
   lastError: z
     .object({ code: z.string(), message: z.string(), at: z.number() })
     .nullable()

@@ -25,6 +25,8 @@ export type PublishedRelease = {
   publishedAt: string | null;
   /** A line of its notes says so. */
   urgent: boolean;
+  /** See `Release`. */
+  indexKey?: string;
   assets: (Asset & { uploaded: boolean })[];
 };
 
@@ -320,7 +322,12 @@ function withAsset(
           asset: withoutUploaded(asset),
         }),
       );
-      if (policy.requireMinisign && !signatures.some(({ kind }) => kind === 'minisign')) {
+      const isVouchedFor = release.indexKey !== undefined && asset.digest !== null;
+      if (
+        policy.requireMinisign &&
+        !isVouchedFor &&
+        !signatures.some(({ kind }) => kind === 'minisign')
+      ) {
         const message = `release ${release.tag} has no minisign signature of ${asset.name} or its checksums file. ${isYoung(release, nowMs) ? 'It may still be uploading; else publish' : 'Publish'} ${asset.name}.minisig`;
         return {
           kind: isYoung(release, nowMs) ? 'assetsAwaited' : 'refused',
@@ -342,6 +349,7 @@ function withAsset(
           checksums,
           signatures,
           urgent,
+          ...(release.indexKey === undefined ? {} : { indexKey: release.indexKey }),
           origin: 'github',
         },
       };

@@ -102,6 +102,16 @@ describe('the configuration', () => {
     assert.equal(parsed({ SLEEP: '', UPDATE_TAG: '', VERBOSE: '' }).tag, null);
   });
 
+  it('asks no host but its own of a directory, and lets it be asked every few seconds', () => {
+    const { source, moreAssetHosts } = parsed({
+      UPDATE_SOURCE: 'directory',
+      UPDATE_SOURCE_URL: 'https://files.corp/app//',
+      SLEEP: '5',
+    });
+    assert.deepEqual(source, { name: 'directory', url: 'https://files.corp/app' });
+    assert.deepEqual(moreAssetHosts, []);
+  });
+
   it('says every problem at once, each with its variable and an example', () => {
     const found = problems({
       GH_USER: 'a b',
@@ -194,6 +204,36 @@ describe('the configuration', () => {
       'plain http to elsewhere',
       { UPDATE_GH_API_URL: 'http://github.corp/api/v3' },
       /plain http.*UPDATE_INSECURE_HTTP=1/,
+    ],
+    [
+      'a directory without an address',
+      { UPDATE_SOURCE: 'directory' },
+      /^UPDATE_SOURCE_URL: is needed by UPDATE_SOURCE=directory.*Example: UPDATE_SOURCE_URL=https/,
+    ],
+    [
+      'a directory by plain http elsewhere',
+      { UPDATE_SOURCE: 'directory', UPDATE_SOURCE_URL: 'http://files.corp/app' },
+      /plain http.*UPDATE_INSECURE_HTTP=1/,
+    ],
+    [
+      'a file as the address of a server',
+      { UPDATE_SOURCE_URL: 'file:///srv/releases' },
+      /is for UPDATE_SOURCE=directory only/,
+    ],
+    [
+      'a directory on another host by file:',
+      { UPDATE_SOURCE: 'directory', UPDATE_SOURCE_URL: 'file://nas/releases' },
+      /is no http\(s\) or file: address/,
+    ],
+    [
+      'a directory with a password in its address',
+      { UPDATE_SOURCE: 'directory', UPDATE_SOURCE_URL: 'https://a:b@files.corp/app' },
+      /more than the address of a directory.*UPDATE_GH_TOKEN/,
+    ],
+    [
+      'a directory with a query in its address',
+      { UPDATE_SOURCE: 'directory', UPDATE_SOURCE_URL: 'https://files.corp/app?list' },
+      /more than the address of a directory/,
     ],
     [
       'a range that is none',

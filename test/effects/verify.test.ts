@@ -192,6 +192,21 @@ describe('a repository', () => {
     });
   });
 
+  it('that is now followed where there are no numbers is taken, and tells none', async () => {
+    const { source, ...rest } = dependencies();
+    const elsewhere: VerifyDependencies = {
+      ...rest,
+      source: {
+        repositoryId: null,
+        fetch: (...asked) => source.fetch(...asked),
+        attestations: async () => [],
+      },
+    };
+    const input = { release: published(), path: file, sha256: SHA, repositoryId: 4711 };
+    const fact = await verify(input, AbortSignal.timeout(60_000), elsewhere);
+    assert.equal(fact.type === 'verified' && fact.repositoryId, null);
+  });
+
   it("that can't be asked stays a question where a number is known, and is passed over at first", async () => {
     const [first, second] = [published(), published()];
     github.misbehave = { api: { status: 500 } };

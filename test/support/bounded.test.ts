@@ -172,6 +172,8 @@ const BOUNDED_OTHERWISE: Record<string, string> = {
   'effects/manifest.ts': 'in pieces, of a regular file that was opened without waiting',
   'effects/download.ts':
     'by the announced size, a least throughput and a deadline (test/effects/download.test.ts)',
+  'effects/sources/directory-file.ts':
+    'by the size that a regular file had when it was opened, and by whoever reads the stream',
   'effects/command.ts':
     'by its time limit; its output goes to a LineReader in pieces (buffer: false)',
   'effects/durable.ts': 'by maxBuffer and a timeout; the walk removes a tree of ours',

@@ -43,6 +43,10 @@ export const CLAIMS: readonly Claim[] = [
     why: 'takes kubectl from its registry; scripts/kubernetes.ts runs the hook',
   },
 
+  // The publisher's: needs no container.
+  { text: /^self-update index\b/, how: 'host' },
+  { text: 'minisign -S -m releases/releases.json', how: 'host' },
+
   // The command line: every form, in a container.
   { text: /^self-update\b/, how: 'image' },
   { text: /^docker (?:run|exec|logs) .*\b(?:IMAGE|app|NAME)\b/, how: 'image' },

@@ -12,6 +12,7 @@ import {
 } from '../../src/trust/judge.ts';
 import { sumsFor } from '../../src/trust/sums.ts';
 import { release } from '../support/machine.ts';
+import { FakeMinisign } from '../support/minisign.ts';
 
 const [right, wrong] = ['a'.repeat(64), 'b'.repeat(64)];
 const SIZE = 9;
@@ -320,5 +321,29 @@ describe('a file of sums', () => {
       sumsFor(`${right}  x${' '.repeat(256 * 1024)}y\n${right}  app.tar.gz\n`, 'app.tar.gz'),
       [right],
     );
+  });
+});
+
+describe('a signed list of releases', () => {
+  const signer = new FakeMinisign();
+  const both: Rules = { ...rules('digest', 'minisign'), minisignKeys: [signer.key] };
+  const listed = (digest: string | null, indexKey = signer.key.id): Release => ({
+    ...offering(digest),
+    asset: { ...offering(digest).asset, sizeBytes: SIZE },
+    indexKey,
+    urgent: true,
+  });
+
+  it('vouches for the bytes whose sum it names, and for their urgency', () => {
+    assert.deepEqual(judge(listed(right), evidence(), both), ['digest', 'minisign']);
+    assert.ok(isUrgencyVerified(listed(right), evidence(), both));
+  });
+
+  it('vouches for nothing without a sum, or by a key that is no longer the operator’s', () => {
+    const sums = { sumsText: listing(right) };
+    code(() => judge(listed(null), evidence(sums), both), 'SIGNATURE_MISSING');
+    const revoked = listed(right, new FakeMinisign().key.id);
+    code(() => judge(revoked, evidence(), both), 'SIGNATURE_MISSING');
+    assert.ok(!isUrgencyVerified(revoked, evidence(), both));
   });
 });

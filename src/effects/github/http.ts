@@ -5,6 +5,7 @@
  */
 import type http from 'node:http';
 import type https from 'node:https';
+import type { Readable } from 'node:stream';
 import type { Got, OptionsInit, Response } from 'got';
 import { Fault } from '../../support/fault.ts';
 import { loadGot, loadHttp } from '../packages.ts';
@@ -15,6 +16,8 @@ export type HttpOptions = {
   /** For errors and the User-Agent, which GitHub requires. */
   userAgent: string;
   apiUrl: string;
+  /** The setting that `apiUrl` came from, for errors; GitHub's where it is left out. */
+  setting?: string;
   /** Host names that may be asked beside the API's; `*.example.com` fits its subdomains. */
   assetHosts: readonly string[];
   /** Whether plain http is fine for this address. */
@@ -51,7 +54,7 @@ const TIMEOUTS = {
 };
 
 export type Answer = {
-  stream: ReturnType<Got['stream']>;
+  stream: Readable;
   status: number;
   headers: Response['headers'];
   url: string;
@@ -103,7 +106,7 @@ export class Http {
       if (sameHost && hostOf(next) !== hostOf(address))
         throw new Fault(
           'REDIRECT_REFUSED',
-          `${hostOf(address)} redirected an API request to ${hostOf(next)}: check UPDATE_GH_API_URL`,
+          `${hostOf(address)} redirected an API request to ${hostOf(next)}: check ${this.options.setting ?? 'UPDATE_GH_API_URL'}`,
         );
       address = next;
     }
@@ -195,7 +198,7 @@ export class Http {
  * down meanwhile. `until`: as `performance.now()`.
  */
 async function headOf(
-  stream: Answer['stream'],
+  stream: ReturnType<Got['stream']>,
   url: string,
   { until, withinMs }: { until: number; withinMs: number },
 ): Promise<Response> {
@@ -246,9 +249,10 @@ function hostFits(hostname: string, pattern: string): boolean {
   return name.startsWith('*.') ? hostname.endsWith(name.slice(1)) : hostname === name;
 }
 
-/** The host alone: signed addresses carry secrets in their query. */
+/** The host alone: signed addresses carry secrets in their query. Of a file its path. */
 export function hostOf(url: string): string {
-  return new URL(url).host;
+  const { protocol, host, pathname } = new URL(url);
+  return protocol === 'file:' ? pathname : host;
 }
 
 const REASONS: Record<string, string> = {

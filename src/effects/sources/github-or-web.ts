@@ -3,12 +3,13 @@
  * API says "limit". Where they don't serve either, the limit is what is told.
  */
 import { isLimitInForce } from '../../machines/pacing.ts';
-import type { AnswerCache } from './github.ts';
+import type { AnswerCache } from './conditional.ts';
 import { RateLimited, type Source } from './source.ts';
 
+type NumberedSource = Source & { repositoryId(signal: AbortSignal): Promise<number | null> };
 export type GitHubOrWebOptions = {
-  api: Source;
-  web: Source;
+  api: NumberedSource;
+  web: NumberedSource;
   cache: AnswerCache;
   now: () => number;
   hasToken: () => boolean;
@@ -46,8 +47,8 @@ export class GitHubOrWeb implements Source {
     return this.#ask((source) => source.list(...args));
   }
 
-  repositoryId(...args: Parameters<Source['repositoryId']>): ReturnType<Source['repositoryId']> {
-    return this.#ask((source) => source.repositoryId(...args));
+  repositoryId(signal: AbortSignal): Promise<number | null> {
+    return this.#ask((source) => source.repositoryId(signal));
   }
 
   attestations(...args: Parameters<Source['attestations']>): ReturnType<Source['attestations']> {
@@ -69,7 +70,7 @@ export class GitHubOrWeb implements Source {
     return web.sizeOf(...args);
   }
 
-  async #ask<T>(question: (source: Source) => Promise<T>): Promise<T> {
+  async #ask<T>(question: (source: NumberedSource) => Promise<T>): Promise<T> {
     const { api, web, cache, now, hasToken, onLimit } = this.#options;
     if (hasToken()) return question(api);
     const until = Number(cache.read(LIMIT_KEY)?.body ?? 0);

@@ -3,7 +3,6 @@
  * feed lists the ten newest, and a file of sums beside the assets names them. None of this counts
  * for the quota. The API is asked about a release that is news and has no such file.
  */
-import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import type { PublishedRelease } from '../../machines/release.ts';
 import { readStream } from '../../support/bounded.ts';
@@ -12,7 +11,7 @@ import { namedInSums, sumsFor, sumsText } from '../../trust/sums.ts';
 import { type Feed, readFeed } from '../github/atom.ts';
 import { type Answer, type Http, hostOf, lateFault, networkFault } from '../github/http.ts';
 import type { ReleaseList } from '../github/release-list.ts';
-import type { AnswerCache } from './github.ts';
+import { type AnswerCache, askForText, cachedAs, keyOf } from './conditional.ts';
 import { RateLimited, type Source } from './source.ts';
 
 export type GitHubWebOptions = {
@@ -23,6 +22,8 @@ export type GitHubWebOptions = {
   repository: string;
   cache: AnswerCache;
   now: () => number;
+  /** Taken out of every answer. */
+  secrets: () => readonly string[];
   /** Asked about releases that the web says too little of. */
   api: Source;
   /** Whether a release that is known by its sums alone can be installed, by all rules. */
@@ -34,8 +35,6 @@ export type GitHubWebOptions = {
 /** Names of files of sums that are asked for; `checksums.txt` is goreleaser's and most people's. */
 const SUMS_NAMES = ['checksums.txt', 'SHA256SUMS'];
 const MAX_SUMS_BYTES = 256 * 1024;
-/** A feed has ten releases with their notes. */
-const MAX_FEED_BYTES = 3 * 1024 * 1024;
 const WITHIN_MS = 60_000;
 /** Each name is looked for in each line. The API is asked about releases of more. */
 const MAX_NAMES = 200;
@@ -155,8 +154,8 @@ export class GitHubWeb implements Source {
   }
 
   #kept(key: string): z.infer<typeof keptSchema> | null {
-    const kept = this.#options.cache.read(key);
-    if (kept === null || kept.token !== this.identity) return null;
+    const kept = cachedAs(this.identity, this.#options.cache, key);
+    if (kept === null) return null;
     return keptSchema.safeParse(JSON.parse(kept.body)).data ?? null;
   }
 
@@ -205,33 +204,26 @@ export class GitHubWeb implements Source {
     return answer;
   }
 
-  /** Conditional, so that a feed that is the same costs nothing. */
   async #feed(signal: AbortSignal): Promise<Feed> {
     const url = this.#url('/releases.atom');
-    const key = keyOf(url);
     const { http, cache } = this.#options;
-    const kept = cache.read(key);
-    const headers: Record<string, string> = { accept: 'application/atom+xml' };
-    if (kept?.etag) headers['if-none-match'] = kept.etag;
-    const answer = await http.get(url, headers, signal, { decompress: true, sameHost: true });
-    if (answer.status === 304 && kept !== null) {
-      answer.stream.destroy();
-      return readFeed(kept.body) ?? { repositoryId: null, entries: [] };
-    }
-    if (answer.status !== 200) {
-      answer.stream.destroy();
-      throw answer.status === 404 ? this.notFound() : this.#refusal(answer.status, url);
-    }
-    const text = (await readAll(answer, MAX_FEED_BYTES)).toString('utf8');
-    const feed = readFeed(text);
+    const said = await askForText(url, { accept: 'application/atom+xml' }, signal, {
+      http,
+      cache,
+      identity: this.identity,
+      secrets: this.#options.secrets(),
+      origin: { isNo: 'a feed of releases', remedy: 'check UPDATE_SOURCE_URL' },
+    });
+    if (said.kind === 'missing') throw this.notFound();
+    if (said.kind === 'told' && said.answer.status !== 200)
+      throw this.#refusal(said.answer.status, url);
+    const feed = readFeed(said.text);
     if (feed === null)
       throw new Fault(
         'ANSWER_MALFORMED',
         `${hostOf(url)} sent something that is not a feed of releases: a captive portal or proxy, or a wrong UPDATE_SOURCE_URL`,
       );
-    const { etag = '' } = answer.headers;
-    if (/^[\x21-\x7e]{1,256}$/.test(etag))
-      cache.write(key, { etag, body: text, token: this.identity });
+    if (said.kind === 'told') said.keep(said.text);
     return feed;
   }
 
@@ -252,7 +244,7 @@ export class GitHubWeb implements Source {
         if (answer.status === 404) continue;
         return null;
       }
-      const text = sumsText(await readAll(answer, MAX_SUMS_BYTES));
+      const text = sumsText(await readSums(answer));
       const names = [...new Set(namedInSums(text))].filter((name) => name !== sums);
       if (names.length > MAX_NAMES) return null;
       const { entries } = await this.#feed(signal);
@@ -313,23 +305,16 @@ function onlySum(text: string, name: string): string | null {
   return others.length > 0 ? null : (sum ?? null);
 }
 
-function keyOf(url: string): string {
-  return createHash('sha256').update(`web ${url}`).digest('hex');
-}
-
-async function readAll(answer: Answer, maxBytes: number): Promise<Buffer> {
-  const host = hostOf(answer.url);
+async function readSums(answer: Answer): Promise<Buffer> {
+  const tooLarge = () =>
+    new Fault(
+      'ANSWER_TOO_LARGE',
+      `${hostOf(answer.url)} sent more than ${MAX_SUMS_BYTES} bytes: that is no file of sums`,
+    );
+  const tooLate = () => lateFault(answer.url, WITHIN_MS);
+  const bounds = { maxBytes: MAX_SUMS_BYTES, withinMs: WITHIN_MS, tooLarge, tooLate };
   try {
-    return await readStream(answer.stream, {
-      maxBytes,
-      withinMs: WITHIN_MS,
-      tooLarge: () =>
-        new Fault(
-          'ANSWER_TOO_LARGE',
-          `${host} sent more than ${maxBytes} bytes: that is neither a feed of releases nor a file of sums`,
-        ),
-      tooLate: () => lateFault(answer.url, WITHIN_MS),
-    });
+    return await readStream(answer.stream, bounds);
   } catch (error) {
     throw networkFault(error, answer.url);
   }

@@ -51,9 +51,9 @@ export type AssetSource = {
 export type EvidenceSource = {
   /**
    * A number that a repository keeps when it is renamed, and that no other ever gets. Null if it is
-   * not told.
+   * not told; null in place of the question where this source has no such numbers.
    */
-  repositoryId(signal: AbortSignal): Promise<number | null>;
+  readonly repositoryId: ((signal: AbortSignal) => Promise<number | null>) | null;
   /** Sigstore bundles for the bytes with this SHA-256 (hex). */
   attestations(sha256: string, signal: AbortSignal): Promise<unknown[]>;
 };

@@ -5,7 +5,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { it, type TestContext } from 'node:test';
 import { Http } from '../../../src/effects/github/http.ts';
-import { type CachedAnswer, GitHub } from '../../../src/effects/sources/github.ts';
+import type { CachedAnswer } from '../../../src/effects/sources/conditional.ts';
+import { GitHub } from '../../../src/effects/sources/github.ts';
 
 const REPOSITORY = JSON.stringify({ id: 7 });
 const CONDITION = 'if-none-match';

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { Http } from '../../../src/effects/github/http.ts';
-import { type CachedAnswer, GitHub } from '../../../src/effects/sources/github.ts';
+import type { CachedAnswer } from '../../../src/effects/sources/conditional.ts';
+import { GitHub } from '../../../src/effects/sources/github.ts';
 import { GitHubOrWeb } from '../../../src/effects/sources/github-or-web.ts';
 import { GitHubWeb } from '../../../src/effects/sources/github-web.ts';
 import { RateLimited, type Source } from '../../../src/effects/sources/source.ts';
@@ -45,7 +46,13 @@ function sources(webUrl = github.url) {
     read: (key: string) => cache.get(key) ?? null,
     write: (key: string, entry: CachedAnswer) => void cache.set(key, entry),
   };
-  const common = { http, repository: 'acme/app', cache: answers, now: () => nowMs };
+  const common = {
+    http,
+    repository: 'acme/app',
+    cache: answers,
+    now: () => nowMs,
+    secrets: () => [],
+  };
   const api = new GitHub(common);
   const web = new GitHubWeb({
     ...common,

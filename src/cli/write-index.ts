@@ -1,0 +1,30 @@
+/** `self-update index DIRECTORY`: writes releases.json from a tree of TAG/files. */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { SIGNATURE_NAME } from '../effects/sources/releases-index.ts';
+import { writeIndex } from '../effects/sources/write-index.ts';
+import { toFault } from '../support/fault.ts';
+import { visible } from '../support/visible.ts';
+import { type Arguments, EXIT } from './arguments.ts';
+
+/** It is the publisher's command: no settings, and no place of the updater's. */
+export async function showIndex({ operand, json }: Arguments): Promise<number> {
+  const directory = path.resolve(operand ?? '.');
+  try {
+    const { file, releases, passedOver } = await writeIndex(directory);
+    for (const name of passedOver)
+      process.stderr.write(`update: ${visible(name)} is no regular file and was passed over\n`);
+    if (json) process.stdout.write(`${JSON.stringify({ ok: true, file, releases })}\n`);
+    else process.stdout.write(`${visible(file)}: ${releases} releases\n`);
+    if (existsSync(path.join(directory, SIGNATURE_NAME)))
+      process.stderr.write(
+        `update: ${SIGNATURE_NAME} is of the list before: sign the new one with \`minisign -S -m ${visible(file)}\`\n`,
+      );
+    return EXIT.done;
+  } catch (error) {
+    const { code, message } = toFault(error, 'UNEXPECTED');
+    if (json) process.stdout.write(`${JSON.stringify({ ok: false, error: { code, message } })}\n`);
+    process.stderr.write(`update: ${visible(message)} [${code}]\n`);
+    return EXIT.failed;
+  }
+}

@@ -1,0 +1,116 @@
+/** `self-update index`: from a directory of TAG/files to releases.json. */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, it } from 'node:test';
+import { indexSchema, releasesOf } from '../../../src/effects/sources/releases-index.ts';
+import { writeIndex } from '../../../src/effects/sources/write-index.ts';
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(path.join(os.tmpdir(), 'index-'));
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+const file = () => path.join(root, 'releases.json');
+const read = () => indexSchema.parse(JSON.parse(readFileSync(file(), 'utf8')));
+function place(name: string, content = name): void {
+  mkdirSync(path.dirname(path.join(root, name)), { recursive: true });
+  writeFileSync(path.join(root, name), content);
+}
+
+it('lists each tag with its files, their sizes and sums, the newest version first', async () => {
+  for (const tag of ['v1.9.0', 'v1.10.0', 'v1.10.0-rc.1', 'nightly']) place(`${tag}/app.tar.gz`);
+  await writeIndex(root);
+  const { releases } = read();
+  assert.deepEqual(
+    releases.map(({ tag, prerelease }) => [tag, prerelease]),
+    [
+      ['v1.10.0', false],
+      ['v1.10.0-rc.1', true],
+      ['v1.9.0', false],
+      ['nightly', false],
+    ],
+  );
+  assert.deepEqual(releases[0]?.assets, [
+    {
+      name: 'app.tar.gz',
+      url: 'v1.10.0/app.tar.gz',
+      sizeBytes: 18,
+      sha256: createHash('sha256').update('v1.10.0/app.tar.gz').digest('hex'),
+    },
+  ]);
+  assert.deepEqual(
+    readdirSync(root).filter((name) => name.startsWith('releases')),
+    ['releases.json'],
+  );
+});
+
+it('keeps what files can not say, and knows no time by itself', async () => {
+  place('v1.0.0/app');
+  place('v2.0.0/app');
+  await writeIndex(root);
+  assert.equal(read().releases[0]?.publishedAt, undefined);
+  const index = read();
+  const publishedAt = '2026-01-31T12:00:00Z';
+  Object.assign(index.releases[1] ?? {}, { publishedAt, urgent: true, prerelease: true });
+  writeFileSync(file(), JSON.stringify({ ...index, latest: 'v1.0.0' }));
+  place('v3.0.0/app');
+  await writeIndex(root);
+  const { latest, releases } = read();
+  assert.equal(latest, 'v1.0.0');
+  assert.deepEqual(
+    releases.map(({ tag, publishedAt: at, urgent, prerelease }) => [tag, at, urgent, prerelease]),
+    [
+      ['v3.0.0', undefined, undefined, false],
+      ['v2.0.0', undefined, undefined, false],
+      ['v1.0.0', publishedAt, true, true],
+    ],
+  );
+  rmSync(path.join(root, 'v1.0.0'), { recursive: true });
+  await writeIndex(root);
+  assert.equal(read().latest, undefined);
+});
+
+it('passes links, hidden files and deeper directories over, and encodes names', async () => {
+  place('v1.0.0+5/a b#c?.tar.gz');
+  place('v1.0.0+5/.part');
+  place('v1.0.0+5/deeper/x');
+  place('.git/config');
+  symlinkSync('/etc/passwd', path.join(root, 'v1.0.0+5', 'link'));
+  const { passedOver, releases } = await writeIndex(root);
+  assert.equal(releases, 1);
+  assert.deepEqual(passedOver.sort(), ['v1.0.0+5/deeper', 'v1.0.0+5/link']);
+  const [release] = releasesOf(read(), 'https://files.example.com/', null);
+  assert.deepEqual(
+    release?.assets.map(({ url }) => url),
+    ['https://files.example.com/v1.0.0%2B5/a%20b%23c%3F.tar.gz'],
+  );
+});
+
+it('writes nothing that the updater would refuse, and leaves what was there', async () => {
+  place('v1.0.0/app');
+  await writeIndex(root);
+  const before = readFileSync(file(), 'utf8');
+  place('v2.0.0/app\u001b[2J');
+  await assert.rejects(writeIndex(root), { code: 'INDEX_REFUSED' });
+  assert.equal(readFileSync(file(), 'utf8'), before);
+});
+
+it('replaces no file that it can not read, and no directory that is not there', async () => {
+  place('v1.0.0/app');
+  place('releases.json', '{"releases": "mine"}');
+  await assert.rejects(writeIndex(root), { code: 'INDEX_REFUSED' });
+  assert.equal(readFileSync(file(), 'utf8'), '{"releases": "mine"}');
+  await assert.rejects(writeIndex(path.join(root, 'no')), { code: 'FILE_MISSING' });
+});
