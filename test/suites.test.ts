@@ -52,7 +52,11 @@ describe('a test file', () => {
 describe('.ci/run', () => {
   it('runs every suite', () => {
     const run = readFileSync(path.join(ROOT, '.ci', 'run'), 'utf8');
-    for (const [name] of suites)
+    // Those of the list are run beside another one, and counted at its end.
+    const listed =
+      /^scripts=\((.*)\)\nbegin_beside "\$\{scripts\[@\]\}"\n.*\nend_beside "\$\{scripts\[@\]\}"$/m;
+    const beside = listed.exec(run)?.[1]?.split(' ') ?? [];
+    for (const [name] of suites.filter(([one]) => !beside.includes(one)))
       assert.match(run, new RegExp(`^suite\\w* npm (?:run )?${name}(?: |$)`, 'm'), name);
   });
 });
