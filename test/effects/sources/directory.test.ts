@@ -83,6 +83,16 @@ describe('a directory', () => {
       assert.deepEqual(await bytesOf(source(), 'bytes=4-'), part);
     });
 
+  it('is read once in a check, and anew in the next', async () => {
+    const source = overHttp();
+    const check = signal();
+    await source.latest(0, check);
+    await directory.publish('v1.1.0', { 'app.tar.gz': BYTES });
+    assert.equal((await source.list(0, check)).releases.length, 1);
+    assert.equal((await source.list(0, signal())).releases.length, 2);
+    assert.equal(directory.requests.length, 2);
+  });
+
   it('says 416 to a range behind the end of a file', async () => {
     assert.equal((await bytesOf(onDisk(), 'bytes=10-')).status, 416);
   });
