@@ -14,6 +14,7 @@ const JUDGEMENT = [
   'test/trust/minisign.test.ts',
   'test/trust/attestation.test.ts',
 ];
+const DIRECTORY = ['test/effects/sources/directory.test.ts'];
 const TREES = ['test/effects/switch.test.ts'];
 
 /** `scale`: how many more cases than usual it takes to meet the moment that counts. */
@@ -99,7 +100,7 @@ export const MUTANTS: readonly Mutant[] = [
   // What is checked before it is believed.
   removed(
     'src/trust/judge.ts',
-    "  if (asset.digest !== sha256) throw mismatch(asset.name, tag, sha256, 'GitHub', asset.digest);\n",
+    "  if (asset.digest !== sha256) throw mismatch(asset.name, tag, sha256, 'its source', asset.digest);\n",
     JUDGEMENT,
   ),
   removed(
@@ -127,6 +128,19 @@ export const MUTANTS: readonly Mutant[] = [
   removed('src/trust/judge.ts', "  { name: 'name', check: checkName },\n", JUDGEMENT),
   removed('src/trust/judge.ts', "  { name: 'minisign', check: checkMinisign },\n", JUDGEMENT),
   removed('src/trust/judge.ts', "  { name: 'attestation', check: checkAttestation },\n", JUDGEMENT),
+  removed(
+    'src/trust/judge.ts',
+    'minisignKeys.some(({ id }) => id === indexKey)',
+    JUDGEMENT,
+    'true',
+  ),
+  removed(
+    'src/effects/sources/directory.ts',
+    'await this.#signerOf(text, strikes, signal);',
+    DIRECTORY,
+    'null;',
+  ),
+  removed('src/effects/sources/directory-file.ts', '!isInside(real, root) || ', DIRECTORY),
   removed(
     'src/trust/minisign.ts',
     '  if (!verify(null, signed.blake2b512, known.key, signature))',

@@ -9,8 +9,8 @@ import * as z from 'zod';
 export const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
 
 /**
- * A file attached to a release. `digest` is what GitHub computed at upload, or null for assets
- * older than June 2025.
+ * A file attached to a release. `digest` is what its source says, or null where it says nothing:
+ * GitHub computes it at upload since June 2025.
  */
 export const assetSchema = z.object({
   id: z.number().int().nonnegative(),

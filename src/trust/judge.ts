@@ -136,15 +136,15 @@ function checkSize({ asset, tag, origin }: Release, { sizeBytes }: Evidence): st
 /** Mix-and-match: the bytes are those of the very answer that named the release. */
 function checkDigest({ asset, tag }: Release, { sha256 }: Evidence): string | null {
   if (asset.digest === null) return null;
-  if (asset.digest !== sha256) throw mismatch(asset.name, tag, sha256, 'GitHub', asset.digest);
-  return `sha256 ${sha256}, as GitHub computed at the upload`;
+  if (asset.digest !== sha256) throw mismatch(asset.name, tag, sha256, 'its source', asset.digest);
+  return `sha256 ${sha256}, as the source of the release says`;
 }
 
 /** Where there are two sums, they must agree. */
 function checkSums({ asset, checksums, tag }: Release, { sha256, sums }: Evidence): string | null {
   if (sums === null) return null;
   if (checksums?.digest != null && checksums.digest !== sums.sha256)
-    throw mismatch(sums.name, tag, sums.sha256, 'GitHub', checksums.digest);
+    throw mismatch(sums.name, tag, sums.sha256, 'its source', checksums.digest);
   const listed = sumsFor(sums.text, asset.name, sums.name);
   if (listed.length === 0) return null;
   // Two different ones for one name can't both be right.

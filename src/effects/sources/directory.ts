@@ -42,6 +42,11 @@ type Listed = { index: ReleasesIndex; releases: PublishedRelease[] };
 
 export class Directory implements Source {
   readonly #options: DirectoryOptions;
+  /**
+   * Mix-and-match: what is asked in one check, which has a signal of its own, is answered from one
+   * reading of the index.
+   */
+  readonly #readings = new WeakMap<AbortSignal, Promise<Listed>>();
   readonly quota = null;
   /** A directory has no number of its own, also where GitHub told one before. */
   readonly repositoryId = null;
@@ -93,7 +98,13 @@ export class Directory implements Source {
     return `${this.#options.shelf.base}${INDEX_NAME}`;
   }
 
-  async #read(strikes: number, signal: AbortSignal): Promise<Listed> {
+  #read(strikes: number, signal: AbortSignal): Promise<Listed> {
+    const reading = this.#readings.get(signal) ?? this.#readAnew(strikes, signal);
+    this.#readings.set(signal, reading);
+    return reading;
+  }
+
+  async #readAnew(strikes: number, signal: AbortSignal): Promise<Listed> {
     const { shelf } = this.#options;
     const text = await shelf.readText(INDEX_NAME, strikes, signal);
     if (text === null)

@@ -11,6 +11,7 @@ import { HttpShelf } from '../../../src/effects/sources/directory-http.ts';
 import { RateLimited } from '../../../src/effects/sources/source.ts';
 import { readStream } from '../../../src/support/bounded.ts';
 import { FakeDirectory } from '../../support/directory/server.ts';
+import { FakeMinisign } from '../../support/minisign.ts';
 
 const NOW = Date.parse('2026-03-01T00:00:00Z');
 const signal = () => AbortSignal.timeout(30_000);
@@ -83,6 +84,16 @@ describe('a directory', () => {
       assert.deepEqual(await bytesOf(source(), 'bytes=4-'), part);
     });
 
+  it('is read once in a check, and anew in the next', async () => {
+    const source = overHttp();
+    const check = signal();
+    await source.latest(0, check);
+    await directory.publish('v1.1.0', { 'app.tar.gz': BYTES });
+    assert.equal((await source.list(0, check)).releases.length, 1);
+    assert.equal((await source.list(0, signal())).releases.length, 2);
+    assert.equal(directory.requests.length, 2);
+  });
+
   it('says 416 to a range behind the end of a file', async () => {
     assert.equal((await bytesOf(onDisk(), 'bytes=10-')).status, 416);
   });
@@ -117,6 +128,37 @@ describe('a directory', () => {
     assert.notEqual(overHttp().identity, anonymous);
     assert.notEqual(onDisk().identity, anonymous);
     for (const { identity } of [overHttp(), onDisk()]) assert.match(identity, /^[0-9a-f]{16}$/);
+  });
+});
+
+describe('an index where signatures are asked for', () => {
+  const signer = new FakeMinisign();
+  const signedOnly = () =>
+    new Directory({
+      shelf: new FileShelf(directory.fileUrl.replace(/\/$/, '')),
+      minisignKeys: [signer.key],
+    });
+  const sign = (by: FakeMinisign, comment: string) =>
+    directory.write('releases.json.minisig', by.sign(directory.index, comment));
+
+  it('counts with a signature of a key that is known, whose id its releases carry', async () => {
+    sign(signer, 'timestamp:1\tfile:releases.json\thashed');
+    assert.equal((await signedOnly().latest(0, signal()))?.indexKey, signer.key.id);
+    assert.equal((await onDisk().latest(0, signal()))?.indexKey, undefined);
+  });
+
+  it('is refused without one, by another key, of other bytes, and of another file', async () => {
+    const refused = (code: string) => assert.rejects(signedOnly().latest(0, signal()), { code });
+    await refused('SIGNATURE_MISSING');
+    sign(new FakeMinisign(), 'file:releases.json');
+    await refused('SIGNATURE_INVALID');
+    sign(signer, 'file:app.json');
+    await refused('SIGNATURE_INVALID');
+    directory.write('releases.json.minisig', 'x'.repeat(100_000));
+    await refused('SIGNATURE_INVALID');
+    sign(signer, 'file:releases.json');
+    directory.write('releases.json', `${directory.index} `);
+    await refused('SIGNATURE_INVALID');
   });
 });
 
