@@ -7,9 +7,10 @@ import type { AnswerCache } from './conditional.ts';
 import { RateLimited, type Source } from './source.ts';
 
 type NumberedSource = Source & { repositoryId(signal: AbortSignal): Promise<number | null> };
+type SizingSource = NumberedSource & Required<Pick<Source, 'sizeOf'>>;
 export type GitHubOrWebOptions = {
   api: NumberedSource;
-  web: NumberedSource;
+  web: SizingSource;
   cache: AnswerCache;
   now: () => number;
   hasToken: () => boolean;
@@ -22,6 +23,7 @@ const LIMIT_KEY = 'limited-until';
 
 export class GitHubOrWeb implements Source {
   readonly #options: GitHubOrWebOptions;
+  #isByWeb = false;
 
   constructor(options: GitHubOrWebOptions) {
     this.#options = options;
@@ -31,8 +33,9 @@ export class GitHubOrWeb implements Source {
     return this.#options.api.identity;
   }
 
+  /** What is used up paces nobody who asks elsewhere. */
   get quota(): Source['quota'] {
-    return this.#options.api.quota;
+    return this.#isByWeb ? null : this.#options.api.quota;
   }
 
   latest(...args: Parameters<Source['latest']>): ReturnType<Source['latest']> {
@@ -63,15 +66,14 @@ export class GitHubOrWeb implements Source {
     return this.#options.api.fetch(...args);
   }
 
-  /** Only what the web told has no size. */
-  sizeOf(...args: Parameters<Required<Source>['sizeOf']>): Promise<number> {
-    const { web } = this.#options;
-    if (web.sizeOf === undefined) throw new Error('invariant: the web tells sizes');
-    return web.sizeOf(...args);
+  /** The API told it, and then it is 0, or the web did not. */
+  async sizeOf(...[asset, signal]: Parameters<Required<Source>['sizeOf']>): Promise<number> {
+    return asset.url === asset.browserUrl ? this.#options.web.sizeOf(asset, signal) : 0;
   }
 
   async #ask<T>(question: (source: NumberedSource) => Promise<T>): Promise<T> {
     const { api, web, cache, now, hasToken, onLimit } = this.#options;
+    this.#isByWeb = false;
     if (hasToken()) return question(api);
     const until = Number(cache.read(LIMIT_KEY)?.body ?? 0);
     let limit = new RateLimited(
@@ -88,6 +90,7 @@ export class GitHubOrWeb implements Source {
         onLimit(limit.untilMs);
       }
     }
+    this.#isByWeb = true;
     return question(web).catch(() => {
       throw limit;
     });

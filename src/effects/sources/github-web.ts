@@ -69,20 +69,28 @@ export class GitHubWeb implements Source {
     return this.#latest === null ? null : this.tagged(this.#latest, strikes, signal);
   }
 
-  async tagged(
+  tagged(tag: string, strikes: number, signal: AbortSignal): Promise<PublishedRelease | null> {
+    return this.#about(tag, true, strikes, signal);
+  }
+
+  /**
+   * Sums don't tell a prerelease. Of the newest release it is known, and of one that was asked for
+   * by its tag it does not matter.
+   */
+  async #about(
     tag: string,
+    isAskedFor: boolean,
     strikes: number,
     signal: AbortSignal,
   ): Promise<PublishedRelease | null> {
+    const isStable = tag === this.#latest;
     const { api, cache, now, isVersion } = this.#options;
     const key = keyOf(`${this.#url('/releases/tag/')}${tag}`);
     const kept = this.#kept(key);
     if (kept !== null && isVersion(tag) && isSettled(kept, now())) return kept.release;
-    const isStable = tag === this.#latest;
-    const release =
-      (isStable ? await this.#bySums(tag, signal) : null) ??
-      (await api.tagged(tag, strikes, signal));
-    if (release !== null && isVersion(tag)) {
+    const bySums = isAskedFor || isStable ? await this.#bySums(tag, signal) : null;
+    const release = bySums ?? (await api.tagged(tag, strikes, signal));
+    if (release !== null && isVersion(tag) && (isStable || bySums === null)) {
       const body = JSON.stringify({ at: now(), release });
       cache.write(key, { etag: '', body, token: this.identity });
     }
@@ -97,7 +105,7 @@ export class GitHubWeb implements Source {
     const tags = new Set(feed.entries.map(({ tag }) => tag).concat(this.#latest ?? []));
     for (const tag of [...tags].slice(0, maxRequests)) {
       try {
-        const release = await this.tagged(tag, strikes, signal);
+        const release = await this.#about(tag, false, strikes, signal);
         if (release !== null) releases.push(release);
       } catch (error) {
         // What is known by then may do; the others are asked for when the limit has ended.
@@ -138,9 +146,11 @@ export class GitHubWeb implements Source {
     if (kept !== null) return Number(kept.body);
     const answer = await this.fetch(asset, { range: 'bytes=0-0' }, signal, { decompress: false });
     answer.stream.destroy();
-    const [, total] = /^bytes 0-0\/(\d{1,15})$/.exec(`${answer.headers['content-range']}`) ?? [];
-    const size = answer.status === 206 ? total : answer.headers['content-length'];
-    if ((answer.status !== 200 && answer.status !== 206) || size === undefined)
+    // Of an empty file there is no first byte.
+    const range = /^bytes (?:0-0|\*)\/(\d{1,15})$/.exec(`${answer.headers['content-range']}`);
+    const isRange = answer.status === 206 || answer.status === 416;
+    const size = isRange ? range?.[1] : answer.headers['content-length'];
+    if ((answer.status !== 200 && !isRange) || size === undefined)
       throw new Fault(
         'DOWNLOAD_REFUSED',
         `${hostOf(answer.url)} answered ${answer.status} and no size for ${asset.name}: it was removed or replaced`,

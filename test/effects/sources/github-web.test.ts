@@ -183,11 +183,38 @@ describe("GitHub's web pages as a source", () => {
   });
 
   it('asks about a tag that is no version each time: it may have moved', async () => {
-    publish('nightly');
+    publish('nightly', false);
     const { web } = sources();
     await web.tagged('nightly', 0, signal());
     await web.tagged('nightly', 0, signal());
     assert.equal(apiRequests().length, 2);
+    // Sums tell a move as well, without the API.
+    publish('edge');
+    const digest = async () =>
+      (await web.tagged('edge', 0, signal()))?.assets.find(({ name }) => name === NAME)?.digest;
+    assert.equal(await digest(), SHA);
+    const sums = github.releases[0]?.assets.find(({ name }) => name === 'checksums.txt');
+    assert.ok(sums);
+    sums.content = Buffer.from(`${'0'.repeat(64)}  ${NAME}\n`);
+    assert.equal(await digest(), '0'.repeat(64));
+    assert.equal(apiRequests().length, 2);
+  });
+
+  it('takes a version that was asked for by its tag by its sums, and not for stable ever after', async () => {
+    publish('v1.0.0', true, { prerelease: true });
+    const { web } = sources();
+    assert.equal((await web.tagged('v1.0.0', 0, signal()))?.tag, 'v1.0.0');
+    assert.deepEqual(apiRequests(), []);
+    const { releases } = await web.list(0, signal(), 30);
+    assert.equal(releases[0]?.prerelease, true);
+  });
+
+  it('tells the size of an empty file', async () => {
+    github.publish('v1.0.0', { [NAME]: Buffer.alloc(0), 'checksums.txt': SUMS });
+    const release = await latest(sources().web);
+    const asset = release?.assets.find(({ name }) => name === NAME);
+    assert.ok(asset);
+    assert.equal(await sources().web.sizeOf(asset, signal()), 0);
   });
 
   const location = (to: string) => ({ status: 302, headers: { location: to } });
@@ -253,10 +280,20 @@ describe("GitHub's API, and its web pages while there is a limit", () => {
     assert.equal((await latest(sources().either))?.tag, 'v1.0.0');
     assert.equal((await latest(sources().either))?.tag, 'v1.0.0');
     assert.deepEqual([limits.length, apiRequests().length], [1, 1]);
+    const { either } = sources();
     nowMs += 2_000_000;
     github.rateLimit = null;
-    await latest(sources().either);
+    await latest(either);
     assert.equal(apiRequests().length, 2);
+    assert.ok(either.quota);
+  });
+
+  it('does not pace polls by a quota that is used up, while others answer', async () => {
+    publish('v1.0.0');
+    exhaust();
+    const { either } = sources();
+    await latest(either);
+    assert.equal(either.quota, null);
   });
 
   it('is the limit itself where the web pages say too little', async () => {
