@@ -5,6 +5,7 @@ import type { AnswerCache } from '../effects/sources/conditional.ts';
 import { Directory, type Shelf } from '../effects/sources/directory.ts';
 import { FileShelf } from '../effects/sources/directory-file.ts';
 import { HttpShelf } from '../effects/sources/directory-http.ts';
+import { Forgejo } from '../effects/sources/forgejo.ts';
 import { GitHub } from '../effects/sources/github.ts';
 import { GitHubOrWeb } from '../effects/sources/github-or-web.ts';
 import { GitHubWeb } from '../effects/sources/github-web.ts';
@@ -32,6 +33,10 @@ const SOURCES: Record<Config['source']['name'], (parts: Parts, cache: AnswerCach
     });
   },
   'github-web': (parts, cache) => gitHubWeb(parts, cache, gitHub(parts, cache)),
+  forgejo: (parts, cache) => {
+    const { url, http } = ownSource(parts);
+    return new Forgejo({ ...optionsOf(parts), url, http, cache });
+  },
   directory: (parts, cache) => {
     const { conditions, minisignKeys } = trustOf(parts.config);
     return new Directory({
@@ -80,15 +85,21 @@ function webUrlOf(apiUrl: string): string {
 }
 
 function shelfOf(parts: Parts, cache: AnswerCache): Shelf {
+  const { source, secrets } = parts.config;
+  if (source.url?.startsWith('file:')) return new FileShelf(source.url);
+  return new HttpShelf({ ...ownSource(parts), cache, now: Date.now, secrets });
+}
+
+/** A server of the operator's choice, whose files are where it is, or where he says. */
+function ownSource(parts: Parts): { url: string; http: Http } {
   const { source, moreAssetHosts } = parts.config;
   const { url } = source;
   if (url === null) throw new Error('invariant: contradictions.ts asks for UPDATE_SOURCE_URL');
-  if (url.startsWith('file:')) return new FileShelf(url);
   const http = httpOf(parts, url, {
     assetHosts: [new URL(url).hostname, ...moreAssetHosts],
     setting: 'UPDATE_SOURCE_URL',
   });
-  return new HttpShelf({ http, cache, url, now: Date.now, secrets: parts.config.secrets });
+  return { url, http };
 }
 
 /** `url`: where the token goes, and nowhere else. */

@@ -61,15 +61,20 @@ function aboutGitHub({ texts, values, hasToken }: Given): string[] {
   return problems;
 }
 
+/** Sources without an address of their own. */
+const NEEDED_URLS: Partial<Record<Settings['UPDATE_SOURCE'], string>> = {
+  directory:
+    'the address of the directory that holds releases.json. Example: UPDATE_SOURCE_URL=https://releases.example.com/app/',
+  forgejo: 'the address of the forge. Example: UPDATE_SOURCE_URL=https://codeberg.org',
+};
+
 function aboutSource({ values }: Given): string[] {
   const { UPDATE_SOURCE: name, UPDATE_SOURCE_URL: url } = values;
   if (name === undefined) return [];
   if (url === undefined)
-    return name === 'directory'
-      ? [
-          'UPDATE_SOURCE_URL: is needed by UPDATE_SOURCE=directory: the address of the directory that holds releases.json. Example: UPDATE_SOURCE_URL=https://releases.example.com/app/',
-        ]
-      : [];
+    return NEEDED_URLS[name] === undefined
+      ? []
+      : [`UPDATE_SOURCE_URL: is needed by UPDATE_SOURCE=${name}: ${NEEDED_URLS[name]}`];
   const shown = quoted('UPDATE_SOURCE_URL', url);
   const { protocol, username, password, search, hash } = new URL(url);
   if (protocol === 'file:' && name !== 'directory')
@@ -80,9 +85,9 @@ function aboutSource({ values }: Given): string[] {
     return [
       `UPDATE_SOURCE_URL: ${shown} is plain http, which anyone on the way can change. Use https, or set UPDATE_INSECURE_HTTP=1`,
     ];
-  if (name === 'directory' && `${username}${password}${search}${hash}` !== '')
+  if (NEEDED_URLS[name] !== undefined && `${username}${password}${search}${hash}` !== '')
     return [
-      `UPDATE_SOURCE_URL: ${shown} is more than the address of a directory: a user, a query or a fragment would be lost, or stand in logs. Leave them out; a token goes into UPDATE_GH_TOKEN`,
+      `UPDATE_SOURCE_URL: ${shown} is more than the address of a ${name}: a user, a query or a fragment would be lost, or stand in logs. Leave them out; a token goes into UPDATE_GH_TOKEN`,
     ];
   return [];
 }

@@ -45,7 +45,7 @@ export type SettingMeta = {
 };
 
 /** Where releases come from. Each has a file in src/effects/sources. */
-const SOURCE_NAMES = ['github', 'github-web', 'directory'] as const;
+const SOURCE_NAMES = ['github', 'github-web', 'forgejo', 'directory'] as const;
 
 const SIGNALS = ['HUP', 'INT', 'QUIT', 'TERM', 'USR1', 'USR2', 'KILL', 'WINCH'] as const;
 

@@ -211,6 +211,11 @@ describe('the configuration', () => {
       /^UPDATE_SOURCE_URL: is needed by UPDATE_SOURCE=directory.*Example: UPDATE_SOURCE_URL=https/,
     ],
     [
+      'a forge without its address',
+      { UPDATE_SOURCE: 'forgejo' },
+      /^UPDATE_SOURCE_URL: is needed by UPDATE_SOURCE=forgejo.*Example: UPDATE_SOURCE_URL=https/,
+    ],
+    [
       'a directory by plain http elsewhere',
       { UPDATE_SOURCE: 'directory', UPDATE_SOURCE_URL: 'http://files.corp/app' },
       /plain http.*UPDATE_INSECURE_HTTP=1/,

@@ -6,7 +6,7 @@ import * as z from 'zod';
 import type { PublishedRelease } from '../../machines/release.ts';
 
 /** Names come from outside and end up in paths, logs and terminals. */
-const printable = z
+export const printable = z
   .string()
   .max(255)
   .regex(/^[^\p{C}]*$/u);
@@ -15,7 +15,7 @@ const printable = z
  * Addresses and times become part of a tree's manifest, of which no more is read back than a
  * manifest needs.
  */
-const address = z.url({ protocol: /^https?$/ }).max(8192);
+export const address = z.url({ protocol: /^https?$/ }).max(8192);
 
 const asset = z.object({
   id: z.number().int().nonnegative(),
@@ -48,6 +48,10 @@ function sha256Of(digest: string | null | undefined): string | null {
  */
 const URGENT_LINE = /^[ \t>*_#-]*(?:(?:update[ -])?urgency:[ \t]*)?urgent[ \t*_.!]*\r?$/im;
 
+export function isUrgentNote(body: string | null | undefined): boolean {
+  return URGENT_LINE.test(body ?? '');
+}
+
 /**
  * An answer as it is kept for conditional requests: what is read from it and no more. Counts of
  * downloads change all the time, notes are long, and descriptions of uploaders make up most of it.
@@ -56,7 +60,7 @@ const URGENT_LINE = /^[ \t>*_#-]*(?:(?:update[ -])?urgency:[ \t]*)?urgent[ \t*_.
 export function slimRelease(json: unknown): unknown {
   const parsed = release.safeParse(json);
   return parsed.success
-    ? { ...parsed.data, body: URGENT_LINE.test(parsed.data.body ?? '') ? 'urgent' : '' }
+    ? { ...parsed.data, body: isUrgentNote(parsed.data.body) ? 'urgent' : '' }
     : null;
 }
 
@@ -66,7 +70,7 @@ export const publishedRelease = release.transform(
     draft: parsed.draft,
     prerelease: parsed.prerelease,
     publishedAt: parsed.published_at ?? null,
-    urgent: URGENT_LINE.test(parsed.body ?? ''),
+    urgent: isUrgentNote(parsed.body),
     assets: parsed.assets.map(({ id, name, url, browser_download_url, size, state, digest }) => ({
       id,
       name,

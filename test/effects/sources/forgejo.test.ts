@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { Http } from '../../../src/effects/github/http.ts';
+import type { CachedAnswer } from '../../../src/effects/sources/conditional.ts';
+import { Forgejo } from '../../../src/effects/sources/forgejo.ts';
+import { RateLimited } from '../../../src/effects/sources/source.ts';
+import { Fault } from '../../../src/support/fault.ts';
+import { FakeForgejo } from '../../support/forges/forgejo.ts';
+
+let forgejo: FakeForgejo;
+let source: Forgejo;
+let passedOver: string[];
+
+beforeEach(async () => {
+  forgejo = await new FakeForgejo().listen();
+  passedOver = [];
+  const cache = new Map<string, CachedAnswer>();
+  const http = new Http({
+    userAgent: 'test',
+    apiUrl: forgejo.url,
+    assetHosts: ['127.0.0.1', 'localhost'],
+    mayBePlain: () => true,
+    token: () => null,
+    proxyEnvironment: {},
+  });
+  source = new Forgejo({
+    http,
+    url: forgejo.url,
+    repository: 'acme/app',
+    cache: {
+      read: (key) => cache.get(key) ?? null,
+      write: (key, entry) => void cache.set(key, entry),
+    },
+    now: Date.now,
+    secrets: () => [],
+    debug: (message) => passedOver.push(message),
+  });
+});
+afterEach(() => forgejo[Symbol.asyncDispose]());
+
+const signal = () => AbortSignal.timeout(60_000);
+
+describe('Forgejo as a source', () => {
+  it('tells the latest release, without digests, and one by its tag', async () => {
+    forgejo.publish('release/1', { app: Buffer.from('x') }, { body: 'urgent' });
+    forgejo.publish('v2.0.0', { app: Buffer.from('xy') }, { prerelease: true });
+    const latest = await source.latest(0, signal());
+    assert.deepEqual([latest?.tag, latest?.urgent], ['release/1', true]);
+    const { name, sizeBytes, digest } = latest?.assets[0] ?? {};
+    assert.deepEqual([name, sizeBytes, digest], ['app', 1, null]);
+    assert.equal((await source.tagged('release/1', 0, signal()))?.tag, 'release/1');
+    assert.equal(await source.tagged('v9', 0, signal()), null);
+  });
+
+  it('lists page after page, however small they are, to a bound', async () => {
+    for (let n = 0; n < 5; n++) forgejo.publish(`v1.0.${n}`, {});
+    forgejo.pageSize = 2;
+    const all = await source.list(0, signal(), 30);
+    assert.deepEqual([all.releases.length, all.isComplete], [5, true]);
+    const some = await source.list(0, signal(), 2);
+    assert.deepEqual([some.releases.length, some.isComplete], [4, false]);
+  });
+
+  it('passes over a release that can not be read, and refuses a list of nothing else', async () => {
+    forgejo.publish('v1.0.0', {});
+    forgejo.publish('v1\u001b[31m', {});
+    const { releases } = await source.list(0, signal(), 30);
+    assert.deepEqual(
+      releases.map(({ tag }) => tag),
+      ['v1.0.0'],
+    );
+    assert.equal(passedOver.length, 1);
+    forgejo.releases.pop();
+    await assert.rejects(source.list(0, signal(), 30), { code: 'ANSWER_MALFORMED' });
+  });
+
+  const refused: Record<string, [answer: FakeForgejo['misbehave'], code: string]> = {
+    'a limit': [{ status: 429, headers: { 'retry-after': '60' } }, 'RATE_LIMITED'],
+    'a refusal': [{ status: 403, body: '{"message":"forbidden"}' }, 'ACCESS_REFUSED'],
+    'trouble of its own': [{ status: 502 }, 'SERVER_FAILED'],
+    'a page of HTML': [{ status: 200, body: '<html>' }, 'ANSWER_MALFORMED'],
+    'something else': [{ status: 200, body: '{"tag_name":1}' }, 'ANSWER_MALFORMED'],
+    'an endless answer': [{ status: 200, body: ' '.repeat(4_000_000) }, 'ANSWER_TOO_LARGE'],
+  };
+  for (const [title, [answer, code]] of Object.entries(refused))
+    it(`refuses ${title}, and names its own setting`, async () => {
+      forgejo.misbehave = answer;
+      await assert.rejects(
+        source.latest(0, signal()),
+        (error: unknown) =>
+          error instanceof Fault && error.code === code && !/GH_API_URL|GitHub/.test(error.message),
+      );
+    });
+
+  it('waits as long as it is asked to', async () => {
+    forgejo.misbehave = { status: 429, headers: { 'retry-after': '120' } };
+    await assert.rejects(
+      source.latest(0, signal()),
+      (error: unknown) =>
+        error instanceof RateLimited && Math.abs(error.untilMs - Date.now() - 120_000) < 30_000,
+    );
+  });
+
+  it('says where to look when there is nothing', () => {
+    assert.match(source.notFound().message, /GH_USER, GH_REPO and UPDATE_SOURCE_URL/);
+  });
+});

@@ -1,0 +1,127 @@
+/**
+ * A stand-in for Forgejo: releases and attachments over real HTTP, in the types that `forgejo-js`
+ * makes from Forgejo's own description; its stock client talks to it (forgejo.test.ts beside).
+ */
+import { once } from 'node:events';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Attachment, Release } from 'forgejo-js';
+
+type Published = Required<Pick<Release, 'tag_name' | 'draft' | 'prerelease' | 'published_at'>> &
+  Release & { assets: (Required<Pick<Attachment, 'id' | 'name' | 'size'>> & Attachment)[] };
+
+export class FakeForgejo {
+  /** The newest first. */
+  readonly releases: Published[] = [];
+  readonly requests: { path: string; host: string; authorization: string | undefined }[] = [];
+  /** The answer to each question of the API. */
+  misbehave: { status: number; body?: string; headers?: Record<string, string> } | null = null;
+  /** Most that are on a page. */
+  pageSize = 50;
+  readonly #token: string | null;
+  readonly #contents = new Map<string, Buffer>();
+  readonly #server: http.Server;
+  #nextId = 100;
+
+  constructor({ token = null }: { token?: string | null } = {}) {
+    this.#token = token;
+    this.#server = http.createServer((request, response) => this.#answer(request, response));
+  }
+
+  async listen(): Promise<this> {
+    await once(this.#server.listen(0, '127.0.0.1'), 'listening');
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}`;
+  }
+
+  get #port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  publish(tag: string, assets: Record<string, Buffer>, overrides: Partial<Release> = {}): void {
+    const release: Published = {
+      id: this.#nextId++,
+      tag_name: tag,
+      draft: false,
+      prerelease: false,
+      published_at: new Date().toISOString(),
+      body: '',
+      ...overrides,
+      assets: Object.entries(assets).map(([name, content]) => {
+        const place = `/acme/app/releases/download/${tag}/${name}`;
+        this.#contents.set(place, content);
+        return {
+          id: this.#nextId++,
+          name,
+          size: content.length,
+          browser_download_url: `${this.url}${place}`,
+          type: 'attachment',
+        };
+      }),
+    };
+    this.releases.unshift(release);
+  }
+
+  #answer(request: http.IncomingMessage, response: http.ServerResponse): void {
+    const { pathname, searchParams } = new URL(request.url ?? '/', this.url);
+    const { host = '', authorization } = request.headers;
+    this.requests.push({ path: pathname, host, authorization });
+    const json = (status: number, body: unknown) =>
+      response
+        .writeHead(status, { 'content-type': 'application/json;charset=utf-8' })
+        .end(JSON.stringify(body));
+    // Where an instance keeps its files: another host, to which no token belongs.
+    if (pathname.startsWith('/storage/')) {
+      if (authorization !== undefined) return void response.writeHead(400).end();
+      this.#send(pathname.slice('/storage'.length), request, response);
+      return;
+    }
+    const isAllowed =
+      this.#token === null ||
+      authorization === `Bearer ${this.#token}` ||
+      authorization === `token ${this.#token}`;
+    if (!isAllowed) return void json(404, { message: 'not found', errors: [] });
+    if (this.#contents.has(pathname)) {
+      const location = `http://localhost:${this.#port}/storage${pathname}`;
+      return void response.writeHead(303, { location }).end();
+    }
+    if (this.misbehave !== null) {
+      response.writeHead(this.misbehave.status, this.misbehave.headers);
+      return void response.end(this.misbehave.body);
+    }
+    const base = '/api/v1/repos/acme/app/releases';
+    const tag = decodeURIComponent(pathname.split(`${base}/tags/`)[1] ?? '');
+    if (pathname === base) {
+      const size = Math.min(Number(searchParams.get('limit') ?? 30), this.pageSize);
+      const from = (Number(searchParams.get('page') ?? 1) - 1) * size;
+      return void json(200, this.releases.slice(from, from + size));
+    }
+    const found =
+      pathname === `${base}/latest`
+        ? this.releases.find(({ draft, prerelease }) => !draft && !prerelease)
+        : this.releases.find(({ tag_name }) => tag_name === tag);
+    if (found === undefined) json(404, { message: 'not found', errors: [] });
+    else json(200, found);
+  }
+
+  #send(place: string, request: http.IncomingMessage, response: http.ServerResponse): void {
+    const content = this.#contents.get(place);
+    if (content === undefined) return void response.writeHead(404).end();
+    const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
+    const rest = content.subarray(from);
+    const headers = {
+      'content-length': rest.length,
+      'content-range': `bytes ${from}-${content.length - 1}/${content.length}`,
+    };
+    response.writeHead(from > 0 ? 206 : 200, headers).end(rest);
+  }
+}
