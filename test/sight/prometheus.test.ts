@@ -15,6 +15,17 @@ import { freePort } from '../support/product.ts';
 
 type Sample = { metric: Record<string, string>; value: [number, string] };
 
+/** Of each panel of the dashboard for Grafana. That Grafana shows it is not tested: it is not here. */
+function dashboard(): { title: string; expr: string }[] {
+  const file = path.join(import.meta.dirname, '../../examples/grafana/self-update.json');
+  const { panels } = JSON.parse(readFileSync(file, 'utf8')) as {
+    panels: { title: string; targets: { expr: string }[] }[];
+  };
+  const all = panels.flatMap(({ title, targets }) => targets.map(({ expr }) => ({ title, expr })));
+  assert.equal(all.length, 11);
+  return all;
+}
+
 describe('the metrics', () => {
   let served: Served;
   before(async () => {
@@ -125,6 +136,8 @@ describe('the metrics', () => {
       assert.ok((await value('time() - self_update_last_successful_check_timestamp_seconds')) < 20);
       assert.equal(await value('self_update_update_available'), 1, '0.0.3 is newer, and denied');
       assert.equal(await value('sum(self_update_state)'), 1);
+      for (const { title, expr } of dashboard())
+        assert.ok((await query(expr)).length > 0, `${title}: ${expr}`);
     } finally {
       prometheus.kill('SIGTERM');
       await prometheus;
