@@ -59,16 +59,17 @@ const late: Plugin = {
   },
 };
 
-/** A resident updater with HTTP is loaded, not woken. */
+/** An updater with HTTP, or that writes metrics, is loaded, not woken (docker/self-update). */
 const withoutWeb: Plugin = {
   name: 'without-web',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /\/web\/server\.ts$/ }, () => ({
-      path: 'server',
+    const stubs: Record<string, string> = { server: 'startWeb', metrics: 'measure' };
+    onResolve({ filter: /\/web\/(?:server|metrics)\.ts$/ }, ({ path: file }) => ({
+      path: path.basename(file, '.ts'),
       namespace: 'without-web',
     }));
-    onLoad({ filter: /.*/, namespace: 'without-web' }, () => ({
-      contents: "export function startWeb() { throw new Error('HTTP is not in the snapshot'); }",
+    onLoad({ filter: /.*/, namespace: 'without-web' }, ({ path: name }) => ({
+      contents: `export function ${stubs[name]}() { throw new Error('web/${name} is not in the snapshot'); }`,
     }));
   },
 };

@@ -204,7 +204,7 @@ describe('a version that is started beside the app', { concurrency: 2 }, () => {
       assert.equal(await slots.call('app', 'isReady'), false);
       assert.deepEqual(await slots.call('app2', 'startOnce', 'second'), { adopted: true });
       const { stdout: health } = await container.exec([`${LIB}/healthcheck`]);
-      assert.equal(health, '');
+      assert.equal(health, '0.0.1');
 
       await slots.link('second');
       await slots.call('app2', 'keep');
