@@ -6,6 +6,7 @@
 import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { build, type Plugin } from 'esbuild';
 import packageJson from '../package.json' with { type: 'json' };
 import { buildDashboard } from './dashboard.ts';
@@ -38,7 +39,7 @@ const plainHttp: Plugin = {
 mkdirSync(DIST, { recursive: true });
 // Names carry a hash of what is in them: what an earlier build left would stay for ever.
 for (const name of readdirSync(DIST))
-  if (/\.(?:c?js|json|txt)$/.test(name)) rmSync(path.join(DIST, name));
+  if (/\.(?:c?js|json|gz|txt)$/.test(name)) rmSync(path.join(DIST, name));
 await build({
   entryPoints: { 'self-update': path.join(ROOT, 'src', 'main.ts') },
   outdir: DIST,
@@ -67,7 +68,8 @@ await build({
   target: 'node24',
   external: ['execa'],
 });
-writeFileSync(path.join(DIST, 'dashboard.json'), JSON.stringify(await buildDashboard()));
+const page = gzipSync(JSON.stringify(await buildDashboard()), { level: 9 });
+writeFileSync(path.join(DIST, 'dashboard.json.gz'), page);
 await buildSnapshotScript(path.join(DIST, 'snapshot.cjs'), packageJson.version);
 for (const name of readdirSync(DIST).sort())
   if (!name.endsWith('.txt'))
