@@ -1,5 +1,5 @@
 /**
- * Where releases come from. One implementation a file, chosen in registry.ts; the machine and the
+ * Where releases come from. One implementation a file, chosen in cli/sources.ts; the machine and the
  * journal know only what comes out of them, as data.
  */
 import type { Asset } from '../../machines/model.ts';
