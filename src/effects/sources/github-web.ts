@@ -45,9 +45,15 @@ const MAX_RENAMES = 3;
  */
 const UNSETTLED_FOR_MS = 60 * 60 * 1000;
 const ASKED_AGAIN_AFTER_MS = 15 * 60 * 1000;
+/** Sums cost the API nothing, and files may be replaced under their tag. */
+const SUMS_HOLD_FOR_MS = 6 * 60 * 60 * 1000;
 
 /** Our own note of an earlier answer. */
-const keptSchema = z.object({ at: z.number(), release: z.custom<PublishedRelease>() });
+const keptSchema = z.object({
+  at: z.number(),
+  isBySums: z.boolean(),
+  release: z.custom<PublishedRelease>(),
+});
 
 export class GitHubWeb implements Source {
   readonly #options: GitHubWebOptions;
@@ -85,14 +91,13 @@ export class GitHubWeb implements Source {
   ): Promise<PublishedRelease | null> {
     const isStable = tag === this.#latest;
     const { api, cache, now, isVersion } = this.#options;
-    const key = keyOf(`${this.#url('/releases/tag/')}${tag}`);
-    const kept = this.#kept(key);
-    if (kept !== null && isVersion(tag) && isSettled(kept, now())) return kept.release;
+    const kept = this.#kept(tag);
+    if (kept !== null) return kept;
     const bySums = isAskedFor || isStable ? await this.#bySums(tag, signal) : null;
     const release = bySums ?? (await api.tagged(tag, strikes, signal));
     if (release !== null && isVersion(tag) && (isStable || bySums === null)) {
-      const body = JSON.stringify({ at: now(), release });
-      cache.write(key, { etag: '', body, token: this.identity });
+      const body = JSON.stringify({ at: now(), isBySums: bySums !== null, release });
+      cache.write(this.#keyOf(tag), { etag: '', body, token: this.identity });
     }
     return release;
   }
@@ -103,9 +108,12 @@ export class GitHubWeb implements Source {
     if (feed.entries.length === 0 && this.#latest === null) throw this.notFound();
     const releases: PublishedRelease[] = [];
     const tags = new Set(feed.entries.map(({ tag }) => tag).concat(this.#latest ?? []));
-    for (const tag of [...tags].slice(0, maxRequests)) {
+    let asked = 0;
+    for (const tag of tags) {
       try {
-        const release = await this.#about(tag, false, strikes, signal);
+        const kept = this.#kept(tag);
+        if (kept === null && asked++ >= maxRequests) continue;
+        const release = kept ?? (await this.#about(tag, false, strikes, signal));
         if (release !== null) releases.push(release);
       } catch (error) {
         // What is known by then may do; the others are asked for when the limit has ended.
@@ -141,7 +149,8 @@ export class GitHubWeb implements Source {
   /** By one byte of it, since storage answers no HEAD for an address that was signed for GET. */
   async sizeOf(...[asset, signal]: Parameters<Required<Source>['sizeOf']>): Promise<number> {
     const { cache } = this.#options;
-    const key = keyOf(`size of ${asset.browserUrl}`);
+    // Of these very bytes: what is published anew at the same address may have another size.
+    const key = keyOf(`size of ${asset.browserUrl} ${asset.digest}`);
     const kept = cache.read(key);
     if (kept !== null) return Number(kept.body);
     const answer = await this.fetch(asset, { range: 'bytes=0-0' }, signal, { decompress: false });
@@ -163,10 +172,19 @@ export class GitHubWeb implements Source {
     return `${this.#options.webUrl}/${this.#options.repository}${page}`;
   }
 
-  #kept(key: string): z.infer<typeof keptSchema> | null {
-    const kept = cachedAs(this.identity, this.#options.cache, key);
+  #keyOf(tag: string): string {
+    return keyOf(`${this.#url('/releases/tag/')}${tag}`);
+  }
+
+  /** What was said of a release, as long as it holds. */
+  #kept(tag: string): PublishedRelease | null {
+    const { cache, now, isVersion, suffices } = this.#options;
+    const kept = isVersion(tag) ? cachedAs(this.identity, cache, this.#keyOf(tag)) : null;
     if (kept === null) return null;
-    return keptSchema.safeParse(JSON.parse(kept.body)).data ?? null;
+    const note = keptSchema.safeParse(JSON.parse(kept.body)).data;
+    if (note === undefined || !isSettled(note, now())) return null;
+    // The operator may ask for more by now: signatures, or another file.
+    return note.isBySums && !suffices(note.release) ? null : note.release;
   }
 
   /** Null where nothing stable was released. */
@@ -257,6 +275,9 @@ export class GitHubWeb implements Source {
       const text = sumsText(await readSums(answer));
       const names = [...new Set(namedInSums(text))].filter((name) => name !== sums);
       if (names.length > MAX_NAMES) return null;
+      const digests = new Map(names.map((name) => [name, onlySum(text, name)]));
+      // Without a digest nothing tells its bytes from other ones. The API has a number for them.
+      if ([...digests.values()].includes(null)) return null;
       const { entries } = await this.#feed(signal);
       const release: PublishedRelease = {
         tag,
@@ -266,7 +287,10 @@ export class GitHubWeb implements Source {
         urgent: false,
         assets: [
           this.#asset(tag, sums),
-          ...names.map((name) => ({ ...this.#asset(tag, name), digest: onlySum(text, name) })),
+          ...names.map((name) => ({
+            ...this.#asset(tag, name),
+            digest: digests.get(name) ?? null,
+          })),
         ],
       };
       return this.#options.suffices(release) ? release : null;
@@ -299,9 +323,10 @@ export class GitHubWeb implements Source {
 }
 
 function isSettled(
-  { at, release: { publishedAt } }: z.infer<typeof keptSchema>,
+  { at, isBySums, release: { publishedAt } }: z.infer<typeof keptSchema>,
   nowMs: number,
 ): boolean {
+  if (isBySums && Math.abs(nowMs - at) >= SUMS_HOLD_FOR_MS) return false;
   return (
     publishedAt === null ||
     at - Date.parse(publishedAt) >= UNSETTLED_FOR_MS ||
@@ -309,7 +334,7 @@ function isSettled(
   );
 }
 
-/** Two sums are a contradiction, which is told where the bytes are verified. */
+/** Two sums are a contradiction. */
 function onlySum(text: string, name: string): string | null {
   const [sum, ...others] = sumsFor(text, name);
   return others.length > 0 ? null : (sum ?? null);

@@ -44,7 +44,10 @@ export type AssetSource = {
    * In bytes, of an asset whose size the list did not tell (0 stands there). Left out by sources
    * that always tell it.
    */
-  sizeOf?(asset: Pick<Asset, 'name' | 'url' | 'browserUrl'>, signal: AbortSignal): Promise<number>;
+  sizeOf?(
+    asset: Pick<Asset, 'name' | 'url' | 'browserUrl' | 'digest'>,
+    signal: AbortSignal,
+  ): Promise<number>;
 };
 
 /** What it can say for the bytes beside the assets themselves. */

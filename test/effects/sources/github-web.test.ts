@@ -134,13 +134,14 @@ describe("GitHub's web pages as a source", () => {
     assert.equal(apiRequests().length, 1);
   });
 
-  it('takes two sums of one name for none', async () => {
+  it('asks the API where two sums of one name contradict each other', async () => {
     github.publish('v1.0.0', {
       [NAME]: BYTES,
       'checksums.txt': Buffer.from(`${SHA}  ${NAME}\n${'0'.repeat(64)}  ${NAME}\n`),
     });
     const release = await latest(sources().web);
-    assert.equal(release?.assets.find(({ name }) => name === NAME)?.digest, null);
+    assert.equal(release?.assets.find(({ name }) => name === NAME)?.digest, SHA);
+    assert.equal(apiRequests().length, 1);
   });
 
   it('lists what the feed has; only the API knows which of them are prereleases', async () => {
@@ -168,6 +169,39 @@ describe("GitHub's web pages as a source", () => {
     const settled = apiRequests().length;
     await web.list(0, signal(), 30);
     assert.equal(apiRequests().length, settled);
+  });
+
+  it('finds a higher version that is far down the list, once it was asked about', async () => {
+    for (const n of [1, 2, 3, 4, 5, 6])
+      publish(`v1.${9 - n}.0`, true, { publishedAt: '2026-01-01T00:00:00Z' });
+    const { web } = sources();
+    const seen = [];
+    for (let lists = 0; lists < 3; lists++)
+      seen.push((await web.list(0, signal(), 3)).releases.length);
+    assert.deepEqual(seen, [3, 6, 6]);
+  });
+
+  it('reads the sums again after some hours, and at once where the rules ask for more', async () => {
+    publish('v1.0.0', true, { publishedAt: '2026-01-01T00:00:00Z' });
+    const { web } = sources();
+    await latest(web);
+    const [sums, asset] = ['checksums.txt', NAME].map((wanted) =>
+      github.releases[0]?.assets.find(({ name }) => name === wanted),
+    );
+    assert.ok(sums && asset);
+    const changed = Buffer.from('other bytes');
+    const digest = createHash('sha256').update(changed).digest('hex');
+    [asset.content, sums.content] = [changed, Buffer.from(`${digest}  ${NAME}\n`)];
+    const told = async () => (await latest(web))?.assets.find(({ name }) => name === NAME);
+    assert.equal((await told())?.digest, SHA);
+    nowMs += 7 * 60 * 60_000;
+    const now = await told();
+    assert.ok(now);
+    assert.deepEqual([now.digest, await web.sizeOf(now, signal())], [digest, changed.length]);
+    assert.deepEqual(apiRequests(), []);
+    suffices = false;
+    assert.notEqual((await told())?.id, 0);
+    assert.equal(apiRequests().length, 1);
   });
 
   it("tells the repository's number", async () => {
