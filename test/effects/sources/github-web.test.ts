@@ -184,15 +184,17 @@ describe("GitHub's web pages as a source", () => {
   it('reads the sums again after some hours, and at once where the rules ask for more', async () => {
     publish('v1.0.0', true, { publishedAt: '2026-01-01T00:00:00Z' });
     const { web } = sources();
-    await latest(web);
     const [sums, asset] = ['checksums.txt', NAME].map((wanted) =>
       github.releases[0]?.assets.find(({ name }) => name === wanted),
     );
     assert.ok(sums && asset);
+    const told = async () => (await latest(web))?.assets.find(({ name }) => name === NAME);
+    const before = await told();
+    assert.ok(before);
+    assert.deepEqual([before.digest, await web.sizeOf(before, signal())], [SHA, BYTES.length]);
     const changed = Buffer.from('other bytes');
     const digest = createHash('sha256').update(changed).digest('hex');
     [asset.content, sums.content] = [changed, Buffer.from(`${digest}  ${NAME}\n`)];
-    const told = async () => (await latest(web))?.assets.find(({ name }) => name === NAME);
     assert.equal((await told())?.digest, SHA);
     nowMs += 7 * 60 * 60_000;
     const now = await told();
