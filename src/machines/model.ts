@@ -235,15 +235,14 @@ export function fingerprint(release: Release): string {
 }
 
 /**
- * Whether a release offers other bytes than were installed. Another source may tell them in another
- * way, by a digest or by an id of its own: what can't be compared is taken for the same.
+ * Whether a release offers the bytes that were installed. Unknown where another source tells them in
+ * another way: by a digest, or by an id of its own.
  */
-export function hasOtherBytes(
+export function compareBytes(
   { digest, fingerprint: installed }: InstalledVersion,
   release: Release,
-): boolean {
-  if (installed === null || installed === fingerprint(release)) return false;
-  return release.asset.digest === null
-    ? installed.startsWith('asset:')
-    : digest !== release.asset.digest;
+): 'same' | 'other' | 'unknown' {
+  if (installed === null || installed === fingerprint(release)) return 'same';
+  if (release.asset.digest !== null) return digest === release.asset.digest ? 'same' : 'other';
+  return installed.startsWith('asset:') ? 'other' : 'unknown';
 }

@@ -6,9 +6,15 @@
 import type { Context } from './context.ts';
 import type { EffectInputs } from './effects.ts';
 import type { StampedFact } from './facts.ts';
-import { fingerprint, hasOtherBytes, type Release } from './model.ts';
+import {
+  compareBytes,
+  fingerprint,
+  type InstalledVersion,
+  type Policy,
+  type Release,
+} from './model.ts';
 import { fallback, isDenied } from './rules.ts';
-import { compareVersions, satisfies } from './version.ts';
+import { compareVersions, satisfies, versionFromTag } from './version.ts';
 
 /**
  * What is asked of GitHub now: for the operator's version, else for one that is newer than what
@@ -37,7 +43,7 @@ export type Choice =
 /** The order is the one in which it is told. */
 export function choiceOn(context: Context, release: Release): Choice {
   const { current, hold, paused, policy } = context;
-  const hasMoved = policy.tag !== null && current !== null && hasOtherBytes(current, release);
+  const hasMoved = current !== null && hasTagMoved(current, release, policy);
   const found = newness(context, release.version, release.tag);
   if (found !== 'news' && !hasMoved) return isReplacement(context, release) ? 'replaced' : found;
   if (isDenied(context, release.version, fingerprint(release))) return 'denied';
@@ -119,6 +125,20 @@ function floorOf({ denied, highestHealthy, policy }: Context): string | null {
 }
 
 /**
+ * Whether the tag that the operator named stands for other bytes now. One that names no version is
+ * expected to move: where its bytes can't be compared, since the source is another one, it has.
+ */
+function hasTagMoved(
+  current: InstalledVersion,
+  release: Release,
+  { tag, versioning, tagPrefix }: Policy,
+): boolean {
+  if (tag === null) return false;
+  const bytes = compareBytes(current, release);
+  return bytes === 'other' || (bytes === 'unknown' && !versionFromTag(tag, versioning, tagPrefix));
+}
+
+/**
  * Whether the version that runs has other bytes now, under its very tag or under one that compares
  * as equal (other build metadata), and that was not told yet. A moving tag is followed instead.
  */
@@ -137,7 +157,7 @@ function isReplacement({ current, policy, hold }: Context, release: Release): bo
   const isSame =
     current.tag === release.tag ||
     compareVersions(release.version, current.version, policy.versioning) === 0;
-  return isSame && hasOtherBytes(current, release);
+  return isSame && compareBytes(current, release) === 'other';
 }
 
 /**

@@ -24,6 +24,8 @@ function context(overrides: Partial<Context> = {}, rules: Partial<Policy> = {}):
 const denied = [{ version: '2.0.0', fingerprint: null, code: 'UNHEALTHY', reason: 'why', at: 1 }];
 const hold = { version: '1.1.0', tag: 'v1.1.0', since: 1 };
 const otherBytes = { asset: { ...release('1.1.0').asset, digest: digestOf('other') } };
+/** Its digest is not told. */
+const byNumber = { asset: { ...release('1.1.0').asset, digest: null } };
 const moving = { ...tree('1.1.0'), tag: 'stable' };
 
 const cases: [string, Context, ReturnType<typeof release>, ReturnType<typeof choiceOn>][] = [
@@ -59,6 +61,30 @@ const cases: [string, Context, ReturnType<typeof release>, ReturnType<typeof cho
     context({ current: moving }, { tag: 'stable' }),
     release('1.1.0', { tag: 'stable', ...otherBytes }),
     'follow',
+  ],
+  [
+    'a pinned tag that moves, told by another source in another way',
+    context({ current: moving }, { tag: 'stable' }),
+    release('1.1.0', { tag: 'stable', ...byNumber }),
+    'follow',
+  ],
+  [
+    'a pinned version, told by another source in another way',
+    context({}, { tag: 'v1.1.0' }),
+    release('1.1.0', byNumber),
+    'notNewer',
+  ],
+  [
+    'what runs, told by another source in another way',
+    context(),
+    release('1.1.0', byNumber),
+    'notNewer',
+  ],
+  [
+    'what runs, whose digest was not told before',
+    context({ current: { ...tree('1.1.0'), fingerprint: 'asset:17' } }),
+    release('1.1.0'),
+    'notNewer',
   ],
   [
     'a pinned tag that moved while updates are paused',
