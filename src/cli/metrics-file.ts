@@ -3,8 +3,7 @@
  * no updater stays to be scraped. See https://github.com/prometheus/node_exporter, "Textfile
  * Collector".
  */
-import { randomUUID } from 'node:crypto';
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { writeFileDurably } from '../effects/durable.ts';
 import type { UpdaterView } from '../web/updater-view.ts';
 import { programVersion } from './image.ts';
 import type { Parts } from './parts.ts';
@@ -52,17 +51,8 @@ export class MetricsFile {
   async #write(): Promise<void> {
     if (this.#view === null) return;
     const { measure } = await import('../web/metrics.ts');
-    const text = await measure(this.#view, programVersion());
-    // The collector reads `*.prom` at any time, so a half of one is never there. Planted link: the
-    // name can't be foreseen, and nothing that is there is written into.
-    const half = `${this.#file}.${randomUUID()}`;
-    try {
-      await writeFile(half, text, { flag: 'wx', mode: 0o644 });
-      await rename(half, this.#file);
-    } catch (error) {
-      await rm(half, { force: true }).catch(() => {});
-      throw error;
-    }
+    // The collector reads `*.prom` at any time, so a half of one is never there.
+    await writeFileDurably(this.#file, await measure(this.#view, programVersion()));
   }
 
   /** Each trouble once: updates go on without the file. */
