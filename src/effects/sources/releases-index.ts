@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import type { PublishedRelease } from '../../machines/release.ts';
+import { printable } from '../github/schema.ts';
 
 export const INDEX_NAME = 'releases.json';
 export const SIGNATURE_NAME = `${INDEX_NAME}.minisig`;
@@ -14,14 +15,8 @@ const MAX_RELEASES = 1000;
 const MAX_ASSETS = 1000;
 const MAX_ADDRESS_CHARACTERS = 8192;
 
-/** Names come from outside and end up in paths, logs and terminals. */
-const printable = z
-  .string()
-  .min(1)
-  .max(255)
-  .regex(/^[^\p{C}]*$/u);
-
 const fileName = printable
+  .min(1)
   .regex(/^[^/\\]*$/)
   .refine((name) => name !== '.' && name !== '..', 'is not the name of a file');
 
@@ -41,7 +36,7 @@ const assetSchema = z.object({
 });
 
 const releaseSchema = z.object({
-  tag: printable,
+  tag: printable.min(1),
   prerelease: z.boolean().nullish(),
   publishedAt: z.iso
     .datetime({ offset: true })
@@ -58,6 +53,7 @@ const releaseSchema = z.object({
 export const indexSchema = z
   .object({
     latest: printable
+      .min(1)
       .nullish()
       .describe('tag of the newest stable release; else the first that is no prerelease'),
     releases: z

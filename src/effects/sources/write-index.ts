@@ -6,6 +6,7 @@ import { Fault, isErrno } from '../../support/fault.ts';
 import { writeFileDurably } from '../durable.ts';
 import { openLocal, readLocal } from '../local-file.ts';
 import { piecesFrom, sumOfPieces } from '../pieces.ts';
+import { MAX_METADATA_BYTES } from './conditional.ts';
 import { INDEX_NAME, indexSchema, type ReleasesIndex } from './releases-index.ts';
 
 type Entry = ReleasesIndex['releases'][number];
@@ -48,7 +49,13 @@ export async function writeIndex(
       `${directory} can't be listed, since the updater would refuse it (${issue?.path.join('.') || 'index'}: ${issue?.message}): rename or remove what it names`,
     );
   }
-  await writeFileDurably(file, `${JSON.stringify(index, null, 2)}\n`);
+  const text = `${JSON.stringify(index, null, 2)}\n`;
+  if (Buffer.byteLength(text) > MAX_METADATA_BYTES)
+    throw new Fault(
+      'INDEX_REFUSED',
+      `${directory} can't be listed, since the updater would refuse it (it would have more than ${MAX_METADATA_BYTES} bytes): remove releases that nobody needs`,
+    );
+  await writeFileDurably(file, text);
   return { file, releases: releases.length, passedOver };
 }
 

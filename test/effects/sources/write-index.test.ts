@@ -114,3 +114,16 @@ it('replaces no file that it can not read, and no directory that is not there', 
   assert.equal(readFileSync(file(), 'utf8'), '{"releases": "mine"}');
   await assert.rejects(writeIndex(path.join(root, 'no')), { code: 'FILE_MISSING' });
 });
+
+it('writes none that is larger than the updater reads', async () => {
+  const name = 'n'.repeat(200);
+  for (let tag = 0; tag < 6; tag++) {
+    mkdirSync(path.join(root, `v1.0.${tag}`));
+    for (let n = 0; n < 990; n++) writeFileSync(path.join(root, `v1.0.${tag}`, `${name}${n}`), '');
+  }
+  await assert.rejects(writeIndex(root), { code: 'INDEX_REFUSED', message: /bytes.*remove/ });
+  assert.deepEqual(
+    readdirSync(root).filter((entry) => entry.includes('releases')),
+    [],
+  );
+});
