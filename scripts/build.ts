@@ -10,7 +10,7 @@ import { gzipSync } from 'node:zlib';
 import { build, type Plugin } from 'esbuild';
 import packageJson from '../package.json' with { type: 'json' };
 import { buildDashboard } from './dashboard.ts';
-import { buildSnapshotScript } from './snapshot.ts';
+import { BESIDE, buildSnapshotScript } from './snapshot.ts';
 
 const ROOT = path.join(import.meta.dirname, '..');
 const DIST = path.join(ROOT, 'dist');
@@ -41,7 +41,7 @@ mkdirSync(DIST, { recursive: true });
 for (const name of readdirSync(DIST))
   if (/\.(?:c?js|json|gz|txt)$/.test(name)) rmSync(path.join(DIST, name));
 await build({
-  entryPoints: { 'self-update': path.join(ROOT, 'src', 'main.ts') },
+  entryPoints: { 'self-update': path.join(ROOT, 'src', 'main.ts'), ...BESIDE },
   outdir: DIST,
   bundle: true,
   splitting: true,

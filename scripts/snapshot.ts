@@ -74,6 +74,29 @@ const withoutWeb: Plugin = {
   },
 };
 
+/**
+ * Packages that only windows of time and attestations need. They would be twice in the image: in
+ * the snapshot, and in the program. A woken program loads them from the latter, which lies beside
+ * its Node.
+ */
+export const BESIDE = {
+  sigstore: path.join(ROOT, 'src', 'trust', 'sigstore.ts'),
+  temporal: 'temporal-polyfill',
+};
+
+const beside: Plugin = {
+  name: 'beside',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^temporal-polyfill$|\/sigstore\.ts$/ }, ({ path: file }) => ({
+      path: file === BESIDE.temporal ? 'temporal' : 'sigstore',
+      namespace: 'beside',
+    }));
+    onLoad({ filter: /.*/, namespace: 'beside' }, ({ path: name }) => ({
+      contents: `module.exports = process.getBuiltinModule('node:module').createRequire(process.execPath)('../dist/${name}.js');`,
+    }));
+  },
+};
+
 export async function buildSnapshotScript(outfile: string, version: string): Promise<void> {
   await build({
     entryPoints: [path.join(ROOT, 'src', 'snapshot.ts')],
@@ -83,7 +106,7 @@ export async function buildSnapshotScript(outfile: string, version: string): Pro
     platform: 'node',
     format: 'cjs',
     target: 'node24',
-    plugins: [late, withoutWeb],
+    plugins: [late, withoutWeb, beside],
     legalComments: 'none',
     // Nothing is looked for beside the script: there is none when it wakes.
     define: {

@@ -3,11 +3,17 @@
  * statement in a DSSE envelope, as GitHub's `actions/attest-build-provenance` makes it. Pure: no
  * clock, no network; the trust root is given.
  */
-import { bundleFromJSON, isBundleWithDsseEnvelope } from '@sigstore/bundle';
-import { TrustedRoot } from '@sigstore/protobuf-specs';
-import { type Signer, toSignedEntity, toTrustMaterial, Verifier } from '@sigstore/verify';
+import type { Signer } from '@sigstore/verify';
 import * as z from 'zod';
 import { Fault } from '../support/fault.ts';
+import {
+  bundleFromJSON,
+  isBundleWithDsseEnvelope,
+  TrustedRoot,
+  toSignedEntity,
+  toTrustMaterial,
+  Verifier,
+} from './sigstore.ts';
 
 export type AttestationRules = {
   /**
