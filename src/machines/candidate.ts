@@ -4,7 +4,7 @@ import type { Candidate, Context } from './context.ts';
 import type { FactOf } from './facts.ts';
 import { adoptFleet } from './fleet.ts';
 import { fingerprint, type Policy, type Release } from './model.ts';
-import { isForceInForce } from './pacing.ts';
+import { isForceInForce, REST_AFTER_FAILURE_MS } from './pacing.ts';
 
 /**
  * The candidate that follows from a release: the current one if it has the same bytes, else a new
@@ -45,6 +45,21 @@ const noAttempt = { retryAt: null, download: null, installed: null };
 /** Nothing is on its way in any more. */
 export const noCandidate = { candidate: null, ...noAttempt };
 
+/**
+ * When another release may be tried, if a try has just failed and is to be repeated: the app gets a
+ * rest between two interruptions, whatever is published meanwhile. Null: at once. The operator's
+ * word is never kept waiting.
+ */
+export function restsUntil(context: Context, at: number): number | null {
+  const { app, candidate, forcedAt, lastError, request, retryAt } = context;
+  const isAsked = request !== null || isForceInForce(forcedAt, at);
+  if (isAsked || app !== 'up' || candidate === null || retryAt === null || lastError === null)
+    return null;
+  const until = Math.min(retryAt, lastError.at + REST_AFTER_FAILURE_MS);
+  // One that is further away was noted while the clock was wrong.
+  return at < until && until - at <= REST_AFTER_FAILURE_MS ? until : null;
+}
+
 export function adoptRelease(
   context: Context,
   fact: FactOf<'releaseFound'> & { at: number },
@@ -68,6 +83,7 @@ export function adoptRelease(
     denied,
     ...found,
     ...noAttempt,
+    retryAt: restsUntil(context, fact.at),
     failedPaths: [],
     restarted: [],
     cutShort: null,

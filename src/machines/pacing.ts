@@ -34,6 +34,8 @@ const MAX_OUTAGE_PAUSE_MS = 5 * 60 * 1000;
  * only does not count.
  */
 const OUTAGE_FORGOTTEN_MS = 10 * 60 * 1000;
+/** What ends later was noted while the clock was wrong. What was not proven waits for so long. */
+const LONGEST_PAUSE_MS = MAX_BACKOFF_MS * 1.25;
 
 /** Pauses because nothing could be started: how many in a row, and when the last one ends. */
 export type Outage = { pauses: number; until: number };
@@ -48,7 +50,10 @@ export function nextOutage(
   pollIntervalMs: number,
   jitter: number,
 ): Outage {
-  const isOver = before === null || Math.abs(at - before.until) > OUTAGE_FORGOTTEN_MS;
+  const isOver =
+    before === null ||
+    at - before.until > OUTAGE_FORGOTTEN_MS ||
+    before.until - at > LONGEST_PAUSE_MS;
   const pauses = isOver ? 1 : before.pauses + 1;
   const pauseMs = Math.min(
     backoffMs(pauses, FIRST_OUTAGE_PAUSE_MS, jitter),
@@ -71,6 +76,12 @@ export function isLimitInForce(
     limitedUntilAt - nowMs <= MAX_LIMIT_PAUSE_MS
   );
 }
+
+/**
+ * A try failed a moment ago: another release is tried no sooner than this after it. Each try may
+ * interrupt the app, and what failed may be to blame on this machine.
+ */
+export const REST_AFTER_FAILURE_MS = 60 * 1000;
 
 /**
  * An operator's `--force` counts for the check that it asks for: for one release that is found

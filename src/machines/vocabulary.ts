@@ -11,6 +11,7 @@ import {
   candidateFor,
   noCandidate,
   recordVerified,
+  restsUntil,
 } from './candidate.ts';
 import {
   aimChange,
@@ -192,6 +193,7 @@ export const updaterSetup = setup({
     wasStoppedForUpdate: ({ context }) => context.app === 'stopped',
     knowsVersion: ({ context }) => fallback({ ...context, failedPaths: [] }) !== null,
     canBringUp: ({ context }) => context.app !== 'up' && fallback(context) !== null,
+    mustRest: ({ context, event }) => restsUntil(context, event.at) !== null,
     mustWait: ({ context }) =>
       context.retryAt !== null || context.awaiting !== null || context.candidate?.deferral != null,
     awaitsAssets: ({ context }) => context.awaiting !== null,

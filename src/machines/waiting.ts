@@ -30,6 +30,7 @@ export const waiting = updaterSetup.createStateConfig({
       { guard: and(['appIsUp', 'isUnproven']), target: 'running', actions: 'clearRetry' },
     ],
     releaseFound: [
+      { guard: and(['isWanted', 'mustRest']), target: '#updater.steady', actions: 'adoptRelease' },
       { guard: 'isWanted', target: '#updater.incoming', actions: 'adoptRelease' },
       { guard: 'isCandidateElsewhere', actions: 'refreshCandidate' },
       { guard: 'isReplaced', actions: 'recordReplacement' },

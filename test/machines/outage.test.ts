@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { nextOutage } from '../../src/machines/pacing.ts';
 import { deserializeState, replay, serializeState } from '../../src/runtime/fold.ts';
 import { baked, facts, running, Story, tree, updatedTo, world } from '../support/machine.ts';
 
@@ -139,6 +140,18 @@ describe('a version that ends early', () => {
     assert.deepEqual(
       [story.name, story.context.current?.version, story.context.app],
       ['running', '1.0.0', 'up'],
+    );
+  });
+
+  it('keeps the pauses of an outage in mind, also while what could not be proven waits for longer', () => {
+    const before = { pauses: 4, until: 0 };
+    const at = 1_700_000_000_000;
+    const hour = 3_600_000;
+    const next = (untilMs: number) =>
+      nextOutage({ ...before, until: at + untilMs }, at, 300_000, 0.5).pauses;
+    assert.deepEqual(
+      [-601_000, -600_000, 0, 1.25 * hour, 1.25 * hour + 1].map(next),
+      [1, 5, 5, 5, 1],
     );
   });
 

@@ -102,6 +102,41 @@ describe('download-then-kill', () => {
   });
 });
 
+describe('another release right after a try that failed', () => {
+  it('is taken, and waits until the app has run for a minute', () => {
+    const story = running({ policy: { retryBaseMs: 300_000 } });
+    for (const fact of [
+      facts.found('2.0.0'),
+      facts.switchStarted('2.0.0'),
+      facts.stopped(),
+      facts.failed('downloadFailed'),
+      facts.switched(baked('1.0.0')),
+      facts.started('1.0.0'),
+    ])
+      story.when(fact);
+    story.after(3000).when(facts.found('2.1.0'));
+    assert.equal(story.name, 'waiting');
+    assert.equal(story.context.candidate?.release.version, '2.1.0');
+    assert.deepEqual(story.effects, []);
+    const [timer] = story.timers;
+    assert.ok(timer !== undefined && timer.inMs > 50_000 && timer.inMs <= 57_000);
+    story.after(5000).when(facts.found('2.2.0'));
+    assert.ok((story.timers[0]?.inMs ?? 0) <= timer.inMs - 5000, 'a third one waits no longer');
+    story.after(timer.inMs - 5000).when({ type: 'retryDue' });
+    assert.notEqual(story.name, 'waiting');
+    assert.equal(story.context.candidate?.release.version, '2.2.0');
+  });
+
+  it('is tried at once when the operator says so', () => {
+    const story = running({ policy: { strategy: 'download-then-kill', retryBaseMs: 300_000 } });
+    story.when(facts.found('2.0.0')).when(facts.failed('downloadFailed'));
+    story.after(3000).when(facts.found('2.1.0'));
+    assert.equal(story.name, 'waiting');
+    story.when({ type: 'updateRequested', force: false });
+    assert.equal(story.name, 'downloading');
+  });
+});
+
 describe('a release that keeps failing', () => {
   it('is paced, then given up after the last try, with the reason on record', () => {
     const story = running({ policy: { strategy: 'download-then-kill', maxAttempts: 3 } }).when(
