@@ -116,6 +116,14 @@ copy_runs() {
   read -r pid tree 2> /dev/null < "$ours/$1.started" && [ -n "$tree" ] && kill -0 "$pid" 2> /dev/null
 }
 
+# Into `version` what the live copy in slot $1 is, where there is one. A tree is named by its version,
+# and so is what the image brings.
+running_version() {
+  copy_runs "$1" || return
+  version=${tree##*/}
+  case $tree in "$baked"/*) ;; *) version=${version%-????????????} ;; esac
+}
+
 # Whether a copy runs in slot $1, or may begin to: as RunitSupervisor has it.
 slot_in_use() {
   if read -r group 2> /dev/null < "$ours/$1.group" && kill -0 "-$group" 2> /dev/null; then return 0; fi

@@ -18,6 +18,7 @@ import { openJournal } from './open-journal.ts';
 import type { Parts } from './parts.ts';
 import { refuseBesideLoop } from './presence.ts';
 import { createProgress } from './progress.ts';
+import { titleOf } from './title.ts';
 import { beginOrServe } from './unrecorded.ts';
 import { startWebIfAsked, viewFor } from './web.ts';
 
@@ -50,6 +51,7 @@ export async function run(args: Arguments, parts: Parts, observe: Observe): Prom
     web,
     metrics,
     onRecord: (record, state) => {
+      process.title = titleOf(state, args.once);
       progress.onRecord(record, state);
       observe(record, state);
       web?.changed();
@@ -156,6 +158,7 @@ async function begin(
     web?.attach(view);
     metrics?.attach(view);
   }
+  process.title = titleOf(runtime.state, args.once);
   await runtime.start({ poll: args.now });
   const kept = undo.move();
   return { runtime, supervisor, notifier, end: () => kept.dispose() };

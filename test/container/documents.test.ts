@@ -253,6 +253,10 @@ describe('the documents', () => {
     );
     const running = documented.one(/^docker inspect --format /).replace(' app ', ' probes ');
     await place.until(running, /^0\.0\.1\n?$/);
+    await place.until(
+      documented.one(/^docker top /).replace(' app ', ' probes '),
+      /^\s*\d+\s+self-update: 0\.0\.1 runs, sleep \d+$/m,
+    );
   });
 
   it('each profile, with and without a read-only root, and a tmpfs for it', async () => {

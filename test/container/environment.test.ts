@@ -161,7 +161,7 @@ describe("the app's variables", { concurrency: 2 }, () => {
       env: { ...FOR_THE_APP, LD_PRELOAD: '/nonexistent.so', UPDATE_HTTP_ADDR: '127.0.0.1:0' },
     });
     await container.fact('versionBecameHealthy');
-    const names = environOf(await container.processOf(/bin\/node /)).map(nameOf);
+    const names = environOf(await container.processOf(/^self-update run/)).map(nameOf);
     assert.deepEqual(
       names.filter((name) => name in FOR_THE_APP || name === 'LD_PRELOAD'),
       [],

@@ -174,9 +174,15 @@ describe("the image's health check", () => {
       // Where an image's tag would be looked for.
       const told = async () =>
         (await healthy.inspect<{ Output: string }[]>('.State.Health.Log')).at(-1)?.Output;
-      assert.equal(await told(), '0.0.1\n');
+      await healthy.until('Docker shows the version', async () => (await told()) === '0.0.1\n');
       await healthy.publish('0.0.2');
       assert.equal((await healthy.command('update')).exitCode, 0);
       await healthy.until('Docker shows the new version', async () => (await told()) === '0.0.2\n');
+      // And in docker top, by who sleeps until the next check.
+      await healthy.until('the updater’s process is named by it', async () =>
+        (await healthy.processes()).some(({ command }) =>
+          /^self-update: 0\.0\.2 runs, sleep \d+$/.test(command),
+        ),
+      );
     });
 });

@@ -55,6 +55,7 @@ describe('a container that serves HTTP', { concurrency: 2 }, () => {
         'a command of the command line ends',
       );
       assert.equal((await container.status()).version, '0.0.4');
+      await container.processOf(/^self-update run: 0\.0\.4 runs$/);
       container.github.publish('v0.0.5', {
         'app_0.0.5_linux_amd64.tar.gz': await archive({
           app: { content: '#!/bin/sh\nexit 3\n', mode: 0o755 },

@@ -221,7 +221,9 @@ describe('with the strategy hand-over, docs/permissions.md', { concurrency: 2 },
       });
       await container.answers('0.0.1');
       await container.until('the updater sleeps', async () =>
-        (await container.processes()).some(({ command }) => /bin\/sleep \d{3,}$/.test(command)),
+        (await container.processes()).some(({ command }) =>
+          /^self-update: .*sleep \d{3,}$/.test(command),
+        ),
       );
       const seen = new Set<string>();
       assert.deepEqual(await judgePaths(container, profile, seen), []);
@@ -326,7 +328,9 @@ async function begin(run: string[], env: Record<string, string>): Promise<Contai
   );
   if (env['UPDATE_HTTP_ADDR'] === undefined)
     await container.until('the updater sleeps', async () =>
-      (await container.processes()).some(({ command }) => /bin\/sleep \d{3,}$/.test(command)),
+      (await container.processes()).some(({ command }) =>
+        /^self-update: .*sleep \d{3,}$/.test(command),
+      ),
     );
   return container;
 }

@@ -54,6 +54,7 @@ export const CLAIMS: readonly Claim[] = [
   { text: 'docker exec … self-update update', how: 'image' },
   { text: /^docker build /, how: 'image' },
   { text: /^docker inspect --format /, how: 'image' },
+  { text: /^docker top /, how: 'image' },
   { text: /^(?:FROM|COPY|RUN|ENV|ENTRYPOINT) /, how: 'image' },
   { text: /^#!\/bin\/sh$|^exec env GH_REPO=second /, how: 'image' },
   { text: /^-[ev] /, how: 'image' },
