@@ -103,6 +103,7 @@ export const SOURCES: readonly SourceUnderTest[] = [
   {
     name: 'github-web',
     hasServer: true,
+    isAnonymous: true,
     start: github('github-web'),
     // Its first answer is a redirect, whose body nobody reads.
     codes: Object.fromEntries(

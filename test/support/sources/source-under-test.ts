@@ -8,6 +8,8 @@ export type SourceUnderTest = {
   name: string;
   /** False for one that asks nobody. */
   hasServer: boolean;
+  /** Its pages are asked without the token. */
+  isAnonymous?: true;
   start(): Promise<SourceHarness>;
   /** Codes that differ from those of the others, by the case of every-server.test.ts. */
   codes?: Record<string, string>;
