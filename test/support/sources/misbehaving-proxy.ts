@@ -36,6 +36,8 @@ export type Misbehaviour =
   /** Ranges are not known. */
   | 'whole';
 
+type Disguise = { name: string; as: string };
+
 const NAMES = ['127.0.0.1', 'localhost'];
 const CHUNK = Buffer.alloc(64 * 1024, ' ');
 
@@ -51,7 +53,7 @@ export class MisbehavingProxy {
   readonly #kindOf: (path: string) => RequestKind;
   readonly #server: http.Server;
   /** What is called otherwise in all answers: a name of ours, and the one that is told. */
-  #disguise: { name: string; as: string } | null = null;
+  #disguise: Disguise | null = null;
 
   /** `origin`: of the server behind it, `http://127.0.0.1:PORT`. */
   constructor(origin: string, kindOf: (path: string) => RequestKind) {
@@ -162,7 +164,8 @@ export class MisbehavingProxy {
       return;
     }
     seen.sentBytes = told.length;
-    if (told.length !== body.length) head['content-length'] = told.length;
+    delete head['transfer-encoding'];
+    head['content-length'] = told.length;
     response.writeHead(status, head);
     if (typeof way === 'object' && 'cutAfterBytes' in way && way.cutAfterBytes < told.length)
       response.write(told.subarray(0, way.cutAfterBytes), () => response.destroy());
@@ -188,27 +191,31 @@ export class MisbehavingProxy {
   }
 
   /** What it calls itself is called like this proxy. */
+  #named(text: string): string {
+    const { port } = new URL(this.#origin);
+    let named = text;
+    for (const name of NAMES) named = named.replaceAll(`${name}:${port}`, `${name}:${this.port}`);
+    return named;
+  }
+
   #told(text: string, encoded: (name: string) => string): string {
-    let told = text;
-    for (const name of NAMES)
-      told = told.replaceAll(`${name}:${new URL(this.#origin).port}`, `${name}:${this.port}`);
+    const named = this.#named(text);
     return this.#disguise === null
-      ? told
-      : told.replaceAll(this.#disguise.name, encoded(this.#disguise.as));
+      ? named
+      : named.replaceAll(this.#disguise.name, encoded(this.#disguise.as));
   }
 
   #toldBody(body: Buffer, type: string): Buffer {
     const text = () => body.toString('utf8');
-    if (type.includes('json')) return Buffer.from(this.#told(this.#toldAddresses(text()), inJson));
+    if (type.includes('json') || /^[{[]/.test(body.toString('latin1', 0, 1)))
+      return Buffer.from(this.#disguisedJson(this.#named(text())));
     if (type.includes('xml')) return Buffer.from(this.#told(text(), inXml));
     const isNamed = this.#disguise !== null && body.includes(this.#disguise.name);
     return isNamed ? Buffer.from(this.#told(text(), (name) => name)) : body;
   }
 
-  #toldAddresses(json: string): string {
-    if (this.#disguise === null) return json;
-    const { name, as } = this.#disguise;
-    return json.replaceAll(`/${name}`, `/${encodeURIComponent(as)}`);
+  #disguisedJson(json: string): string {
+    return this.#disguise === null ? json : disguisedInJson(json, this.#disguise);
   }
 
   #meant(path: string): string {
@@ -220,6 +227,11 @@ export class MisbehavingProxy {
 
 const etagOf = (bytes: Buffer) =>
   `"${createHash('sha256').update(bytes).digest('hex').slice(0, 32)}"`;
-export const inJson = (text: string) => JSON.stringify(text).slice(1, -1);
+/** Addresses stay, so that nothing but the name keeps such a release or file from being taken. */
+export function disguisedInJson(json: string, { name, as }: Disguise): string {
+  const alone = new RegExp(`(?<!/)${name.replaceAll('.', '\\.')}`, 'g');
+  return json.replaceAll(alone, () => JSON.stringify(as).slice(1, -1));
+}
+
 const inXml = (text: string) =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { FakeDirectory } from '../directory/server.ts';
 import { FakeForgejo } from '../forges/forgejo.ts';
 import { FakeGitHub } from '../github/server.ts';
-import { inJson, type RequestKind } from './misbehaving-proxy.ts';
+import { disguisedInJson, type RequestKind } from './misbehaving-proxy.ts';
 import { proxied, type SourceHarness, type SourceUnderTest } from './source-under-test.ts';
 
 /** Long enough to be blacked out wherever a server says it back. */
@@ -81,12 +81,7 @@ async function directoryOnDisk(): Promise<SourceHarness> {
     publish: (tag, files) => directory.publish(tag, files),
     replaceBytes: (tag, name, bytes) => directory.write(`${tag}/${name}`, bytes),
     disguise: (name, as) =>
-      writeFileSync(
-        index,
-        readFileSync(index, 'utf8')
-          .replaceAll(`/${name}`, `/${encodeURIComponent(as)}`)
-          .replaceAll(name, inJson(as)),
-      ),
+      writeFileSync(index, disguisedInJson(readFileSync(index, 'utf8'), { name, as })),
     takeOver: null,
     [Symbol.asyncDispose]: () => directory.close(),
   };
