@@ -55,7 +55,7 @@ export class FakeForgejo {
       body: '',
       ...overrides,
       assets: Object.entries(assets).map(([name, content]) => {
-        const place = `/acme/app/releases/download/${tag}/${name}`;
+        const place = placeOf(tag, name);
         this.#contents.set(place, content);
         return {
           id: this.#nextId++,
@@ -71,7 +71,7 @@ export class FakeForgejo {
 
   /** Other bytes at the address of an asset; what is told of them stays. */
   replaceBytes(tag: string, name: string, content: Buffer): void {
-    this.#contents.set(`/acme/app/releases/download/${tag}/${name}`, content);
+    this.#contents.set(placeOf(tag, name), content);
   }
 
   #answer(request: http.IncomingMessage, response: http.ServerResponse): void {
@@ -124,3 +124,6 @@ export class FakeForgejo {
     response.writeHead(from > 0 ? 206 : 200, headers).end(rest);
   }
 }
+
+const placeOf = (tag: string, name: string) =>
+  `/acme/app/releases/download/${encodeURIComponent(tag)}/${encodeURIComponent(name)}`;
