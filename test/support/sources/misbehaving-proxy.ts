@@ -7,8 +7,8 @@ import { EventEmitter, once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** What is asked for: of an API, of a web site, or the bytes of an asset. */
-export type RequestKind = 'api' | 'web' | 'file';
+/** What is asked for: of an API, of a web site, or the bytes of an asset, also of the API. */
+export type RequestKind = 'api' | 'web' | 'file' | 'fileOfApi';
 export type ProxiedRequest = {
   kind: RequestKind;
   path: string;
@@ -38,6 +38,7 @@ export type Misbehaviour =
 
 type Disguise = { name: string; as: string };
 
+const isFile = (kind: RequestKind) => kind === 'file' || kind === 'fileOfApi';
 const NAMES = ['127.0.0.1', 'localhost'];
 const CHUNK = Buffer.alloc(64 * 1024, ' ');
 
@@ -94,7 +95,7 @@ export class MisbehavingProxy {
     response.on('error', () => {});
     response.on('close', () => this.events.emit('closed', seen));
     this.events.emit('request', seen);
-    const way = kind === 'file' ? this.misbehave.file : this.misbehave.metadata;
+    const way = isFile(kind) ? this.misbehave.file : this.misbehave.metadata;
     switch (way) {
       case 'silent':
         return;
@@ -157,7 +158,7 @@ export class MisbehavingProxy {
           ? this.#told(value, encodeURIComponent)
           : value;
     // As proxies add it, in front of servers that know none.
-    const isNamedByTag = status === 200 && seen.kind !== 'file';
+    const isNamedByTag = status === 200 && !isFile(seen.kind);
     if (isNamedByTag) head['etag'] ??= etagOf(told);
     if (isNamedByTag && request.headers['if-none-match'] === head['etag']) {
       response.writeHead(304, { etag: head['etag'] }).end();

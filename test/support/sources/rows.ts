@@ -36,7 +36,8 @@ const github = (source: 'github' | 'github-web') => async (): Promise<SourceHarn
 };
 
 function kindOfGitHub(asked: string): RequestKind {
-  if (/^\/storage\/|\/releases\/assets\/|\/releases\/download\//.test(asked)) return 'file';
+  if (asked.includes('/releases/assets/')) return 'fileOfApi';
+  if (/^\/storage\/|\/releases\/download\//.test(asked)) return 'file';
   return asked.startsWith('/repos/') ? 'api' : 'web';
 }
 

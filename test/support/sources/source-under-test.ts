@@ -69,8 +69,11 @@ export function withSums(files: Files): Files {
   return { ...files, 'checksums.txt': Buffer.from(lines.join('')) };
 }
 
-export function countOf(requests: readonly ProxiedRequest[]): Record<RequestKind, number> {
-  const count = { api: 0, web: 0, file: 0 };
-  for (const { kind } of requests) count[kind] += 1;
-  return count;
+export type Counts = { api: number; web: number; file: number };
+
+/** What an API is asked counts for its quota, also where it is asked for a file. */
+export function countOf(requests: readonly ProxiedRequest[]): Counts {
+  const counts = { api: 0, web: 0, file: 0 };
+  for (const { kind } of requests) counts[kind === 'fileOfApi' ? 'api' : kind] += 1;
+  return counts;
 }
