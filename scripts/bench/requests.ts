@@ -1,12 +1,13 @@
 /**
  * Requests and bytes: what a container, and ten behind one address, ask of GitHub; what a killed
- * download fetches again.
+ * download fetches again; what each source is asked.
  */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { Product } from '../../test/support/product.ts';
 import { simulate, WINDOWS, windowOf } from '../../test/support/quota.ts';
 import { figuresOf, type Row } from './rows.ts';
+import { bySource } from './sources.ts';
 
 const RUNS = 5;
 const BYTES = 30_000_000;
@@ -81,5 +82,6 @@ export async function requests(): Promise<Row[]> {
       goal: 1.05,
       remark: 'of 30 MB; what was on its way to the disk is fetched again',
     },
+    ...(await bySource()),
   ];
 }

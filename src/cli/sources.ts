@@ -86,7 +86,7 @@ function webUrlOf(apiUrl: string): string {
 
 function shelfOf(parts: Parts, cache: AnswerCache): Shelf {
   const { source, secrets } = parts.config;
-  if (source.url?.startsWith('file:')) return new FileShelf(source.url);
+  if (source.url?.startsWith('file:')) return new FileShelf(source.url, secrets);
   return new HttpShelf({ ...ownSource(parts), cache, now: Date.now, secrets });
 }
 

@@ -143,11 +143,18 @@ async function fetchInto(
     );
   }
   const part = new PartWriter(await open(file, resumed ? 'a' : 'w', 0o600));
+  let isOther = false;
   try {
     await receive(answer, part, { received: resumed ? offset : 0, release, signal, deps });
+  } catch (error) {
+    // More came than was announced, so that none of it is of the asset.
+    isOther = error instanceof Fault && error.code === 'LENGTH_MISMATCH';
+    throw error;
   } finally {
     // Also what came before the connection broke: the next try resumes there.
-    await part.close().finally(() => (part.mustBeDiscarded ? rm(file, { force: true }) : null));
+    await part
+      .close()
+      .finally(() => (part.mustBeDiscarded || isOther ? rm(file, { force: true }) : null));
   }
   return resumed ? null : part.sum();
 }

@@ -3,38 +3,16 @@
  * list, environments of children, answers.
  */
 import assert from 'node:assert/strict';
-import { lstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { appArchive } from '../support/app.ts';
+import { filesOf, processesOf } from '../support/canary.ts';
 import { Product, TOKEN } from '../support/product.ts';
 
 const PASSWORD = 'canary-proxy-password';
 const CANARIES = [TOKEN, PASSWORD];
 const APP = 'app.tar.gz';
-
-/** Every file below a directory, as bytes. */
-function* filesOf(directory: string): Generator<{ file: string; content: string }> {
-  for (const name of readdirSync(directory, { recursive: true }) as string[]) {
-    const file = path.join(directory, name);
-    if (lstatSync(file).isFile()) yield { file, content: readFileSync(file, 'latin1') };
-  }
-}
-
-/** Command lines and environments of every process that descends from this test. */
-function processesOf(marker: string): { pid: string; text: string }[] {
-  return readdirSync('/proc').flatMap((pid) => {
-    if (!/^\d+$/.test(pid)) return [];
-    try {
-      const text =
-        readFileSync(`/proc/${pid}/cmdline`, 'latin1') +
-        readFileSync(`/proc/${pid}/environ`, 'latin1');
-      return text.includes(marker) && Number(pid) !== process.pid ? [{ pid, text }] : [];
-    } catch {
-      return [];
-    }
-  });
-}
 
 describe('a canary', () => {
   it('is nowhere after a full run with every fault, in text and in JSON, with VERBOSE on', {

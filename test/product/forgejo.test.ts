@@ -50,25 +50,6 @@ describe('a Forgejo', () => {
     assert.deepEqual(product.github.requests, []);
   });
 
-  it('gets the token, and the host where it keeps its files does not', async () => {
-    follow();
-    forgejo.publish('v0.0.2', await filesOf('0.0.2'));
-    await updated('0.0.2');
-    const { host } = new URL(forgejo.url);
-    for (const { path, authorization, ...request } of forgejo.requests)
-      assert.equal(authorization, request.host === host ? `Bearer ${TOKEN}` : undefined, path);
-    assert.ok(forgejo.requests.some((request) => request.host !== host));
-  });
-
-  it('is not downloaded from a host that nobody allowed', async () => {
-    follow();
-    delete product.env['UPDATE_ASSET_HOSTS'];
-    forgejo.publish('v0.0.2', await filesOf('0.0.2'));
-    const { exitCode, stderr } = await product.command(['update']);
-    assert.equal(exitCode, 1);
-    assert.match(stderr, /UPDATE_ASSET_HOSTS.*\[REDIRECT_REFUSED\]/);
-  });
-
   it('takes over from GitHub: journal kept, nothing fetched again, no downgrade', async () => {
     product.github.publish('v0.0.2', await filesOf('0.0.2'));
     await updated('0.0.2');

@@ -89,13 +89,4 @@ describe("GitHub's web pages", () => {
     assert.equal(after.exitCode, 0, after.stdout);
     assert.match(after.stdout, /up to date/);
   });
-
-  it('never see the token', async () => {
-    const product = await follower({ ...WEB, UPDATE_GH_TOKEN: 'github_pat_canary' });
-    await publish(product, '0.0.2', 'right');
-    await product.command(['run', '--once']);
-    const pages = github.requests.filter(({ path }) => !path.startsWith('/repos/'));
-    assert.ok(pages.length > 3);
-    for (const { headers, path } of pages) assert.equal(headers.authorization, undefined, path);
-  });
 });

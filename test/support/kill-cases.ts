@@ -25,7 +25,7 @@ const ANSWERS_WITHIN_MS = 30_000;
 /** At least so many. */
 export const FACTS_OF_AN_UPDATE = 10;
 
-const MORTAL = path.join(import.meta.dirname, 'mortal.ts');
+export const MORTAL = path.join(import.meta.dirname, 'mortal.ts');
 
 /** v0.0.1 runs and is trusted; v0.0.2 is out. */
 async function prepared({ strategy, steps, hooks }: Kind): Promise<Product> {
@@ -141,7 +141,7 @@ export async function holds(product: Product): Promise<Status> {
 }
 
 /** Taken over a moment ago, it may not listen yet. */
-async function answers(product: Product, version: string | null): Promise<void> {
+export async function answers(product: Product, version: string | null): Promise<void> {
   const deadline = performance.now() + ANSWERS_WITHIN_MS;
   while ((await ask(product.port)) !== version) {
     assert.ok(performance.now() < deadline, `${version} does not answer`);

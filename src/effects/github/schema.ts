@@ -11,6 +11,12 @@ export const printable = z
   .max(255)
   .regex(/^[^\p{C}]*$/u);
 
+/** Path traversal: of an asset, wherever it is published; no directory. */
+export const fileName = printable
+  .min(1)
+  .regex(/^[^/\\]*$/)
+  .refine((name) => name !== '.' && name !== '..', 'is not the name of a file');
+
 /**
  * Addresses and times become part of a tree's manifest, of which no more is read back than a
  * manifest needs.
@@ -19,7 +25,7 @@ export const address = z.url({ protocol: /^https?$/ }).max(8192);
 
 const asset = z.object({
   id: z.number().int().nonnegative(),
-  name: printable.min(1),
+  name: fileName,
   url: address,
   browser_download_url: address,
   size: z.number().int().nonnegative(),

@@ -7,6 +7,7 @@ import { type FileHandle, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Fault, isErrno } from '../../support/fault.ts';
+import { unmistakable, withoutSecrets } from '../../support/redact.ts';
 import type { Answer } from '../github/http.ts';
 import { openLocal, readOpened } from '../local-file.ts';
 import { MAX_METADATA_BYTES } from './conditional.ts';
@@ -15,9 +16,12 @@ import type { Shelf } from './directory.ts';
 export class FileShelf implements Shelf {
   readonly base: string;
 
-  /** `url`: `file:///…`, without a trailing slash. */
-  constructor(url: string) {
+  readonly #secrets: () => readonly string[];
+
+  /** `url`: `file:///…`, without a trailing slash. `secrets` are taken out of every text. */
+  constructor(url: string, secrets: () => readonly string[]) {
     this.base = new URL(`${url}/`).href;
+    this.#secrets = secrets;
   }
 
   get identity(): string {
@@ -40,7 +44,8 @@ export class FileShelf implements Shelf {
           `${file} has ${sizeBytes} bytes: that is not a list of releases; check UPDATE_SOURCE_URL`,
         ),
     );
-    return bytes.toString('utf8');
+    // Who fills the directory may know our token, and name a release after it.
+    return withoutSecrets(bytes.toString('utf8'), unmistakable(this.#secrets()));
   }
 
   /** As a web server answers: `range` is honoured, and the length announced. */

@@ -9,7 +9,7 @@ import { Fault } from '../../support/fault.ts';
 import type { Answer, Http } from '../github/http.ts';
 import { isLimit } from '../github/rate-limit.ts';
 import type { ReleaseList } from '../github/release-list.ts';
-import { address, isUrgentNote, printable } from '../github/schema.ts';
+import { address, fileName, isUrgentNote, printable } from '../github/schema.ts';
 import { type AnswerCache, askForText, identityOf, parseAnswer } from './conditional.ts';
 import { limitOf, refusalOf } from './refusal.ts';
 import type { Source } from './source.ts';
@@ -42,7 +42,7 @@ const release = z
       .array(
         z.object({
           id: z.number().int().nonnegative(),
-          name: printable.min(1),
+          name: fileName,
           size: z.number().int().nonnegative(),
           browser_download_url: address,
         }),

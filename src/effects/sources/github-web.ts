@@ -7,11 +7,15 @@ import * as z from 'zod';
 import type { PublishedRelease } from '../../machines/release.ts';
 import { readStream } from '../../support/bounded.ts';
 import { Fault } from '../../support/fault.ts';
+import { unmistakable, withoutSecrets } from '../../support/redact.ts';
 import { namedInSums, sumsFor, sumsText } from '../../trust/sums.ts';
 import { type Feed, readFeed } from '../github/atom.ts';
 import { type Answer, type Http, hostOf, lateFault, networkFault } from '../github/http.ts';
+import { isLimit } from '../github/rate-limit.ts';
+import { proxyAuthFault } from '../github/refusal.ts';
 import type { ReleaseList } from '../github/release-list.ts';
 import { type AnswerCache, askForText, cachedAs, keyOf } from './conditional.ts';
+import { limitOf } from './refusal.ts';
 import { RateLimited, type Source } from './source.ts';
 
 export type GitHubWebOptions = {
@@ -71,7 +75,7 @@ export class GitHubWeb implements Source {
   }
 
   async latest(strikes: number, signal: AbortSignal): Promise<PublishedRelease | null> {
-    this.#latest = await this.#latestTag(signal);
+    this.#latest = await this.#latestTag(strikes, signal);
     return this.#latest === null ? null : this.tagged(this.#latest, strikes, signal);
   }
 
@@ -93,7 +97,7 @@ export class GitHubWeb implements Source {
     const { api, cache, now, isVersion } = this.#options;
     const kept = this.#kept(tag);
     if (kept !== null) return kept;
-    const bySums = isAskedFor || isStable ? await this.#bySums(tag, signal) : null;
+    const bySums = isAskedFor || isStable ? await this.#bySums(tag, strikes, signal) : null;
     const release = bySums ?? (await api.tagged(tag, strikes, signal));
     if (release !== null && isVersion(tag) && (isStable || bySums === null)) {
       const body = JSON.stringify({ at: now(), isBySums: bySums !== null, release });
@@ -103,8 +107,8 @@ export class GitHubWeb implements Source {
   }
 
   async list(strikes: number, signal: AbortSignal, maxRequests: number): Promise<ReleaseList> {
-    this.#latest = await this.#latestTag(signal);
-    const feed = await this.#feed(signal);
+    this.#latest = await this.#latestTag(strikes, signal);
+    const feed = await this.#feed(strikes, signal);
     if (feed.entries.length === 0 && this.#latest === null) throw this.notFound();
     const releases: PublishedRelease[] = [];
     const tags = new Set(feed.entries.map(({ tag }) => tag).concat(this.#latest ?? []));
@@ -132,18 +136,24 @@ export class GitHubWeb implements Source {
   }
 
   async repositoryId(signal: AbortSignal): Promise<number | null> {
-    return (await this.#feed(signal)).repositoryId;
+    return (await this.#feed(0, signal)).repositoryId;
   }
 
   attestations(sha256: string, signal: AbortSignal): Promise<unknown[]> {
     return this.#options.api.attestations(sha256, signal);
   }
 
-  fetch(...[asset, headers, signal, { decompress }]: Parameters<Source['fetch']>): Promise<Answer> {
-    return this.#options.http.get(asset.browserUrl, headers, signal, {
+  async fetch(
+    ...[asset, headers, signal, { decompress }]: Parameters<Source['fetch']>
+  ): Promise<Answer> {
+    const { http, now } = this.#options;
+    const answer = await http.get(asset.browserUrl, headers, signal, {
       decompress,
       sameHost: false,
     });
+    if (!isLimit(answer.status, answer.headers, '')) return answer;
+    answer.stream.destroy();
+    throw limitOf(answer, { nowMs: now(), strikes: 0 });
   }
 
   /** By one byte of it, since storage answers no HEAD for an address that was signed for GET. */
@@ -188,38 +198,46 @@ export class GitHubWeb implements Source {
   }
 
   /** Null where nothing stable was released. */
-  async #latestTag(signal: AbortSignal): Promise<string | null> {
+  async #latestTag(strikes: number, signal: AbortSignal): Promise<string | null> {
     const page = '/releases/latest';
     let url = this.#url(page);
     for (let renames = 0; renames <= MAX_RENAMES; renames++) {
-      const { status, headers } = await this.#head(url, signal);
+      const answer = await this.#head(url, signal);
+      const { status, headers } = answer;
       const next = URL.canParse(headers.location ?? '', url)
         ? new URL(headers.location ?? '', url)
         : null;
       if (status === 404) throw this.notFound();
-      if (status < 300 || status > 399 || next === null) throw this.#refusal(status, url);
+      if (status < 300 || status > 399 || next === null) throw this.#refusal(answer, strikes);
       // Malicious redirect: the name of a release is taken from GitHub's own pages only.
-      if (next.origin !== new URL(this.#options.webUrl).origin) throw this.#refusal(status, url);
+      if (next.origin !== new URL(this.#options.webUrl).origin)
+        throw new Fault(
+          'REDIRECT_REFUSED',
+          `${hostOf(url)} redirected to ${next.host}, where GitHub's releases are not named: a captive portal or proxy, or a wrong UPDATE_SOURCE_URL`,
+        );
       const tag = /^\/[^/]+\/[^/]+\/releases\/tag\/(.{1,1000})$/.exec(next.pathname)?.[1];
-      if (tag !== undefined) return this.#printable(tag, url);
+      if (tag !== undefined) return this.#printable(tag, answer);
       if (/\/releases\/?$/.test(next.pathname)) return null;
       // A repository that was renamed.
-      if (!next.pathname.endsWith(page)) throw this.#refusal(status, url);
+      if (!next.pathname.endsWith(page)) throw this.#refusal(answer, strikes);
       url = next.href;
     }
-    throw this.#refusal(301, url);
+    throw new Fault(
+      'REDIRECT_REFUSED',
+      `${hostOf(url)} redirected more than ${MAX_RENAMES} times: probably a loop at the server or a proxy`,
+    );
   }
 
   /** Names come from outside and end up in paths, logs and terminals. */
-  #printable(encoded: string, url: string): string {
+  #printable(encoded: string, answer: Answer): string {
     let tag = '';
     try {
       tag = decodeURIComponent(encoded);
     } catch {
       // Not a name that GitHub wrote.
     }
-    if (!/^[^\p{C}]{1,255}$/u.test(tag)) throw this.#refusal(302, url);
-    return tag;
+    if (!/^[^\p{C}]{1,255}$/u.test(tag)) throw this.#refusal(answer, 0);
+    return this.#withoutSecrets(tag);
   }
 
   async #head(url: string, signal: AbortSignal): Promise<Answer> {
@@ -232,7 +250,7 @@ export class GitHubWeb implements Source {
     return answer;
   }
 
-  async #feed(signal: AbortSignal): Promise<Feed> {
+  async #feed(strikes: number, signal: AbortSignal): Promise<Feed> {
     const url = this.#url('/releases.atom');
     const { http, cache } = this.#options;
     const said = await askForText(url, { accept: 'application/atom+xml' }, signal, {
@@ -244,7 +262,7 @@ export class GitHubWeb implements Source {
     });
     if (said.kind === 'missing') throw this.notFound();
     if (said.kind === 'told' && said.answer.status !== 200)
-      throw this.#refusal(said.answer.status, url);
+      throw this.#refusal(said.answer, strikes);
     const feed = readFeed(said.text);
     if (feed === null)
       throw new Fault(
@@ -259,7 +277,11 @@ export class GitHubWeb implements Source {
    * A release as its file of sums names it; null where there is none, or where it says too little
    * for this platform and these rules.
    */
-  async #bySums(tag: string, signal: AbortSignal): Promise<PublishedRelease | null> {
+  async #bySums(
+    tag: string,
+    strikes: number,
+    signal: AbortSignal,
+  ): Promise<PublishedRelease | null> {
     for (const sums of SUMS_NAMES) {
       const answer = await this.fetch(
         this.#asset(tag, sums),
@@ -272,13 +294,13 @@ export class GitHubWeb implements Source {
         if (answer.status === 404) continue;
         return null;
       }
-      const text = sumsText(await readSums(answer));
+      const text = this.#withoutSecrets(sumsText(await readSums(answer)));
       const names = [...new Set(namedInSums(text))].filter((name) => name !== sums);
       if (names.length > MAX_NAMES) return null;
       const digests = new Map(names.map((name) => [name, onlySum(text, name)]));
       // Without a digest nothing tells its bytes from other ones. The API has a number for them.
       if ([...digests.values()].includes(null)) return null;
-      const { entries } = await this.#feed(signal);
+      const { entries } = await this.#feed(strikes, signal);
       const release: PublishedRelease = {
         tag,
         draft: false,
@@ -306,13 +328,17 @@ export class GitHubWeb implements Source {
     return { id: 0, name, url, browserUrl: url, sizeBytes: 0, digest: null, uploaded: true };
   }
 
-  #refusal(status: number, url: string): Fault {
+  /** A server may say our token back to us, in a name that would then stand everywhere. */
+  #withoutSecrets(text: string): string {
+    return withoutSecrets(text, unmistakable(this.#options.secrets()));
+  }
+
+  #refusal(answer: Answer, strikes: number): Fault {
+    const { status, headers, url } = answer;
     const host = hostOf(url);
-    if (status === 429)
-      return new RateLimited(
-        `${host} answers no requests for a while (429): set a longer SLEEP if this repeats`,
-        this.#options.now() + WITHIN_MS,
-      );
+    if (isLimit(status, headers, ''))
+      return limitOf(answer, { nowMs: this.#options.now(), strikes });
+    if (status === 407) return proxyAuthFault(host);
     return status >= 500
       ? new Fault('SERVER_FAILED', `${host} answered ${status}: it will be asked again`)
       : new Fault(

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import type { PublishedRelease } from '../../machines/release.ts';
-import { printable } from '../github/schema.ts';
+import { fileName, printable } from '../github/schema.ts';
 
 export const INDEX_NAME = 'releases.json';
 export const SIGNATURE_NAME = `${INDEX_NAME}.minisig`;
@@ -14,11 +14,6 @@ const MAX_RELEASES = 1000;
 /** As many as a release of GitHub's may carry. */
 const MAX_ASSETS = 1000;
 const MAX_ADDRESS_CHARACTERS = 8192;
-
-const fileName = printable
-  .min(1)
-  .regex(/^[^/\\]*$/)
-  .refine((name) => name !== '.' && name !== '..', 'is not the name of a file');
 
 const assetSchema = z.object({
   name: fileName,

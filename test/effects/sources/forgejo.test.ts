@@ -3,8 +3,6 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { Http } from '../../../src/effects/github/http.ts';
 import type { CachedAnswer } from '../../../src/effects/sources/conditional.ts';
 import { Forgejo } from '../../../src/effects/sources/forgejo.ts';
-import { RateLimited } from '../../../src/effects/sources/source.ts';
-import { Fault } from '../../../src/support/fault.ts';
 import { FakeForgejo } from '../../support/forges/forgejo.ts';
 
 let forgejo: FakeForgejo;
@@ -72,33 +70,6 @@ describe('Forgejo as a source', () => {
     assert.equal(passedOver.length, 1);
     forgejo.releases.pop();
     await assert.rejects(source.list(0, signal(), 30), { code: 'ANSWER_MALFORMED' });
-  });
-
-  const refused: Record<string, [answer: FakeForgejo['misbehave'], code: string]> = {
-    'a limit': [{ status: 429, headers: { 'retry-after': '60' } }, 'RATE_LIMITED'],
-    'a refusal': [{ status: 403, body: '{"message":"forbidden"}' }, 'ACCESS_REFUSED'],
-    'trouble of its own': [{ status: 502 }, 'SERVER_FAILED'],
-    'a page of HTML': [{ status: 200, body: '<html>' }, 'ANSWER_MALFORMED'],
-    'something else': [{ status: 200, body: '{"tag_name":1}' }, 'ANSWER_MALFORMED'],
-    'an endless answer': [{ status: 200, body: ' '.repeat(4_000_000) }, 'ANSWER_TOO_LARGE'],
-  };
-  for (const [title, [answer, code]] of Object.entries(refused))
-    it(`refuses ${title}, and names its own setting`, async () => {
-      forgejo.misbehave = answer;
-      await assert.rejects(
-        source.latest(0, signal()),
-        (error: unknown) =>
-          error instanceof Fault && error.code === code && !/GH_API_URL|GitHub/.test(error.message),
-      );
-    });
-
-  it('waits as long as it is asked to', async () => {
-    forgejo.misbehave = { status: 429, headers: { 'retry-after': '120' } };
-    await assert.rejects(
-      source.latest(0, signal()),
-      (error: unknown) =>
-        error instanceof RateLimited && Math.abs(error.untilMs - Date.now() - 120_000) < 30_000,
-    );
   });
 
   it('says where to look when there is nothing', () => {

@@ -14,12 +14,8 @@ import { pathToFileURL } from 'node:url';
 import { writeIndex } from '../../../src/effects/sources/write-index.ts';
 
 export type Misbehaviour = {
-  /** Break the connection off after so many bytes of an asset. */
-  cutAfterBytes?: number;
   /** Answer everything with this. */
   all?: { status: number; headers?: Record<string, string>; body?: string };
-  /** Redirect assets there. */
-  redirectTo?: string;
 };
 
 export class FakeDirectory {
@@ -85,14 +81,9 @@ export class FakeDirectory {
   #answer(request: http.IncomingMessage, response: http.ServerResponse): void {
     const { pathname } = new URL(request.url ?? '', this.url);
     this.requests.push({ path: pathname, headers: request.headers });
-    const { all, redirectTo, cutAfterBytes } = this.misbehave;
+    const { all } = this.misbehave;
     if (all !== undefined) {
       response.writeHead(all.status, all.headers).end(all.body);
-      return;
-    }
-    const isAsset = pathname.split('/').length > 2;
-    if (isAsset && redirectTo !== undefined) {
-      response.writeHead(302, { location: `${redirectTo}${pathname}` }).end();
       return;
     }
     let content: Buffer;
@@ -115,8 +106,6 @@ export class FakeDirectory {
       'content-length': body.length,
       ...(start > 0 ? range : {}),
     });
-    if (isAsset && cutAfterBytes !== undefined && cutAfterBytes < body.length)
-      response.write(body.subarray(0, cutAfterBytes), () => response.destroy());
-    else response.end(body);
+    response.end(body);
   }
 }

@@ -14,8 +14,6 @@ export class FakeForgejo {
   /** The newest first. */
   readonly releases: Published[] = [];
   readonly requests: { path: string; host: string; authorization: string | undefined }[] = [];
-  /** The answer to each question of the API. */
-  misbehave: { status: number; body?: string; headers?: Record<string, string> } | null = null;
   /** Most that are on a page. */
   pageSize = 50;
   readonly #token: string | null;
@@ -57,7 +55,7 @@ export class FakeForgejo {
       body: '',
       ...overrides,
       assets: Object.entries(assets).map(([name, content]) => {
-        const place = `/acme/app/releases/download/${tag}/${name}`;
+        const place = placeOf(tag, name);
         this.#contents.set(place, content);
         return {
           id: this.#nextId++,
@@ -69,6 +67,11 @@ export class FakeForgejo {
       }),
     };
     this.releases.unshift(release);
+  }
+
+  /** Other bytes at the address of an asset; what is told of them stays. */
+  replaceBytes(tag: string, name: string, content: Buffer): void {
+    this.#contents.set(placeOf(tag, name), content);
   }
 
   #answer(request: http.IncomingMessage, response: http.ServerResponse): void {
@@ -93,10 +96,6 @@ export class FakeForgejo {
     if (this.#contents.has(pathname)) {
       const location = `http://localhost:${this.#port}/storage${pathname}`;
       return void response.writeHead(303, { location }).end();
-    }
-    if (this.misbehave !== null) {
-      response.writeHead(this.misbehave.status, this.misbehave.headers);
-      return void response.end(this.misbehave.body);
     }
     const base = '/api/v1/repos/acme/app/releases';
     const tag = decodeURIComponent(pathname.split(`${base}/tags/`)[1] ?? '');
@@ -125,3 +124,6 @@ export class FakeForgejo {
     response.writeHead(from > 0 ? 206 : 200, headers).end(rest);
   }
 }
+
+const placeOf = (tag: string, name: string) =>
+  `/acme/app/releases/download/${encodeURIComponent(tag)}/${encodeURIComponent(name)}`;

@@ -60,6 +60,8 @@ export type FakeGitHubOptions = {
   owner?: string;
   repo?: string;
   token?: string | null;
+  /** To be read by everybody, also where there is a token; without one it always is. */
+  isPublic?: boolean;
   port?: number;
   /** The address at which it is asked: the gateway of a network of containers, say. */
   host?: string;
@@ -95,6 +97,7 @@ export class FakeGitHub {
   /** Sigstore bundles by the sha256 of what they are about. */
   readonly attestations = new Map<string, unknown[]>();
   readonly #token: string | null;
+  readonly #isPublic: boolean;
   readonly #host: string;
   readonly #assetHost: string;
   readonly #server: http.Server;
@@ -105,6 +108,7 @@ export class FakeGitHub {
     owner = 'acme',
     repo = 'app',
     token = null,
+    isPublic = token === null,
     host = '127.0.0.1',
     assetHost = 'localhost',
   }: FakeGitHubOptions = {}) {
@@ -113,6 +117,7 @@ export class FakeGitHub {
     this.#assetHost = assetHost;
     this.repo = repo;
     this.#token = token;
+    this.#isPublic = isPublic;
     this.#server = http.createServer((request, response) => void this.#answer(request, response));
   }
 
@@ -253,7 +258,7 @@ export class FakeGitHub {
         message: 'API rate limit exceeded',
         documentation_url: 'https://docs.github.com/rest/rate-limit',
       });
-    const hidden = this.#token !== null && authorization === undefined;
+    const hidden = !this.#isPublic && authorization === undefined;
     if (!`${url.pathname}/`.startsWith(`${base}/`) || hidden) return this.#notFound(response);
     if (this.rateLimit) this.rateLimit.remaining -= 1;
     const resource = url.pathname.slice(base.length);
@@ -288,7 +293,7 @@ export class FakeGitHub {
       return void response.writeHead(page.status, page.headers).end(page.body);
     const site = `${this.url}/${this.owner}/${this.repo}`;
     const latest = this.#latest();
-    if (this.#token !== null) return void response.writeHead(404).end('Not Found');
+    if (!this.#isPublic) return void response.writeHead(404).end('Not Found');
     if (path.endsWith('/releases/latest')) {
       const to = latest === undefined ? '' : `/tag/${encodeURIComponent(latest.tag)}`;
       return void response.writeHead(302, { location: `${site}/releases${to}` }).end();
