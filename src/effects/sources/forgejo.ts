@@ -12,6 +12,7 @@ import type { ReleaseList } from '../github/release-list.ts';
 import { address, isUrgentNote, printable } from '../github/schema.ts';
 import { type AnswerCache, askForText, identityOf, parseAnswer } from './conditional.ts';
 import { limitOf, refusalOf } from './refusal.ts';
+import { askForSize } from './size.ts';
 import type { Source } from './source.ts';
 
 export type ForgejoOptions = {
@@ -148,6 +149,12 @@ export class Forgejo implements Source {
     if (!isLimit(answer.status, answer.headers, '')) return answer;
     answer.stream.destroy();
     throw limitOf(answer, { nowMs: now(), strikes: 0 });
+  }
+
+  /** Of an asset that is an address elsewhere (`external`), which the forge itself does not know. */
+  sizeOf(...[asset, signal]: Parameters<Required<Source>['sizeOf']>): Promise<number> {
+    const { cache, now } = this.#options;
+    return askForSize(asset, signal, { fetch: this.fetch.bind(this), cache, now });
   }
 
   /** Null for 404. */
