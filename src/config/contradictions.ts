@@ -42,15 +42,16 @@ export function contradictions(given: Given): string[] {
 
 function aboutGitHub({ texts, values, hasToken }: Given): string[] {
   const problems: string[] = [];
-  const isGitHub = values.UPDATE_SOURCE !== 'directory';
+  const { UPDATE_SOURCE: source } = values;
+  const isForge = source === 'forgejo' || source === 'gitlab';
   if (
-    isGitHub &&
+    source !== 'directory' &&
     values.SLEEP !== undefined &&
     values.SLEEP < MIN_SLEEP_WITHOUT_TOKEN_MS &&
     !hasToken
   )
     problems.push(
-      `SLEEP: "${texts.SLEEP}" is below 60, and without a token GitHub allows 60 requests an hour. Set UPDATE_GH_TOKEN, or SLEEP=300`,
+      `SLEEP: "${texts.SLEEP}" is below 60, and ${isForge ? 'servers limit requests without a token' : 'without a token GitHub allows 60 requests an hour'}. Set UPDATE_GH_TOKEN, or SLEEP=300`,
     );
   const api = values.UPDATE_GH_API_URL;
   if (api === undefined) return problems;

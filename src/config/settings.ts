@@ -420,7 +420,7 @@ export const settings = z.object({
   }),
   UPDATE_FIRST_CHECK_TIMEOUT: setting(seconds({ most: 3600 }).prefault('30'), {
     meaning:
-      'seconds from boot after which a version that has not yet run here starts without waiting for GitHub. One that was healthy here waits 5 at most',
+      'seconds from boot after which a version that has not yet run here starts without waiting for the source. One that was healthy here waits 5 at most',
     example: '10',
   }),
   UPDATE_DIR: setting(

@@ -73,7 +73,7 @@ export async function check(
     return {
       type: 'checkFailed',
       code: 'RATE_LIMITED',
-      message: `GitHub's limit is in force until ${new Date(before.limitedUntilAt).toISOString()}`,
+      message: `the source answers no requests until ${new Date(before.limitedUntilAt).toISOString()}`,
     };
   }
   // From the end on: a check that hung longer than the pause between two would be followed by the
@@ -193,7 +193,7 @@ async function look(
       if (release.tag !== where.tag)
         throw new Fault(
           'ANSWER_UNEXPECTED',
-          `asked for ${where.tag}, the server answered ${release.tag}: that is not GitHub; check UPDATE_GH_API_URL`,
+          `asked for ${where.tag}, the server answered ${release.tag}: a proxy answers in its place, or the address is another server's; check ${source.setting ?? 'UPDATE_GH_API_URL'}`,
         );
       return { choice: chooseTagged(release, policy, assetPattern, now()), compared };
     }

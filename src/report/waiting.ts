@@ -72,7 +72,7 @@ export function waitingFor(
   if (note && isLimitInForce(note.limitedUntilAt, now))
     return {
       reason: 'rateLimit',
-      message: "GitHub's limit",
+      message: 'the rate limit of the source',
       since: formatTime(note.lastCheckAt),
       until: formatTime(note.limitedUntilAt),
     };

@@ -265,6 +265,11 @@ describe('the configuration', () => {
       /^SLEEP: "59" is below 60.*60 requests an hour/,
     ],
     [
+      'so of a GitLab, which is not called GitHub',
+      { ...GITLAB, SLEEP: '59' },
+      /^SLEEP: "59" is below 60, and servers limit requests without a token\. Set/,
+    ],
+    [
       'plain http to elsewhere',
       { UPDATE_GH_API_URL: 'http://github.corp/api/v3' },
       /plain http.*UPDATE_INSECURE_HTTP=1/,

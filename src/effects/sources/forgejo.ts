@@ -74,6 +74,7 @@ const KIND = { kind: 'a release', setting: 'UPDATE_SOURCE_URL' };
 
 export class Forgejo implements Source {
   readonly #options: ForgejoOptions;
+  readonly setting = 'UPDATE_SOURCE_URL';
   readonly quota = null;
   /** Numbers of one forge say nothing about another's, and configuration may move an app here. */
   readonly repositoryId = null;

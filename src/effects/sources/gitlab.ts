@@ -59,6 +59,7 @@ type Page = { releases: PublishedRelease[]; broken: Fault | null; isLast: boolea
 
 export class GitLab implements Source {
   readonly #options: GitLabOptions;
+  readonly setting = 'UPDATE_SOURCE_URL';
   readonly quota = null;
   /** Numbers of one server say nothing about another's, and configuration may move an app here. */
   readonly repositoryId = null;

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { check } from '../../../src/effects/check.ts';
 import { Http } from '../../../src/effects/github/http.ts';
 import type { CachedAnswer } from '../../../src/effects/sources/conditional.ts';
 import { GitLab } from '../../../src/effects/sources/gitlab.ts';
 import { RateLimited } from '../../../src/effects/sources/source.ts';
+import { pollNoteSchema } from '../../../src/machines/poll-note.ts';
 import { Fault } from '../../../src/support/fault.ts';
 import { FakeGitLab } from '../../support/forges/gitlab.ts';
+import { policy } from '../../support/machine.ts';
 
 const PROJECT = 'acme/tools/app';
 const TOKEN = 'glpat-0123456789abcdefghij';
@@ -207,6 +210,27 @@ describe('GitLab as a source', () => {
           error instanceof Fault && error.code === code && !/GH_API_URL|GitHub/.test(error.message),
       );
     });
+
+  it('has its own setting named where another release than asked for is answered', async () => {
+    gitlab.publish('v1.0.0', {});
+    gitlab.misbehave = { status: 200, body: JSON.stringify(gitlab.releases[0]) };
+    const place = { root: '/nonexistent', bakedDir: '/nonexistent', repository: PROJECT };
+    const fact = await check(
+      { policy, request: { tag: 'v9.9.9', file: null }, running: null, fresh: true },
+      signal(),
+      {
+        source: source(),
+        places: { ...place, versioning: 'semver', tagPrefix: '' },
+        note: { read: () => pollNoteSchema.parse({}), write: () => {} },
+        pollIntervalMs: 60_000,
+        now: () => nowMs,
+        random: () => 0.5,
+        assetPattern: null,
+      },
+    );
+    assert.ok(fact.type === 'checkFailed', fact.type);
+    assert.match(`${fact.code} ${fact.message}`, /^ANSWER_UNEXPECTED .*check UPDATE_SOURCE_URL$/);
+  });
 
   it('waits as long as it is asked to', async () => {
     gitlab.misbehave = { status: 429, headers: { 'retry-after': '120' } };
