@@ -47,14 +47,11 @@ function kindOf(source: SourceName | null): Rules['kind'] {
 
 function ownerProblem(text: string, rules: Rules, name: string | undefined): string | null {
   const { form, what } = OWNERS[rules.kind];
-  const isPlain = form.test(text);
-  if (rules.kind === 'gitlab') {
-    const path = addressed(text, rules.sourceUrl);
-    if (path === null && isPlain) return null;
-    // `https://gitlab.com/group/subgroup` is a group where GH_REPO is none of its words.
-    const isGroup = path !== null && name !== undefined && path.split('/').at(-1) !== name;
-    if (isGroup && form.test(path)) return `is an address. Set GH_USER=${path}`;
-  } else if (isPlain) return null;
+  const path = rules.kind === 'gitlab' ? addressed(text, rules.sourceUrl) : null;
+  if (path === null && form.test(text)) return null;
+  // `https://gitlab.com/group/subgroup` is a group where GH_REPO is not its last word.
+  const isGroup = path !== null && name !== undefined && path.split('/').at(-1) !== name;
+  if (isGroup && form.test(path)) return `is an address. Set GH_USER=${path}`;
   const pasted = pastedRepository(text, rules);
   if (pasted !== null) {
     const isNested = name !== undefined && name !== pasted.name && /^[^:.]+$/.test(text);
