@@ -73,7 +73,7 @@ export async function check(
     return {
       type: 'checkFailed',
       code: 'RATE_LIMITED',
-      message: `the source answers no requests until ${new Date(before.limitedUntilAt).toISOString()}`,
+      message: `the limit that was met is in force until ${new Date(before.limitedUntilAt).toISOString()}: nothing is asked before`,
     };
   }
   // From the end on: a check that hung longer than the pause between two would be followed by the

@@ -81,7 +81,7 @@ function headFor({ schema, version, release, verifiedUnder }: Manifest): string 
       : `${issue.path.join('.')}: ${issue.message}`;
   throw new Fault(
     'ARCHIVE_REFUSED',
-    `the description of ${version.tag.slice(0, MAX_TAG_SHOWN)} could not be read back (${reason}): its names or addresses are too long, or the server is not the source. Nothing was installed`,
+    `the description of ${version.tag.slice(0, MAX_TAG_SHOWN)} could not be read back (${reason}): its names or addresses are too long, or the server is not what it should be. Nothing was installed`,
   );
 }
 

@@ -72,7 +72,7 @@ export function waitingFor(
   if (note && isLimitInForce(note.limitedUntilAt, now))
     return {
       reason: 'rateLimit',
-      message: 'the rate limit of the source',
+      message: 'the limit of the source of releases',
       since: formatTime(note.lastCheckAt),
       until: formatTime(note.limitedUntilAt),
     };
