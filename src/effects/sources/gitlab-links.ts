@@ -32,19 +32,21 @@ export function assetsOf(links: readonly Link[]): PublishedRelease['assets'] {
   const named = links
     .filter((link) => !isPage(link))
     .map((link) => ({ link, name: nameOf(link, namesOf(link)) }));
-  const count = (name: string) => named.filter((other) => other.name === name).length;
-  return named.map(({ link, name }) => ({
-    id: link.id,
-    // `linux/app` and `darwin/app`: only labels are never twice.
-    name: count(name) === 1 ? name : link.name,
-    // Not the permanent path: that is a page of the web site, which takes no token and warns of
-    // other hosts.
-    url: link.url,
-    browserUrl: link.url,
-    sizeBytes: 0,
-    digest: null,
-    uploaded: true,
-  }));
+  const alike = Map.groupBy(named, ({ name }) => name);
+  return named
+    .map(({ link, name }) => ({
+      id: link.id,
+      // `linux/app` and `darwin/app`: only labels are never twice.
+      name: alike.get(name)?.length === 1 ? name : link.name,
+      // Not the permanent path: that is a page of the web site, which takes no token and warns of
+      // other hosts.
+      url: link.url,
+      browserUrl: link.url,
+      sizeBytes: 0,
+      digest: null,
+      uploaded: true,
+    }))
+    .filter(({ name }) => isName(name));
 }
 
 /** Of several one with an ending: `https://dl.example.com/1234` says less than `app.tar.gz`. */
@@ -82,7 +84,7 @@ function decoded(segment: string): string {
   }
 }
 
-/** Path traversal: a name that is decoded from an address can hold anything. */
+/** Path traversal: an address can hold anything once it is decoded, and a label is free text. */
 function isName(text: string): boolean {
   return /^[^\p{C}/\\]{1,255}$/u.test(text) && !/^\.{1,2}$/.test(text);
 }

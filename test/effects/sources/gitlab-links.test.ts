@@ -148,6 +148,11 @@ describe('links of a GitLab release', () => {
     );
   });
 
+  it('of whose label no file can be called, and that have no other name, are none', () => {
+    const url = 'https://dl.example.com/1/download';
+    assert.deepEqual(names({ label: '../app', url }, { label: '..', url: `${url}?2` }), []);
+  });
+
   it('to a runbook or to an image in a registry are none', () => {
     assert.deepEqual(
       names(
