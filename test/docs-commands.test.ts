@@ -150,7 +150,8 @@ describe('in a checkout, as documented,', () => {
       const program = path.join(ROOT, 'bin', 'self-update.js');
       for (const text of documented.take(/^self-update index/)) {
         const [, , operand = 'releases'] = text.replace('<directory>', 'releases').split(' ');
-        await execa(process.execPath, [program, 'index', operand], options);
+        const { stdout } = await execa(process.execPath, [program, 'index', operand], options);
+        assert.match(stdout, /releases\.json: 1 release$/);
       }
       const index = indexSchema.parse(
         JSON.parse(readFileSync(path.join(root, 'releases', 'releases.json'), 'utf8')),

@@ -9,6 +9,7 @@ import { Forgejo } from '../effects/sources/forgejo.ts';
 import { GitHub } from '../effects/sources/github.ts';
 import { GitHubOrWeb } from '../effects/sources/github-or-web.ts';
 import { GitHubWeb } from '../effects/sources/github-web.ts';
+import { GitLab } from '../effects/sources/gitlab.ts';
 import type { Source } from '../effects/sources/source.ts';
 import { chooseTagged } from '../machines/release.ts';
 import { versionFromTag } from '../machines/version.ts';
@@ -36,6 +37,10 @@ const SOURCES: Record<Config['source']['name'], (parts: Parts, cache: AnswerCach
   forgejo: (parts, cache) => {
     const { url, http } = ownSource(parts);
     return new Forgejo({ ...optionsOf(parts), url, http, cache });
+  },
+  gitlab: (parts, cache) => {
+    const { url, http } = ownSource(parts);
+    return new GitLab({ ...optionsOf(parts), url, http, cache, isVersion: isVersion(parts) });
   },
   directory: (parts, cache) => {
     const { conditions, minisignKeys } = trustOf(parts.config);
@@ -74,8 +79,12 @@ function gitHubWeb(parts: Parts, cache: AnswerCache, api: Source): GitHubWeb {
     suffices: (release) =>
       !config.trust.conditions.some((condition) => condition !== 'digest') &&
       chooseTagged(release, policy, pattern, Date.now()).kind === 'release',
-    isVersion: (tag) => versionFromTag(tag, policy.versioning, policy.tagPrefix) !== null,
+    isVersion: isVersion(parts),
   });
+}
+
+function isVersion({ policy }: Parts): (tag: string) => boolean {
+  return (tag) => versionFromTag(tag, policy.versioning, policy.tagPrefix) !== null;
 }
 
 /** https://api.github.com serves https://github.com, and https://HOST/api/v3 serves https://HOST. */
@@ -122,6 +131,9 @@ function optionsOf({ config, places, log }: Parts) {
   return { repository, now: Date.now, secrets: config.secrets, debug: log.debug };
 }
 
-export function userAgentOf({ places }: Parts): string {
-  return `self-update/${programVersion()} (+https://github.com/${places.repository})`;
+/** Whom to ask about requests: the page of what is followed. */
+export function userAgentOf({ config: { source }, places }: Parts): string {
+  const isForge = source.name === 'forgejo' || source.name === 'gitlab';
+  const site = isForge ? source.url : 'https://github.com';
+  return `self-update/${programVersion()} (+${site}/${places.repository})`;
 }

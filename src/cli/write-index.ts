@@ -15,7 +15,10 @@ export async function showIndex({ operand, json }: Arguments): Promise<number> {
     for (const name of passedOver)
       process.stderr.write(`update: ${visible(name)} is no regular file and was passed over\n`);
     if (json) process.stdout.write(`${JSON.stringify({ ok: true, file, releases })}\n`);
-    else process.stdout.write(`${visible(file)}: ${releases} releases\n`);
+    else
+      process.stdout.write(
+        `${visible(file)}: ${releases} ${releases === 1 ? 'release' : 'releases'}\n`,
+      );
     if (existsSync(path.join(directory, SIGNATURE_NAME)))
       process.stderr.write(
         `update: ${SIGNATURE_NAME} is of the list before: sign the new one with \`minisign -S -m ${visible(file)}\`\n`,

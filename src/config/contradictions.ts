@@ -1,6 +1,7 @@
 /** What is wrong with settings only together. */
 import path from 'node:path';
 import { quoted } from './complaint.ts';
+import { repositoryProblems } from './repository.ts';
 import { metaOf, type SettingName, type Settings } from './settings.ts';
 
 /** `texts`: as given. `values`: what they mean, of those that mean something. */
@@ -16,7 +17,12 @@ const MIN_SLEEP_WITHOUT_TOKEN_MS = 60_000;
 
 export function contradictions(given: Given): string[] {
   const { texts, values, timeZone } = given;
-  const problems = [...aboutGitHub(given), ...aboutSource(given)];
+  const { UPDATE_SOURCE: source = null, UPDATE_SOURCE_URL: url } = values;
+  const problems = [
+    ...repositoryProblems(texts, source, url),
+    ...aboutGitHub(given),
+    ...aboutSource(given),
+  ];
   if (texts.UPDATE_HEALTH_URL !== undefined && texts.UPDATE_HEALTH_CMD !== undefined)
     problems.push('UPDATE_HEALTH_CMD: is given beside UPDATE_HEALTH_URL. Keep one of them');
   if (texts.UPDATE_WINDOW !== undefined && texts.TZ !== undefined && timeZone === null)
@@ -36,15 +42,16 @@ export function contradictions(given: Given): string[] {
 
 function aboutGitHub({ texts, values, hasToken }: Given): string[] {
   const problems: string[] = [];
-  const isGitHub = values.UPDATE_SOURCE !== 'directory';
+  const { UPDATE_SOURCE: source } = values;
+  const isForge = source === 'forgejo' || source === 'gitlab';
   if (
-    isGitHub &&
+    source !== 'directory' &&
     values.SLEEP !== undefined &&
     values.SLEEP < MIN_SLEEP_WITHOUT_TOKEN_MS &&
     !hasToken
   )
     problems.push(
-      `SLEEP: "${texts.SLEEP}" is below 60, and without a token GitHub allows 60 requests an hour. Set UPDATE_GH_TOKEN, or SLEEP=300`,
+      `SLEEP: "${texts.SLEEP}" is below 60, and ${isForge ? 'servers limit requests without a token' : 'without a token GitHub allows 60 requests an hour'}. Set UPDATE_GH_TOKEN, or SLEEP=300`,
     );
   const api = values.UPDATE_GH_API_URL;
   if (api === undefined) return problems;
@@ -66,6 +73,9 @@ const NEEDED_URLS: Partial<Record<Settings['UPDATE_SOURCE'], string>> = {
   directory:
     'the address of the directory that holds releases.json. Example: UPDATE_SOURCE_URL=https://releases.example.com/app/',
   forgejo: 'the address of the forge. Example: UPDATE_SOURCE_URL=https://codeberg.org',
+  // Token theft: most are servers of one's own, and an address that was forgotten would send their
+  // token to gitlab.com.
+  gitlab: 'the address of the GitLab. Example: UPDATE_SOURCE_URL=https://gitlab.com',
 };
 
 function aboutSource({ values }: Given): string[] {
@@ -84,6 +94,10 @@ function aboutSource({ values }: Given): string[] {
   if (protocol === 'http:' && !mayBePlain(url, values.UPDATE_INSECURE_HTTP === true))
     return [
       `UPDATE_SOURCE_URL: ${shown} is plain http, which anyone on the way can change. Use https, or set UPDATE_INSECURE_HTTP=1`,
+    ];
+  if ((name === 'gitlab' || name === 'forgejo') && /\/api\/v\d+\/*$/.test(url))
+    return [
+      `UPDATE_SOURCE_URL: ${shown} is the API of the ${name}, which is found by itself. Set UPDATE_SOURCE_URL=${url.replace(/\/api\/v\d+\/*$/, '')}`,
     ];
   if (NEEDED_URLS[name] !== undefined && `${username}${password}${search}${hash}` !== '')
     return [

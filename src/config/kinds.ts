@@ -209,58 +209,6 @@ export function noProxyHosts() {
   });
 }
 
-/** GitHub's own rules, and the underscore in logins of Enterprise Managed Users (`ada_acme`). */
-const LOGIN = /^[A-Za-z0-9][A-Za-z0-9_-]{0,38}$/;
-const REPOSITORY = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$/;
-
-export function login() {
-  return z.string().transform((text, context) => {
-    const pasted = pastedRepository(text);
-    if (pasted)
-      return fail(
-        context,
-        `names owner and repository. Set GH_USER=${pasted.owner} and GH_REPO=${pasted.name}`,
-      );
-    if (LOGIN.test(text)) return text;
-    const inner =
-      /^(?:(?:https?:\/\/)?(?:www\.)?github\.com\/|@)(?<login>[^/]+)\/?$/i.exec(text)?.groups?.[
-        'login'
-      ] ?? '';
-    return fail(
-      context,
-      `is not the name of a GitHub user or organization${LOGIN.test(inner) ? `. Set GH_USER=${inner}` : ''}`,
-    );
-  });
-}
-
-export function repositoryName() {
-  return z.string().transform((text, context) => {
-    const pasted = pastedRepository(text);
-    if (pasted)
-      return fail(
-        context,
-        `names owner and repository. Set GH_USER=${pasted.owner} and GH_REPO=${pasted.name}`,
-      );
-    if (!REPOSITORY.test(text))
-      return fail(context, "is not a repository's name (without the owner)");
-    // GitHub gives no repository such a name: it is the end of an address to clone from.
-    const name = text.replace(/\.git$/i, '');
-    return name === text
-      ? text
-      : fail(context, `ends in .git, as no name does. Set GH_REPO=${name}`);
-  });
-}
-
-/** `acme/app`, or an address of it; null for anything else. */
-function pastedRepository(text: string): { owner: string; name: string } | null {
-  const match =
-    /^(?:(?:https?|ssh|git):\/\/)?(?:[^@/\s]+@)?(?:[A-Za-z0-9.-]+\.[A-Za-z]{2,}[/:])?(?<owner>[^/:\s]+)\/(?<name>[^/\s]+?)(?:\.git)?(?:\/.*)?$/.exec(
-      text,
-    );
-  const { owner = '', name = '' } = match?.groups ?? {};
-  return LOGIN.test(owner) && REPOSITORY.test(name) ? { owner, name } : null;
-}
-
 /**
  * What can be sent in a header: printable, without blanks and quotes. The text itself is never
  * repeated.

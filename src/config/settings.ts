@@ -15,14 +15,12 @@ import {
   heldSockets,
   integer,
   listenAddress,
-  login,
   matching,
   minisignKeys,
   noProxyHosts,
   oneOf,
   onOff,
   proxyAddress,
-  repositoryName,
   seconds,
   timeWindow,
   token,
@@ -45,7 +43,7 @@ export type SettingMeta = {
 };
 
 /** Where releases come from. Each has a file in src/effects/sources. */
-const SOURCE_NAMES = ['github', 'github-web', 'forgejo', 'directory'] as const;
+const SOURCE_NAMES = ['github', 'github-web', 'forgejo', 'gitlab', 'directory'] as const;
 
 const SIGNALS = ['HUP', 'INT', 'QUIT', 'TERM', 'USR1', 'USR2', 'KILL', 'WINCH'] as const;
 
@@ -79,11 +77,12 @@ function isReadable(file: string): boolean {
 }
 
 export const settings = z.object({
-  GH_USER: setting(login(), {
-    meaning: 'owner of the repository to follow',
+  // What they may hold depends on the source: repository.ts.
+  GH_USER: setting(z.string(), {
+    meaning: 'owner of the repository to follow; on a GitLab with subgroups, as `group/subgroup`',
     example: 'acme',
   }),
-  GH_REPO: setting(repositoryName(), {
+  GH_REPO: setting(z.string(), {
     meaning: 'the repository to follow',
     example: 'app',
   }),
@@ -421,7 +420,7 @@ export const settings = z.object({
   }),
   UPDATE_FIRST_CHECK_TIMEOUT: setting(seconds({ most: 3600 }).prefault('30'), {
     meaning:
-      'seconds from boot after which a version that has not yet run here starts without waiting for GitHub. One that was healthy here waits 5 at most',
+      'seconds from boot after which a version that has not yet run here starts without waiting for the source. One that was healthy here waits 5 at most',
     example: '10',
   }),
   UPDATE_DIR: setting(

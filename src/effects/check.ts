@@ -183,17 +183,18 @@ async function look(
       };
     }
     case 'tag': {
+      const { setting = 'UPDATE_GH_API_URL' } = source;
       const release = await source.tagged(where.tag, strikes, signal);
       if (release === null)
         throw new Fault(
           'NOT_FOUND',
-          `${policy.repository} has no release ${where.tag}, or does not exist, or is private: check the tag, GH_USER, GH_REPO and UPDATE_GH_TOKEN`,
+          `${policy.repository} has no release ${where.tag}, or does not exist, or is private: check the tag, GH_USER, GH_REPO, UPDATE_GH_TOKEN and ${setting}`,
         );
       // Rollback: another release's answer, however well signed, is not the one that was asked for.
       if (release.tag !== where.tag)
         throw new Fault(
           'ANSWER_UNEXPECTED',
-          `asked for ${where.tag}, the server answered ${release.tag}: that is another source than was meant; check its address`,
+          `asked for ${where.tag}, the server answered ${release.tag}: a proxy answers in its place, or the address is another server's; check ${setting}`,
         );
       return { choice: chooseTagged(release, policy, assetPattern, now()), compared };
     }

@@ -29,6 +29,7 @@ export function withFirstSeen(
   };
   return {
     source: {
+      ...(source.setting === undefined ? {} : { setting: source.setting }),
       get identity() {
         return source.identity;
       },

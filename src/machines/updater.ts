@@ -51,7 +51,7 @@ export const updaterMachine = updaterSetup.createMachine({
     },
     checking: {
       description:
-        'Asks GitHub for the newest release before the app is started, or for the one the operator named.',
+        'Asks the source for the newest release before the app is started, or for the one the operator named.',
       invoke: {
         id: 'check',
         src: 'check',

@@ -43,7 +43,7 @@ const OF_SUMS = /(?:[._-]sha-?256(?:sums?)?(?:\.txt)?|\.(?:sha|checksum|dgst|dig
 export function isVersionOfName(name: string, version: string, repository: string): boolean {
   // Letters and digits of other scripts look like ours, or like nothing: they separate no words.
   if (!/^[ -~]*$/.test(name)) return false;
-  const own = repository.slice(repository.indexOf('/') + 1);
+  const own = repository.slice(repository.lastIndexOf('/') + 1);
   const stem = formatOfName(name.replace(OF_SUMS, '')).stem.toLowerCase();
   const rest = withoutOwnName(stem, own.toLowerCase())
     .replaceAll(LEVEL, ' ')

@@ -81,13 +81,21 @@ export async function measure(
     'Whether a version newer than the current one is known.',
     isNewerKnown(state().snapshot.context, learnt.latest) ? 1 : 0,
   );
-  gauge('last_check_timestamp_seconds', 'When GitHub was last asked.', seconds(learnt.lastCheckAt));
+  gauge(
+    'last_check_timestamp_seconds',
+    'When the source was last asked.',
+    seconds(learnt.lastCheckAt),
+  );
   gauge(
     'last_successful_check_timestamp_seconds',
-    'When GitHub last answered.',
+    'When the source last answered.',
     seconds(learnt.lastSuccessAt),
   );
-  gauge('next_check_timestamp_seconds', 'When GitHub is asked next.', seconds(learnt.nextCheckAt));
+  gauge(
+    'next_check_timestamp_seconds',
+    'When the source is asked next.',
+    seconds(learnt.nextCheckAt),
+  );
   gauge(
     'rate_limit_remaining',
     "Requests left of GitHub's quota.",

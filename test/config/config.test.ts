@@ -112,6 +112,59 @@ describe('the configuration', () => {
     assert.deepEqual(moreAssetHosts, []);
   });
 
+  const GITLAB = { UPDATE_SOURCE: 'gitlab', UPDATE_SOURCE_URL: 'https://gitlab.corp/git/' };
+  const FORGEJO = { UPDATE_SOURCE: 'forgejo', UPDATE_SOURCE_URL: 'https://codeberg.org' };
+  const owners: [source: Record<string, string>, owner: string][] = [
+    [GITLAB, 'acme'],
+    [GITLAB, 'acme/tools/.net'],
+    [GITLAB, 'acme.dev/team_1'],
+    [GITLAB, '_ops'],
+    [FORGEJO, 'acme.dev'],
+  ];
+  for (const [source, owner] of owners)
+    it(`follows ${owner} on a ${source['UPDATE_SOURCE']}`, () => {
+      const { repository, repositoryName } = parsed({ ...source, GH_USER: owner });
+      assert.deepEqual([repository, repositoryName], [`${owner}/app`, 'app']);
+    });
+
+  const pasted: [source: Record<string, string>, given: Record<string, string>, told: RegExp][] = [
+    [GITLAB, { GH_REPO: 'acme/tools/app' }, /Set GH_USER=acme\/tools and GH_REPO=app$/],
+    [
+      GITLAB,
+      { GH_REPO: 'https://gitlab.com/acme/tools/app/-/releases/v1' },
+      /Set GH_USER=acme\/tools and GH_REPO=app$/,
+    ],
+    [
+      GITLAB,
+      { GH_USER: 'https://gitlab.corp/git/acme/app' },
+      /^GH_USER: "https:.* Set GH_USER=acme and GH_REPO=app$/,
+    ],
+    [
+      GITLAB,
+      { GH_USER: 'git@gitlab.com:acme/tools/app.git' },
+      /Set GH_USER=acme\/tools and GH_REPO=app$/,
+    ],
+    [GITLAB, { GH_USER: 'gitlab.com/acme/tools' }, /is an address. Set GH_USER=acme\/tools$/],
+    [GITLAB, { GH_USER: 'acme/../other' }, /is not the name of a user or group/],
+    [GITLAB, { GH_USER: '/acme' }, /is not the name of a user or group/],
+    [GITLAB, { GH_USER: 'acme?x' }, /is not the name of a user or group/],
+    [
+      FORGEJO,
+      { GH_USER: 'https://codeberg.org/acme.dev/app' },
+      /Set GH_USER=acme\.dev and GH_REPO=app$/,
+    ],
+    [FORGEJO, { GH_USER: 'codeberg.org/acme' }, /Set GH_USER=acme$/],
+    [FORGEJO, { GH_USER: 'acme/tools' }, /need UPDATE_SOURCE=gitlab$/],
+    [FORGEJO, { GH_USER: '..' }, /is not the name of a user or organization/],
+    [{ UPDATE_SOURCE: 'gitlub' }, { GH_USER: 'acme/tools' }, /^UPDATE_SOURCE: "gitlub"/],
+  ];
+  for (const [source, given, told] of pasted)
+    it(`refuses ${Object.values(given)} on a ${source['UPDATE_SOURCE']}`, () => {
+      const [problem, ...others] = problems({ ...MINIMAL, ...source, ...given });
+      assert.match(problem ?? '', told);
+      assert.deepEqual(others, []);
+    });
+
   it('says every problem at once, each with its variable and an example', () => {
     const found = problems({
       GH_USER: 'a b',
@@ -136,6 +189,17 @@ describe('the configuration', () => {
       { GH_USER: '-acme!' },
       /^GH_USER: "-acme!" is not the name of a GitHub user/,
     ],
+    [
+      'a subgroup, which only GitLab has',
+      { GH_USER: 'acme/tools' },
+      /Set GH_USER=acme and GH_REPO=tools; groups within groups are GitLab's, and need UPDATE_SOURCE=gitlab$/,
+    ],
+    [
+      "an address of GitLab's under another source",
+      { GH_REPO: 'https://gitlab.com/acme/tools/app' },
+      /is an address of a GitLab. Set UPDATE_SOURCE=gitlab and UPDATE_SOURCE_URL=https:\/\/gitlab\.com$/,
+    ],
+    ['a dot in a login of GitHub', { GH_USER: 'acme.dev' }, /is not the name of a GitHub user/],
     ['an owner with an @', { GH_USER: '@acme' }, /Set GH_USER=acme$/],
     ['an address as owner', { GH_USER: 'https://github.com/acme/' }, /Set GH_USER=acme$/],
     [
@@ -201,6 +265,11 @@ describe('the configuration', () => {
       /^SLEEP: "59" is below 60.*60 requests an hour/,
     ],
     [
+      'so of a GitLab, which is not called GitHub',
+      { ...GITLAB, SLEEP: '59' },
+      /^SLEEP: "59" is below 60, and servers limit requests without a token\. Set/,
+    ],
+    [
       'plain http to elsewhere',
       { UPDATE_GH_API_URL: 'http://github.corp/api/v3' },
       /plain http.*UPDATE_INSECURE_HTTP=1/,
@@ -214,6 +283,16 @@ describe('the configuration', () => {
       'a forge without its address',
       { UPDATE_SOURCE: 'forgejo' },
       /^UPDATE_SOURCE_URL: is needed by UPDATE_SOURCE=forgejo.*Example: UPDATE_SOURCE_URL=https/,
+    ],
+    [
+      'the API of a GitLab',
+      { UPDATE_SOURCE: 'gitlab', UPDATE_SOURCE_URL: 'https://gitlab.corp/api/v4/' },
+      /is the API of the gitlab.*Set UPDATE_SOURCE_URL=https:\/\/gitlab\.corp$/,
+    ],
+    [
+      'a GitLab without its address',
+      { UPDATE_SOURCE: 'gitlab' },
+      /^UPDATE_SOURCE_URL: is needed by UPDATE_SOURCE=gitlab.*Example: UPDATE_SOURCE_URL=https:\/\/gitlab\.com$/,
     ],
     [
       'a directory by plain http elsewhere',

@@ -14,6 +14,7 @@ import {
   type Profile,
 } from '../support/docker/container.ts';
 import { FakeForgejo } from '../support/forges/forgejo.ts';
+import { FakeGitLab } from '../support/forges/gitlab.ts';
 import { FakeGitHub } from '../support/github/server.ts';
 import { TOKEN } from '../support/product.ts';
 
@@ -69,6 +70,25 @@ describe('a container follows', { concurrency: 2 }, () => {
     try {
       await follows('one unprivileged user', env, [], github, (tag, files) =>
         forgejo.publish(tag, files),
+      );
+      assert.deepEqual(github.requests, []);
+    } finally {
+      await github.close();
+    }
+  });
+
+  it('a GitLab, in a subgroup (one unprivileged user)', async () => {
+    const github = await new FakeGitHub().listen();
+    const project = 'acme/tools/app';
+    await using gitlab = await new FakeGitLab({ token: TOKEN, project }).listen();
+    const env = {
+      UPDATE_SOURCE: 'gitlab',
+      UPDATE_SOURCE_URL: gitlab.url,
+      GH_USER: 'acme/tools',
+    };
+    try {
+      await follows('one unprivileged user', env, [], github, (tag, files) =>
+        gitlab.publish(tag, files),
       );
       assert.deepEqual(github.requests, []);
     } finally {

@@ -338,6 +338,11 @@ describe('signed bytes are taken', () => {
     );
   });
 
+  it("by the project's own name, and not by a group's", () => {
+    assert.equal(isVersionOfName('app_2.0.0.tar.gz', '2.0.0', 'acme/tools/app'), true);
+    assert.equal(isVersionOfName('tools_2.0.0.tar.gz', '2.0.0', 'acme/tools/app'), false);
+  });
+
   it('by a name of the longest kind at once', () => {
     assert.equal(isVersionOfName(`${'1.'.repeat(50_000)}tar.gz`, '1.1.1', 'acme/app'), false);
     assert.equal(isVersionOfName(`app_${'a-'.repeat(50_000)}2.0.0`, '2.0.0', 'acme/app'), false);

@@ -174,19 +174,19 @@ export class Http {
     if (protocol === 'http:' && new URL(from ?? this.options.apiUrl).protocol === 'https:') {
       throw new Fault(
         'REDIRECT_REFUSED',
-        `${origin} redirects from https to ${protocol}//${hostname}, which is never followed: the server must redirect to https`,
+        `${origin} leads from https to ${protocol}//${hostname}, which is never followed: the server must redirect to https`,
       );
     }
     if (protocol !== 'https:' && !(protocol === 'http:' && this.options.mayBePlain(url))) {
       throw new Fault(
         'REDIRECT_REFUSED',
-        `${origin} redirects to ${protocol}//${hostname}, and only https is accepted. UPDATE_INSECURE_HTTP=1 allows plain http`,
+        `${origin} leads to ${protocol}//${hostname}, and only https is accepted. UPDATE_INSECURE_HTTP=1 allows plain http`,
       );
     }
     if (!this.options.assetHosts.some((host) => hostFits(hostname, host))) {
       throw new Fault(
         'REDIRECT_REFUSED',
-        `${origin} redirects to ${hostname}, which is not an allowed host. If it is yours, add it to UPDATE_ASSET_HOSTS`,
+        `${origin} leads to ${hostname}, which is not an allowed host. If it is yours, add it to UPDATE_ASSET_HOSTS`,
       );
     }
     return url;

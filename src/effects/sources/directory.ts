@@ -47,6 +47,7 @@ export class Directory implements Source {
    * reading of the index.
    */
   readonly #readings = new WeakMap<AbortSignal, Promise<Listed>>();
+  readonly setting = 'UPDATE_SOURCE_URL';
   readonly quota = null;
   /** A directory has no number of its own, also where GitHub told one before. */
   readonly repositoryId = null;

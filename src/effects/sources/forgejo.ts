@@ -12,6 +12,7 @@ import type { ReleaseList } from '../github/release-list.ts';
 import { address, fileName, isUrgentNote, printable } from '../github/schema.ts';
 import { type AnswerCache, askForText, identityOf, parseAnswer } from './conditional.ts';
 import { limitOf, refusalOf } from './refusal.ts';
+import { askForSize } from './size.ts';
 import type { Source } from './source.ts';
 
 export type ForgejoOptions = {
@@ -73,6 +74,7 @@ const KIND = { kind: 'a release', setting: 'UPDATE_SOURCE_URL' };
 
 export class Forgejo implements Source {
   readonly #options: ForgejoOptions;
+  readonly setting = 'UPDATE_SOURCE_URL';
   readonly quota = null;
   /** Numbers of one forge say nothing about another's, and configuration may move an app here. */
   readonly repositoryId = null;
@@ -148,6 +150,12 @@ export class Forgejo implements Source {
     if (!isLimit(answer.status, answer.headers, '')) return answer;
     answer.stream.destroy();
     throw limitOf(answer, { nowMs: now(), strikes: 0 });
+  }
+
+  /** Of an asset that is an address elsewhere (`external`), which the forge itself does not know. */
+  sizeOf(...[asset, signal]: Parameters<Required<Source>['sizeOf']>): Promise<number> {
+    const { cache, now } = this.#options;
+    return askForSize(asset, signal, { fetch: this.fetch.bind(this), cache, now });
   }
 
   /** Null for 404. */

@@ -16,6 +16,7 @@ import { proxyAuthFault } from '../github/refusal.ts';
 import type { ReleaseList } from '../github/release-list.ts';
 import { type AnswerCache, askForText, cachedAs, keyOf } from './conditional.ts';
 import { limitOf } from './refusal.ts';
+import { askForSize } from './size.ts';
 import { RateLimited, type Source } from './source.ts';
 
 export type GitHubWebOptions = {
@@ -156,26 +157,9 @@ export class GitHubWeb implements Source {
     throw limitOf(answer, { nowMs: now(), strikes: 0 });
   }
 
-  /** By one byte of it, since storage answers no HEAD for an address that was signed for GET. */
-  async sizeOf(...[asset, signal]: Parameters<Required<Source>['sizeOf']>): Promise<number> {
-    const { cache } = this.#options;
-    // Of these very bytes: what is published anew at the same address may have another size.
-    const key = keyOf(`size of ${asset.browserUrl} ${asset.digest}`);
-    const kept = cache.read(key);
-    if (kept !== null) return Number(kept.body);
-    const answer = await this.fetch(asset, { range: 'bytes=0-0' }, signal, { decompress: false });
-    answer.stream.destroy();
-    // Of an empty file there is no first byte.
-    const range = /^bytes (?:0-0|\*)\/(\d{1,15})$/.exec(`${answer.headers['content-range']}`);
-    const isRange = answer.status === 206 || answer.status === 416;
-    const size = isRange ? range?.[1] : answer.headers['content-length'];
-    if ((answer.status !== 200 && !isRange) || size === undefined)
-      throw new Fault(
-        'DOWNLOAD_REFUSED',
-        `${hostOf(answer.url)} answered ${answer.status} and no size for ${asset.name}: it was removed or replaced`,
-      );
-    cache.write(key, { etag: '', body: size });
-    return Number(size);
+  sizeOf(...[asset, signal]: Parameters<Required<Source>['sizeOf']>): Promise<number> {
+    const { cache, now } = this.#options;
+    return askForSize(asset, signal, { fetch: this.fetch.bind(this), cache, now });
   }
 
   #url(page: string): string {

@@ -19,6 +19,8 @@ export type ReleaseSource = {
    * identity is not ours any more.
    */
   readonly identity: string;
+  /** The setting that its address came from, for errors; GitHub's where it is left out. */
+  readonly setting?: string;
   /** As the newest answer said; null where requests are not counted. */
   readonly quota: Quota | null;
   /** What its maintainers mark as the newest. Null if there is none. */

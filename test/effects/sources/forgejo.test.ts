@@ -8,10 +8,12 @@ import { FakeForgejo } from '../../support/forges/forgejo.ts';
 let forgejo: FakeForgejo;
 let source: Forgejo;
 let passedOver: string[];
+let nowMs: number;
 
 beforeEach(async () => {
   forgejo = await new FakeForgejo().listen();
   passedOver = [];
+  nowMs = Date.now();
   const cache = new Map<string, CachedAnswer>();
   const http = new Http({
     userAgent: 'test',
@@ -29,7 +31,7 @@ beforeEach(async () => {
       read: (key) => cache.get(key) ?? null,
       write: (key, entry) => void cache.set(key, entry),
     },
-    now: Date.now,
+    now: () => nowMs,
     secrets: () => [],
     debug: (message) => passedOver.push(message),
   });
@@ -70,6 +72,23 @@ describe('Forgejo as a source', () => {
     assert.equal(passedOver.length, 1);
     forgejo.releases.pop();
     await assert.rejects(source.list(0, signal(), 30), { code: 'ANSWER_MALFORMED' });
+  });
+
+  it('asks for the size of an asset that is elsewhere, and keeps it for an hour', async () => {
+    forgejo.publish('v1.0.0', {});
+    forgejo.link('app', Buffer.from('four'));
+    const [asset] = (await source.latest(0, signal()))?.assets ?? [];
+    assert.ok(asset);
+    const size = () => source.sizeOf(asset, signal());
+    assert.deepEqual([asset.sizeBytes, await size()], [0, 4]);
+    forgejo.replace('app', Buffer.from('longer'));
+    assert.equal(await size(), 4);
+    // Nothing but the address tells these bytes apart from others.
+    nowMs += 3_600_000;
+    assert.equal(await size(), 6);
+    forgejo.replace('app', null);
+    nowMs += 3_600_000;
+    await assert.rejects(size(), { code: 'DOWNLOAD_REFUSED' });
   });
 
   it('says where to look when there is nothing', () => {

@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Attachment, Release } from 'forgejo-js';
+import { sendRange } from './send-range.ts';
 
 type Published = Required<Pick<Release, 'tag_name' | 'draft' | 'prerelease' | 'published_at'>> &
   Release & { assets: (Required<Pick<Attachment, 'id' | 'name' | 'size'>> & Attachment)[] };
@@ -74,6 +75,25 @@ export class FakeForgejo {
     this.#contents.set(placeOf(tag, name), content);
   }
 
+  /** Names an address elsewhere in the newest release. The forge has no size of it. */
+  link(name: string, content: Buffer): void {
+    const place = `/elsewhere/${name}`;
+    this.#contents.set(place, content);
+    this.releases[0]?.assets.push({
+      id: this.#nextId++,
+      name,
+      size: 0,
+      browser_download_url: `http://localhost:${this.#port}/storage${place}`,
+      type: 'external',
+    });
+  }
+
+  /** What lies elsewhere is moved or removed behind the forge's back. */
+  replace(name: string, content: Buffer | null): void {
+    if (content === null) this.#contents.delete(`/elsewhere/${name}`);
+    else this.#contents.set(`/elsewhere/${name}`, content);
+  }
+
   #answer(request: http.IncomingMessage, response: http.ServerResponse): void {
     const { pathname, searchParams } = new URL(request.url ?? '/', this.url);
     const { host = '', authorization } = request.headers;
@@ -115,13 +135,7 @@ export class FakeForgejo {
   #send(place: string, request: http.IncomingMessage, response: http.ServerResponse): void {
     const content = this.#contents.get(place);
     if (content === undefined) return void response.writeHead(404).end();
-    const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
-    const rest = content.subarray(from);
-    const headers = {
-      'content-length': rest.length,
-      'content-range': `bytes ${from}-${content.length - 1}/${content.length}`,
-    };
-    response.writeHead(from > 0 ? 206 : 200, headers).end(rest);
+    sendRange(content, request, response);
   }
 }
 

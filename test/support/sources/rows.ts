@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { FakeDirectory } from '../directory/server.ts';
 import { FakeForgejo } from '../forges/forgejo.ts';
+import { FakeGitLab } from '../forges/gitlab.ts';
 import { FakeGitHub } from '../github/server.ts';
 import { disguisedInJson, type RequestKind } from './misbehaving-proxy.ts';
 import { proxied, type SourceHarness, type SourceUnderTest } from './source-under-test.ts';
@@ -52,6 +53,20 @@ async function forgejo(): Promise<SourceHarness> {
       close: () => standIn[Symbol.asyncDispose](),
     },
     (url) => ({ UPDATE_SOURCE: 'forgejo', UPDATE_SOURCE_URL: url, UPDATE_GH_TOKEN: CANARY }),
+  );
+}
+
+async function gitlab(): Promise<SourceHarness> {
+  const standIn = await new FakeGitLab({ token: CANARY }).listen();
+  return proxied(
+    {
+      origin: standIn.url,
+      kindOf: (asked) => (/\/releases(?:[?/]|$)/.test(asked) ? 'api' : 'file'),
+      publish: (tag, files) => standIn.publish(tag, files),
+      replaceBytes: (tag, name, bytes) => standIn.replaceBytes(tag, name, bytes),
+      close: () => standIn[Symbol.asyncDispose](),
+    },
+    (url) => ({ UPDATE_SOURCE: 'gitlab', UPDATE_SOURCE_URL: url, UPDATE_GH_TOKEN: CANARY }),
   );
 }
 
@@ -113,6 +128,7 @@ export const SOURCES: readonly SourceUnderTest[] = [
     ),
   },
   { name: 'forgejo', hasServer: true, start: forgejo },
+  { name: 'gitlab', hasServer: true, start: gitlab },
   { name: 'directory (http:)', hasServer: true, start: directoryOverHttp },
   { name: 'directory (file:)', hasServer: false, start: directoryOnDisk },
 ];
