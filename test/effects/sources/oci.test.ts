@@ -69,7 +69,9 @@ describe('a registry', () => {
     assert.deepEqual([latest?.tag, latest?.publishedAt], ['v1.1.0', null]);
     assert.equal((await oci.tagged('v1.0.0', 0, signal()))?.publishedAt, '2026-01-31T12:00:00Z');
     assert.equal(await oci.tagged('v9.0.0', 0, signal()), null);
+    const asked = front.asked.length;
     assert.equal(await oci.tagged('../v1.0.0', 0, signal()), null);
+    assert.equal(front.asked.length, asked);
     const [asset] = latest?.assets ?? [];
     assert.ok(asset);
     assert.deepEqual(
@@ -129,6 +131,7 @@ describe('a registry', () => {
     await registry.publish('v1.0.0', { 'app.tar.gz': Buffer.from('other') });
     const { releases } = await oci.list(0, check, 3);
     assert.equal(`sha256:${releases[0]?.assets[0]?.digest}`, digestOf(BYTES));
+    assert.equal(front.asked.filter((asked) => asked.includes('/tags/list')).length, 1);
     const next = await latestOf(oci);
     assert.equal(`sha256:${next?.assets[0]?.digest}`, digestOf(Buffer.from('other')));
   });
@@ -178,6 +181,10 @@ describe('the tags of a registry', () => {
     }));
     assert.equal((await latestOf(source()))?.tag, 'v1.0.0');
     assert.ok(front.requests.every(({ host }) => host === new URL(front.url).host));
+    assert.deepEqual(front.asked.slice(0, 2), [
+      `GET /v2/${NAME}/tags/list?n=1000`,
+      `GET /v2/${NAME}/tags/list?n=1000&last=b`,
+    ]);
   });
 
   it('without an end are refused, and not taken for all there are', async () => {
@@ -399,6 +406,7 @@ describe('bundles in a registry', () => {
     ];
     answering(/\/referrers\//, { status: 200, body: JSON.stringify({ manifests }) });
     assert.deepEqual(await source().attestations(sha256, signal()), ['no bundle']);
+    assert.ok(!front.asked.some((asked) => asked.endsWith('/x')), front.asked.join());
   });
 
   it('without an end are cut off', async () => {
