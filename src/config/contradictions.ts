@@ -1,6 +1,7 @@
 /** What is wrong with settings only together. */
 import path from 'node:path';
 import { quoted } from './complaint.ts';
+import { registryAddress } from './registry-address.ts';
 import { repositoryProblems } from './repository.ts';
 import { metaOf, type SettingName, type Settings } from './settings.ts';
 
@@ -46,6 +47,7 @@ function aboutGitHub({ texts, values, hasToken }: Given): string[] {
   const isForge = source === 'forgejo' || source === 'gitlab';
   if (
     source !== 'directory' &&
+    source !== 'oci' &&
     values.SLEEP !== undefined &&
     values.SLEEP < MIN_SLEEP_WITHOUT_TOKEN_MS &&
     !hasToken
@@ -76,6 +78,7 @@ const NEEDED_URLS: Partial<Record<Settings['UPDATE_SOURCE'], string>> = {
   // Token theft: most are servers of one's own, and an address that was forgotten would send their
   // token to gitlab.com.
   gitlab: 'the address of the GitLab. Example: UPDATE_SOURCE_URL=https://gitlab.com',
+  oci: 'the registry and the repository in it. Example: UPDATE_SOURCE_URL=https://ghcr.io/owner/app',
 };
 
 function aboutSource({ values }: Given): string[] {
@@ -101,8 +104,11 @@ function aboutSource({ values }: Given): string[] {
     ];
   if (NEEDED_URLS[name] !== undefined && `${username}${password}${search}${hash}` !== '')
     return [
-      `UPDATE_SOURCE_URL: ${shown} is more than the address of a ${name}: a user, a query or a fragment would be lost, or stand in logs. Leave them out; a token goes into UPDATE_GH_TOKEN`,
+      `UPDATE_SOURCE_URL: ${shown} is more than the address of a ${name === 'oci' ? 'repository' : name}: a user, a query or a fragment would be lost, or stand in logs. Leave them out; a token goes into UPDATE_GH_TOKEN`,
     ];
+  const registry = name === 'oci' ? registryAddress(url) : null;
+  if (registry !== null && 'problem' in registry)
+    return [`UPDATE_SOURCE_URL: ${shown} ${registry.problem}`];
   return [];
 }
 
