@@ -10,7 +10,7 @@ import { Forgejo } from '../effects/sources/forgejo.ts';
 import { GitHub } from '../effects/sources/github.ts';
 import { GitHubOrWeb } from '../effects/sources/github-or-web.ts';
 import { GitHubWeb } from '../effects/sources/github-web.ts';
-import { GitLab } from '../effects/sources/gitlab.ts';
+import { GitLab, gitLabHeaders } from '../effects/sources/gitlab.ts';
 import { Oci } from '../effects/sources/oci.ts';
 import { knownHosts } from '../effects/sources/oci-hosts.ts';
 import type { Source } from '../effects/sources/source.ts';
@@ -42,7 +42,7 @@ const SOURCES: Record<Config['source']['name'], (parts: Parts, cache: AnswerCach
     return new Forgejo({ ...optionsOf(parts), url, http, cache });
   },
   gitlab: (parts, cache) => {
-    const { url, http } = ownSource(parts);
+    const { url, http } = ownSource(parts, { headersOf: gitLabHeaders });
     return new GitLab({ ...optionsOf(parts), url, http, cache, isVersion: isVersion(parts) });
   },
   directory: (parts, cache) => {
@@ -113,13 +113,14 @@ function shelfOf(parts: Parts, cache: AnswerCache): Shelf {
 }
 
 /** A server of the operator's choice, whose files are where it is, or where he says. */
-function ownSource(parts: Parts): { url: string; http: Http } {
+function ownSource(parts: Parts, others: Partial<HttpOptions> = {}): { url: string; http: Http } {
   const { source, moreAssetHosts } = parts.config;
   const { url } = source;
   if (url === null) throw new Error('invariant: contradictions.ts asks for UPDATE_SOURCE_URL');
   const http = httpOf(parts, url, {
     assetHosts: [new URL(url).hostname, ...moreAssetHosts],
     setting: 'UPDATE_SOURCE_URL',
+    ...others,
   });
   return { url, http };
 }

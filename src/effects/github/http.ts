@@ -23,8 +23,8 @@ export type HttpOptions = {
   /** Whether plain http is fine for this address. */
   mayBePlain: (url: string) => boolean;
   token: () => string | null;
-  /** How the token is sent; as a bearer token where it is left out. See RFC 9110, section 11.4. */
-  scheme?: () => 'Bearer' | 'Basic';
+  /** The headers that carry the token; a bearer token's where it is left out (RFC 6750). */
+  headersOf?: (token: string) => Record<string, string>;
   proxyEnvironment: ProxyEnvironment;
   /**
    * From the call to the head of the last answer, whoever is between, and however often it is
@@ -132,14 +132,14 @@ export class Http {
     // Token theft: it goes to the API's own origin and nowhere else, whatever redirects say.
     const authorized =
       token !== null && new URL(url).origin === new URL(this.options.apiUrl).origin;
+    const { headersOf = asBearer } = this.options;
     this.#agents ??= await agentsFor(this.options.proxyEnvironment, this.options.headWithinMs);
-    const scheme = this.options.scheme?.() ?? 'Bearer';
     const options: OptionsInit = {
       method,
       headers: {
         'user-agent': this.options.userAgent,
         ...headers,
-        ...(authorized ? { authorization: `${scheme} ${token}` } : {}),
+        ...(authorized ? headersOf(token) : {}),
       },
       retry: { limit: 0 },
       followRedirect: false,
@@ -217,6 +217,8 @@ async function headOf(
   }, until - performance.now());
   return promise.finally(() => clearTimeout(late));
 }
+
+const asBearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
 /**
  * Printable, without blanks: what a header can hold, and what every token of GitHub's is made of.

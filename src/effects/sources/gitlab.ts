@@ -32,6 +32,15 @@ export type GitLabOptions = {
   isVersion: (tag: string) => boolean;
 };
 
+/**
+ * As its documentation has it for access tokens, and as OAuth has it for its own; of the two GitLab
+ * takes what it knows. See https://docs.gitlab.com/api/rest/authentication/
+ */
+export const gitLabHeaders = (token: string): Record<string, string> => ({
+  'private-token': token,
+  authorization: `Bearer ${token}`,
+});
+
 /** Notes and up to a hundred links each: twenty have a megabyte. */
 const PAGE_SIZE = 20;
 /** Where those are too large. */

@@ -65,7 +65,7 @@ export class RegistryAuth {
     return new Http({
       ...this.#options.http.options,
       apiUrl: this.#options.origin,
-      scheme: () => (this.#isBasic ? 'Basic' : 'Bearer'),
+      headersOf: (token) => ({ authorization: `${this.#isBasic ? 'Basic' : 'Bearer'} ${token}` }),
       token: () => (this.#isBasic ? this.#basic() : (this.#held?.token ?? null)),
     });
   }
@@ -170,7 +170,7 @@ export class RegistryAuth {
       ...http.options,
       apiUrl: origin,
       assetHosts: [hostname],
-      scheme: () => 'Basic',
+      headersOf: (token) => ({ authorization: `Basic ${token}` }),
       token: () => this.#basic(),
     });
     const askedAtMs = now();

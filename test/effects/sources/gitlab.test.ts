@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { check } from '../../../src/effects/check.ts';
 import { Http } from '../../../src/effects/github/http.ts';
 import type { CachedAnswer } from '../../../src/effects/sources/conditional.ts';
-import { GitLab } from '../../../src/effects/sources/gitlab.ts';
+import { GitLab, gitLabHeaders } from '../../../src/effects/sources/gitlab.ts';
 import { RateLimited } from '../../../src/effects/sources/source.ts';
 import { pollNoteSchema } from '../../../src/machines/poll-note.ts';
 import { Fault } from '../../../src/support/fault.ts';
@@ -30,6 +30,7 @@ const signal = () => AbortSignal.timeout(60_000);
 
 function source(): GitLab {
   const http = new Http({
+    headersOf: gitLabHeaders,
     userAgent: 'test',
     apiUrl: gitlab.url,
     setting: 'UPDATE_SOURCE_URL',
@@ -159,8 +160,11 @@ describe('GitLab as a source', () => {
     const answer = await source().fetch(asset, {}, signal(), { decompress: false });
     assert.equal(Buffer.concat(await answer.stream.toArray()).toString(), 'bytes');
     const { host } = new URL(gitlab.url);
-    for (const { authorization, ...request } of gitlab.requests)
-      assert.equal(authorization, request.host === host ? `Bearer ${TOKEN}` : undefined);
+    for (const { authorization, privateToken, ...request } of gitlab.requests)
+      assert.deepEqual(
+        [authorization, privateToken],
+        request.host === host ? [`Bearer ${TOKEN}`, TOKEN] : [undefined, undefined],
+      );
     assert.ok(gitlab.requests.some((request) => request.host !== host));
     hosts = ['127.0.0.1'];
     await assert.rejects(source().fetch(asset, {}, signal(), { decompress: false }), {

@@ -35,6 +35,7 @@ export class FakeGitLab {
     path: string;
     host: string;
     authorization: string | undefined;
+    privateToken: string | undefined;
     range: string | undefined;
   }[] = [];
   /** The answer to each question of the API. */
@@ -133,11 +134,13 @@ export class FakeGitLab {
 
   #answer(request: http.IncomingMessage, response: http.ServerResponse): void {
     const { pathname } = new URL(request.url ?? '/', this.url);
-    const { host = '', authorization, range } = request.headers;
-    this.requests.push({ path: pathname, host, authorization, range });
+    const { host = '', authorization, range, 'private-token': given } = request.headers;
+    const privateToken = given === undefined ? undefined : `${given}`;
+    this.requests.push({ path: pathname, host, authorization, privateToken, range });
+    const isAnonymous = authorization === undefined && privateToken === undefined;
     // Where an instance keeps its packages: another host, to which no token belongs.
     const stored = this.#contents.get(pathname.slice('/storage'.length));
-    if (pathname.startsWith('/storage/') && stored !== undefined && authorization === undefined) {
+    if (pathname.startsWith('/storage/') && stored !== undefined && isAnonymous) {
       sendRange(stored, request, response);
       return;
     }
