@@ -128,7 +128,7 @@ function ownSource(parts: Parts, others: Partial<HttpOptions> = {}): { url: stri
 /** Downloads are redirected to where everybody knows, or where the operator says. */
 function registryOf(parts: Parts) {
   const { source, moreAssetHosts: moreHosts } = parts.config;
-  const address = registryAddress(source.url ?? '');
+  const address = registryAddress(source.url ?? '', parts.places.repository);
   if ('problem' in address) throw new Error('invariant: contradictions.ts asks for a repository');
   const { origin, name } = address;
   const { hostname } = new URL(origin);

@@ -5,10 +5,11 @@
 import path from 'node:path';
 import { withoutSecrets } from '../support/redact.ts';
 import { complaint } from './complaint.ts';
-import { bakedProblems, contradictions, mayBePlain, placeProblems } from './contradictions.ts';
+import { bakedProblems, contradictions, placeProblems } from './contradictions.ts';
 import { type Environment, given, readSetting, unknownNames } from './environment.ts';
 import { secretParts } from './secrets.ts';
 import { type SettingName, type Settings, settingNames, settings } from './settings.ts';
+import { mayBePlain, sourceUrlOf } from './source-url.ts';
 import { zoneOf } from './window.ts';
 
 /** The configuration as the program uses it. Null: not set. */
@@ -79,7 +80,6 @@ function configFrom(
   const publicNames = [values.GH_USER, values.GH_REPO].map((name) => name.toLowerCase());
   const isPublic = (secret: string): boolean =>
     publicNames.some((name) => withoutSecrets(name, [secret.toLowerCase()]) !== name);
-  const sourceUrl = values.UPDATE_SOURCE_URL?.replace(/\/+$/, '') ?? null;
   const apiUrl = values.UPDATE_GH_API_URL.replace(/\/+$/, '');
   return {
     /** `owner/name` */
@@ -101,7 +101,10 @@ function configFrom(
     publicSecrets: (): SettingName[] =>
       settingNames.filter((name) => secretsOf(name).some(isPublic)),
     /** `url` without a trailing slash; null where the source's own is meant. */
-    source: { name: values.UPDATE_SOURCE, url: sourceUrl },
+    source: {
+      name: values.UPDATE_SOURCE,
+      url: sourceUrlOf(values.UPDATE_SOURCE, values.UPDATE_SOURCE_URL),
+    },
     /** Without a trailing slash. */
     apiUrl,
     assetHosts: [

@@ -1,9 +1,10 @@
 /** What is wrong with settings only together. */
 import path from 'node:path';
 import { quoted } from './complaint.ts';
-import { registryAddress } from './registry-address.ts';
 import { repositoryProblems } from './repository.ts';
 import { metaOf, type SettingName, type Settings } from './settings.ts';
+import { sourceUrlProblems } from './source-problems.ts';
+import { mayBePlain } from './source-url.ts';
 
 /** `texts`: as given. `values`: what they mean, of those that mean something. */
 export type Given = {
@@ -22,7 +23,7 @@ export function contradictions(given: Given): string[] {
   const problems = [
     ...repositoryProblems(texts, source, url),
     ...aboutGitHub(given),
-    ...aboutSource(given),
+    ...sourceUrlProblems(given),
   ];
   if (texts.UPDATE_HEALTH_URL !== undefined && texts.UPDATE_HEALTH_CMD !== undefined)
     problems.push('UPDATE_HEALTH_CMD: is given beside UPDATE_HEALTH_URL. Keep one of them');
@@ -68,59 +69,6 @@ function aboutGitHub({ texts, values, hasToken }: Given): string[] {
       `UPDATE_GH_API_URL: ${shown} is GitHub's web site, not its API. Leave the setting out, or set https://api.github.com`,
     );
   return problems;
-}
-
-/** Sources without an address of their own. */
-const NEEDED_URLS: Partial<Record<Settings['UPDATE_SOURCE'], string>> = {
-  directory:
-    'the address of the directory that holds releases.json. Example: UPDATE_SOURCE_URL=https://releases.example.com/app/',
-  forgejo: 'the address of the forge. Example: UPDATE_SOURCE_URL=https://codeberg.org',
-  // Token theft: most are servers of one's own, and an address that was forgotten would send their
-  // token to gitlab.com.
-  gitlab: 'the address of the GitLab. Example: UPDATE_SOURCE_URL=https://gitlab.com',
-  oci: 'the registry and the repository in it. Example: UPDATE_SOURCE_URL=https://ghcr.io/owner/app',
-};
-
-function aboutSource({ values }: Given): string[] {
-  const { UPDATE_SOURCE: name, UPDATE_SOURCE_URL: url } = values;
-  if (name === undefined) return [];
-  if (url === undefined)
-    return NEEDED_URLS[name] === undefined
-      ? []
-      : [`UPDATE_SOURCE_URL: is needed by UPDATE_SOURCE=${name}: ${NEEDED_URLS[name]}`];
-  const shown = quoted('UPDATE_SOURCE_URL', url);
-  const { protocol, username, password, search, hash } = new URL(url);
-  if (protocol === 'file:' && name !== 'directory')
-    return [
-      `UPDATE_SOURCE_URL: ${shown} is for UPDATE_SOURCE=directory only. Set an https address`,
-    ];
-  if (protocol === 'http:' && !mayBePlain(url, values.UPDATE_INSECURE_HTTP === true))
-    return [
-      `UPDATE_SOURCE_URL: ${shown} is plain http, which anyone on the way can change. Use https, or set UPDATE_INSECURE_HTTP=1`,
-    ];
-  if ((name === 'gitlab' || name === 'forgejo') && /\/api\/v\d+\/*$/.test(url))
-    return [
-      `UPDATE_SOURCE_URL: ${shown} is the API of the ${name}, which is found by itself. Set UPDATE_SOURCE_URL=${url.replace(/\/api\/v\d+\/*$/, '')}`,
-    ];
-  if (NEEDED_URLS[name] !== undefined && `${username}${password}${search}${hash}` !== '')
-    return [
-      `UPDATE_SOURCE_URL: ${shown} is more than the address of a ${name === 'oci' ? 'repository' : name}: a user, a query or a fragment would be lost, or stand in logs. Leave them out; a token goes into UPDATE_GH_TOKEN`,
-    ];
-  const registry = name === 'oci' ? registryAddress(url) : null;
-  if (registry !== null && 'problem' in registry)
-    return [`UPDATE_SOURCE_URL: ${shown} ${registry.problem}`];
-  return [];
-}
-
-/** Loopback can't be listened in on from outside; everything else needs the operator's word. */
-export function mayBePlain(url: string, isAllowed: boolean): boolean {
-  const { hostname } = new URL(url);
-  return (
-    isAllowed ||
-    hostname === 'localhost' ||
-    hostname === '[::1]' ||
-    /^127(?:\.\d{1,3}){3}$/.test(hostname)
-  );
 }
 
 /** Two copies run at the same time: what they can't share they must not have. */

@@ -235,7 +235,7 @@ export function checked(test: (text: string) => boolean, complaint: string) {
   return z.string().refine(test, { error: complaint });
 }
 
-function fail(context: z.RefinementCtx, message: string): never {
+export function fail(context: z.RefinementCtx, message: string): never {
   context.addIssue({ code: 'custom', message });
   return z.NEVER;
 }

@@ -22,10 +22,16 @@ const PAGES: Readonly<Record<string, string>> = {
   'gitlab.com': 'registry.gitlab.com',
 };
 
-/** What is wrong with it, and the remedy, as the end of a sentence; or the address. */
-export function registryAddress(url: string): RegistryAddress | { problem: string } {
+/**
+ * What is wrong with it, and the remedy, as the end of a sentence; or the address. `repository`:
+ * `owner/name`, which a registry alone is asked for, in small letters.
+ */
+export function registryAddress(
+  url: string,
+  repository: string,
+): RegistryAddress | { problem: string } {
   const { protocol, host, hostname, pathname } = new URL(url);
-  const path = pathname.replace(/^\/+|\/+$/g, '');
+  const path = pathname.replace(/^\/+|\/+$/g, '') || repository.toLowerCase();
   const registry = PAGES[hostname];
   if (registry !== undefined)
     return {
@@ -43,7 +49,7 @@ export function registryAddress(url: string): RegistryAddress | { problem: strin
     };
   if (path.length > MAX_NAME_CHARACTERS || !NAME.test(path))
     return {
-      problem: `${path === '' ? 'names a registry and no repository' : `names no repository: small letters, digits, and "-", "_", "." between them`}. Set UPDATE_SOURCE_URL=https://ghcr.io/owner/app, in small letters`,
+      problem: `names no repository: small letters, digits, and "-", "_", "." between them. Set UPDATE_SOURCE_URL=https://ghcr.io/owner/app, in small letters`,
     };
   return { origin: `${protocol}//${API_HOSTS[host] ?? host}`, name: path };
 }

@@ -26,6 +26,7 @@ import {
   token,
   words,
 } from './kinds.ts';
+import { isUrl, sourceUrl } from './source-url.ts';
 
 export type SettingMeta = {
   meaning: string;
@@ -53,15 +54,6 @@ function setting<S extends z.ZodType>(schema: S, meta: SettingMeta): S {
 
 function secret(meta: Omit<SettingMeta, 'secret'>) {
   return setting(z.string().min(1).optional(), { ...meta, secret: true });
-}
-
-function isUrl(text: string): boolean {
-  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
-}
-
-/** `file:` names a directory on this machine: no host, no escapes of a slash. */
-function isSourceUrl(text: string): boolean {
-  return isUrl(text) || (/^file:\/\/\//i.test(text) && URL.canParse(text) && !/%2f/i.test(text));
 }
 
 /** A trust root has some 10 kB. */
@@ -117,7 +109,7 @@ export const settings = z.object({
     meaning: 'where releases come from (docs/sources.md)',
     example: 'github-web',
   }),
-  UPDATE_SOURCE_URL: setting(checked(isSourceUrl, 'is no http(s) or file: address').optional(), {
+  UPDATE_SOURCE_URL: setting(sourceUrl().optional(), {
     standard: "the source's own, where it has one",
     meaning:
       'address of the source, or `file:///…` of a directory; plain http only to loopback, or with `UPDATE_INSECURE_HTTP=1`',

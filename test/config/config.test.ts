@@ -584,6 +584,7 @@ describe('the configuration', () => {
       'UPDATE_ATTESTATION_ISSUER',
       'HTTPS_PROXY',
       'UPDATE_NOTIFY_URL',
+      'UPDATE_SOURCE_URL',
     ])
       for (const value of [
         'ftp://ops:hunter2@x',

@@ -18,17 +18,20 @@ describe('the address of a repository in a registry', () => {
     'https://ghcr.io/acme/app': ['https://ghcr.io', 'acme/app'],
     'https://docker.io/acme/app': ['https://registry-1.docker.io', 'acme/app'],
     'https://index.docker.io/acme/app': ['https://registry-1.docker.io', 'acme/app'],
+    'https://ghcr.io': ['https://ghcr.io', 'acme/app'],
+    'http://127.0.0.1:5000/': ['http://127.0.0.1:5000', 'acme/app'],
     'http://127.0.0.1:5000/a.b/c_d__e/f--g/': ['http://127.0.0.1:5000', 'a.b/c_d__e/f--g'],
   };
   for (const [url, [origin, name]] of Object.entries(addresses))
     it(`is read from ${url}`, () => {
-      assert.deepEqual(registryAddress(url), { origin, name });
+      assert.deepEqual(registryAddress(url, 'Acme/App'), { origin, name });
       const result = given(url, { SLEEP: '5' });
       assert.ok(result.ok, JSON.stringify(result));
     });
 
   const wrong: Record<string, RegExp> = {
-    'https://ghcr.io': /names a registry and no repository.*https:\/\/ghcr\.io\/owner\/app/,
+    'ghcr.io/acme/app': /Set UPDATE_SOURCE_URL=https:\/\/ghcr\.io\/acme\/app$/,
+    'oci://ghcr.io/acme/app': /Set UPDATE_SOURCE_URL=https:\/\/ghcr\.io\/acme\/app$/,
     'https://ghcr.io/Acme/App': /names no repository.*in small letters/,
     'https://ghcr.io/acme//app': /names no repository/,
     'https://ghcr.io/acme%2fapp': /names no repository/,
