@@ -6,6 +6,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { appArchive } from '../support/app.ts';
 import { Product, TOKEN } from '../support/product.ts';
+import { ByName } from '../support/registry/by-name.ts';
 import { CREDENTIAL, NAME, TestRegistry } from '../support/registry/registry.ts';
 import { IDENTITY, Sigstore } from '../support/sigstore.ts';
 
@@ -149,5 +150,40 @@ describe('a registry', () => {
       `GET /v2/${NAME}/tags/list?n=1000`,
       `HEAD /v2/${NAME}/manifests/v0.0.3`,
     ]);
+  });
+});
+
+describe('Docker Hub', () => {
+  const HUB = 'registry-1.docker.io';
+  const REALM = 'auth.docker.io';
+  const STORAGE = 'production.cloudflare.docker.com';
+
+  it('is followed by the name that people write, and its hosts are known', async () => {
+    await using hub = await TestRegistry.start({
+      authorization: 'token',
+      realmAt: `https://${REALM}`,
+      redirectsTo: `https://${STORAGE}`,
+    });
+    await using names = await ByName.start([HUB, REALM, STORAGE], (request, response) =>
+      hub.front.answer(request, response),
+    );
+    delete product.env['UPDATE_ASSET_HOSTS'];
+    Object.assign(product.env, {
+      UPDATE_SOURCE: 'oci',
+      UPDATE_SOURCE_URL: `https://docker.io/${NAME}`,
+      UPDATE_GH_TOKEN: CREDENTIAL,
+      HTTPS_PROXY: names.proxy,
+      NODE_EXTRA_CA_CERTS: names.certificate,
+    });
+    await hub.publish('v0.0.2', await filesOf('0.0.2'));
+    await updated('0.0.2');
+    assert.deepEqual(new Set(names.asked), new Set([HUB, REALM, STORAGE].map((it) => `${it}:443`)));
+    const kinds = hub.front.requests.map(({ host, authorization = 'none' }) => {
+      return `${host} ${authorization.split(' ')[0]}`;
+    });
+    assert.deepEqual(
+      new Set(kinds),
+      new Set([`${HUB} none`, `${REALM} Basic`, `${HUB} Bearer`, `${STORAGE} none`]),
+    );
   });
 });

@@ -31,7 +31,7 @@ export class RegistryFront implements AsyncDisposable {
   constructor(realm: Realm | null, data: string) {
     this.realm = realm;
     this.#data = data;
-    this.#server = http.createServer((request, response) => this.#answer(request, response));
+    this.#server = http.createServer((request, response) => this.answer(request, response));
   }
 
   async listen(): Promise<this> {
@@ -56,7 +56,8 @@ export class RegistryFront implements AsyncDisposable {
       .map(({ method, path }) => `${method} ${path}`);
   }
 
-  #answer(request: http.IncomingMessage, response: http.ServerResponse): void {
+  /** Also of servers with other names. */
+  answer(request: http.IncomingMessage, response: http.ServerResponse): void {
     const { method = '', headers, url = '/' } = request;
     const { host = '', authorization } = headers;
     const asked = { method, path: url, host, authorization };

@@ -14,8 +14,15 @@ import { RegistryFront } from './front.ts';
 import { Realm } from './realm.ts';
 
 export type Authorization = 'none' | 'basic' | 'token';
-/** `redirectsTo`: a name of this machine, to which downloads are redirected. */
-export type RegistryOptions = { authorization?: Authorization; redirectsTo?: string };
+/**
+ * `redirectsTo`: a name of this machine, or an origin, to which downloads are redirected. `realmAt`:
+ * the realm's origin, if it is not the registry's.
+ */
+export type RegistryOptions = {
+  authorization?: Authorization;
+  redirectsTo?: string;
+  realmAt?: string;
+};
 export type Layer = { bytes: Buffer; annotations?: Record<string, string>; mediaType?: string };
 export type Pushed = {
   layers?: readonly Layer[];
@@ -58,6 +65,7 @@ export class TestRegistry implements AsyncDisposable {
   static async start({
     authorization = 'none',
     redirectsTo,
+    realmAt,
   }: RegistryOptions = {}): Promise<TestRegistry> {
     const root = mkdtempSync(path.join(os.tmpdir(), 'registry-'));
     const data = path.join(root, 'data');
@@ -65,7 +73,9 @@ export class TestRegistry implements AsyncDisposable {
     const front = await new RegistryFront(realm, data).listen();
     writeFileSync(path.join(root, 'htpasswd'), HTPASSWD);
     const file = path.join(root, 'config.json');
-    const storage = `http://${redirectsTo}:${new URL(front.url).port}/`;
+    const storage = redirectsTo?.includes('://')
+      ? `${redirectsTo}/`
+      : `http://${redirectsTo}:${new URL(front.url).port}/`;
     const redirect = { storage: [{ name: 'redirect', options: { baseurl: storage } }] };
     const config = {
       version: 0.1,
@@ -73,7 +83,9 @@ export class TestRegistry implements AsyncDisposable {
       storage: { filesystem: { rootdirectory: data }, delete: { enabled: true } },
       http: { addr: '127.0.0.1:0', secret: 'of this test' },
       ...(redirectsTo === undefined ? {} : { middleware: redirect }),
-      ...(realm === null ? {} : { auth: { token: realm.settings(`${front.url}/token`) } }),
+      ...(realm === null
+        ? {}
+        : { auth: { token: realm.settings(`${realmAt ?? front.url}/token`) } }),
       ...(authorization === 'basic'
         ? { auth: { htpasswd: { realm: 'test', path: path.join(root, 'htpasswd') } } }
         : {}),
