@@ -111,8 +111,9 @@ export class Oci implements Source {
     for (const tag of allowed.slice(0, most)) {
       try {
         const release = await this.#release(tag, strikes, signal);
-        if (release !== null) releases.push(release);
-        if (release !== null && suffices(release)) break;
+        if (release === null) throw unreadable(`${this.#where}:${tag}`);
+        releases.push(release);
+        if (suffices(release)) break;
       } catch (error) {
         // The newest is what was asked for; what is wrong with an older one stops nobody.
         if (releases.length === 0 || !(error instanceof Fault) || !isOfRelease(error)) throw error;
@@ -257,7 +258,21 @@ export class Oci implements Source {
 
 /** A fault of one release, and not of the registry or the way to it. */
 function isOfRelease({ code }: Fault): boolean {
-  return ['ANSWER_MALFORMED', 'IMAGE_NOT_FILES', 'DIGEST_UNSUPPORTED'].includes(code);
+  return OF_RELEASE.has(code);
+}
+const OF_RELEASE = new Set([
+  'ANSWER_MALFORMED',
+  'IMAGE_NOT_FILES',
+  'DIGEST_UNSUPPORTED',
+  'MANIFEST_MISSING',
+]);
+
+/** Passed over in silence, it would make older ones look like the newest. */
+function unreadable(where: string): Fault {
+  return new Fault(
+    'MANIFEST_MISSING',
+    `${where} is listed, and the registry has nothing to show for it (404): its manifest was deleted, or is of a kind of its own. Delete the tag, or push it again with \`oras push\``,
+  );
 }
 
 /** The rules don't allow it: which setting would follow it can be said without its files. */

@@ -304,6 +304,17 @@ describe('a release in a registry', () => {
     await registry.push('v1.1.0', { layers: [{ bytes: BYTES }] });
     await assert.rejects(all(), { code: 'IMAGE_NOT_FILES' });
   });
+
+  it('that is listed and not there is told, unless it is an older one', async () => {
+    await registry.publish('v1.1.0', FILES);
+    const list = () => source({ suffices: () => false }).list(0, signal(), 30);
+    answering(/^HEAD .*v1\.0\.0/, { status: 404 });
+    assert.equal((await list()).releases.length, 1);
+    assert.match(passedOver.join(), /v1\.0\.0 is listed.*\[MANIFEST_MISSING\]/);
+    answering(/^HEAD .*v1\.1\.0/, { status: 404 });
+    assert.equal(await latestOf(source()), null);
+    await assert.rejects(list(), { code: 'MANIFEST_MISSING' });
+  });
 });
 
 describe('a server in the place of a registry', () => {
