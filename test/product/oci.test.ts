@@ -123,6 +123,9 @@ describe('a registry', () => {
     await refused('ATTESTATION_INVALID');
     await registry.attach(digest, await sigstore.attest(sha256, { name: FILE }));
     await updated('2.0.0');
+    const { exitCode, stdout } = await product.command(['verify', 'v2.0.0']);
+    assert.equal(exitCode, 0, stdout);
+    assert.match(stdout, /holds {2}attestation/);
   });
 
   it('takes over from GitHub: journal kept, nothing fetched again, no downgrade', async () => {

@@ -39,6 +39,11 @@ const MAX_REMEMBERED = 10;
 
 export class Manifests {
   readonly #options: ManifestsOptions;
+  /**
+   * The blobs that each manifest names, of those that were read in this process: also where nothing
+   * is kept (`self-update verify`).
+   */
+  readonly #named = new Map<string, readonly string[]>();
 
   constructor(options: ManifestsOptions) {
     this.#options = options;
@@ -57,7 +62,7 @@ export class Manifests {
         : await this.#untold(tag, strikes, signal);
     if (text === null) return null;
     const manifest = parseManifest(text, `${where}:${tag}`);
-    this.#remember(digestOf(text));
+    this.#remember(digestOf(text), manifest);
     return manifest;
   }
 
@@ -69,11 +74,13 @@ export class Manifests {
 
   /** Digests of the manifests read last that name these bytes. */
   naming(digest: string): string[] {
-    return this.#remembered().filter((one) => {
-      const text = this.#kept(one);
-      const { layers } = text === null ? {} : parseManifest(text, one);
-      return layers?.some((layer) => layer.digest === digest) ?? false;
-    });
+    const all = new Set([...this.#named.keys(), ...this.#remembered()]);
+    return [...all].filter((one) => this.#blobsOf(one).includes(digest));
+  }
+
+  #blobsOf(digest: string): readonly string[] {
+    const text = this.#named.has(digest) ? null : this.#kept(digest);
+    return this.#named.get(digest) ?? (text === null ? [] : blobsIn(parseManifest(text, digest)));
   }
 
   async #digested(digest: string, strikes: number, signal: AbortSignal): Promise<string | null> {
@@ -139,11 +146,18 @@ export class Manifests {
     return text.split(' ').filter((digest) => sha256Of(digest) !== null);
   }
 
-  #remember(digest: string): void {
+  #remember(digest: string, manifest: Manifest): void {
     const { cache, identity } = this.#options;
+    this.#named.delete(digest);
+    this.#named.set(digest, blobsIn(manifest));
+    for (const old of [...this.#named.keys()].slice(0, -MAX_REMEMBERED)) this.#named.delete(old);
     const before = this.#remembered();
     if (before[0] === digest) return;
     const all = [digest, ...before.filter((one) => one !== digest)].slice(0, MAX_REMEMBERED);
     cache.write(this.#rememberedKey, { etag: '', body: all.join(' '), token: identity() });
   }
+}
+
+function blobsIn({ layers }: Manifest): string[] {
+  return layers?.map(({ digest }) => digest) ?? [];
 }

@@ -371,6 +371,13 @@ describe('bundles in a registry', () => {
     assert.deepEqual(await source().attestations('0'.repeat(64), signal()), []);
   });
 
+  it('are found in one process where nothing is kept', async () => {
+    await registry.attach(await registry.publish('v1.0.0', FILES), bundle);
+    const oci = source({ cache: { read: () => null, write: () => {} } });
+    await latestOf(oci);
+    assert.deepEqual(await oci.attestations(sha256, signal()), [bundle]);
+  });
+
   it('are found by the bytes themselves', async () => {
     await registry.publish('v1.0.0', FILES);
     await registry.attach(digestOf(BYTES), bundle);
