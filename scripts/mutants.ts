@@ -15,6 +15,7 @@ const JUDGEMENT = [
   'test/trust/attestation.test.ts',
 ];
 const DIRECTORY = ['test/effects/sources/directory.test.ts'];
+const REGISTRY = ['test/effects/sources/oci.test.ts', 'test/effects/sources/oci-auth.test.ts'];
 const TREES = ['test/effects/switch.test.ts'];
 
 /** `scale`: how many more cases than usual it takes to meet the moment that counts. */
@@ -140,6 +141,13 @@ export const MUTANTS: readonly Mutant[] = [
     DIRECTORY,
     'null;',
   ),
+  removed(
+    'src/effects/sources/oci-manifests.ts',
+    '    if (actual === digest) return;\n',
+    REGISTRY,
+    '    return;\n',
+  ),
+  removed('src/effects/sources/oci-auth.ts', ' && hosts.includes(hostname)', REGISTRY),
   removed('src/effects/sources/directory-file.ts', '!isInside(real, root) || ', DIRECTORY),
   removed(
     'src/trust/minisign.ts',

@@ -1,5 +1,6 @@
 /** Which source stands behind each name of UPDATE_SOURCE. */
 import type { Config } from '../config/config.ts';
+import { registryAddress } from '../config/registry-address.ts';
 import { Http, type HttpOptions } from '../effects/github/http.ts';
 import type { AnswerCache } from '../effects/sources/conditional.ts';
 import { Directory, type Shelf } from '../effects/sources/directory.ts';
@@ -9,8 +10,10 @@ import { Forgejo } from '../effects/sources/forgejo.ts';
 import { GitHub } from '../effects/sources/github.ts';
 import { GitHubOrWeb } from '../effects/sources/github-or-web.ts';
 import { GitHubWeb } from '../effects/sources/github-web.ts';
+import { Oci } from '../effects/sources/oci.ts';
+import { knownHosts } from '../effects/sources/oci-hosts.ts';
 import type { Source } from '../effects/sources/source.ts';
-import { chooseTagged } from '../machines/release.ts';
+import { allowedTags, chooseTagged, isDue } from '../machines/release.ts';
 import { versionFromTag } from '../machines/version.ts';
 import { programVersion } from './image.ts';
 import { assetPatternOf, type Parts } from './parts.ts';
@@ -42,6 +45,16 @@ const SOURCES: Record<Config['source']['name'], (parts: Parts, cache: AnswerCach
     return new Directory({
       shelf: shelfOf(parts, cache),
       minisignKeys: conditions.includes('minisign') ? minisignKeys : null,
+    });
+  },
+  oci: (parts, cache) => {
+    const { policy } = parts;
+    return new Oci({
+      ...optionsOf(parts),
+      ...registryOf(parts),
+      cache,
+      newestFirst: (tags) => allowedTags(tags, policy),
+      suffices: (release) => isDue(release, policy, Date.now()),
     });
   },
 };
@@ -100,6 +113,20 @@ function ownSource(parts: Parts): { url: string; http: Http } {
     setting: 'UPDATE_SOURCE_URL',
   });
   return { url, http };
+}
+
+/** Downloads are redirected to where everybody knows, or where the operator says. */
+function registryOf(parts: Parts) {
+  const { source, moreAssetHosts: moreHosts } = parts.config;
+  const address = registryAddress(source.url ?? '');
+  if ('problem' in address) throw new Error('invariant: contradictions.ts asks for a repository');
+  const { origin, name } = address;
+  const { hostname } = new URL(origin);
+  const http = httpOf(parts, origin, {
+    assetHosts: [hostname, ...knownHosts(hostname).blobs, ...moreHosts],
+    setting: 'UPDATE_SOURCE_URL',
+  });
+  return { origin, name, http, moreHosts };
 }
 
 /** `url`: where the token goes, and nowhere else. */

@@ -1,6 +1,7 @@
 /** What is wrong with settings only together. */
 import path from 'node:path';
 import { quoted } from './complaint.ts';
+import { registryAddress } from './registry-address.ts';
 import { metaOf, type SettingName, type Settings } from './settings.ts';
 
 /** `texts`: as given. `values`: what they mean, of those that mean something. */
@@ -36,7 +37,7 @@ export function contradictions(given: Given): string[] {
 
 function aboutGitHub({ texts, values, hasToken }: Given): string[] {
   const problems: string[] = [];
-  const isGitHub = values.UPDATE_SOURCE !== 'directory';
+  const isGitHub = values.UPDATE_SOURCE !== 'directory' && values.UPDATE_SOURCE !== 'oci';
   if (
     isGitHub &&
     values.SLEEP !== undefined &&
@@ -66,6 +67,7 @@ const NEEDED_URLS: Partial<Record<Settings['UPDATE_SOURCE'], string>> = {
   directory:
     'the address of the directory that holds releases.json. Example: UPDATE_SOURCE_URL=https://releases.example.com/app/',
   forgejo: 'the address of the forge. Example: UPDATE_SOURCE_URL=https://codeberg.org',
+  oci: 'the registry and the repository in it. Example: UPDATE_SOURCE_URL=https://ghcr.io/owner/app',
 };
 
 function aboutSource({ values }: Given): string[] {
@@ -87,8 +89,11 @@ function aboutSource({ values }: Given): string[] {
     ];
   if (NEEDED_URLS[name] !== undefined && `${username}${password}${search}${hash}` !== '')
     return [
-      `UPDATE_SOURCE_URL: ${shown} is more than the address of a ${name}: a user, a query or a fragment would be lost, or stand in logs. Leave them out; a token goes into UPDATE_GH_TOKEN`,
+      `UPDATE_SOURCE_URL: ${shown} is more than the address of a ${name === 'oci' ? 'repository' : name}: a user, a query or a fragment would be lost, or stand in logs. Leave them out; a token goes into UPDATE_GH_TOKEN`,
     ];
+  const registry = name === 'oci' ? registryAddress(url) : null;
+  if (registry !== null && 'problem' in registry)
+    return [`UPDATE_SOURCE_URL: ${shown} ${registry.problem}`];
   return [];
 }
 

@@ -9,7 +9,8 @@ export function secretParts(name: SettingName, value: string | undefined): strin
   const { secret, secretAddress } = metaOf(name);
   if (value === undefined) return [];
   const address = name === 'HTTPS_PROXY' && !value.includes('://') ? `http://${value}` : value;
-  if (!URL.canParse(address) || !/^https?:/.test(address)) return secret ? [value] : [];
+  if (!URL.canParse(address) || !/^https?:/.test(address))
+    return secret ? [value, ...behindUser(name, value)] : [];
   const { username, password, pathname, search } = new URL(address);
   // A token may stand in the place of the user.
   const names =
@@ -27,6 +28,12 @@ export function secretParts(name: SettingName, value: string | undefined): strin
     .split(/[/?&=]/)
     .filter((part) => part.length >= MIN_KEY_CHARACTERS);
   return [value, ...keys, ...passwords, ...names];
+}
+
+/** Of a registry: a token behind the name of its user. */
+function behindUser(name: SettingName, value: string): string[] {
+  const password = value.slice(value.indexOf(':') + 1);
+  return name !== 'UPDATE_GH_TOKEN' || password === value || password === '' ? [] : [password];
 }
 
 function decoded(text: string): string {

@@ -45,7 +45,7 @@ export type SettingMeta = {
 };
 
 /** Where releases come from. Each has a file in src/effects/sources. */
-const SOURCE_NAMES = ['github', 'github-web', 'forgejo', 'directory'] as const;
+const SOURCE_NAMES = ['github', 'github-web', 'forgejo', 'directory', 'oci'] as const;
 
 const SIGNALS = ['HUP', 'INT', 'QUIT', 'TERM', 'USR1', 'USR2', 'KILL', 'WINCH'] as const;
 
@@ -130,7 +130,8 @@ export const settings = z.object({
   }),
   UPDATE_ASSET_HOSTS: setting(words().prefault(''), {
     standard: "GitHub's",
-    meaning: "hosts that downloads may be redirected to, beside the API's own",
+    meaning:
+      "hosts that downloads may be redirected to, beside the API's own; full names are also trusted with a registry's token",
     example: 'github.com *.githubusercontent.com',
   }),
   UPDATE_ASSET: setting(fileGlob().optional(), {

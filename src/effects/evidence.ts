@@ -62,7 +62,7 @@ export async function gatherEvidence(
     ];
     for (const { over, sha256 } of bundles.length > 0 ? [] : subjects)
       for (const json of await deps.source.attestations(sha256, signal))
-        bundles.push({ over, from: 'GitHub', json });
+        bundles.push({ over, from: 'its source', json });
   }
   return { ...evidence, minisigs, bundles };
 }

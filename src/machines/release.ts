@@ -160,6 +160,31 @@ function firstDue(
   return due ?? first ?? null;
 }
 
+/**
+ * For sources that tell the tags first, and a release by a question of its own: the tags that the
+ * rules allow, the newest version first.
+ */
+export function allowedTags(tags: readonly string[], policy: Policy): string[] {
+  const rest = { draft: false, prerelease: false, publishedAt: null, urgent: false, assets: [] };
+  return tags
+    .map((tag) => ({ tag, version: versionUnder({ tag, ...rest }, policy) }))
+    .filter((entry): entry is { tag: string; version: string } => entry.version !== null)
+    .sort(
+      (a, b) =>
+        compareVersions(b.version, a.version, policy.versioning) || (a.tag < b.tag ? 1 : -1),
+    )
+    .map(({ tag }) => tag);
+}
+
+/** Whether it may be run now, as far as its age and its turn go: no older one is chosen then. */
+export function isDue(release: PublishedRelease, policy: Policy, nowMs: number): boolean {
+  const version = versionUnder(release, policy);
+  return (
+    version !== null &&
+    ((policy.urgentAllowed && isUrgent(release)) || dueAt({ release, version }, policy) <= nowMs)
+  );
+}
+
 /** Wall clock; infinite where it is not known when the release was published. */
 function dueAt({ release, version }: Allowed, policy: Policy): number {
   const oldAt = policy.minAgeMs === 0 ? 0 : oldEnoughAt(release, policy);

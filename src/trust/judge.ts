@@ -313,7 +313,7 @@ function checkAttestation(
   if (failure !== null) throw failure;
   throw new Fault(
     'ATTESTATION_MISSING',
-    `${tag} has no attestation of ${asset.name}, at GitHub or beside it: is it built by a workflow that attests, and may the token read it (Attestations: read)?`,
+    `${tag} has no attestation of ${asset.name}, at its source or beside it: is it built by a workflow that attests, and may the token read it (Attestations: read)?`,
   );
 }
 

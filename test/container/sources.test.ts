@@ -16,6 +16,7 @@ import {
 import { FakeForgejo } from '../support/forges/forgejo.ts';
 import { FakeGitHub } from '../support/github/server.ts';
 import { TOKEN } from '../support/product.ts';
+import { CREDENTIAL, TestRegistry } from '../support/registry/registry.ts';
 
 async function filesOf(version: string): Promise<Record<string, Buffer>> {
   const name = `app_${version}_linux_amd64.tar.gz`;
@@ -71,6 +72,29 @@ describe('a container follows', { concurrency: 2 }, () => {
         forgejo.publish(tag, files),
       );
       assert.deepEqual(github.requests, []);
+    } finally {
+      await github.close();
+    }
+  });
+
+  it('a registry with tokens, whose downloads are elsewhere (root)', async () => {
+    const github = await new FakeGitHub().listen();
+    const options = { authorization: 'token', redirectsTo: 'localhost' } as const;
+    await using registry = await TestRegistry.start(options);
+    const env = {
+      UPDATE_SOURCE: 'oci',
+      UPDATE_SOURCE_URL: registry.url,
+      UPDATE_GH_TOKEN: CREDENTIAL,
+    };
+    try {
+      await follows('root', env, [], github, async (tag, files) => {
+        await registry.publish(tag, files);
+      });
+      assert.deepEqual(github.requests, []);
+      const { host } = new URL(registry.front.url);
+      const elsewhere = registry.front.requests.filter((request) => request.host !== host);
+      assert.ok(elsewhere.length > 0);
+      assert.ok(elsewhere.every(({ authorization }) => authorization === undefined));
     } finally {
       await github.close();
     }

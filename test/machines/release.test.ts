@@ -5,7 +5,9 @@ import fc from 'fast-check';
 import { parseConfig } from '../../src/config/config.ts';
 import type { Policy } from '../../src/machines/model.ts';
 import {
+  allowedTags,
   chooseRelease,
+  isDue,
   type PublishedRelease,
   rivalsOf,
   settingsFor,
@@ -241,5 +243,32 @@ describe('in a rollout', () => {
 
   it('a release without a known time does not take the turn of one that has it', () => {
     assert.equal(chosenAfter(24, [published('v1.1.0', at(0)), published('v1.2.0')]), 'v1.1.0');
+  });
+});
+
+describe('a source that tells tags first', () => {
+  const allowed = (tags: string[], overrides: Partial<Policy> = {}) =>
+    allowedTags(tags, { ...policy, ...overrides });
+  const tags = ['latest', 'v1.9.0', 'v1.10.0', '1.10.0', 'v2.0.0-rc.1', 'v1', 'main'];
+
+  it('is asked for what the rules allow, the newest version first', () => {
+    assert.deepEqual(allowed(tags), ['v1.10.0', '1.10.0', 'v1.9.0']);
+    assert.equal(allowed(tags, { prerelease: true })[0], 'v2.0.0-rc.1');
+    assert.deepEqual(allowed(tags, { range: '<1.10' }), ['v1.9.0']);
+  });
+
+  it('is asked for nothing older than what may be run now', () => {
+    const due = (overrides: Partial<Policy>, hours: number, more: Partial<PublishedRelease> = {}) =>
+      isDue(
+        published('v1.0.0', { ...at(0), ...more }),
+        { ...policy, ...overrides },
+        hours * HOUR_MS,
+      );
+    assert.equal(due({}, 0), true);
+    assert.equal(due({ minAgeMs: 2 * HOUR_MS }, 1), false);
+    assert.equal(due({ minAgeMs: 2 * HOUR_MS }, 3), true);
+    assert.equal(due({ minAgeMs: 2 * HOUR_MS }, 3, { publishedAt: null }), false);
+    assert.equal(due({ minAgeMs: 2 * HOUR_MS, urgentAllowed: true }, 1, { urgent: true }), true);
+    assert.equal(due({ range: '>1' }, 0), false);
   });
 });

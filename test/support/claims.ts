@@ -47,6 +47,12 @@ export const CLAIMS: readonly Claim[] = [
   { text: /^self-update index\b/, how: 'host' },
   { text: 'minisign -S -m releases/releases.json', how: 'host' },
 
+  {
+    text: /^oras (?:push|attach) /,
+    how: 'elsewhere',
+    why: 'a client of its own; what version 1.3.6 made by these commands is in test/support/registry/oras-1.3.6',
+  },
+
   // The command line: every form, in a container.
   { text: /^self-update\b/, how: 'image' },
   { text: /^docker (?:run|exec|logs) .*\b(?:IMAGE|app|NAME)\b/, how: 'image' },

@@ -23,6 +23,8 @@ export type HttpOptions = {
   /** Whether plain http is fine for this address. */
   mayBePlain: (url: string) => boolean;
   token: () => string | null;
+  /** How the token is sent; as a bearer token where it is left out. See RFC 9110, section 11.4. */
+  scheme?: () => 'Bearer' | 'Basic';
   proxyEnvironment: ProxyEnvironment;
   /**
    * From the call to the head of the last answer, whoever is between, and however often it is
@@ -70,7 +72,7 @@ export class Http {
 
   /**
    * Asks, follows redirects to allowed hosts, and hands out the body as a stream. Without `follow`
-   * a redirect is the answer. Throws `Fault`.
+   * a redirect is the answer; an answer to HEAD has no body. Throws `Fault`.
    */
   async get(
     url: string,
@@ -80,10 +82,12 @@ export class Http {
       decompress,
       sameHost,
       follow = true,
+      method = 'GET',
     }: {
       decompress: boolean;
       sameHost: boolean;
       follow?: boolean;
+      method?: 'GET' | 'HEAD';
     },
   ): Promise<Answer> {
     let address = this.#allowed(url, null);
@@ -91,7 +95,7 @@ export class Http {
     // app is down for the download.
     const until = performance.now() + this.#headWithinMs;
     for (let redirects = 0; ; redirects++) {
-      const answer = await this.#once(address, headers, signal, { decompress, until });
+      const answer = await this.#once(address, headers, signal, { decompress, until, method });
       const location = answer.headers.location;
       if (!follow || !REDIRECTS.has(answer.status) || location === undefined) return answer;
       answer.stream.destroy();
@@ -120,7 +124,7 @@ export class Http {
     url: string,
     headers: Record<string, string>,
     signal: AbortSignal,
-    { decompress, until }: { decompress: boolean; until: number },
+    { decompress, until, method }: { decompress: boolean; until: number; method: 'GET' | 'HEAD' },
   ): Promise<Answer> {
     const token = this.options.token();
     // A file may be rewritten at any time; sent as it is, Node would quote it in its error.
@@ -129,11 +133,13 @@ export class Http {
     const authorized =
       token !== null && new URL(url).origin === new URL(this.options.apiUrl).origin;
     this.#agents ??= await agentsFor(this.options.proxyEnvironment, this.options.headWithinMs);
+    const scheme = this.options.scheme?.() ?? 'Bearer';
     const options: OptionsInit = {
+      method,
       headers: {
         'user-agent': this.options.userAgent,
         ...headers,
-        ...(authorized ? { authorization: `Bearer ${token}` } : {}),
+        ...(authorized ? { authorization: `${scheme} ${token}` } : {}),
       },
       retry: { limit: 0 },
       followRedirect: false,
@@ -219,7 +225,7 @@ export function isSendable(token: string): boolean {
   return /^[\x21-\x7e]+$/.test(token);
 }
 
-function malformedToken(): Fault {
+export function malformedToken(): Fault {
   return new Fault(
     'TOKEN_MALFORMED',
     'UPDATE_GH_TOKEN holds a space, a line break or a character that no token has; was more than the token copied? Set the token alone',
