@@ -125,6 +125,7 @@ export const SOURCES: readonly SourceUnderTest[] = [
     name: 'github-web',
     hasServer: true,
     isAnonymous: true,
+    apiRequestsAPoll: 0,
     start: github('github-web'),
     // Its first answer is a redirect, whose body nobody reads.
     codes: Object.fromEntries(
@@ -141,11 +142,13 @@ export const SOURCES: readonly SourceUnderTest[] = [
   {
     name: 'oci',
     hasServer: true,
+    // Its tags, the digest of the newest, since tags move, and a token, which lives for minutes.
+    apiRequestsAPoll: 3,
     start: oci,
     // A registry without tags says little more.
     codes: { 'another shape of JSON': 'NOT_FOUND' },
   },
-  { name: 'directory (http:)', hasServer: true, start: directoryOverHttp },
-  { name: 'directory (file:)', hasServer: false, start: directoryOnDisk },
+  { name: 'directory (http:)', hasServer: true, apiRequestsAPoll: 0, start: directoryOverHttp },
+  { name: 'directory (file:)', hasServer: false, apiRequestsAPoll: 0, start: directoryOnDisk },
 ];
 export const SERVERS = SOURCES.filter(({ hasServer }) => hasServer);
