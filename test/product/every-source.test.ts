@@ -113,7 +113,7 @@ async function isUpdated(source: SourceUnderTest): Promise<string[]> {
   await using following = await Following.create(source, { VERBOSE: '1', MORTAL_STEPS: 'disk' });
   const { product, harness } = following;
   const secret = path.join(product.root, 'token.secret');
-  writeFileSync(secret, `${CANARY}\n`, { mode: 0o600 });
+  writeFileSync(secret, `${product.env['UPDATE_GH_TOKEN']}\n`, { mode: 0o600 });
   delete product.env['UPDATE_GH_TOKEN'];
   const file = path.join(product.root, 'steps');
   Object.assign(product.env, { UPDATE_GH_TOKEN_FILE: secret, MORTAL_COUNT: file });

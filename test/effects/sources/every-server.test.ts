@@ -194,9 +194,7 @@ for (const { name, start, isAnonymous = false, codes = {} } of SERVERS) {
       assert.ok(elsewhere.asked.length > 0);
       assert.ok(!JSON.stringify(elsewhere.asked).includes(CANARY));
       const own = new URL(proxy.url).host;
-      const withToken = proxy.requests.filter(
-        ({ headers }) => headers.authorization === `Bearer ${CANARY}`,
-      );
+      const withToken = proxy.requests.filter(({ headers }) => headers.authorization !== undefined);
       assert.equal(withToken.length > 0, !isAnonymous);
       assert.ok(withToken.every(({ host }) => host === own));
     });

@@ -137,7 +137,8 @@ export class TestRegistry implements AsyncDisposable {
   ): Promise<string> {
     const empty = Buffer.from('{}');
     await this.pushBlob(empty);
-    for (const { bytes } of layers) await this.pushBlob(bytes);
+    const blobs = new Map(layers.map(({ bytes }) => [digestOf(bytes), bytes]));
+    for (const bytes of blobs.values()) await this.pushBlob(bytes);
     const { subject, annotations } = rest;
     const manifest = {
       schemaVersion: 2,
@@ -174,6 +175,13 @@ export class TestRegistry implements AsyncDisposable {
     place.searchParams.set('digest', digest);
     await this.#send('PUT', place.href, bytes, 'application/octet-stream');
     return digest;
+  }
+
+  /** What its disk holds under a digest. */
+  replaceBlob(digest: string, bytes: Buffer): void {
+    const [, hex = ''] = digest.split(':');
+    const blobs = path.join(this.#root, 'data/docker/registry/v2/blobs/sha256');
+    writeFileSync(path.join(blobs, hex.slice(0, 2), hex, 'data'), bytes);
   }
 
   /** As `oras attach` does where the registry has no API for referrers. */

@@ -158,7 +158,7 @@ export class MisbehavingProxy {
           ? this.#told(value, encodeURIComponent)
           : value;
     // As proxies add it, in front of servers that know none.
-    const isNamedByTag = status === 200 && !isFile(seen.kind);
+    const isNamedByTag = status === 200 && request.method === 'GET' && !isFile(seen.kind);
     if (isNamedByTag) head['etag'] ??= etagOf(told);
     if (isNamedByTag && request.headers['if-none-match'] === head['etag']) {
       response.writeHead(304, { etag: head['etag'] }).end();
@@ -166,7 +166,7 @@ export class MisbehavingProxy {
     }
     seen.sentBytes = told.length;
     delete head['transfer-encoding'];
-    head['content-length'] = told.length;
+    if (request.method !== 'HEAD') head['content-length'] = told.length;
     response.writeHead(status, head);
     if (typeof way === 'object' && 'cutAfterBytes' in way && way.cutAfterBytes < told.length)
       response.write(told.subarray(0, way.cutAfterBytes), () => response.destroy());

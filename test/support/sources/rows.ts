@@ -9,6 +9,7 @@ import { FakeDirectory } from '../directory/server.ts';
 import { FakeForgejo } from '../forges/forgejo.ts';
 import { FakeGitLab } from '../forges/gitlab.ts';
 import { FakeGitHub } from '../github/server.ts';
+import { CREDENTIAL, digestOf, NAME, TestRegistry } from '../registry/registry.ts';
 import { disguisedInJson, type RequestKind } from './misbehaving-proxy.ts';
 import { proxied, type SourceHarness, type SourceUnderTest } from './source-under-test.ts';
 
@@ -103,6 +104,30 @@ async function directoryOnDisk(): Promise<SourceHarness> {
   };
 }
 
+async function oci(): Promise<SourceHarness> {
+  const registry = await TestRegistry.start({ authorization: 'token', redirectsTo: 'localhost' });
+  const digests = new Map<string, string>();
+  return proxied(
+    {
+      origin: registry.front.url,
+      kindOf: (asked) => (/^\/docker\/|\/blobs\//.test(asked) ? 'file' : 'api'),
+      publish: async (tag, files) => {
+        for (const [name, bytes] of Object.entries(files))
+          digests.set(`${tag}/${name}`, digestOf(bytes));
+        await registry.publish(tag, files);
+      },
+      replaceBytes: (tag, name, bytes) =>
+        registry.replaceBlob(digests.get(`${tag}/${name}`) ?? '', bytes),
+      close: () => registry[Symbol.asyncDispose](),
+    },
+    (url) => ({
+      UPDATE_SOURCE: 'oci',
+      UPDATE_SOURCE_URL: `${url}/${NAME}`,
+      UPDATE_GH_TOKEN: CREDENTIAL,
+    }),
+  );
+}
+
 export const SOURCES: readonly SourceUnderTest[] = [
   {
     name: 'github',
@@ -115,6 +140,7 @@ export const SOURCES: readonly SourceUnderTest[] = [
     name: 'github-web',
     hasServer: true,
     isAnonymous: true,
+    apiRequestsAPoll: 0,
     start: github('github-web'),
     // Its first answer is a redirect, whose body nobody reads.
     codes: Object.fromEntries(
@@ -129,7 +155,16 @@ export const SOURCES: readonly SourceUnderTest[] = [
   },
   { name: 'forgejo', hasServer: true, start: forgejo },
   { name: 'gitlab', hasServer: true, start: gitlab },
-  { name: 'directory (http:)', hasServer: true, start: directoryOverHttp },
-  { name: 'directory (file:)', hasServer: false, start: directoryOnDisk },
+  {
+    name: 'oci',
+    hasServer: true,
+    // Its tags, the digest of the newest, since tags move, and a token, which lives for minutes.
+    apiRequestsAPoll: 3,
+    start: oci,
+    // A registry without tags says little more.
+    codes: { 'another shape of JSON': 'NOT_FOUND' },
+  },
+  { name: 'directory (http:)', hasServer: true, apiRequestsAPoll: 0, start: directoryOverHttp },
+  { name: 'directory (file:)', hasServer: false, apiRequestsAPoll: 0, start: directoryOnDisk },
 ];
 export const SERVERS = SOURCES.filter(({ hasServer }) => hasServer);

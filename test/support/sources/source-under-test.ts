@@ -10,6 +10,8 @@ export type SourceUnderTest = {
   hasServer: boolean;
   /** Its pages are asked without the token. */
   isAnonymous?: true;
+  /** Where nothing is new; one where it is left out. */
+  apiRequestsAPoll?: number;
   start(): Promise<SourceHarness>;
   /** Codes that differ from those of the others, by the case of every-server.test.ts. */
   codes?: Record<string, string>;
