@@ -9,6 +9,7 @@ import * as z from 'zod';
 import packageJson from '../package.json' with { type: 'json' };
 import { settingsTable } from '../src/config/table.ts';
 import { indexSchema } from '../src/effects/sources/releases-index.ts';
+import { lintSchema } from '../src/lint/report.ts';
 import { noticeSchema } from '../src/notify/notice.ts';
 import { statusSchema } from '../src/report/status.ts';
 import { statechartPage } from './chart-docs.ts';
@@ -67,6 +68,7 @@ export function generated(): Record<string, string> {
     'statechart.md': statechartPage(),
     'status.schema.json': `${JSON.stringify({ title: 'self-update status --json', ...z.toJSONSchema(statusSchema) }, null, 2)}\n`,
     'releases.schema.json': `${JSON.stringify({ title: 'releases.json of UPDATE_SOURCE=directory', ...z.toJSONSchema(indexSchema, { io: 'input' }) }, null, 2)}\n`,
+    'lint.schema.json': `${JSON.stringify({ title: 'self-update lint --json', ...z.toJSONSchema(lintSchema) }, null, 2)}\n`,
     'notification.schema.json': `${JSON.stringify({ title: 'a notification', ...z.toJSONSchema(noticeSchema) }, null, 2)}\n`,
   };
 }

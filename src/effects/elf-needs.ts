@@ -7,6 +7,7 @@
  * number of steps, and a list that does not lead onwards ends there.
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { compareGlibc } from '../support/glibc.ts';
 
 export type ElfNeeds = {
   /** e_machine of the file; see <elf.h>. */
@@ -204,14 +205,4 @@ function highestGlibc(names: readonly string[]): string | null {
       [],
   );
   return versions.toSorted((a, b) => compareGlibc(b, a))[0] ?? null;
-}
-
-/** Negative where `a` is the older one. */
-export function compareGlibc(a: string, b: string): number {
-  const [one, other] = [a, b].map((text) => text.split('.').map(Number));
-  for (let part = 0; part < 3; part++) {
-    const difference = (one?.[part] ?? 0) - (other?.[part] ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return 0;
 }

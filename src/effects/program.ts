@@ -69,6 +69,9 @@ const MACHINES: Partial<
   riscv64: { own: 243, bits: 64 },
   loong64: { own: 258, bits: 64 },
 };
+/** What an ELF file for this processor says; undefined where that is not known. */
+export const elfMachineOf = (arch: NodeJS.Architecture): number | undefined => MACHINES[arch]?.own;
+
 const MACHINE_NAMES: Record<number, string> = {
   2: 'SPARC',
   3: '386',

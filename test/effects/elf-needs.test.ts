@@ -9,7 +9,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
-import { compareGlibc, elfNeedsOf } from '../../src/effects/elf-needs.ts';
+import { elfNeedsOf } from '../../src/effects/elf-needs.ts';
+import { compareGlibc } from '../../src/support/glibc.ts';
 
 let root: string;
 before(() => {
