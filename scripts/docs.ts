@@ -46,10 +46,15 @@ This table is made from \`src/config/settings.ts\` by \`npm run docs\`.
 
 `;
 
-/** Files that name the published image, as they have to be, by their path. */
+/** The action of this repository, as other repositories' workflows name it. */
+const ACTION = /[^\s/]+\/[^\s/]+(\/\.github\/actions\/lint@)\S+/g;
+
+/** Files that name the published image or the action, as they have to be, by their path. */
 export function published({ image, version } = packageJson): Record<string, string> {
   const repository = image.replace(/^[^/]+\//, '');
-  return Object.fromEntries(
+  const page = 'docs/publishing.md';
+  const text = readFileSync(path.join(ROOT, page), 'utf8');
+  const images = Object.fromEntries(
     Object.entries(PUBLISHED).map(([file, pattern]) => {
       const text = readFileSync(path.join(ROOT, file), 'utf8');
       if (!pattern.test(text)) throw new Error(`${file} does not name the published image`);
@@ -59,6 +64,7 @@ export function published({ image, version } = packageJson): Record<string, stri
       ];
     }),
   );
+  return { ...images, [page]: text.replaceAll(ACTION, `${repository}$1v${version}`) };
 }
 
 /** Generated files by their path below docs/. */
