@@ -1,7 +1,7 @@
 /** What would make a release better that is taken as it is. Pure. */
 import { compareGlibc } from '../support/glibc.ts';
 import type { AdviceCode } from './codes.ts';
-import { IMAGE_GLIBC, IMAGE_PROGRAMS, type LintPlatform } from './platforms.ts';
+import { IMAGE_GLIBC, IMAGE_LIBRARIES, IMAGE_PROGRAMS, type LintPlatform } from './platforms.ts';
 import type { EvidenceKind, Level, Needs, Remark } from './report.ts';
 
 export type Facts = {
@@ -31,6 +31,7 @@ export function adviceOn(facts: Facts): Remark[] {
   });
   const has = (kind: EvidenceKind) => evidence.includes(kind);
   const missing = needs.programs.filter((name) => !IMAGE_PROGRAMS.includes(name));
+  const absent = needs.libraries.filter((name) => !IMAGE_LIBRARIES.test(name));
   const all: (Remark | false)[] = [
     !LISTS_SUMS.has(source) &&
       sums === null &&
@@ -68,6 +69,13 @@ export function adviceOn(facts: Facts): Remark[] {
         'GLIBC_NEWER',
         'warning',
         `${asset} needs glibc ${needs.glibc}, and the image has ${IMAGE_GLIBC} (Debian 12): it would end at its start. Build it on an older system (Debian 12, ubuntu-22.04), or statically`,
+      ),
+    platform.libc === 'glibc' &&
+      absent.length > 0 &&
+      advice(
+        'LIBRARY_NEEDED',
+        'warning',
+        `${asset} loads ${absent.join(', ')}, which the image lacks, so that it would end at its start there: link it statically, or install it in an image of your own`,
       ),
     missing.length > 0 &&
       advice(

@@ -14,6 +14,10 @@ export type LintPlatform = {
 export const IMAGE_GLIBC = '2.36';
 export const IMAGE_PROGRAMS: readonly string[] = ['env', 'node', 'sh'];
 
+/** Those that docker/assemble copies. */
+export const IMAGE_LIBRARIES =
+  /^(?:lib(?:c|m|dl|pthread|rt|resolv|util|anl)\.so\.\d|libstdc\+\+\.so\.6|libgcc_s\.so\.1|ld-linux-[\w-]+\.so\.\d)$/;
+
 const PROCESSORS: readonly (readonly [arch: string, node: NodeJS.Architecture])[] = [
   ['amd64', 'x64'],
   ['arm64', 'arm64'],

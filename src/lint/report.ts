@@ -21,6 +21,9 @@ export const needsSchema = z.object({
     .nullable()
     .describe('what the program is linked against; null where it is no ELF file'),
   glibc: z.string().nullable().describe('the oldest glibc that has all it is bound to'),
+  libraries: z
+    .array(z.string())
+    .describe('shared libraries that the program loads and does not bring along'),
   programs: z.array(z.string()).describe('programs that the image has to have'),
 });
 export type Needs = z.infer<typeof needsSchema>;

@@ -36,11 +36,13 @@ export function needsOfTree(
     own,
     ...natives.filter((one) => !foreign.includes(one)).map(({ needs }) => needs),
   ];
+  const brought = new Set(entries.map(({ path: name }) => path.basename(name)));
   const versions = counted.flatMap((needs) => needs?.glibc ?? []);
   return {
     needs: {
       linkage: own === null ? null : linkageOf(own),
       glibc: versions.toSorted((a, b) => compareGlibc(b, a))[0] ?? null,
+      libraries: (own?.libraries ?? []).filter((name) => !brought.has(name)),
       programs: [...programs],
     },
     foreign: foreign.map(({ name }) => name),

@@ -11,6 +11,7 @@ import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { elfNeedsOf } from '../../src/effects/elf-needs.ts';
 import { compareGlibc } from '../../src/support/glibc.ts';
+import { linked } from '../support/elf.ts';
 
 let root: string;
 before(() => {
@@ -68,67 +69,7 @@ describe('a real program', () => {
   });
 });
 
-/** A program bound to these versions of libc.so.6, as a linker lays it out, or as none would. */
-function program(
-  names: readonly string[],
-  { isBig = false, step = 16, flags = 0, needNext = 0 } = {},
-): Buffer {
-  const bytes = Buffer.alloc(4096);
-  const put = (value: number, at: number, width: 2 | 4 | 8) => {
-    if (width === 8) {
-      if (isBig) bytes.writeBigUInt64BE(BigInt(value), at);
-      else bytes.writeBigUInt64LE(BigInt(value), at);
-    } else if (isBig) bytes.writeUIntBE(value, at, width);
-    else bytes.writeUIntLE(value, at, width);
-  };
-  bytes.write('\x7fELF', 'latin1');
-  bytes[4] = 2;
-  bytes[5] = isBig ? 2 : 1;
-  put(isBig ? 22 : 62, 18, 2);
-  put(64, 32, 8);
-  put(2, 56, 2);
-  const [base, dynamicAt, textsAt, needAt] = [0x400000, 512, 1024, 2048];
-  // PT_LOAD of the whole file, and PT_DYNAMIC.
-  for (const [index, [type, offset, size]] of [
-    [1, 0, 4096],
-    [2, dynamicAt, 256],
-  ].entries()) {
-    const at = 64 + index * 56;
-    put(type ?? 0, at, 4);
-    put(offset ?? 0, at + 8, 8);
-    put(base + (offset ?? 0), at + 16, 8);
-    put(size ?? 0, at + 32, 8);
-  }
-  for (const [index, [tag, value]] of [
-    [5, base + textsAt],
-    [1, 1],
-    [0x6ffffffe, base + needAt],
-  ].entries()) {
-    put(tag ?? 0, dynamicAt + index * 16, 8);
-    put(value ?? 0, dynamicAt + index * 16 + 8, 8);
-  }
-  let textAt = textsAt + 1;
-  const text = (name: string): number => {
-    const at = textAt - textsAt;
-    bytes.write(`${name}\0`, textAt, 'latin1');
-    textAt += name.length + 1;
-    return at;
-  };
-  put(1, needAt, 2);
-  put(names.length, needAt + 2, 2);
-  put(text('libc.so.6'), needAt + 4, 4);
-  put(16, needAt + 8, 4);
-  put(needNext, needAt + 12, 4);
-  for (const [index, name] of names.entries()) {
-    const at = needAt + 16 + index * 16;
-    put(flags, at + 4, 2);
-    put(text(name), at + 8, 4);
-    put(index + 1 === names.length && step === 16 ? 0 : step, at + 12, 4);
-  }
-  return bytes;
-}
-const glibcOf = (...made: Parameters<typeof program>) =>
-  elfNeedsOf(written(program(...made)))?.glibc;
+const glibcOf = (...made: Parameters<typeof linked>) => elfNeedsOf(written(linked(...made)))?.glibc;
 
 describe('versions of symbols', () => {
   it('are compared as numbers, and the highest counts', () => {
@@ -146,6 +87,22 @@ describe('versions of symbols', () => {
   it('in a list that leads to itself, or out of the file, come to an end', () => {
     assert.equal(glibcOf(['GLIBC_2.4', 'GLIBC_2.34'], { step: 0 }), '2.4');
     assert.equal(glibcOf(['GLIBC_2.4', 'GLIBC_2.34'], { step: 0xffffffff }), '2.4');
+    // No library has so many: what comes after is not looked at.
+    const first = linked(['GLIBC_2.34'], { needNext: 2048 });
+    first.writeUInt16LE(0, 2048 + 2);
+    const chain = (count: number) => {
+      const others = Buffer.alloc(count * 16);
+      for (let at = 0; at < others.length; at += 16) others.writeUInt32LE(16, at + 12);
+      return Buffer.concat([first, others, first.subarray(2048, 2080)]);
+    };
+    for (const [count, found] of [
+      [500, '2.34'],
+      [600, null],
+    ] as const) {
+      const bytes = chain(count);
+      bytes.writeUInt16LE(1, 4096 + count * 16 + 2);
+      assert.equal(elfNeedsOf(written(bytes))?.glibc, found, String(count));
+    }
     // Libraries that follow one another for ever: 1 byte onwards each.
     assert.equal(glibcOf(['GLIBC_2.4'], { needNext: 1 }), '2.4');
   });
@@ -157,7 +114,7 @@ describe('mangled bytes', () => {
   it('are read to an end, and never throw', () => {
     const places = fc.integer({ min: 0, max: Math.min(real.length, 4096) - 1 });
     const changes = fc.array(fc.tuple(places, fc.integer({ min: 0, max: 255 })), { minLength: 1 });
-    const sources = fc.constantFrom(real, program(['GLIBC_2.4', 'GLIBC_2.34']));
+    const sources = fc.constantFrom(real, linked(['GLIBC_2.4', 'GLIBC_2.34']));
     fc.assert(
       fc.property(sources, changes, fc.integer({ min: 0, max: 4096 }), (bytes, all, cut) => {
         const mangled = Buffer.from(bytes.subarray(0, bytes.length - cut));
@@ -172,11 +129,11 @@ describe('mangled bytes', () => {
 
   it('with offsets at 2^63 and headers without end name nothing', () => {
     for (const at of [32, 64 + 8, 64 + 56 + 8, 512 + 8, 512 + 40]) {
-      const bytes = program(['GLIBC_2.34']);
+      const bytes = linked(['GLIBC_2.34']);
       bytes.writeBigUInt64LE(2n ** 63n, at);
       assert.equal(elfNeedsOf(written(bytes))?.glibc ?? null, null, String(at));
     }
-    const bytes = program(['GLIBC_2.34']);
+    const bytes = linked(['GLIBC_2.34']);
     bytes.writeUInt16LE(0xffff, 56);
     assert.equal(elfNeedsOf(written(bytes))?.glibc, '2.34');
   });

@@ -1,14 +1,19 @@
 /** What `lint` tells: platforms, settings that were tried, levels, needs, advice. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { hostPlatform } from '../../src/cli/host.ts';
-import { nameOf, PLATFORMS } from '../../src/lint/platforms.ts';
+import { rulesUnder } from '../../src/cli/lint-subject.ts';
+import { Inspection } from '../../src/lint/inspect.ts';
+import { IMAGE_GLIBC, IMAGE_LIBRARIES, nameOf, PLATFORMS } from '../../src/lint/platforms.ts';
 import { annotationOf } from '../../src/lint/present.ts';
+import { sourceOfFiles } from '../../src/lint/release-files.ts';
 import type { LintReport } from '../../src/lint/report.ts';
+import { SeenSource } from '../../src/lint/seen-source.ts';
 import { archive } from '../support/app.ts';
+import { linked } from '../support/elf.ts';
 import { FakeGitHub } from '../support/github/server.ts';
 import {
   AMD64,
@@ -60,6 +65,17 @@ describe('the platforms', () => {
       'linux/amd64',
       'linux/arm64',
     ]);
+  });
+
+  it('of the image have the libraries and the glibc that its builder puts there', () => {
+    const read = (name: string) =>
+      readFileSync(path.join(import.meta.dirname, '..', '..', name), 'utf8');
+    const copied =
+      /for library in ([\w ]+); do/.exec(read('docker/assemble'))?.[1]?.split(' ') ?? [];
+    assert.ok(copied.length > 5);
+    for (const name of copied) assert.match(`lib${name}.so.6`, IMAGE_LIBRARIES);
+    assert.match(read('Dockerfile'), /^ARG DEBIAN_IMAGE=debian:bookworm-slim$/m);
+    assert.ok(read('docs/getting-started.md').includes(`glibc ${IMAGE_GLIBC} `));
   });
 
   it('are each served by the file that an updater there would take', async () => {
@@ -191,6 +207,47 @@ describe('what vouches for a file', () => {
   });
 });
 
+describe('what is not what was announced', () => {
+  it('is not unpacked', async () => {
+    const broken = Buffer.from('an error page');
+    using directory = new ReleaseDirectory().list({ [ARCHIVE]: broken }, { sha256: sha256(app) });
+    const report = await lintOf(directory.root, {}, { platforms: ['linux/amd64'] });
+    assert.deepEqual(codes(report), ['error DIGEST_MISMATCH']);
+  });
+});
+
+describe('the disk', () => {
+  it('holds one tree at a time', async () => {
+    using directory = new ReleaseDirectory().write({
+      [ARCHIVE]: app,
+      'app_1.2.3_linux_arm64.tar.gz': await packed(elf(ARM64)),
+    });
+    const root = mkdtempSync(path.join(os.tmpdir(), 'one-tree-'));
+    const options = { tag: 'v1.2.3', tellsDigests: true };
+    const inspection = new Inspection({
+      root,
+      places: {
+        root: path.join(root, 'place'),
+        bakedDir: '/none',
+        repository: 'acme/app',
+        versioning: 'semver',
+        tagPrefix: '',
+      },
+      source: new SeenSource(await sourceOfFiles(directory.root, options)),
+      tag: 'v1.2.3',
+      rulesUnder: (settings) => rulesUnder({ GH_USER: 'acme', GH_REPO: 'app' }, settings),
+      onProgress: () => {},
+      warn: () => {},
+    });
+    for (const platform of PLATFORMS.slice(0, 2)) {
+      const { report } = await inspection.platform(platform, new AbortController().signal);
+      assert.equal(report.result, 'served');
+      assert.equal(readdirSync(root).filter((name) => name.startsWith('tree-')).length, 1);
+    }
+    rmSync(root, { recursive: true });
+  });
+});
+
 describe('what a program needs', () => {
   it('is its loader, and programs that the image lacks are told', async () => {
     const static_ = await files(vouched());
@@ -203,6 +260,34 @@ describe('what a program needs', () => {
     const scripted = await files(vouched('app_1.2.3.tar.gz', script));
     assert.deepEqual(on(scripted, 'linux/amd64')?.needs?.programs, ['python3']);
     assert.ok(codes(scripted).includes('notice PROGRAM_NEEDED'));
+  });
+
+  it('is the newest glibc of its program and its libraries, and no library of others', async () => {
+    const shared = (glibc: string, library = 'libc.so.6') => ({
+      content: linked([glibc], { library }),
+      mode: 0o755,
+    });
+    const good = await files(
+      vouched(
+        ARCHIVE,
+        await archive({ app: shared('GLIBC_2.28'), 'a.node': shared('GLIBC_2.36') }),
+      ),
+    );
+    assert.equal(on(good, 'linux/amd64')?.needs?.glibc, '2.36');
+    assert.ok(!codes(good).some((code) => /GLIBC_NEWER|LIBRARY_NEEDED/.test(code)));
+    const newer = { app: shared('GLIBC_2.28'), 'a.node': shared('GLIBC_2.38') };
+    const report = await files(vouched(ARCHIVE, await archive(newer)));
+    assert.ok(codes(report).includes('warning GLIBC_NEWER'));
+    const other = { app: shared('OPENSSL_3.0.0', 'libssl.so.3') };
+    assert.ok(
+      codes(await files(vouched(ARCHIVE, await archive(other)))).includes('warning LIBRARY_NEEDED'),
+    );
+    const along = { ...other, 'lib/libssl.so.3': { content: linked(['GLIBC_2.4']) } };
+    assert.ok(
+      !codes(await files(vouched(ARCHIVE, await archive(along)))).some((code) =>
+        /LIBRARY/.test(code),
+      ),
+    );
   });
 
   it('is told of native libraries for another processor', async () => {
