@@ -17,13 +17,15 @@ export type Facts = {
   needs: Needs;
   /** Libraries for another processor, by their paths. */
   foreign: readonly string[];
+  /** What the file asks of xz that the image's does not know; null for nothing. */
+  demand: string | null;
 };
 
 /** Sources that tell digests of their own, so that no file of sums is needed. */
 const LISTS_SUMS = new Set(['directory', 'oci']);
 
 export function adviceOn(facts: Facts): Remark[] {
-  const { platform, asset, source, conditions, evidence, sums, needs, foreign } = facts;
+  const { platform, asset, source, conditions, evidence, sums, needs, foreign, demand } = facts;
   const advice = (code: AdviceCode, kind: Level, message: string): Remark => ({
     code,
     kind,
@@ -82,6 +84,12 @@ export function adviceOn(facts: Facts): Remark[] {
         'PROGRAM_NEEDED',
         'notice',
         `${asset} needs ${missing.join(', ')}, which the image lacks: install it in an image of your own`,
+      ),
+    demand !== null &&
+      advice(
+        'XZ_DEMANDING',
+        'warning',
+        `${asset} was made with ${demand}, which the image's xz can't read (TOOL_FAILED): publish it as \`xz -9\` makes it, or as .tar.gz`,
       ),
     foreign.length > 0 &&
       advice(

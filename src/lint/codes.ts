@@ -180,6 +180,7 @@ export const ADVICE_CODES = [
   'NOT_SERVED',
   'PROGRAM_NEEDED',
   'NATIVE_FOREIGN',
+  'XZ_DEMANDING',
 ] as const;
 export type AdviceCode = (typeof ADVICE_CODES)[number];
 

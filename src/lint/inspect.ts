@@ -3,9 +3,9 @@
  * same functions. Where a setting would help it is tried, until the release is taken or nothing
  * more is known.
  */
-import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { xzDemandOf } from '../effects/archive/tool.ts';
 import { check } from '../effects/check.ts';
 import { download, STALL_WINDOW_MS } from '../effects/download.ts';
 import { removeTree } from '../effects/durable.ts';
@@ -76,7 +76,7 @@ const EVERYWHERE = new Set(['sh', 'env']);
 
 export class Inspection {
   readonly #workshop: Workshop;
-  readonly #downloads = new Map<string, Downloaded>();
+  readonly #downloads = new Map<string, Promise<Downloaded>>();
   readonly #sealed = new Map<string, string>();
   readonly #gathered = new Map<string, ReturnType<typeof gather>>();
   #trees = 0;
@@ -211,24 +211,31 @@ export class Inspection {
     throw new OfRelease(fact.code, fact.message, 'tag' in fact ? fact.tag : null);
   }
 
-  /** Each file once, however many platforms take it. */
-  async #download(release: Release, rules: LintRules, signal: AbortSignal): Promise<Downloaded> {
-    const { places, source, onProgress, warn } = this.#workshop;
-    const key = `${release.tag} ${fingerprint(release)}`;
+  /** Each file once, however many platforms take it, also where that failed. */
+  #download(release: Release, rules: LintRules, signal: AbortSignal): Promise<Downloaded> {
+    const key = `${release.tag} ${fingerprint(release)} ${rules.maxAssetBytes}`;
     const known = this.#downloads.get(key);
-    if (known !== undefined && existsSync(known.path)) return known;
-    const root = path.join(this.#workshop.root, `download-${this.#downloads.size}`);
+    const downloading = known ?? this.#fetch(release, rules, signal);
+    this.#downloads.set(key, downloading);
+    return downloading;
+  }
+
+  async #fetch(
+    release: Release,
+    { maxAssetBytes }: LintRules,
+    signal: AbortSignal,
+  ): Promise<Downloaded> {
+    const { places, source, onProgress, warn } = this.#workshop;
     const fact = await download({ release }, signal, {
       source,
-      places: { ...places, root },
-      maxAssetBytes: rules.maxAssetBytes,
+      places: { ...places, root: path.join(this.#workshop.root, `file-${this.#downloads.size}`) },
+      maxAssetBytes,
       stallWindowMs: STALL_WINDOW_MS,
       sealed: this.#sealed,
       onProgress,
       warn,
     });
     if (fact.type !== 'downloaded') throw new Error('invariant: nothing is kept in a new place');
-    this.#downloads.set(key, fact);
     return fact;
   }
 
@@ -309,6 +316,7 @@ export class Inspection {
       sums: release.checksums?.name ?? null,
       needs,
       foreign,
+      demand: await xzDemandOf(got.path),
     });
   }
 

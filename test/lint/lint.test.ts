@@ -1,9 +1,11 @@
 /** What `lint` tells: platforms, settings that were tried, levels, needs, advice. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 import { hostPlatform } from '../../src/cli/host.ts';
 import { rulesUnder } from '../../src/cli/lint-subject.ts';
 import { Inspection } from '../../src/lint/inspect.ts';
@@ -207,6 +209,22 @@ describe('what vouches for a file', () => {
   });
 });
 
+describe('a .tar.xz', () => {
+  it('that the xz of the image can not read is told', async () => {
+    const tar = gunzipSync(app);
+    const name = 'app_1.2.3_linux_amd64.tar.xz';
+    for (const [options, isTold] of [
+      [['-9'], false],
+      [['--x86', '--lzma2=preset=0'], true],
+    ] as const) {
+      const bytes = execFileSync('xz', ['-c', ...options], { input: tar });
+      const report = await files(vouched(name, bytes), {}, { platforms: ['linux/amd64'] });
+      assert.equal(on(report, 'linux/amd64')?.result, 'served');
+      assert.equal(codes(report).includes('warning XZ_DEMANDING'), isTold, options.join(' '));
+    }
+  });
+});
+
 describe('what is not what was announced', () => {
   it('is not unpacked', async () => {
     const broken = Buffer.from('an error page');
@@ -319,6 +337,14 @@ describe('a release at GitHub', () => {
       for (const { id } of github.releases[0]?.assets ?? [])
         assert.equal(asked.filter((one) => one.startsWith(`/storage/${id}?`)).length, 1);
       assert.equal((await lintOf('acme/app@v1.2.2', environment)).tag, 'v1.2.2');
+      github.misbehave = { assetStatus: 404 };
+      const before = github.requests.length;
+      const refused = await lintOf('acme/app', environment);
+      assert.deepEqual(codes(refused), ['error DOWNLOAD_REFUSED', 'warning DOWNLOAD_REFUSED']);
+      const storage = github.requests
+        .slice(before)
+        .filter(({ path: one }) => /^.storage/.test(one));
+      assert.equal(storage.length, 1, 'a file that is gone was asked for again');
     } finally {
       await github.close();
     }
