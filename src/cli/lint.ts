@@ -32,7 +32,7 @@ import {
 import type { Parts } from './parts.ts';
 import { createProgress } from './progress.ts';
 import { createSource } from './sources.ts';
-import { table } from './table.ts';
+import { folded, table } from './table.ts';
 
 export async function showLint(
   args: Arguments,
@@ -105,7 +105,8 @@ async function lint(
   const { config, places, log } = parts;
   const source = new SeenSource(await sourceFor(subject, parts));
   const root = await mkdtemp(path.join(os.tmpdir(), 'self-update-lint-'));
-  const progress = createProgress(process.stderr, log, config.logFormat);
+  const meter = () => createProgress(process.stderr, log, config.logFormat);
+  let progress = meter();
   try {
     const inspection = new Inspection({
       root,
@@ -113,13 +114,15 @@ async function lint(
       source,
       tag: subject.tag,
       rulesUnder: (settings) => rulesUnder(subject.environment, settings),
-      onProgress: progress.onProgress,
+      onProgress: (received, total) => progress.onProgress(received, total),
       warn: log.warn,
     });
     const inspected: Inspected[] = [];
     for (const platform of chosen(platforms)) {
       inspected.push(await inspection.platform(platform, signal));
       progress.end();
+      // Each file has a speed of its own.
+      progress = meter();
     }
     const findings = findingsOf(inspected, platforms);
     return {
@@ -152,6 +155,8 @@ function sourceFor({ directory, isListed, tag }: Subject, parts: Parts): Promise
   });
 }
 
+/** Of a finding's further lines. */
+const INDENT = 4;
 const COLOURS = { error: 'red', warning: 'yellow', notice: 'cyan' } as const;
 
 function show(args: Arguments, report: LintReport): void {
@@ -162,14 +167,19 @@ function show(args: Arguments, report: LintReport): void {
     for (const line of annotations) process.stderr.write(`${line}\n`);
     return;
   }
-  const { isTTY, columns } = process.stdout;
+  // A pipe gets whole lines.
+  const columns = process.stdout.isTTY ? process.stdout.columns : undefined;
   const rows = rowsOf(visibleJson(report));
   const lines = [
     titleOf(report),
-    ...(rows.length === 0 ? [] : [table(HEAD, rows, isTTY ? columns : undefined)]),
+    ...(rows.length === 0 ? [] : [table(HEAD, rows, columns)]),
     ...linesOf(report).map((line) =>
-      line.replace(/^(error|warning|notice)(?= )/, (level) =>
-        styleText(COLOURS[level as keyof typeof COLOURS], level),
+      folded(
+        line.replace(/^(error|warning|notice)(?= )/, (level) =>
+          styleText(COLOURS[level as keyof typeof COLOURS], level),
+        ),
+        INDENT,
+        columns,
       ),
     ),
     summaryOf(report),

@@ -59,7 +59,8 @@ export async function sourceOfFiles(
       },
     ],
   };
-  const onDisk = new FileShelf(pathToFileURL(directory).href);
+  // Nobody else filled it, and what is shown is redacted as everything is.
+  const onDisk = new FileShelf(pathToFileURL(directory).href, () => []);
   const shelf: Shelf = {
     base: onDisk.base,
     identity: onDisk.identity,

@@ -16,6 +16,7 @@ import type { LintReport } from '../../src/lint/report.ts';
 import { SeenSource } from '../../src/lint/seen-source.ts';
 import { archive } from '../support/app.ts';
 import { linked } from '../support/elf.ts';
+import { FakeForgejo } from '../support/forges/forgejo.ts';
 import { FakeGitHub } from '../support/github/server.ts';
 import {
   AMD64,
@@ -345,6 +346,33 @@ describe('a release at GitHub', () => {
         .slice(before)
         .filter(({ path: one }) => /^.storage/.test(one));
       assert.equal(storage.length, 1, 'a file that is gone was asked for again');
+    } finally {
+      await github.close();
+    }
+  });
+});
+
+describe('another source', () => {
+  it('is asked as UPDATE_SOURCE says', async () => {
+    await using forgejo = await new FakeForgejo().listen();
+    const github = await new FakeGitHub().listen();
+    try {
+      for (const server of [forgejo, github]) server.publish('v1.2.3', vouched());
+      const web = { UPDATE_GH_API_URL: github.url, UPDATE_ASSET_HOSTS: 'localhost' };
+      for (const environment of [
+        {
+          UPDATE_SOURCE: 'forgejo',
+          UPDATE_SOURCE_URL: forgejo.url,
+          UPDATE_ASSET_HOSTS: 'localhost',
+        },
+        { UPDATE_SOURCE: 'github-web', UPDATE_SOURCE_URL: github.url, ...web },
+      ])
+        for (const operand of ['acme/app', 'acme/app@v1.2.3']) {
+          const report = await lintOf(operand, environment, { platforms: ['linux/amd64'] });
+          assert.equal(report.source, environment.UPDATE_SOURCE);
+          assert.ok(on(report, 'linux/amd64')?.verifiedBy.includes('checksums'));
+          assert.equal(report.ok, true);
+        }
     } finally {
       await github.close();
     }

@@ -106,7 +106,9 @@ const CASES: Record<ReleaseCode, () => Promise<LintReport>> = {
   REDIRECT_REFUSED: async () => {
     await using server = await new FakeDirectory().listen();
     await server.publish('v1.2.3', { [ARCHIVE]: app });
-    server.misbehave = { redirectTo: 'http://elsewhere.example' };
+    server.writeIndex(
+      server.index.toString().replace(/"url": "[^"]*"/, '"url": "http://elsewhere.example/app"'),
+    );
     return await lintOf('acme/app', {
       UPDATE_SOURCE: 'directory',
       UPDATE_SOURCE_URL: server.url,
