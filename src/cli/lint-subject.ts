@@ -72,11 +72,15 @@ export async function subjectOf(
   return { environment, tag, directory, isListed: false };
 }
 
-/** As the workflow's runner tells it; the name decides between files of several programs. */
+/**
+ * As our settings tell it, or the workflow's runner; the name decides between files of several
+ * programs. `gh` has owner and name in GH_REPO, and workflows set it for `gh`.
+ */
 function repositoryAround(given: Environment): Record<string, string> {
-  if (given['GH_REPO']) return given['GH_USER'] ? {} : { GH_USER: 'local' };
-  const named = repositoryOf(given['GITHUB_REPOSITORY'] ?? '');
-  return { GH_USER: named?.user ?? 'local', GH_REPO: named?.name ?? 'app' };
+  const { GH_USER: user, GH_REPO: name, GITHUB_REPOSITORY: around } = given;
+  const named = repositoryOf(name ?? '') ?? (name ? null : repositoryOf(around ?? ''));
+  if (named !== null) return { GH_USER: named.user, GH_REPO: named.name };
+  return { GH_USER: user || 'local', GH_REPO: name || 'app' };
 }
 
 function tagAround(given: Environment): string | null {

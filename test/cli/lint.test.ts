@@ -16,7 +16,7 @@ import path from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { execa } from 'execa';
-import { parseArguments } from '../../src/cli/arguments.ts';
+import { parseArguments, UsageError } from '../../src/cli/arguments.ts';
 import { ARCHIVE, packed, sha256 } from '../support/lint.ts';
 
 const ROOT = path.join(import.meta.dirname, '..', '..');
@@ -72,7 +72,8 @@ describe('the exit status', () => {
       ['--once', 'dist'],
       ['nobody', 'else'],
     ];
-    for (const words of wrong) assert.equal((await lint(words)).exitCode, 2, words.join(' '));
+    for (const words of wrong)
+      assert.throws(() => parseArguments(['lint', ...words]), UsageError, words.join(' '));
     assert.throws(
       () => parseArguments(['check', '--annotations']),
       /--annotations belongs to lint/,
@@ -121,6 +122,10 @@ describe('what is written', () => {
     };
     assert.match((await lint(['dist'], runner)).stdout, /^acme\/tool v7\.0\.0,/);
     assert.match((await lint(['--as=a/b@v1.0.0', 'dist'], runner)).stdout, /^a\/b v1\.0\.0,/);
+    const forGh = { ...runner, GH_REPO: 'acme/other' };
+    assert.match((await lint(['dist'], forGh)).stdout, /^acme\/other v7\.0\.0,/);
+    const ours = { GH_USER: 'us', GH_REPO: 'app' };
+    assert.match((await lint(['dist'], ours)).stdout, /^us\/app v1\.2\.3,/);
     const branch = { ...runner, GITHUB_REF_TYPE: 'branch', GITHUB_REF_NAME: 'main' };
     assert.match((await lint(['dist'], branch)).stdout, /^acme\/tool v1\.2\.3,/);
   });
@@ -159,12 +164,12 @@ describe('--sums', () => {
   });
 
   it('never overwrites what says otherwise', async () => {
-    for (const before_ of [`${'0'.repeat(64)}  ${ARCHIVE}\n`, `${sha256(app)}  other\n`]) {
-      place('checksums.txt', before_);
+    for (const existing of [`${'0'.repeat(64)}  ${ARCHIVE}\n`, `${sha256(app)}  other\n`]) {
+      place('checksums.txt', existing);
       const { exitCode, stderr } = await lint(['--sums', 'dist']);
       assert.equal(exitCode, 1);
       assert.match(stderr, /\[SUMS_DIFFER\]$/);
-      assert.equal(read('checksums.txt'), before_);
+      assert.equal(read('checksums.txt'), existing);
     }
     rmSync(path.join(dist, 'checksums.txt'));
     symlinkSync(path.join(root, 'elsewhere'), path.join(dist, 'checksums.txt'));
