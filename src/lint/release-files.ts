@@ -49,7 +49,8 @@ export async function sourceOfFiles(
       {
         tag,
         prerelease: version !== null && isPrerelease(version, 'semver'),
-        publishedAt: null,
+        // Nothing more is awaited, and no minimum age counts.
+        publishedAt: '1970-01-01T00:00:00Z',
         assets: files.map(({ name, sizeBytes, sha256 }) => ({
           name,
           url: encodeURIComponent(name),
