@@ -9,6 +9,7 @@ import * as z from 'zod';
 import packageJson from '../package.json' with { type: 'json' };
 import { settingsTable } from '../src/config/table.ts';
 import { indexSchema } from '../src/effects/sources/releases-index.ts';
+import { lintSchema } from '../src/lint/report.ts';
 import { noticeSchema } from '../src/notify/notice.ts';
 import { statusSchema } from '../src/report/status.ts';
 import { statechartPage } from './chart-docs.ts';
@@ -45,10 +46,15 @@ This table is made from \`src/config/settings.ts\` by \`npm run docs\`.
 
 `;
 
-/** Files that name the published image, as they have to be, by their path. */
+/** The action of this repository, as other repositories' workflows name it. */
+const ACTION = /[^\s/]+\/[^\s/]+(\/\.github\/actions\/lint@)\S+/g;
+
+/** Files that name the published image or the action, as they have to be, by their path. */
 export function published({ image, version } = packageJson): Record<string, string> {
   const repository = image.replace(/^[^/]+\//, '');
-  return Object.fromEntries(
+  const page = 'docs/publishing.md';
+  const text = readFileSync(path.join(ROOT, page), 'utf8');
+  const images = Object.fromEntries(
     Object.entries(PUBLISHED).map(([file, pattern]) => {
       const text = readFileSync(path.join(ROOT, file), 'utf8');
       if (!pattern.test(text)) throw new Error(`${file} does not name the published image`);
@@ -58,6 +64,7 @@ export function published({ image, version } = packageJson): Record<string, stri
       ];
     }),
   );
+  return { ...images, [page]: text.replaceAll(ACTION, `${repository}$1v${version}`) };
 }
 
 /** Generated files by their path below docs/. */
@@ -67,6 +74,7 @@ export function generated(): Record<string, string> {
     'statechart.md': statechartPage(),
     'status.schema.json': `${JSON.stringify({ title: 'self-update status --json', ...z.toJSONSchema(statusSchema) }, null, 2)}\n`,
     'releases.schema.json': `${JSON.stringify({ title: 'releases.json of UPDATE_SOURCE=directory', ...z.toJSONSchema(indexSchema, { io: 'input' }) }, null, 2)}\n`,
+    'lint.schema.json': `${JSON.stringify({ title: 'self-update lint --json', ...z.toJSONSchema(lintSchema) }, null, 2)}\n`,
     'notification.schema.json': `${JSON.stringify({ title: 'a notification', ...z.toJSONSchema(noticeSchema) }, null, 2)}\n`,
   };
 }

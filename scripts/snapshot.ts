@@ -63,13 +63,17 @@ const late: Plugin = {
 const withoutWeb: Plugin = {
   name: 'without-web',
   setup({ onResolve, onLoad }) {
-    const stubs: Record<string, string> = { server: 'startWeb', metrics: 'measure' };
-    onResolve({ filter: /\/web\/(?:server|metrics)\.ts$/ }, ({ path: file }) => ({
+    const stubs: Record<string, string> = {
+      server: 'startWeb',
+      metrics: 'measure',
+      lint: 'showLint',
+    };
+    onResolve({ filter: /\/(?:web\/(?:server|metrics)|cli\/lint)\.ts$/ }, ({ path: file }) => ({
       path: path.basename(file, '.ts'),
       namespace: 'without-web',
     }));
     onLoad({ filter: /.*/, namespace: 'without-web' }, ({ path: name }) => ({
-      contents: `export function ${stubs[name]}() { throw new Error('web/${name} is not in the snapshot'); }`,
+      contents: `export function ${stubs[name]}() { throw new Error('${name} is not in the snapshot'); }`,
     }));
   },
 };

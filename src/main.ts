@@ -54,12 +54,17 @@ export async function main(
     }
     args = invocation.args;
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`self-update: ${visible(error.message)}\n\n${helpText()}\n`);
-    return EXIT.usage;
+    return usage(error);
   }
   // The publisher's: it needs no settings.
   if (args.command === 'index') return showIndex(args);
+  // Seldom, and outside of the image: not loaded, nor in its snapshot.
+  if (args.command === 'lint') {
+    const { showLint } = await import('./cli/lint.ts');
+    const interrupted = new AbortController();
+    abortOnSignals(interrupted);
+    return showLint(args, environment, interrupted.signal).catch(usage);
+  }
   if (args.command === 'run') neverWait(process.stderr);
   const result = parseConfig(environment, appUser() !== null);
   if (!result.ok) {
@@ -99,6 +104,12 @@ export async function main(
   }
 }
 
+function usage(error: unknown): number {
+  if (!(error instanceof UsageError)) throw error;
+  process.stderr.write(`self-update: ${visible(error.message)}\n\n${helpText()}\n`);
+  return EXIT.usage;
+}
+
 /** Long enough that nobody guesses it over a network. */
 const MIN_TOKEN_CHARACTERS = 16;
 
@@ -121,11 +132,13 @@ function redactFault(
   return { code, message: redact(message, secrets) };
 }
 
+function abortOnSignals(interrupted: AbortController): void {
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interrupted.abort());
+}
+
 function perform(args: Arguments, parts: Parts, observe: Observe): Promise<number> | number {
   const interrupted = new AbortController();
-  if (args.command !== 'run')
-    for (const signal of ['SIGINT', 'SIGTERM'] as const)
-      process.once(signal, () => interrupted.abort());
+  if (args.command !== 'run') abortOnSignals(interrupted);
   // Who only looks has nobody left to show it to.
   if (args.command === 'status' || args.command === 'events')
     process.stdout.once('error', () => interrupted.abort());
@@ -159,7 +172,8 @@ function perform(args: Arguments, parts: Parts, observe: Observe): Promise<numbe
     case 'fleet':
       return operate(args, parts, signal);
     case 'index':
-      throw new Error('invariant: done in main, without settings');
+    case 'lint':
+      throw new Error('invariant: done in main');
     default:
       return args.command satisfies never;
   }

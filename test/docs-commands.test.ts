@@ -20,6 +20,7 @@ import {
   documentedSettings,
   read,
 } from './support/documents.ts';
+import { FakeGitHub } from './support/github/server.ts';
 import { Product } from './support/product.ts';
 
 const ROOT = path.join(import.meta.dirname, '..');
@@ -163,6 +164,65 @@ describe('in a checkout, as documented,', () => {
       await execa('sh', ['-c', sign], options);
       assert.ok(existsSync(path.join(root, 'releases', 'releases.json.minisig')));
     } finally {
+      rmSync(root, { recursive: true });
+    }
+  });
+
+  it('a release is looked at, its sums written and signed', async () => {
+    const root = mkdtempSync(path.join(os.tmpdir(), 'lint-'));
+    const github = await new FakeGitHub().listen();
+    try {
+      const name = 'app_1.2.3_linux_amd64.tar.gz';
+      const bytes = await appArchive({ version: '1.2.3' });
+      github.publish('v1.2.3', { [name]: bytes });
+      mkdirSync(path.join(root, 'dist'));
+      const options = {
+        cwd: root,
+        env: {
+          PATH: process.env['PATH'] ?? '',
+          HOME: root,
+          UPDATE_GH_API_URL: github.url,
+          UPDATE_ASSET_HOSTS: 'localhost',
+        },
+        extendEnv: false,
+        reject: false,
+      } as const;
+      const hasMinisign = (await execa('minisign', ['-v'], options)).exitCode !== undefined;
+      if (hasMinisign)
+        await execa('minisign', ['-G', '-W', '-s', 'minisign.key', '-p', 'minisign.pub'], options);
+      const program = path.join(ROOT, 'bin', 'self-update.js');
+      for (const text of documented.take(/^self-update lint/)) {
+        rmSync(path.join(root, 'dist'), { recursive: true });
+        mkdirSync(path.join(root, 'dist'));
+        writeFileSync(path.join(root, 'dist', name), bytes);
+        const [, , ...words] = text
+          .replace('<owner/repo[@tag]|directory>', 'dist')
+          .replace(/\b(?:DIRECTORY|DIR)\b/, 'dist')
+          .replace('KEYFILE', '--sums minisign.key')
+          .replace('--sign --sums', '--sums --sign')
+          .split(' ');
+        if (words.includes('--sign') && !hasMinisign) continue;
+        const { exitCode, stdout, stderr } = await execa(
+          process.execPath,
+          [program, 'lint', ...words],
+          options,
+        );
+        const isWhole = words.some((word) => !word.startsWith('-'));
+        assert.equal(exitCode, isWhole ? 0 : 2, `${text}\n${stdout}${stderr}`);
+        if (isWhole) assert.match(stdout, /^linux\/amd64 +served +app_1\.2\.3_linux_amd64/m, text);
+        assert.equal(
+          existsSync(path.join(root, 'dist', 'checksums.txt')),
+          isWhole && words.includes('--sums'),
+          text,
+        );
+        assert.equal(
+          existsSync(path.join(root, 'dist', 'checksums.txt.minisig')),
+          isWhole && words.includes('--sign'),
+          text,
+        );
+      }
+    } finally {
+      await github.close();
       rmSync(root, { recursive: true });
     }
   });

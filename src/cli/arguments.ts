@@ -1,6 +1,7 @@
 /** The command line, parsed. `docs/commands.md` says what each command does. */
 import { parseArgs } from 'node:util';
 import { visible } from '../support/visible.ts';
+import { LINT_HELP, LINT_OPTIONS, type LintArguments, lintArguments } from './lint-arguments.ts';
 import { table } from './table.ts';
 
 /** sysexits(3) where they fit; 100 as dnf check-update. */
@@ -34,6 +35,7 @@ export const COMMANDS = {
   verify: 'compare the installed trees, or a release or file, with the rules',
   replay: 'rebuild the state from the journal, and check its chain',
   index: 'write releases.json for a directory of TAG/files (UPDATE_SOURCE=directory)',
+  lint: 'for publishers: on which platforms a release can be consumed, and what would be refused',
 } as const;
 export type CommandName = keyof typeof COMMANDS;
 
@@ -48,7 +50,7 @@ export type Arguments = {
   watch: boolean;
   at: number | null;
   appArgs: string[];
-};
+} & LintArguments;
 
 /** What a command needs, or may have in brackets. */
 const OPERANDS: Partial<Record<CommandName, string>> = {
@@ -59,6 +61,7 @@ const OPERANDS: Partial<Record<CommandName, string>> = {
   fleet: 'release',
   verify: '[tag|file]',
   index: '<directory>',
+  lint: '<owner/repo[@tag]|directory>',
 };
 
 const MAX_NAME_LENGTH = 255;
@@ -73,9 +76,14 @@ const OPTIONS: Partial<Record<CommandName, Record<string, string>>> = {
   status: { '--watch': 'live' },
   events: { '--follow': 'keep printing new ones' },
   replay: { '--at N': 'as it was at fact N' },
+  lint: LINT_HELP,
 };
 
 export class UsageError extends Error {}
+
+function refuse(problem: string): never {
+  throw new UsageError(problem);
+}
 
 export type Invocation = { kind: 'help' } | { kind: 'version' } | { kind: 'run'; args: Arguments };
 
@@ -104,6 +112,9 @@ export function parseArguments(argv: readonly string[]): Invocation {
   if (values.watch && command !== 'status') throw new UsageError('--watch belongs to status');
   if (values.at !== undefined && !(command === 'replay' && /^\d{1,15}$/.test(values.at)))
     throw new UsageError('--at belongs to replay and takes the number of a fact');
+  if (command !== 'lint')
+    for (const name of Object.keys(LINT_OPTIONS) as (keyof typeof LINT_OPTIONS)[])
+      if (values[name] !== undefined) throw new UsageError(`--${name} belongs to lint`);
   return {
     kind: 'run',
     args: {
@@ -117,6 +128,7 @@ export function parseArguments(argv: readonly string[]): Invocation {
       watch: values.watch ?? false,
       at: values.at === undefined ? null : Number(values.at),
       appArgs,
+      ...lintArguments(values, refuse),
     },
   };
 }
@@ -128,7 +140,8 @@ export function parseArguments(argv: readonly string[]): Invocation {
 function checkOperand(command: CommandName, operand: string): void {
   if (command === 'fleet' && operand !== 'release')
     throw new UsageError(`fleet does not take ${JSON.stringify(operand)}`);
-  const isPath = (takesFile(command) || command === 'index') && operand.includes('/');
+  const isPath =
+    (takesFile(command) || command === 'index' || command === 'lint') && operand.includes('/');
   const isFine =
     isPath || (operand !== '' && operand.length <= MAX_NAME_LENGTH && visible(operand) === operand);
   if (isFine) return;
@@ -140,6 +153,7 @@ function checkOperand(command: CommandName, operand: string): void {
 function needed(command: CommandName): string {
   if (command === 'fleet') return '`release`';
   if (command === 'index') return 'a directory';
+  if (command === 'lint') return 'owner/repo, owner/repo@tag or a directory';
   return takesFile(command) ? 'a tag or a file' : 'a version';
 }
 
@@ -158,6 +172,7 @@ function parse(args: readonly string[]) {
         follow: { type: 'boolean', short: 'f' },
         watch: { type: 'boolean', short: 'w' },
         at: { type: 'string' },
+        ...LINT_OPTIONS,
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean' },
       },

@@ -5,7 +5,7 @@
 import { lstat, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { Fault } from '../support/fault.ts';
-import { checkPlatform, headOf, kindOf, type ProgramKind } from './program.ts';
+import { checkPlatform, headOf, kindOf, type Machine, type ProgramKind } from './program.ts';
 
 /** What starts a file by its ending. */
 const RUNNERS = [
@@ -27,6 +27,7 @@ export async function entryPointMissing(
   tree: string,
   programs: readonly string[],
   repositoryName: string,
+  machine?: Machine,
 ): Promise<Fault> {
   const [first] = programs;
   if (first !== undefined)
@@ -37,7 +38,7 @@ export async function entryPointMissing(
   const files = await filesOf(tree);
   const atRoot = files.filter(({ name }) => !name.includes('/'));
   const foreign = atRoot.find(({ kind }) => kind === 'mach-o' || kind === 'windows');
-  if (foreign !== undefined) checkPlatform(path.join(tree, foreign.name), undefined);
+  if (foreign !== undefined) checkPlatform(path.join(tree, foreign.name), undefined, machine);
   const nested = files.find(
     ({ kind, isExecutable }) => isExecutable && (kind === 'elf' || kind === 'script'),
   );
@@ -60,14 +61,24 @@ export async function entryPointMissing(
   );
 }
 
+/** `command`: one that would start it; null where none is plain to see. */
+export class EntryPointMissing extends Fault {
+  readonly command: string | null;
+
+  constructor(message: string, command: string | null) {
+    super('ENTRY_POINT_MISSING', message);
+    this.command = command;
+  }
+}
+
 function fault(found: string, command: string | null): Fault {
   const remedy =
     command === null
       ? 'Set UPDATE_APP_COMMAND to the command that starts it'
       : `Set UPDATE_APP_COMMAND, for instance to: ${command}`;
-  return new Fault(
-    'ENTRY_POINT_MISSING',
+  return new EntryPointMissing(
     `it is not clear how to start this release: ${found}. ${remedy}`,
+    command,
   );
 }
 

@@ -7,7 +7,7 @@ import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { entryPointMissing, isLibrary } from './entry-advice.ts';
 import { MANIFEST_NAME } from './manifest.ts';
-import { checkPlatform, headOf, isProgram } from './program.ts';
+import { checkPlatform, headOf, isProgram, type Machine } from './program.ts';
 import { inSlices } from './slices.ts';
 import { exists } from './trees.ts';
 
@@ -24,6 +24,8 @@ export type AppOptions = {
   environment: Readonly<Record<string, string>>;
   /** UPDATE_LINKED and UPDATE_LINKED_DIR: the app's data, which is no program of a tree. */
   linked?: { names: readonly string[]; directory: string };
+  /** Another machine than this one, which the tree is meant for. */
+  machine?: Machine;
 };
 
 export type AppCommand = { file: string; args: string[]; cwd: string };
@@ -65,19 +67,23 @@ function commandLine(command: string): string {
 export async function checkEntryPoint(tree: string, options: AppOptions): Promise<void> {
   const { file, cwd } = await appCommand(tree, options);
   const searchPath = options.environment['PATH'];
-  if (options.command === null) return checkPlatform(file, searchPath);
+  if (options.command === null) return checkPlatform(file, searchPath, options.machine);
   const [word = ''] = /^\s*[\w./+-]+(?=\s|$)/.exec(options.command) ?? [];
   if (!word.includes('/')) return;
   const named = path.resolve(cwd, word.trim());
   const stats = await stat(named).catch(() => null);
-  if (stats?.isFile() && named.startsWith(`${tree}/`)) checkPlatform(named, searchPath);
+  if (stats?.isFile() && named.startsWith(`${tree}/`))
+    checkPlatform(named, searchPath, options.machine);
 }
 
 /**
  * The name of the program at the tree's root: the only one, else the one named like the repository.
  * docker/service/app/run follows the same rule; a test holds both to one table of trees.
  */
-async function findProgram(tree: string, { repositoryName, linked }: AppOptions): Promise<string> {
+async function findProgram(
+  tree: string,
+  { repositoryName, linked, machine }: AppOptions,
+): Promise<string> {
   const programs = await programsIn(tree, linked);
   const named = programs.find(({ name }) => name.toLowerCase() === repositoryName.toLowerCase());
   if (named !== undefined) return named.name;
@@ -89,6 +95,7 @@ async function findProgram(tree: string, { repositoryName, linked }: AppOptions)
     tree,
     programs.map(({ name }) => name),
     repositoryName,
+    machine,
   );
 }
 

@@ -114,18 +114,22 @@ async function describeAnew(tree: string, known: Manifest, manifest: Manifest): 
   }
 }
 
-async function build(
+/**
+ * The tree of an asset in `work`, an empty directory, before it is known how it is started. Throws
+ * `Fault`.
+ */
+export async function unpackTree(
   archive: string,
   work: string,
-  { release, version }: { release: Manifest['release']; version: InstalledVersion },
+  asset: string,
   signal: AbortSignal,
-  deps: ExtractDependencies,
-): Promise<string> {
-  const { app, linked, maxEntries, maxUnpackedBytes, places } = deps;
+  deps: Pick<ExtractDependencies, 'app' | 'linked' | 'maxEntries' | 'maxUnpackedBytes'>,
+): Promise<{ tree: string; entries: TreeEntry[] }> {
+  const { app, linked, maxEntries, maxUnpackedBytes } = deps;
   await unpack(
     archive,
     work,
-    { asset: release.asset.name, program: app.repositoryName },
+    { asset, program: app.repositoryName },
     { maxEntries, maxUnpackedBytes },
     signal,
   );
@@ -137,7 +141,18 @@ async function build(
   // Megabytes go to the disk while their sums are made; the sync after the last change then has
   // little left to do.
   const [found] = await Promise.all([walk(tree, namesOf(linked), signal), syncTree(work)]);
-  const entries = await withModes(tree, found);
+  return { tree, entries: await withModes(tree, found) };
+}
+
+async function build(
+  archive: string,
+  work: string,
+  { release, version }: { release: Manifest['release']; version: InstalledVersion },
+  signal: AbortSignal,
+  deps: ExtractDependencies,
+): Promise<string> {
+  const { app, linked, places } = deps;
+  const { tree, entries } = await unpackTree(archive, work, release.asset.name, signal, deps);
   await checkEntryPoint(tree, app);
   const asInstalled = await makeReadOnly(tree, entries);
   await chmod(tree, 0o755);

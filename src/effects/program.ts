@@ -69,6 +69,9 @@ const MACHINES: Partial<
   riscv64: { own: 243, bits: 64 },
   loong64: { own: 258, bits: 64 },
 };
+/** What an ELF file for this processor says; undefined where that is not known. */
+export const elfMachineOf = (arch: NodeJS.Architecture): number | undefined => MACHINES[arch]?.own;
+
 const MACHINE_NAMES: Record<number, string> = {
   2: 'SPARC',
   3: '386',
@@ -95,8 +98,21 @@ const MAX_PROGRAM_HEADERS = 64;
  */
 const EMULATORS_DIR = '/proc/sys/fs/binfmt_misc';
 
-type Platform = { os: NodeJS.Platform; arch: NodeJS.Architecture; emulators: string };
-const HERE: Platform = { os: process.platform, arch: process.arch, emulators: EMULATORS_DIR };
+/**
+ * The machine that a program is to run on. `exists`: whether its image has a file of this path;
+ * left out for this machine's own.
+ */
+export type Machine = {
+  os: NodeJS.Platform;
+  arch: NodeJS.Architecture;
+  emulators: string;
+  exists?: (file: string) => boolean;
+};
+const HERE: Machine = {
+  os: process.platform,
+  arch: process.arch,
+  emulators: EMULATORS_DIR,
+};
 
 /**
  * Compares a program with this machine, before anything is stopped for it. Throws `Fault`
@@ -106,26 +122,26 @@ const HERE: Platform = { os: process.platform, arch: process.arch, emulators: EM
 export function checkPlatform(
   file: string,
   searchPath: string | undefined,
-  platform: Platform = HERE,
+  platform: Machine = HERE,
 ): void {
   if (platform.os !== 'linux') return;
   const head = headOf(file, HEAD_BYTES);
   const name = path.basename(file);
   const kind = kindOf(head);
   if (kind === 'elf') checkElf(head, file, platform);
-  if (kind === 'script') checkScript(head, name, searchPath);
+  if (kind === 'script') checkScript(head, name, searchPath, platform);
   if (kind === 'mach-o') throw wrongPlatform(name, 'macOS', platform);
   if (kind === 'windows') throw wrongPlatform(name, 'Windows', platform);
 }
 
-function wrongPlatform(name: string, madeFor: string, { os, arch }: Platform): Fault {
+function wrongPlatform(name: string, madeFor: string, { os, arch }: Machine): Fault {
   return new Fault(
     'WRONG_PLATFORM',
     `${name} is a program for ${madeFor}, and this machine is ${os}/${arch}: the release's file for another platform was chosen. Set UPDATE_ASSET to a pattern that matches the right one`,
   );
 }
 
-function checkElf(head: Buffer, file: string, platform: Platform): void {
+function checkElf(head: Buffer, file: string, platform: Machine): void {
   const name = path.basename(file);
   const isBig = head[5] === EI_DATA_BIG;
   const read16 = (at: number) =>
@@ -145,7 +161,7 @@ function checkElf(head: Buffer, file: string, platform: Platform): void {
     );
   if (!isOwn) return;
   const interpreter = interpreterOf(head, { bits, isBig });
-  if (interpreter === null || existsSync(interpreter)) return;
+  if (interpreter === null || (platform.exists ?? existsSync)(interpreter)) return;
   const libc = interpreter.includes('musl') ? 'musl' : 'glibc';
   throw new Fault(
     'INTERPRETER_MISSING',
@@ -189,7 +205,12 @@ function interpreterOf(
 }
 
 /** execve(2): `#!`, an interpreter, one argument. `env` looks for the program on the PATH. */
-function checkScript(head: Buffer, name: string, searchPath: string | undefined): void {
+function checkScript(
+  head: Buffer,
+  name: string,
+  searchPath: string | undefined,
+  { exists = existsSync }: Machine,
+): void {
   const line = head.toString('utf8', 2).split('\n', 1)[0] ?? '';
   const [interpreter = '', ...args] = line.trim().split(/[ \t]+/);
   // Without a slash it is looked for in the working directory, which nobody means; the kernel says
@@ -204,10 +225,10 @@ function checkScript(head: Buffer, name: string, searchPath: string | undefined)
       'INTERPRETER_MISSING',
       `${name} has line ends of Windows, so that its interpreter is "${interpreter}\\r", which is not found: publish it with line ends of Unix, or set UPDATE_APP_COMMAND`,
     );
-  if (interpreter.startsWith('/') && !existsSync(interpreter)) throw missing(interpreter);
+  if (interpreter.startsWith('/') && !exists(interpreter)) throw missing(interpreter);
   if (path.basename(interpreter) !== 'env' || searchPath === undefined) return;
   const wanted = args.find((word) => !word.startsWith('-') && !word.includes('='));
   if (wanted === undefined || wanted.includes('/')) return;
-  if (!searchPath.split(':').some((directory) => existsSync(path.join(directory, wanted))))
+  if (!searchPath.split(':').some((directory) => exists(path.join(directory, wanted))))
     throw missing(wanted);
 }

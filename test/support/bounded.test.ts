@@ -177,6 +177,7 @@ const BOUNDED_OTHERWISE: Record<string, string> = {
   'effects/command.ts':
     'by its time limit; its output goes to a LineReader in pieces (buffer: false)',
   'effects/durable.ts': 'by maxBuffer and a timeout; the walk removes a tree of ours',
+  'lint/sign.ts': 'by maxBuffer and a timeout',
   'effects/supervisor/container.ts': 'by maxBuffer and a timeout',
   'effects/supervisor/embedded.ts': '/dev/null',
   'effects/supervisor/spawn-app.ts': 'it is the app (buffer: false)',

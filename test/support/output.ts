@@ -57,6 +57,11 @@ export function argumentsOf(
     watch: false,
     at: null,
     appArgs: [],
+    platforms: [],
+    as: null,
+    annotations: false,
+    sums: false,
+    sign: null,
     ...overrides,
   };
 }

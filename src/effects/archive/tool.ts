@@ -187,6 +187,19 @@ function endsLikeBzip2(tail: Buffer, latest: number, earliest: number): boolean 
   return false;
 }
 
+/** What a file asks for that busybox's xz lacks; null where that is nothing, and for no .xz. */
+export async function xzDemandOf(file: string): Promise<string | null> {
+  const handle = await open(file, 'r');
+  try {
+    const { buffer } = await handle.read(Buffer.alloc(XZ_MAGIC.length), 0, XZ_MAGIC.length, 0);
+    return buffer.equals(XZ_MAGIC) ? await xzDemand(handle) : null;
+  } finally {
+    await handle.close();
+  }
+}
+
+/** xz-file-format 2.1.1.1 */
+const XZ_MAGIC = Buffer.from('fd377a585a00', 'hex');
 const XZ_LZMA2 = 0x21;
 const BUSYBOX_DICTIONARY_BYTES = 64 * 1024 * 1024;
 
