@@ -45,7 +45,7 @@ export function lintArguments(values: Values, refuse: (problem: string) => never
       refuse(
         `--platform does not know ${JSON.stringify(name)}: ${PLATFORMS.map(nameOf).join(', ')}`,
       );
-  if (as !== null && !/^[^/@\s]+\/[^/@\s]+(?:@\S+)?$/.test(as))
+  if (as !== null && !/^[^/@\s]+(?:\/[^/@\s]+)+(?:@\S+)?$/.test(as))
     refuse('--as takes owner/repo or owner/repo@tag');
   if (sign === '') refuse('--sign takes a file');
   return { platforms: [...new Set(platforms)], as, annotations, sums, sign };

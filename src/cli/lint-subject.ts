@@ -30,9 +30,9 @@ export type Subject = {
   isListed: boolean;
 };
 
-/** `owner/repo`, `owner/repo@tag`. */
+/** `owner/repo`, `owner/repo@tag`; at GitLab the owner may be `group/subgroup`. */
 function repositoryOf(text: string): { user: string; name: string; tag: string | null } | null {
-  const [, user, name, tag] = /^([^/@\s]+)\/([^/@\s]+)(?:@(.+))?$/.exec(text) ?? [];
+  const [, user, name, tag] = /^([^/@\s]+(?:\/[^/@\s]+)*)\/([^/@\s]+)(?:@(.+))?$/.exec(text) ?? [];
   return user === undefined || name === undefined ? null : { user, name, tag: tag ?? null };
 }
 

@@ -17,6 +17,7 @@ import { SeenSource } from '../../src/lint/seen-source.ts';
 import { archive } from '../support/app.ts';
 import { linked } from '../support/elf.ts';
 import { FakeForgejo } from '../support/forges/forgejo.ts';
+import { FakeGitLab } from '../support/forges/gitlab.ts';
 import { FakeGitHub } from '../support/github/server.ts';
 import {
   AMD64,
@@ -29,6 +30,7 @@ import {
   sha256,
 } from '../support/lint.ts';
 import { FakeMinisign } from '../support/minisign.ts';
+import { TestRegistry } from '../support/registry/registry.ts';
 
 let app: Buffer;
 const temporary = mkdtempSync(path.join(os.tmpdir(), 'lint-rooms-'));
@@ -353,26 +355,39 @@ describe('a release at GitHub', () => {
 });
 
 describe('another source', () => {
+  const looksAt = async (environment: Record<string, string>, repository = 'acme/app') => {
+    for (const operand of [repository, `${repository}@v1.2.3`]) {
+      const report = await lintOf(operand, environment, { platforms: ['linux/amd64'] });
+      assert.equal(report.source, environment['UPDATE_SOURCE']);
+      assert.ok(
+        on(report, 'linux/amd64')?.verifiedBy.includes('checksums'),
+        JSON.stringify(report),
+      );
+      assert.deepEqual(codes(report), ['notice UNSIGNED']);
+    }
+  };
+  const elsewhere = { UPDATE_ASSET_HOSTS: 'localhost' };
+
   it('is asked as UPDATE_SOURCE says', async () => {
     await using forgejo = await new FakeForgejo().listen();
+    await using gitlab = await new FakeGitLab({ project: 'acme/tools/app' }).listen();
+    await using registry = await TestRegistry.start();
     const github = await new FakeGitHub().listen();
     try {
-      for (const server of [forgejo, github]) server.publish('v1.2.3', vouched());
-      const web = { UPDATE_GH_API_URL: github.url, UPDATE_ASSET_HOSTS: 'localhost' };
-      for (const environment of [
-        {
-          UPDATE_SOURCE: 'forgejo',
-          UPDATE_SOURCE_URL: forgejo.url,
-          UPDATE_ASSET_HOSTS: 'localhost',
-        },
-        { UPDATE_SOURCE: 'github-web', UPDATE_SOURCE_URL: github.url, ...web },
-      ])
-        for (const operand of ['acme/app', 'acme/app@v1.2.3']) {
-          const report = await lintOf(operand, environment, { platforms: ['linux/amd64'] });
-          assert.equal(report.source, environment.UPDATE_SOURCE);
-          assert.ok(on(report, 'linux/amd64')?.verifiedBy.includes('checksums'));
-          assert.equal(report.ok, true);
-        }
+      for (const server of [forgejo, gitlab, github]) server.publish('v1.2.3', vouched());
+      await registry.publish('v1.2.3', vouched());
+      await looksAt({ UPDATE_SOURCE: 'forgejo', UPDATE_SOURCE_URL: forgejo.url, ...elsewhere });
+      await looksAt(
+        { UPDATE_SOURCE: 'gitlab', UPDATE_SOURCE_URL: gitlab.url, ...elsewhere },
+        'acme/tools/app',
+      );
+      await looksAt({ UPDATE_SOURCE: 'oci', UPDATE_SOURCE_URL: registry.url });
+      await looksAt({
+        UPDATE_SOURCE: 'github-web',
+        UPDATE_SOURCE_URL: github.url,
+        UPDATE_GH_API_URL: github.url,
+        ...elsewhere,
+      });
     } finally {
       await github.close();
     }

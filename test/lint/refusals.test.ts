@@ -21,6 +21,7 @@ import {
   tarOf,
 } from '../support/lint.ts';
 import { FakeMinisign } from '../support/minisign.ts';
+import { MANIFEST_TYPE, TestRegistry } from '../support/registry/registry.ts';
 import { IDENTITY, Sigstore } from '../support/sigstore.ts';
 
 const signer = new FakeMinisign();
@@ -69,6 +70,14 @@ async function onGitHub(prepare: (github: FakeGitHub) => void): Promise<LintRepo
   }
 }
 
+async function inRegistry(
+  prepare: (registry: TestRegistry) => Promise<unknown>,
+): Promise<LintReport> {
+  await using registry = await TestRegistry.start();
+  await prepare(registry);
+  return await lintOf('acme/app', { UPDATE_SOURCE: 'oci', UPDATE_SOURCE_URL: registry.url });
+}
+
 const CASES: Record<ReleaseCode, () => Promise<LintReport>> = {
   NOT_FOUND: () => onGitHub(() => {}),
   TAG_UNREADABLE: () => files({ [ARCHIVE]: app }, {}, 'acme/app@summer'),
@@ -91,6 +100,22 @@ const CASES: Record<ReleaseCode, () => Promise<LintReport>> = {
     using directory = new ReleaseDirectory().write({ 'releases.json': '{"releases": {}}' });
     return await lintOf(directory.root);
   },
+  IMAGE_NOT_FILES: () =>
+    inRegistry((registry) => registry.push('v1.2.3', { layers: [{ bytes: app }] })),
+  DIGEST_UNSUPPORTED: () =>
+    inRegistry(async (registry) => {
+      await registry.publish('v1.2.3', { [ARCHIVE]: app });
+      const digest = `sha512:${'a'.repeat(128)}`;
+      const annotations = { 'org.opencontainers.image.title': ARCHIVE };
+      const layers = [{ mediaType: 'application/gzip', digest, size: 1, annotations }];
+      const body = JSON.stringify({ schemaVersion: 2, layers });
+      const headers = {
+        'content-type': MANIFEST_TYPE,
+        'docker-content-digest': `sha256:${sha256(Buffer.from(body))}`,
+      };
+      registry.front.wrong = ({ path }) =>
+        path.includes('/manifests/') ? { status: 200, headers, body } : null;
+    }),
 
   ASSET_MISSING: () => files({ 'app_1.2.3_windows_amd64.zip': app }),
   ASSET_AMBIGUOUS: () =>
