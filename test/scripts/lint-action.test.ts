@@ -124,6 +124,8 @@ describe('the action', () => {
     const newest = await run({});
     assert.equal(newest.exitCode, 0, newest.stdout + newest.stderr);
     assert.match(newest.stdout, /^acme\/app v1\.2\.3, by github/);
+    const another = { GITHUB_REPOSITORY: 'acme/ci', GITHUB_REF_TYPE: 'tag', GITHUB_REF_NAME: 'v9' };
+    assert.match((await run({}, another)).stdout, /^acme\/app v1\.2\.3, by github/);
     const both = await run({ tag: 'v1.2.3', platforms: 'linux/amd64,linux/arm64' });
     assert.equal(both.exitCode, 1);
     assert.match(both.stdout, /^::error title=ASSET_MISSING \(linux\/arm64\)::/m);
