@@ -14,6 +14,7 @@ export const RELEASE_CODES = [
   'LIST_TOO_LONG',
   'ANSWER_MALFORMED',
   'IMAGE_NOT_FILES',
+  'MANIFEST_MISSING',
   'DIGEST_UNSUPPORTED',
   // Which of its files.
   'ASSET_MISSING',

@@ -102,6 +102,12 @@ const CASES: Record<ReleaseCode, () => Promise<LintReport>> = {
   },
   IMAGE_NOT_FILES: () =>
     inRegistry((registry) => registry.push('v1.2.3', { layers: [{ bytes: app }] })),
+  MANIFEST_MISSING: () =>
+    inRegistry(async (registry) => {
+      await registry.publish('v1.2.3', { [ARCHIVE]: app });
+      registry.front.wrong = ({ path }) =>
+        path.includes('/manifests/') ? { status: 404, body: '{}' } : null;
+    }),
   DIGEST_UNSUPPORTED: () =>
     inRegistry(async (registry) => {
       await registry.publish('v1.2.3', { [ARCHIVE]: app });

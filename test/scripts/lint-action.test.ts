@@ -10,6 +10,7 @@ import { after, before, describe, it } from 'node:test';
 import { execa } from 'execa';
 import { parse } from 'yaml';
 import * as z from 'zod';
+import { FakeForgejo } from '../support/forges/forgejo.ts';
 import { FakeGitHub } from '../support/github/server.ts';
 import { ARCHIVE, packed } from '../support/lint.ts';
 
@@ -81,6 +82,7 @@ function run(inputs: Record<string, string>, environment: Record<string, string>
       GITHUB_REPOSITORY: 'acme/app',
       GITHUB_REF_TYPE: 'branch',
       GITHUB_REF_NAME: 'main',
+      GITHUB_API_URL: github.url,
       UPDATE_GH_API_URL: github.url,
       UPDATE_ASSET_HOSTS: 'localhost',
       ...Object.fromEntries(env),
@@ -122,9 +124,31 @@ describe('the action', () => {
     const newest = await run({});
     assert.equal(newest.exitCode, 0, newest.stdout + newest.stderr);
     assert.match(newest.stdout, /^acme\/app v1\.2\.3, by github/);
+    const another = { GITHUB_REPOSITORY: 'acme/ci', GITHUB_REF_TYPE: 'tag', GITHUB_REF_NAME: 'v9' };
+    assert.match((await run({}, another)).stdout, /^acme\/app v1\.2\.3, by github/);
     const both = await run({ tag: 'v1.2.3', platforms: 'linux/amd64,linux/arm64' });
     assert.equal(both.exitCode, 1);
     assert.match(both.stdout, /^::error title=ASSET_MISSING \(linux\/arm64\)::/m);
+  });
+
+  it('gives the token of the job to no other source than its own GitHub', async () => {
+    await using forgejo = await new FakeForgejo().listen();
+    forgejo.publish('v1.2.3', { [ARCHIVE]: await packed() });
+    const sent = () => forgejo.requests.map(({ authorization }) => authorization);
+    const source = { UPDATE_SOURCE: 'forgejo', UPDATE_SOURCE_URL: forgejo.url };
+    await run({}, source);
+    assert.ok(sent().length > 0);
+    assert.ok(sent().every((authorization) => authorization === undefined));
+    // Another API than the one that the job belongs to.
+    const elsewhere = { GITHUB_API_URL: 'https://api.github.com' };
+    const seen = github.requests.length;
+    await run({}, elsewhere);
+    const asked = github.requests.slice(seen);
+    assert.ok(asked.length > 0);
+    assert.ok(asked.every(({ headers }) => headers.authorization === undefined));
+    // One that was named is meant for it.
+    await run({ token: 'of-the-forge-0123456789' }, source);
+    assert.ok(sent().some((authorization) => authorization?.includes('of-the-forge-0123456789')));
   });
 
   it('takes what looks like a script, an option or a command for a name', async () => {
