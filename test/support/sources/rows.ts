@@ -1,5 +1,5 @@
 /**
- * Every source, as the table of tests takes it (test/effects/sources/every-source.test.ts,
+ * Every source, as the table of tests takes it (test/product/source-releases.test.ts,
  * test/product/every-source.test.ts, test/world/every-source.test.ts, scripts/bench/requests.ts).
  * A new one is one entry.
  */

@@ -13,7 +13,7 @@ export type SourceUnderTest = {
   /** Where nothing is new; one where it is left out. */
   apiRequestsAPoll?: number;
   start(): Promise<SourceHarness>;
-  /** Codes that differ from those of the others, by the case of every-server.test.ts. */
+  /** Codes that differ from those of the others, by the case of source-servers.test.ts. */
   codes?: Record<string, string>;
 };
 

@@ -1,15 +1,15 @@
 /**
  * What each source has to pass: attacks by name, exchanged bytes, the token said back. Its server is
- * the matter of every-server.test.ts. One row for each is in test/support/sources/rows.ts.
+ * the matter of source-servers.test.ts. One row for each is in test/support/sources/rows.ts.
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import type { FactOf } from '../../../src/machines/facts.ts';
-import { Follower } from '../../support/sources/follower.ts';
-import { CANARY, SOURCES } from '../../support/sources/rows.ts';
-import { type SourceHarness, withSums } from '../../support/sources/source-under-test.ts';
+import type { FactOf } from '../../src/machines/facts.ts';
+import { Follower } from '../support/sources/follower.ts';
+import { CANARY, SOURCES } from '../support/sources/rows.ts';
+import { type SourceHarness, withSums } from '../support/sources/source-under-test.ts';
 
 const NAME = 'app_linux_amd64.tar.gz';
 const BYTES = randomBytes(300_000);

@@ -9,10 +9,10 @@ import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { Follower } from '../../support/sources/follower.ts';
-import type { MisbehavingProxy, Misbehaviour } from '../../support/sources/misbehaving-proxy.ts';
-import { CANARY, SERVERS } from '../../support/sources/rows.ts';
-import { type SourceHarness, withSums } from '../../support/sources/source-under-test.ts';
+import { Follower } from '../support/sources/follower.ts';
+import type { MisbehavingProxy, Misbehaviour } from '../support/sources/misbehaving-proxy.ts';
+import { CANARY, SERVERS } from '../support/sources/rows.ts';
+import { type SourceHarness, withSums } from '../support/sources/source-under-test.ts';
 
 const NAME = 'app_linux_amd64.tar.gz';
 const BYTES = randomBytes(300_000);
