@@ -1,7 +1,7 @@
 /** Which source stands behind each name of UPDATE_SOURCE. */
 import type { Config } from '../config/config.ts';
 import { registryAddress } from '../config/registry-address.ts';
-import { Http, type HttpOptions } from '../effects/github/http.ts';
+import { Http, type HttpOptions } from '../effects/http/http.ts';
 import type { AnswerCache } from '../effects/sources/conditional.ts';
 import { Directory, type Shelf } from '../effects/sources/directory.ts';
 import { FileShelf } from '../effects/sources/directory-file.ts';

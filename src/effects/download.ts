@@ -11,7 +11,7 @@ import { Fault } from '../support/fault.ts';
 import { foreignOwner } from '../support/own.ts';
 import { claimDirectories } from './claim.ts';
 import { clearTemporary } from './garbage.ts';
-import { type Answer, hostOf, networkFault } from './github/http.ts';
+import { type Answer, hostOf, networkFault } from './http/http.ts';
 import { copyLocal } from './local-file.ts';
 import { tellGarbage } from './memory.ts';
 import { PartWriter } from './part-writer.ts';

@@ -10,7 +10,7 @@ import { readStream } from '../support/bounded.ts';
 import { Fault } from '../support/fault.ts';
 import type { Evidence } from '../trust/judge.ts';
 import { sumsText } from '../trust/sums.ts';
-import { hostOf, lateFault, networkFault } from './github/http.ts';
+import { hostOf, lateFault, networkFault } from './http/http.ts';
 import type { AssetSource, EvidenceSource } from './sources/source.ts';
 
 /** Sums of a thousand assets fit, and a bundle with its logs' proofs. */

@@ -6,7 +6,7 @@
 import * as z from 'zod';
 import { readStream } from '../support/bounded.ts';
 import { Fault } from '../support/fault.ts';
-import { agentsFor, hostOf, networkFault, type ProxyEnvironment } from './github/http.ts';
+import { agentsFor, hostOf, networkFault, type ProxyEnvironment } from './http/http.ts';
 import { loadGot } from './packages.ts';
 
 export type FleetLockOptions = {

@@ -4,7 +4,7 @@
  */
 import got from 'got';
 import { runCommandLine } from '../effects/command.ts';
-import { agentsFor, hostOf, type ProxyEnvironment } from '../effects/github/http.ts';
+import { agentsFor, hostOf, type ProxyEnvironment } from '../effects/http/http.ts';
 import { LineReader } from '../support/bounded.ts';
 import { Fault } from '../support/fault.ts';
 import type { Notice } from './notice.ts';

@@ -19,7 +19,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { unpack } from '../../src/effects/archive/unpack.ts';
 import { walk } from '../../src/effects/archive/walk.ts';
 import { check } from '../../src/effects/check.ts';
-import { Http } from '../../src/effects/github/http.ts';
+import { Http } from '../../src/effects/http/http.ts';
 import { GitHub } from '../../src/effects/sources/github.ts';
 import { pollNoteSchema } from '../../src/machines/poll-note.ts';
 import { Fault } from '../../src/support/fault.ts';

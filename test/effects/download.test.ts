@@ -10,7 +10,7 @@ import {
   download,
   partFile,
 } from '../../src/effects/download.ts';
-import { Http } from '../../src/effects/github/http.ts';
+import { Http } from '../../src/effects/http/http.ts';
 import { GitHub } from '../../src/effects/sources/github.ts';
 import { verify } from '../../src/effects/verify.ts';
 import type { Release } from '../../src/machines/model.ts';

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { Http } from '../../src/effects/github/http.ts';
+import { Http } from '../../src/effects/http/http.ts';
 import { GitHub } from '../../src/effects/sources/github.ts';
 import { type TrustOptions, type VerifyDependencies, verify } from '../../src/effects/verify.ts';
 import type { Release } from '../../src/machines/model.ts';

@@ -3,7 +3,7 @@
  * gave it; prints how it ended.
  */
 
-import { Http } from '../../src/effects/github/http.ts';
+import { Http } from '../../src/effects/http/http.ts';
 import { GitHub } from '../../src/effects/sources/github.ts';
 
 const [apiUrl = ''] = process.argv.slice(2);

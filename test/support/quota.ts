@@ -1,6 +1,6 @@
 /** Pollers that share GitHub's quota: hours pass on a clock of their own, the requests are real. */
 import { type CheckDependencies, check } from '../../src/effects/check.ts';
-import { Http } from '../../src/effects/github/http.ts';
+import { Http } from '../../src/effects/http/http.ts';
 import { GitHub } from '../../src/effects/sources/github.ts';
 import { nextPollAt, type PollNote, pollNoteSchema } from '../../src/machines/poll-note.ts';
 import { randomFrom } from './chaos/cases.ts';

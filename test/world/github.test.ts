@@ -11,13 +11,13 @@ import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { Http } from '../../src/effects/github/http.ts';
 import {
   attestations,
   publishedRelease,
   repository,
   slimRelease,
 } from '../../src/effects/github/schema.ts';
+import { Http } from '../../src/effects/http/http.ts';
 import { GitHub } from '../../src/effects/sources/github.ts';
 import { FakeGitHub } from '../support/github/server.ts';
 

@@ -4,8 +4,8 @@
  * Then the public address is asked, which has no such limit.
  */
 import type { Asset } from '../../machines/model.ts';
+import { type Answer, type Http, hostOf } from '../http/http.ts';
 import { RateLimited } from '../sources/source.ts';
-import { type Answer, type Http, hostOf } from './http.ts';
 import { isLimit, limitedUntilMs } from './rate-limit.ts';
 
 /** Throws `Fault`. Other answers than a limit are the caller's to judge. */

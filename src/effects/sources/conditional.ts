@@ -7,7 +7,7 @@ import type { z } from 'zod';
 import { readStream } from '../../support/bounded.ts';
 import { Fault } from '../../support/fault.ts';
 import { unmistakable, withoutSecrets } from '../../support/redact.ts';
-import { type Answer, type Http, hostOf, lateFault, networkFault } from '../github/http.ts';
+import { type Answer, type Http, hostOf, lateFault, networkFault } from '../http/http.ts';
 
 /**
  * Endless data: an answer beyond this is not a release. A thousand assets, GitHub's most, take two

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Fault, isErrno } from '../../support/fault.ts';
 import { unmistakable, withoutSecrets } from '../../support/redact.ts';
-import type { Answer } from '../github/http.ts';
+import type { Answer } from '../http/http.ts';
 import { openLocal, readOpened } from '../local-file.ts';
 import { MAX_METADATA_BYTES } from './conditional.ts';
 import type { Shelf } from './directory.ts';

@@ -1,6 +1,7 @@
 /** A directory on a web server or in a bucket. */
-import type { Http } from '../github/http.ts';
+
 import { isLimit } from '../github/rate-limit.ts';
+import type { Http } from '../http/http.ts';
 import { type AnswerCache, askForText, identityOf } from './conditional.ts';
 import type { Shelf } from './directory.ts';
 import { limitOf, refusalOf } from './refusal.ts';

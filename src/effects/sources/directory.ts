@@ -9,8 +9,8 @@ import { Fault } from '../../support/fault.ts';
 import type { MinisignKey } from '../../support/minisign-key.ts';
 import { fieldsOf } from '../../trust/binding.ts';
 import { verifyMinisign } from '../../trust/minisign.ts';
-import type { Answer } from '../github/http.ts';
 import type { ReleaseList } from '../github/release-list.ts';
+import type { Answer } from '../http/http.ts';
 import { parseAnswer } from './conditional.ts';
 import {
   INDEX_NAME,

@@ -6,10 +6,10 @@
 import * as z from 'zod';
 import type { PublishedRelease } from '../../machines/release.ts';
 import { Fault } from '../../support/fault.ts';
-import type { Answer, Http } from '../github/http.ts';
 import { isLimit } from '../github/rate-limit.ts';
 import type { ReleaseList } from '../github/release-list.ts';
 import { address, fileName, isUrgentNote, printable } from '../github/schema.ts';
+import type { Answer, Http } from '../http/http.ts';
 import { type AnswerCache, askForText, identityOf, parseAnswer } from './conditional.ts';
 import { limitOf, refusalOf } from './refusal.ts';
 import { askForSize } from './size.ts';

@@ -4,7 +4,6 @@ import type { Quota } from '../../machines/pacing.ts';
 import type { PublishedRelease } from '../../machines/release.ts';
 import { Fault } from '../../support/fault.ts';
 import { getAsset } from '../github/asset.ts';
-import { type Answer, type Http, hostOf } from '../github/http.ts';
 import { isLimit, limitedUntilMs, quotaOf } from '../github/rate-limit.ts';
 import { messageOf, refusalFault } from '../github/refusal.ts';
 import { type Page, type ReleaseList, readList } from '../github/release-list.ts';
@@ -15,6 +14,7 @@ import {
   repository,
   slimRelease,
 } from '../github/schema.ts';
+import { type Answer, type Http, hostOf } from '../http/http.ts';
 import {
   type AnswerCache,
   askForText,

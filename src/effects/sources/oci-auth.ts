@@ -10,7 +10,7 @@
  */
 import * as z from 'zod';
 import { Fault } from '../../support/fault.ts';
-import { type Answer, Http, hostOf, isSendable, malformedToken } from '../github/http.ts';
+import { type Answer, Http, hostOf, isSendable, malformedToken } from '../http/http.ts';
 import { type AnswerCache, askForText, parseAnswer } from './conditional.ts';
 import { knownHosts } from './oci-hosts.ts';
 import { refusalOf } from './refusal.ts';

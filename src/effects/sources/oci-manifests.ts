@@ -3,7 +3,7 @@
  * what a digest means never changes.
  */
 import { Fault } from '../../support/fault.ts';
-import type { Answer } from '../github/http.ts';
+import type { Answer } from '../http/http.ts';
 import { type AnswerCache, cachedAs, keyOf, type Said } from './conditional.ts';
 import {
   ACCEPTED_TYPES,

@@ -5,7 +5,7 @@
  */
 import { readStream } from '../../support/bounded.ts';
 import { Fault } from '../../support/fault.ts';
-import { hostOf, lateFault, networkFault } from '../github/http.ts';
+import { hostOf, lateFault, networkFault } from '../http/http.ts';
 import { parseAnswer, type Said } from './conditional.ts';
 import type { Manifests } from './oci-manifests.ts';
 import {

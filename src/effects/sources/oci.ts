@@ -5,9 +5,9 @@
  */
 import type { PublishedRelease } from '../../machines/release.ts';
 import { Fault } from '../../support/fault.ts';
-import { type Answer, type Http, hostOf } from '../github/http.ts';
 import { isLimit } from '../github/rate-limit.ts';
 import type { ReleaseList } from '../github/release-list.ts';
+import { type Answer, type Http, hostOf } from '../http/http.ts';
 import { type AnswerCache, askForText, identityOf } from './conditional.ts';
 import { RegistryAuth } from './oci-auth.ts';
 import { Manifests } from './oci-manifests.ts';

@@ -1,8 +1,8 @@
 /** What an answer that is neither success nor "not found" means, of a server that is not GitHub. */
 import { Fault } from '../../support/fault.ts';
-import { type Answer, hostOf } from '../github/http.ts';
 import { isLimit, limitedUntilMs } from '../github/rate-limit.ts';
 import { proxyAuthFault, refusalFault } from '../github/refusal.ts';
+import { type Answer, hostOf } from '../http/http.ts';
 import { RateLimited } from './source.ts';
 
 export type Circumstances = {

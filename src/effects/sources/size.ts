@@ -1,7 +1,7 @@
 /** The size of an asset whose list tells none, from the server that has the bytes. */
 import * as z from 'zod';
 import { Fault } from '../../support/fault.ts';
-import { hostOf } from '../github/http.ts';
+import { hostOf } from '../http/http.ts';
 import { type AnswerCache, keyOf } from './conditional.ts';
 import type { AssetSource, Source } from './source.ts';
 

@@ -6,8 +6,8 @@ import type { Asset } from '../../machines/model.ts';
 import type { Quota } from '../../machines/pacing.ts';
 import type { PublishedRelease } from '../../machines/release.ts';
 import { Fault } from '../../support/fault.ts';
-import type { Answer } from '../github/http.ts';
 import type { ReleaseList } from '../github/release-list.ts';
+import type { Answer } from '../http/http.ts';
 
 /** All of them throw `Fault`, and `RateLimited` where the source asks for a pause. */
 export type Source = ReleaseSource & AssetSource & EvidenceSource;

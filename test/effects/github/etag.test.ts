@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { it, type TestContext } from 'node:test';
-import { Http } from '../../../src/effects/github/http.ts';
+import { Http } from '../../../src/effects/http/http.ts';
 import type { CachedAnswer } from '../../../src/effects/sources/conditional.ts';
 import { GitHub } from '../../../src/effects/sources/github.ts';
 

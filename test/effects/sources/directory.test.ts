@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { Http } from '../../../src/effects/github/http.ts';
+import { Http } from '../../../src/effects/http/http.ts';
 import type { CachedAnswer } from '../../../src/effects/sources/conditional.ts';
 import { Directory } from '../../../src/effects/sources/directory.ts';
 import { FileShelf } from '../../../src/effects/sources/directory-file.ts';

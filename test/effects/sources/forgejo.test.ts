@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { Http } from '../../../src/effects/github/http.ts';
+import { Http } from '../../../src/effects/http/http.ts';
 import type { CachedAnswer } from '../../../src/effects/sources/conditional.ts';
 import { Forgejo } from '../../../src/effects/sources/forgejo.ts';
 import { FakeForgejo } from '../../support/forges/forgejo.ts';

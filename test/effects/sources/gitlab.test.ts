@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { check } from '../../../src/effects/check.ts';
-import { Http } from '../../../src/effects/github/http.ts';
+import { Http } from '../../../src/effects/http/http.ts';
 import type { CachedAnswer } from '../../../src/effects/sources/conditional.ts';
 import { GitLab, gitLabHeaders } from '../../../src/effects/sources/gitlab.ts';
 import { RateLimited } from '../../../src/effects/sources/source.ts';

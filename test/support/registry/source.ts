@@ -1,5 +1,5 @@
 /** The source as it is configured for a registry of a test. */
-import { Http } from '../../../src/effects/github/http.ts';
+import { Http } from '../../../src/effects/http/http.ts';
 import type { CachedAnswer } from '../../../src/effects/sources/conditional.ts';
 import { Oci, type OciOptions } from '../../../src/effects/sources/oci.ts';
 import { NAME } from './registry.ts';

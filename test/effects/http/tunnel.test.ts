@@ -10,7 +10,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, it } from 'node:test';
 import tls from 'node:tls';
-import { isDirect, tunnelAgent } from '../../../src/effects/github/tunnel.ts';
+import { isDirect, tunnelAgent } from '../../../src/effects/http/tunnel.ts';
 
 const work = mkdtempSync(path.join(os.tmpdir(), 'tunnel-'));
 after(() => rmSync(work, { recursive: true }));

@@ -8,8 +8,8 @@ import type https from 'node:https';
 import type { Readable } from 'node:stream';
 import type { Got, OptionsInit, Response } from 'got';
 import { Fault } from '../../support/fault.ts';
+import { proxyAuthFault } from '../github/refusal.ts';
 import { loadGot, loadHttp } from '../packages.ts';
-import { proxyAuthFault } from './refusal.ts';
 import { TUNNEL_CODE, tunnelAgent } from './tunnel.ts';
 
 export type HttpOptions = {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import net, { type AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import tls from 'node:tls';
-import { Http, networkFault } from '../../../src/effects/github/http.ts';
+import { Http, networkFault } from '../../../src/effects/http/http.ts';
 import { Fault } from '../../../src/support/fault.ts';
 
 const URL_ASKED = 'https://api.github.com/repos/acme/app/releases/latest';

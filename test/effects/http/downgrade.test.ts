@@ -10,7 +10,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, it } from 'node:test';
 import tls from 'node:tls';
-import { Http } from '../../../src/effects/github/http.ts';
+import { Http } from '../../../src/effects/http/http.ts';
 
 const work = mkdtempSync(path.join(os.tmpdir(), 'downgrade-'));
 after(() => rmSync(work, { recursive: true }));
