@@ -6,28 +6,9 @@
 import * as z from 'zod';
 import type { PublishedRelease } from '../../machines/release.ts';
 import { Fault } from '../../support/fault.ts';
-import { isLimit } from '../github/rate-limit.ts';
 import type { ReleaseList } from '../github/release-list.ts';
 import { address, fileName, isUrgentNote, printable } from '../github/schema.ts';
-import type { Answer, Http } from '../http/http.ts';
-import { type AnswerCache, askForText, identityOf, parseAnswer } from './conditional.ts';
-import { limitOf, refusalOf } from './refusal.ts';
-import { askForSize } from './size.ts';
-import type { Source } from './source.ts';
-
-export type ForgejoOptions = {
-  http: Http;
-  /** The forge, without a trailing slash: `https://codeberg.org`. */
-  url: string;
-  /** `owner/name` */
-  repository: string;
-  cache: AnswerCache;
-  now: () => number;
-  /** Taken out of every answer. */
-  secrets: () => readonly string[];
-  /** Told what was passed over. */
-  debug: (message: string) => void;
-};
+import { Forge } from './forge.ts';
 
 /** What a server sends at most, unless its owner says otherwise; smaller ones are told by a page. */
 const PAGE_SIZE = 50;
@@ -70,22 +51,12 @@ const release = z
     }),
   );
 const page = z.array(z.unknown()).max(1000);
-const KIND = { kind: 'a release', setting: 'UPDATE_SOURCE_URL' };
 
-export class Forgejo implements Source {
-  readonly #options: ForgejoOptions;
-  readonly setting = 'UPDATE_SOURCE_URL';
-  readonly quota = null;
-  /** Numbers of one forge say nothing about another's, and configuration may move an app here. */
-  readonly repositoryId = null;
+export class Forgejo extends Forge {
+  protected readonly kind = 'a Forgejo';
 
-  constructor(options: ForgejoOptions) {
-    this.#options = options;
-  }
-
-  get identity(): string {
-    const { http, url } = this.#options;
-    return identityOf(http.options.token(), url);
+  protected get api(): string {
+    return `${this.options.url}/api/v1/repos/${this.options.repository}`;
   }
 
   latest(strikes: number, signal: AbortSignal): Promise<PublishedRelease | null> {
@@ -122,68 +93,29 @@ export class Forgejo implements Source {
         'ANSWER_MALFORMED',
         `the list of releases contains no release (${broken}): check UPDATE_SOURCE_URL`,
       );
-    if (broken !== null) this.#options.debug(`releases that can't be read are skipped (${broken})`);
+    if (broken !== null) this.options.debug(`releases that can't be read are skipped (${broken})`);
     return { releases, isComplete };
   }
 
   notFound(): Fault {
     const remedy =
-      this.#options.http.options.token() === null
+      this.options.http.options.token() === null
         ? 'if it is private, set UPDATE_GH_TOKEN'
         : 'check that the token may read it (read:repository)';
     return new Fault(
       'NOT_FOUND',
-      `${this.#options.repository} has no release there, or does not exist: check GH_USER, GH_REPO and UPDATE_SOURCE_URL; ${remedy}`,
+      `${this.options.repository} has no release there, or does not exist: check GH_USER, GH_REPO and UPDATE_SOURCE_URL; ${remedy}`,
     );
   }
 
-  /** It keeps none. */
-  async attestations(): Promise<unknown[]> {
-    return [];
-  }
-
-  async fetch(
-    ...[asset, headers, signal, { decompress }]: Parameters<Source['fetch']>
-  ): Promise<Answer> {
-    const { http, now } = this.#options;
-    const answer = await http.get(asset.url, headers, signal, { decompress, sameHost: false });
-    if (!isLimit(answer.status, answer.headers, '')) return answer;
-    answer.stream.destroy();
-    throw limitOf(answer, { nowMs: now(), strikes: 0 });
-  }
-
-  /** Of an asset that is an address elsewhere (`external`), which the forge itself does not know. */
-  sizeOf(...[asset, signal]: Parameters<Required<Source>['sizeOf']>): Promise<number> {
-    const { cache, now } = this.#options;
-    return askForSize(asset, signal, { fetch: this.fetch.bind(this), cache, now });
-  }
-
-  /** Null for 404. */
   async #read<T>(
     resource: string,
     schema: z.ZodType<T>,
     strikes: number,
     signal: AbortSignal,
   ): Promise<T | null> {
-    const { http, cache, secrets, repository, now } = this.#options;
-    const url = `${this.#options.url}/api/v1/repos/${repository}${resource}`;
-    const said = await askForText(url, { accept: 'application/json' }, signal, {
-      http,
-      cache,
-      identity: this.identity,
-      secrets: secrets(),
-      origin: { isNo: 'a response of a Forgejo', remedy: 'check UPDATE_SOURCE_URL' },
-    });
-    if (said.kind === 'missing') return null;
-    if (said.kind === 'told' && said.answer.status !== 200)
-      throw refusalOf(said.answer, said.text, {
-        nowMs: now(),
-        strikes,
-        hasToken: http.options.token() !== null,
-        what: 'the repository',
-      });
-    const { value } = parseAnswer(said.text, schema, url, KIND);
-    if (said.kind === 'told') said.keep(said.text);
-    return value;
+    const answer = await this.read(resource, schema, strikes, signal);
+    answer?.keep(JSON.stringify(answer.json));
+    return answer === null ? null : answer.value;
   }
 }

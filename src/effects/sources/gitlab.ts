@@ -6,28 +6,14 @@
 import * as z from 'zod';
 import type { PublishedRelease } from '../../machines/release.ts';
 import { Fault } from '../../support/fault.ts';
-import { isLimit } from '../github/rate-limit.ts';
 import type { ReleaseList } from '../github/release-list.ts';
 import { isUrgentNote, printable } from '../github/schema.ts';
-import { type Answer, type Http, hostOf } from '../http/http.ts';
-import { type AnswerCache, askForText, identityOf, parseAnswer } from './conditional.ts';
+import { type Answer, hostOf } from '../http/http.ts';
+import { Forge, type ForgeOptions } from './forge.ts';
 import { assetsOf, linkSchema } from './gitlab-links.ts';
-import { limitOf, refusalOf } from './refusal.ts';
-import { askForSize } from './size.ts';
 import type { Source } from './source.ts';
 
-export type GitLabOptions = {
-  http: Http;
-  /** The server, without a trailing slash: `https://gitlab.com`. */
-  url: string;
-  /** `group/name`, also with subgroups. */
-  repository: string;
-  cache: AnswerCache;
-  now: () => number;
-  /** Taken out of every answer. */
-  secrets: () => readonly string[];
-  /** Told what was passed over. */
-  debug: (message: string) => void;
+export type GitLabOptions = ForgeOptions & {
   /** Whether a tag names a version under the operator's rules. */
   isVersion: (tag: string) => boolean;
 };
@@ -45,7 +31,6 @@ export const gitLabHeaders = (token: string): Record<string, string> => ({
 const PAGE_SIZE = 20;
 /** Where those are too large. */
 const SMALL_PAGE_SIZE = 4;
-const KIND = { kind: 'a release', setting: 'UPDATE_SOURCE_URL' };
 const instant = z.iso.datetime({ offset: true }).max(64).nullish();
 
 const releaseSchema = z.object({
@@ -66,20 +51,17 @@ const pageSchema = z.array(z.unknown()).max(100);
 
 type Page = { releases: PublishedRelease[]; broken: Fault | null; isLast: boolean };
 
-export class GitLab implements Source {
-  readonly #options: GitLabOptions;
-  readonly setting = 'UPDATE_SOURCE_URL';
-  readonly quota = null;
-  /** Numbers of one server say nothing about another's, and configuration may move an app here. */
-  readonly repositoryId = null;
+export class GitLab extends Forge {
+  protected readonly kind = 'a GitLab';
+  readonly #isVersion: GitLabOptions['isVersion'];
 
-  constructor(options: GitLabOptions) {
-    this.#options = options;
+  constructor({ isVersion, ...options }: GitLabOptions) {
+    super(options);
+    this.#isVersion = isVersion;
   }
 
-  get identity(): string {
-    const { http, url } = this.#options;
-    return identityOf(http.options.token(), url);
+  protected get api(): string {
+    return `${this.options.url}/api/v4/projects/${encodeURIComponent(this.options.repository)}`;
   }
 
   /**
@@ -88,12 +70,11 @@ export class GitLab implements Source {
    * what is only planned.
    */
   async latest(strikes: number, signal: AbortSignal): Promise<PublishedRelease | null> {
-    const { isVersion } = this.#options;
     for (const size of [1, PAGE_SIZE]) {
       const page = await this.#page({ size, number: 1 }, strikes, signal);
       if (page === null) return null;
       const out = page.releases.filter(({ draft }) => !draft);
-      const found = out.find(({ tag }) => isVersion(tag));
+      const found = out.find(({ tag }) => this.#isVersion(tag));
       if (found !== undefined) return found;
       if (!page.isLast && size === 1) continue;
       this.#passOver(page.releases.length, page.broken);
@@ -104,8 +85,8 @@ export class GitLab implements Source {
 
   async tagged(tag: string, strikes: number, signal: AbortSignal) {
     const resource = `/releases/${encodeURIComponent(tag)}`;
-    const answer = await this.#read(resource, releaseSchema, strikes, signal);
-    answer?.keep();
+    const answer = await this.read(resource, releaseSchema, strikes, signal);
+    answer?.keep(JSON.stringify(lean(answer.json)));
     return answer === null ? null : this.#published(answer.value);
   }
 
@@ -145,7 +126,7 @@ export class GitLab implements Source {
     signal: AbortSignal,
   ): Promise<Page | null> {
     const resource = `/releases?per_page=${size}&page=${number}`;
-    const answer = await this.#read(resource, pageSchema, strikes, signal);
+    const answer = await this.read(resource, pageSchema, strikes, signal);
     if (answer === null) return null;
     const { value: items, headers } = answer;
     const parsed = items.map((item) => releaseSchema.safeParse(item));
@@ -153,7 +134,7 @@ export class GitLab implements Source {
       data === undefined ? [] : this.#published(data),
     );
     const at = parsed.findIndex(({ success }) => !success);
-    if (at < 0 || releases.length > 0) answer.keep();
+    if (at < 0 || releases.length > 0) answer.keep(JSON.stringify(lean(answer.json)));
     return {
       releases,
       broken: at < 0 ? null : this.#unreadable(items[at], parsed[at]?.error),
@@ -163,7 +144,7 @@ export class GitLab implements Source {
   }
 
   #unreadable(item: unknown, error: z.ZodError | undefined): Fault {
-    const { http, url } = this.#options;
+    const { http, url } = this.options;
     if (taglessSchema.safeParse(item).success)
       return new Fault(
         'ACCESS_REFUSED',
@@ -180,7 +161,7 @@ export class GitLab implements Source {
   #passOver(readable: number, broken: Fault | null): void {
     if (broken === null) return;
     if (readable === 0) throw broken;
-    this.#options.debug(`releases that can't be read are skipped: ${broken.message}`);
+    this.options.debug(`releases that can't be read are skipped: ${broken.message}`);
   }
 
   #published(release: z.infer<typeof releaseSchema>): PublishedRelease {
@@ -188,12 +169,12 @@ export class GitLab implements Source {
     const links = (release.assets?.links ?? []).flatMap((link) => {
       const { data, error } = linkSchema.safeParse(link);
       if (error !== undefined)
-        this.#options.debug(`a link of ${tag} is skipped (${error.issues[0]?.message})`);
+        this.options.debug(`a link of ${tag} is skipped (${error.issues[0]?.message})`);
       return data ?? [];
     });
     return {
       tag,
-      draft: upcoming ?? (releasedAt != null && Date.parse(releasedAt) > this.#options.now()),
+      draft: upcoming ?? (releasedAt != null && Date.parse(releasedAt) > this.options.now()),
       // GitLab knows none: the tag tells, under the operator's rules.
       prerelease: false,
       publishedAt: later(release.created_at ?? null, releasedAt ?? null),
@@ -204,72 +185,27 @@ export class GitLab implements Source {
 
   notFound(): Fault {
     const remedy =
-      this.#options.http.options.token() === null
+      this.options.http.options.token() === null
         ? 'if it is private, set UPDATE_GH_TOKEN'
         : 'check that the token may read it (read_api, Reporter)';
     return new Fault(
       'NOT_FOUND',
-      `${this.#options.repository} has no release there, or does not exist: check GH_USER (with subgroups), GH_REPO and UPDATE_SOURCE_URL; ${remedy}`,
+      `${this.options.repository} has no release there, or does not exist: check GH_USER (with subgroups), GH_REPO and UPDATE_SOURCE_URL; ${remedy}`,
     );
   }
 
-  /** It keeps none. */
-  async attestations(): Promise<unknown[]> {
-    return [];
-  }
-
-  async fetch(
-    ...[asset, headers, signal, { decompress }]: Parameters<Source['fetch']>
-  ): Promise<Answer> {
-    const { http, now, url } = this.#options;
-    const answer = await http.get(asset.url, headers, signal, { decompress, sameHost: false });
-    const isRefused = isLimit(answer.status, answer.headers, '');
+  override async fetch(...asked: Parameters<Source['fetch']>): Promise<Answer> {
+    const { url } = this.options;
+    const answer = await super.fetch(...asked);
+    const { origin, pathname } = new URL(answer.url);
     // A page of the web site instead of the file: it takes a browser's session, and no token.
-    const isSignIn =
-      new URL(answer.url).origin === new URL(url).origin &&
-      new URL(answer.url).pathname.endsWith('/users/sign_in');
-    if (!isRefused && !isSignIn) return answer;
+    if (origin !== new URL(url).origin || !pathname.endsWith('/users/sign_in')) return answer;
     answer.stream.destroy();
-    if (isRefused) throw limitOf(answer, { nowMs: now(), strikes: 0 });
+    const [asset] = asked;
     throw new Fault(
       'ACCESS_REFUSED',
       `${hostOf(url)} wants a browser's session for ${asset.name}: link a generic package (${url}/api/v4/projects/…/packages/generic/…) in the release instead, which a token may read`,
     );
-  }
-
-  sizeOf(...[asset, signal]: Parameters<Required<Source>['sizeOf']>): Promise<number> {
-    const { cache, now } = this.#options;
-    return askForSize(asset, signal, { fetch: this.fetch.bind(this), cache, now });
-  }
-
-  /** `keep` once the answer proved to be one. Null for 404. */
-  async #read<T>(
-    resource: string,
-    schema: z.ZodType<T>,
-    strikes: number,
-    signal: AbortSignal,
-  ): Promise<{ value: T; headers: Answer['headers']; keep: () => void } | null> {
-    const { http, cache, secrets, repository, now } = this.#options;
-    const project = encodeURIComponent(repository);
-    const url = `${this.#options.url}/api/v4/projects/${project}${resource}`;
-    const said = await askForText(url, { accept: 'application/json' }, signal, {
-      http,
-      cache,
-      identity: this.identity,
-      secrets: secrets(),
-      origin: { isNo: 'a response of a GitLab', remedy: 'check UPDATE_SOURCE_URL' },
-    });
-    if (said.kind === 'missing') return null;
-    if (said.kind === 'told' && said.answer.status !== 200)
-      throw refusalOf(said.answer, said.text, {
-        nowMs: now(),
-        strikes,
-        hasToken: http.options.token() !== null,
-        what: 'the project',
-      });
-    const { value, json } = parseAnswer(said.text, schema, url, KIND);
-    const keep = () => (said.kind === 'told' ? said.keep(JSON.stringify(lean(json))) : undefined);
-    return { value, headers: said.headers, keep };
   }
 }
 
