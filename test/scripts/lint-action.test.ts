@@ -4,6 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -81,6 +83,7 @@ function run(inputs: Record<string, string>, environment: Record<string, string>
       GITHUB_REPOSITORY: 'acme/app',
       GITHUB_REF_TYPE: 'branch',
       GITHUB_REF_NAME: 'main',
+      GITHUB_API_URL: github.url,
       UPDATE_GH_API_URL: github.url,
       UPDATE_ASSET_HOSTS: 'localhost',
       ...Object.fromEntries(env),
@@ -125,6 +128,32 @@ describe('the action', () => {
     const both = await run({ tag: 'v1.2.3', platforms: 'linux/amd64,linux/arm64' });
     assert.equal(both.exitCode, 1);
     assert.match(both.stdout, /^::error title=ASSET_MISSING \(linux\/arm64\)::/m);
+  });
+
+  it('sends the token of the job to the GitHub that runs it, and to nobody else', async () => {
+    const sent: (string | undefined)[] = [];
+    const elsewhere = createServer(({ headers }, response) => {
+      sent.push(headers.authorization, String(headers['private-token']));
+      response.writeHead(404).end();
+    });
+    await new Promise<void>((resolve) => elsewhere.listen(0, '127.0.0.1', resolve));
+    const { port } = elsewhere.address() as AddressInfo;
+    const url = `http://127.0.0.1:${port}`;
+    try {
+      for (const name of ['forgejo', 'gitlab', 'directory', 'oci'])
+        await run({}, { UPDATE_SOURCE: name, UPDATE_SOURCE_URL: url });
+      await run({}, { UPDATE_GH_API_URL: url });
+      assert.ok(sent.length >= 10);
+      assert.deepEqual([...new Set(sent)], [undefined, 'undefined']);
+      const token = 'of-that-server-0123456789';
+      await run({ token }, { UPDATE_SOURCE: 'forgejo', UPDATE_SOURCE_URL: url });
+      assert.equal(sent.at(-2), `Bearer ${token}`);
+      const given = { UPDATE_SOURCE: 'forgejo', UPDATE_SOURCE_URL: url, UPDATE_GH_TOKEN: token };
+      await run({}, given);
+      assert.equal(sent.at(-2), `Bearer ${token}`);
+    } finally {
+      elsewhere.close();
+    }
   });
 
   it('takes what looks like a script, an option or a command for a name', async () => {
