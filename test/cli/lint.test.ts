@@ -114,6 +114,15 @@ describe('what is written', () => {
     assert.equal(JSON.parse(stdout).ok, false);
   });
 
+  it("holds no command for the runner, wherever in a line a file's name stands", async () => {
+    place('app_1.2.3_##[add-mask]x_linux_amd64.tar.gz', 'an error page');
+    for (const options of [[], ['--annotations'], ['--json', '--annotations']]) {
+      const { stdout, stderr } = await lint([...options, 'dist']);
+      assert.match(stdout, /\\u0023\[add-mask\]/);
+      assert.doesNotMatch(stdout + stderr, /##\[/);
+    }
+  });
+
   it('names repository and tag as the runner does, unless they are given', async () => {
     const runner = {
       GITHUB_REPOSITORY: 'acme/tool',
