@@ -207,6 +207,15 @@ describe('the tags of a registry', () => {
     });
     await assert.rejects(source().list(0, signal(), 30), { code: 'LIST_TOO_LONG' });
     assert.equal(front.requests.length, 31);
+    // One page of them, and none after it.
+    for (const count of [20_001, 400_000]) {
+      const body = JSON.stringify({ tags: Array.from({ length: count }, () => 'v1') });
+      answering(/\/tags\/list/, { status: 200, body });
+      await assert.rejects(latestOf(source()), {
+        code: 'LIST_TOO_LONG',
+        message: /has more than 20000 tags/,
+      });
+    }
   });
 
   it('that stand for referrers, or are none, are no releases', async () => {
