@@ -39,6 +39,8 @@ export async function signSums(
     throw new Fault('SIGN_FAILED', `neither ${sums} nor ${tag} may contain blanks to be signed`);
   const made = path.join(directory, `.${path.basename(signature)}.${process.pid}`);
   const { execa } = await loadExeca();
+  // Whoever filled the directory may have placed a link there, through which minisign would write.
+  await rm(made, { force: true });
   try {
     const { exitCode, stderr, failed, shortMessage } = await execa(
       'minisign',

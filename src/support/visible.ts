@@ -3,12 +3,14 @@
  * may hold characters that a terminal or a page obeys instead of showing. All such text goes
  * through here before it is shown: C0 and C1 controls, DEL, changes of the writing direction
  * (https://trojansource.codes), separators of lines, and halves of surrogate pairs become `\u001b`
- * and the like.
+ * and the like. So does what GitHub's runner obeys anywhere in a line: `##[set-output name=x]`
+ * (actions/runner, ActionCommand.cs).
  */
 
 const BREAKS = /[\t\n\v\f\r\u0085\u2028\u2029]+/g;
 /** With `u`, the last matches a surrogate without its other half only. */
-const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\p{Cs}]/gu;
+const HIDDEN =
+  /(?<=#)#(?=\[)|[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\p{Cs}]/gu;
 /**
  * What a stream may hold besides: our own line breaks, colours, and what redraws a progress bar or
  * `status --watch`.

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -17,6 +18,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { execa } from 'execa';
 import { parseArguments, UsageError } from '../../src/cli/arguments.ts';
+import { signSums } from '../../src/lint/sign.ts';
 import { ARCHIVE, packed, sha256 } from '../support/lint.ts';
 
 const ROOT = path.join(import.meta.dirname, '..', '..');
@@ -112,6 +114,17 @@ describe('what is written', () => {
     const { stdout, stderr } = await lint(['--annotations', '--json', 'dist']);
     assert.match(stderr, isCommand);
     assert.equal(JSON.parse(stdout).ok, false);
+  });
+
+  it("holds no command for the runner, wherever in a line a file's name stands", async () => {
+    place('app_1.2.3_##[add-mask]x_linux_amd64.tar.gz', 'an error page');
+    for (const options of [[], ['--annotations'], ['--json', '--annotations']]) {
+      const { stdout, stderr } = await lint([...options, 'dist'], {
+        UPDATE_ASSET: '*add-mask*',
+      });
+      assert.match(stdout, /\\u0023\[add-mask\]/);
+      assert.doesNotMatch(stdout + stderr, /##\[/);
+    }
   });
 
   it('names repository and tag as the runner does, unless they are given', async () => {
@@ -210,6 +223,17 @@ describe('--sign', () => {
     const again = await lint(words);
     assert.match(again.stderr, /is there already.*\[SIGN_FAILED\]$/);
     assert.equal(read('checksums.txt.minisig'), signed);
+  });
+
+  it('writes through no link that lies where it works', async () => {
+    const { secret } = keys();
+    const other = path.join(root, 'other');
+    writeFileSync(other, 'of somebody');
+    symlinkSync(other, path.join(dist, `.checksums.txt.minisig.${process.pid}`));
+    place('checksums.txt', `${sha256(app)}  ${ARCHIVE}\n`);
+    await signSums(dist, secret, 'v1.2.3');
+    assert.equal(readFileSync(other, 'utf8'), 'of somebody');
+    assert.ok(lstatSync(path.join(dist, 'checksums.txt.minisig')).isFile());
   });
 
   it('says what is missing', async () => {

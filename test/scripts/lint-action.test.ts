@@ -4,13 +4,14 @@
  */
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { execa } from 'execa';
 import { parse } from 'yaml';
 import * as z from 'zod';
-import { FakeForgejo } from '../support/forges/forgejo.ts';
 import { FakeGitHub } from '../support/github/server.ts';
 import { ARCHIVE, packed } from '../support/lint.ts';
 
@@ -131,24 +132,30 @@ describe('the action', () => {
     assert.match(both.stdout, /^::error title=ASSET_MISSING \(linux\/arm64\)::/m);
   });
 
-  it('gives the token of the job to no other source than its own GitHub', async () => {
-    await using forgejo = await new FakeForgejo().listen();
-    forgejo.publish('v1.2.3', { [ARCHIVE]: await packed() });
-    const sent = () => forgejo.requests.map(({ authorization }) => authorization);
-    const source = { UPDATE_SOURCE: 'forgejo', UPDATE_SOURCE_URL: forgejo.url };
-    await run({}, source);
-    assert.ok(sent().length > 0);
-    assert.ok(sent().every((authorization) => authorization === undefined));
-    // Another API than the one that the job belongs to.
-    const elsewhere = { GITHUB_API_URL: 'https://api.github.com' };
-    const seen = github.requests.length;
-    await run({}, elsewhere);
-    const asked = github.requests.slice(seen);
-    assert.ok(asked.length > 0);
-    assert.ok(asked.every(({ headers }) => headers.authorization === undefined));
-    // One that was named is meant for it.
-    await run({ token: 'of-the-forge-0123456789' }, source);
-    assert.ok(sent().some((authorization) => authorization?.includes('of-the-forge-0123456789')));
+  it('sends the token of the job to the GitHub that runs it, and to nobody else', async () => {
+    const sent: (string | undefined)[] = [];
+    const elsewhere = createServer(({ headers }, response) => {
+      sent.push(headers.authorization, String(headers['private-token']));
+      response.writeHead(404).end();
+    });
+    await new Promise<void>((resolve) => elsewhere.listen(0, '127.0.0.1', resolve));
+    const { port } = elsewhere.address() as AddressInfo;
+    const url = `http://127.0.0.1:${port}`;
+    try {
+      for (const name of ['forgejo', 'gitlab', 'directory', 'oci'])
+        await run({}, { UPDATE_SOURCE: name, UPDATE_SOURCE_URL: url });
+      await run({}, { UPDATE_GH_API_URL: url });
+      assert.ok(sent.length >= 10);
+      assert.deepEqual([...new Set(sent)], [undefined, 'undefined']);
+      const token = 'of-that-server-0123456789';
+      await run({ token }, { UPDATE_SOURCE: 'forgejo', UPDATE_SOURCE_URL: url });
+      assert.equal(sent.at(-2), `Bearer ${token}`);
+      const given = { UPDATE_SOURCE: 'forgejo', UPDATE_SOURCE_URL: url, UPDATE_GH_TOKEN: token };
+      await run({}, given);
+      assert.equal(sent.at(-2), `Bearer ${token}`);
+    } finally {
+      elsewhere.close();
+    }
   });
 
   it('takes what looks like a script, an option or a command for a name', async () => {

@@ -21,6 +21,15 @@ describe('text from outside', () => {
     );
   });
 
+  it("commands no runner of GitHub's, which obeys within a line as well", () => {
+    const text = 'app ##[set-output name=x]y ###[stop-commands]z';
+    const shown = 'app #\\u0023[set-output name=x]y ##\\u0023[stop-commands]z';
+    assert.equal(visible(text), shown);
+    assert.equal(visibleOutput(text), shown);
+    assert.deepEqual(JSON.parse(visibleOutput(JSON.stringify({ text }))), { text });
+    assert.equal(visible('C# and #[derive]'), 'C# and #[derive]');
+  });
+
   it('is made so in every text of a value', () => {
     assert.deepEqual(visibleJson({ a: ['\u001b', 1, null, true], '\u009b': { b: 'c' } }), {
       a: ['\\u001b', 1, null, true],

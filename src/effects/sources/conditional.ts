@@ -3,7 +3,7 @@
  * source over HTTP shares.
  */
 import { createHash } from 'node:crypto';
-import type { z } from 'zod';
+import * as z from 'zod';
 import { readStream } from '../../support/bounded.ts';
 import { Fault } from '../../support/fault.ts';
 import { unmistakable, withoutSecrets } from '../../support/redact.ts';
@@ -15,6 +15,8 @@ import { type Answer, type Http, hostOf, lateFault, networkFault } from '../http
  */
 export const MAX_METADATA_BYTES = 3 * 1024 * 1024;
 const ANSWER_TIMEOUT_MS = 60_000;
+/** Endless nesting: whoever walks through an answer later has only so much of a stack. */
+const MAX_NESTING = 100;
 /**
  * Poisoned cache: an ETag of some kB would come back as 431 at every poll. GitHub's have 67
  * characters.
@@ -177,11 +179,22 @@ export function parseAnswer<T>(
       { cause },
     );
   }
-  const result = schema.safeParse(json);
+  const result = isTooDeep(json)
+    ? z.never('is nested too deeply').safeParse(json)
+    : schema.safeParse(json);
   if (result.success) return { value: result.data, json };
   const [issue] = result.error.issues;
   throw new Fault(
     'ANSWER_MALFORMED',
     `${hostOf(url)} sent something that is not ${kind} (${issue?.path.join('.') || 'answer'}: ${issue?.message}): check ${setting}`,
   );
+}
+
+function isTooDeep(json: unknown): boolean {
+  let values = [json];
+  for (let depth = 0; depth <= MAX_NESTING && values.length > 0; depth++)
+    values = values.flatMap((value) =>
+      typeof value === 'object' && value !== null ? Object.values(value) : [],
+    );
+  return values.length > 0;
 }

@@ -43,6 +43,9 @@ const MAX_SUMS_BYTES = 256 * 1024;
 const WITHIN_MS = 60_000;
 /** Each name is looked for in each line. The API is asked about releases of more. */
 const MAX_NAMES = 200;
+/** Endless work: what a text of mere line breaks, or of long lines, takes by as many names. */
+const MAX_LINES = 1000;
+const MAX_COMPARED = 8 * 1024 * 1024;
 const MAX_RENAMES = 3;
 /**
  * Assets are uploaded after a release appears: one that was read this soon is read again. Later it
@@ -280,7 +283,8 @@ export class GitHubWeb implements Source {
       }
       const text = this.#withoutSecrets(sumsText(await readSums(answer)));
       const names = [...new Set(namedInSums(text))].filter((name) => name !== sums);
-      if (names.length > MAX_NAMES) return null;
+      if (names.length > MAX_NAMES || names.length * text.length > MAX_COMPARED) return null;
+      if (text.split(/\r\n|\n|\r/, MAX_LINES + 1).length > MAX_LINES) return null;
       const digests = new Map(names.map((name) => [name, onlySum(text, name)]));
       // Without a digest nothing tells its bytes from other ones. The API has a number for them.
       if ([...digests.values()].includes(null)) return null;

@@ -23,6 +23,8 @@ const MAX_BUNDLES = 10;
 /** A bundle with its logs' proofs has some ten kB. */
 const MAX_BUNDLE_BYTES = 1024 * 1024;
 const READ_WITHIN_MS = 60_000;
+/** Slow retrieval: all of them together. An app may be down meanwhile. */
+const ALL_WITHIN_MS = 180_000;
 const KIND = { kind: 'a list of referrers', setting: 'UPDATE_SOURCE_URL' };
 
 export type ReferrersDependencies = {
@@ -32,10 +34,26 @@ export type ReferrersDependencies = {
   /** Null for 404. */
   ask: (asked: TextAsked) => Promise<Exclude<Said, { kind: 'missing' }> | null>;
   fetch: AssetSource['fetch'];
+  allWithinMs?: number;
 };
 
 /** `sha256`: of the bytes, in hex. Throws `Fault`. */
 export async function bundlesOf(
+  sha256: string,
+  outer: AbortSignal,
+  deps: ReferrersDependencies,
+): Promise<unknown[]> {
+  const { allWithinMs = ALL_WITHIN_MS, repositoryUrl } = deps;
+  const late = AbortSignal.timeout(allWithinMs);
+  try {
+    return await readBundles(sha256, AbortSignal.any([outer, late]), deps);
+  } catch (error) {
+    outer.throwIfAborted();
+    throw late.aborted ? lateFault(repositoryUrl, allWithinMs) : error;
+  }
+}
+
+async function readBundles(
   sha256: string,
   signal: AbortSignal,
   deps: ReferrersDependencies,

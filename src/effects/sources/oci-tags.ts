@@ -25,24 +25,28 @@ export async function readTags({
   maxRequests: number;
   ask: (url: string) => Promise<Exclude<Said, { kind: 'missing' }> | null>;
 }): Promise<string[] | null> {
-  const tags: string[] = [];
+  let tags: string[] = [];
   let query: string | null = `?n=${PAGE_SIZE}`;
   for (let request = 1; query !== null; request++) {
-    if (request > maxRequests || tags.length > MAX_TAGS)
-      throw new Fault(
-        'LIST_TOO_LONG',
-        `${where} has more than ${tags.length} tags, in an order that says nothing, and no more are read: push releases to a repository of their own, or set UPDATE_TAG`,
-      );
+    if (request > maxRequests) throw tooMany(where, tags.length);
     const page = `${url}${query}`;
     const said = await ask(page);
     if (said === null) return null;
-    tags.push(
-      ...(parseAnswer(said.text, tagPage, page, KIND).value.tags ?? []).filter(isReleaseTag),
-    );
+    const { value } = parseAnswer(said.text, tagPage, page, KIND);
+    tags = tags.concat((value.tags ?? []).filter(isReleaseTag));
+    // Also by one page, whose size is the registry's to choose.
+    if (tags.length > MAX_TAGS) throw tooMany(where, MAX_TAGS);
     if (said.kind === 'told') said.keep(said.text);
     query = nextOf(said.headers['link'], page);
   }
   return tags;
+}
+
+function tooMany(where: string, count: number): Fault {
+  return new Fault(
+    'LIST_TOO_LONG',
+    `${where} has more than ${count} tags, in an order that says nothing, and no more are read: push releases to a repository of their own, or set UPDATE_TAG`,
+  );
 }
 
 /**

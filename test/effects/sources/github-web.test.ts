@@ -134,6 +134,24 @@ describe("GitHub's web pages as a source", () => {
     assert.equal(apiRequests().length, 1);
   });
 
+  it('asks the API where the sums would keep the processor busy for long', async () => {
+    const others = Array.from({ length: 199 }, (_, n) => `${SHA}  app${n}\n`).join('');
+    const of = (padding: string) => ({
+      [NAME]: BYTES,
+      'checksums.txt': Buffer.from(`${SUMS}${others}${padding}`),
+    });
+    const hostile = ['\n'.repeat(20_000), '\r\n'.repeat(2000), `${'#'.repeat(999)}\n`.repeat(200)];
+    const { web } = sources();
+    for (const [n, padding] of hostile.entries()) {
+      github.publish(`v1.0.${n}`, of(padding));
+      assert.equal((await latest(web))?.tag, `v1.0.${n}`);
+      assert.equal(apiRequests().length, n + 1);
+    }
+    github.publish('v1.1.0', of('# a remark\r\n'.repeat(200)));
+    assert.equal((await latest(web))?.assets.length, 201);
+    assert.equal(apiRequests().length, hostile.length);
+  });
+
   it('asks the API where two sums of one name contradict each other', async () => {
     github.publish('v1.0.0', {
       [NAME]: BYTES,

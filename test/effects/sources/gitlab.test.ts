@@ -199,6 +199,14 @@ describe('GitLab as a source', () => {
     'trouble of its own': [{ status: 502 }, 'SERVER_FAILED'],
     'a page of HTML': [{ status: 200, body: '<html>' }, 'ANSWER_MALFORMED'],
     'something else': [{ status: 200, body: '{"tag_name":1}' }, 'ANSWER_MALFORMED'],
+    'an answer without a bottom': [
+      {
+        status: 200,
+        // What does not fit is passed over beside what does.
+        body: `[{"tag_name":"v1.0.0"},${'['.repeat(100_000)}${']'.repeat(100_000)}]`,
+      },
+      'ANSWER_MALFORMED',
+    ],
     'an endless answer': [{ status: 200, body: ' '.repeat(4_000_000) }, 'ANSWER_TOO_LARGE'],
     'another host for the API': [
       { status: 302, headers: { location: 'http://localhost/' } },

@@ -1,10 +1,13 @@
 /** A real registry as a source: what it tells, how quietly it is asked, and what is refused. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { CachedAnswer } from '../../../src/effects/sources/conditional.ts';
 import type { Oci } from '../../../src/effects/sources/oci.ts';
+import type { Manifests } from '../../../src/effects/sources/oci-manifests.ts';
+import { bundlesOf } from '../../../src/effects/sources/oci-referrers.ts';
 import { RateLimited } from '../../../src/effects/sources/source.ts';
 import { readStream } from '../../../src/support/bounded.ts';
 import type { RegistryFront, Wrong } from '../../support/registry/front.ts';
@@ -204,6 +207,15 @@ describe('the tags of a registry', () => {
     });
     await assert.rejects(source().list(0, signal(), 30), { code: 'LIST_TOO_LONG' });
     assert.equal(front.requests.length, 31);
+    // One page of them, and none after it.
+    for (const count of [20_001, 400_000]) {
+      const body = JSON.stringify({ tags: Array.from({ length: count }, () => 'v1') });
+      answering(/\/tags\/list/, { status: 200, body });
+      await assert.rejects(latestOf(source()), {
+        code: 'LIST_TOO_LONG',
+        message: /has more than 20000 tags/,
+      });
+    }
   });
 
   it('that stand for referrers, or are none, are no releases', async () => {
@@ -440,5 +452,24 @@ describe('bundles in a registry', () => {
     const manifests = [{ digest: await registry.push('digest', { layers: [large], subject }) }];
     answering(/\/referrers\//, { status: 200, body: JSON.stringify({ manifests }) });
     await assert.rejects(source().attestations(sha256, signal()), { code: 'ANSWER_TOO_LARGE' });
+  });
+
+  it('have a limit for all of them together, however many are listed', async () => {
+    const deps = {
+      manifests: { naming: () => [digestOf(BYTES)] } as unknown as Manifests,
+      repositoryUrl: `https://ghcr.io/v2/${NAME}`,
+      ask: async (asked: { signal: AbortSignal }): Promise<never> => {
+        if (!asked.signal.aborted) await once(asked.signal, 'abort');
+        throw asked.signal.reason;
+      },
+      fetch: () => assert.fail('nothing was listed'),
+      allWithinMs: 1,
+    };
+    await assert.rejects(bundlesOf(sha256, signal(), deps), {
+      code: 'NETWORK_FAILED',
+      message: /^ghcr\.io can't be reached: its response did not end within/,
+    });
+    const stopped = AbortSignal.abort(new Error('stopped'));
+    await assert.rejects(bundlesOf(sha256, stopped, deps), { message: 'stopped' });
   });
 });
