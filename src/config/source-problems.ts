@@ -32,7 +32,13 @@ export function sourceUrlProblems({ texts, values }: Given): string[] {
   const { protocol, username, password, search, hash } = new URL(url);
   if (protocol === 'file:' && name !== 'directory')
     return [
-      `UPDATE_SOURCE_URL: ${shown} is for UPDATE_SOURCE=directory only. Set an https address`,
+      `UPDATE_SOURCE_URL: ${shown} is for UPDATE_SOURCE=directory only. Set that, or an https address`,
+    ];
+  // Token theft: GitHub would be asked, where somebody else may have this name, and given a token
+  // that is for another server.
+  if (texts.UPDATE_SOURCE === undefined)
+    return [
+      `UPDATE_SOURCE_URL: ${shown} has no effect without UPDATE_SOURCE, which is github by default. Set UPDATE_SOURCE=forgejo, gitlab, oci or directory, or leave the address out`,
     ];
   if (protocol === 'http:' && !mayBePlain(url, values.UPDATE_INSECURE_HTTP === true))
     return [

@@ -305,6 +305,16 @@ describe('the configuration', () => {
       /is for UPDATE_SOURCE=directory only/,
     ],
     [
+      'the address of a forge, without its kind',
+      { UPDATE_SOURCE_URL: 'https://codeberg.org' },
+      /has no effect without UPDATE_SOURCE.*Set UPDATE_SOURCE=forgejo/,
+    ],
+    [
+      'a directory by file: with two slashes',
+      { UPDATE_SOURCE: 'directory', UPDATE_SOURCE_URL: 'file://mnt/releases' },
+      /three slashes.*Set UPDATE_SOURCE_URL=file:\/\/\/mnt\/releases\/, with your path$/,
+    ],
+    [
       'a directory on another host by file:',
       { UPDATE_SOURCE: 'directory', UPDATE_SOURCE_URL: 'file://nas/releases' },
       /is no http\(s\) or file: address/,
