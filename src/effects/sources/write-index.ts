@@ -7,24 +7,29 @@ import { writeFileDurably } from '../durable.ts';
 import { openLocal, readLocal } from '../local-file.ts';
 import { piecesFrom, sumOfPieces } from '../pieces.ts';
 import { MAX_METADATA_BYTES } from './conditional.ts';
-import { INDEX_NAME, indexSchema, type ReleasesIndex } from './releases-index.ts';
+import { INDEX_NAME, indexSchema, type ReleasesIndex, SIGNATURE_NAME } from './releases-index.ts';
 
 type Entry = ReleasesIndex['releases'][number];
 
 /**
  * Replaces the index whole. What the one before says of a tag, and files can't (when it was
- * published, urgent, a prerelease), stays; so does `latest`. Newest version first. Throws `Fault`.
+ * published, urgent, a prerelease), stays; so does `latest`. Newest version first. `loose`: files
+ * beside the directories of tags, which belong to no release. Throws `Fault`.
  */
 export async function writeIndex(
   directory: string,
-): Promise<{ file: string; releases: number; passedOver: string[] }> {
+): Promise<{ file: string; releases: number; passedOver: string[]; loose: string[] }> {
   const file = path.join(directory, INDEX_NAME);
   const before = await readIndex(file);
   const passedOver: string[] = [];
+  const loose: string[] = [];
   const releases: Entry[] = [];
   for (const tag of await namesIn(directory)) {
     const stats = await lstat(path.join(directory, tag));
-    if (!stats.isDirectory()) continue;
+    if (!stats.isDirectory()) {
+      if (tag !== INDEX_NAME && tag !== SIGNATURE_NAME) loose.push(tag);
+      continue;
+    }
     const known = before?.releases.find((release) => release.tag === tag);
     const assets = await assetsOf(directory, tag, passedOver);
     releases.push({
@@ -56,7 +61,7 @@ export async function writeIndex(
       `${directory} can't be listed, since the updater would refuse it (it would have more than ${MAX_METADATA_BYTES} bytes): remove releases that nobody needs`,
     );
   await writeFileDurably(file, text);
-  return { file, releases: releases.length, passedOver };
+  return { file, releases: releases.length, passedOver, loose };
 }
 
 /** Regular files by their names; a link may lead elsewhere on the server, or nowhere. */

@@ -98,6 +98,14 @@ it('passes links, hidden files and deeper directories over, and encodes names', 
   );
 });
 
+it('names files beside the directories of tags', async () => {
+  place('app.tar.gz');
+  await writeIndex(root);
+  const { loose, releases } = await writeIndex(root);
+  assert.equal(releases, 0);
+  assert.deepEqual(loose, ['app.tar.gz']);
+});
+
 it('writes nothing that the updater would refuse, and leaves what was there', async () => {
   place('v1.0.0/app');
   await writeIndex(root);
