@@ -7,6 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { styleText } from 'node:util';
 import type { Environment } from '../config/environment.ts';
+import { INDEX_NAME } from '../effects/sources/releases-index.ts';
 import type { Source } from '../effects/sources/source.ts';
 import { isNetworkCode } from '../lint/codes.ts';
 import { Inspection } from '../lint/inspect.ts';
@@ -66,8 +67,8 @@ export async function showLint(
 }
 
 async function writeWhatIsMissing(
-  { sums, sign }: Arguments,
-  { directory, tag }: Subject,
+  { sums, sign, as }: Arguments,
+  { directory, tag, isListed }: Subject,
   say: (text: string) => void,
 ): Promise<void> {
   if (directory === null && (sums || sign !== null))
@@ -75,11 +76,23 @@ async function writeWhatIsMissing(
   if (directory === null) return;
   if (sums) {
     const { file, files, isNew } = await writeSums(directory);
-    say(isNew ? `${file}: sums of ${files} files` : `${file} lists all ${files} files already`);
+    const [all, many] =
+      files === 1 ? ['its only file', '1 file'] : [`all ${files} files`, `${files} files`];
+    say(isNew ? `${file}: sums of ${many}` : `${file} lists ${all} already`);
   }
   if (sign !== null) {
-    const { signature } = await signSums(directory, path.resolve(sign), tag ?? ANY_TAG);
-    say(`${signature}: signed for ${tag ?? ANY_TAG}`);
+    if (isListed)
+      throw new Fault(
+        'SIGN_FAILED',
+        `${directory} has a ${INDEX_NAME}, which is signed as a whole: minisign -S -m ${path.join(directory, INDEX_NAME)}`,
+      );
+    if (tag === null || (tag === ANY_TAG && as?.endsWith(`@${ANY_TAG}`) !== true))
+      throw new Fault(
+        'SIGN_FAILED',
+        'no name of a file tells which tag the signature is for: add --as OWNER/REPO@TAG',
+      );
+    const { signature } = await signSums(directory, path.resolve(sign), tag);
+    say(`${signature}: signed for ${tag}`);
   }
 }
 

@@ -11,9 +11,17 @@ import { type Arguments, EXIT } from './arguments.ts';
 export async function showIndex({ operand, json }: Arguments): Promise<number> {
   const directory = path.resolve(operand ?? '.');
   try {
-    const { file, releases, passedOver } = await writeIndex(directory);
+    const { file, releases, passedOver, loose } = await writeIndex(directory);
     for (const name of passedOver)
       process.stderr.write(`update: ${visible(name)} is no regular file and was passed over\n`);
+    if (releases === 0)
+      process.stderr.write(
+        `update: ${visible(directory)} has no directory of a tag, so the list is empty: ${
+          loose[0] === undefined
+            ? 'place files as'
+            : `${visible(loose[0])} belongs in one, for instance`
+        } ${visible(path.join(directory, 'v1.0.0', loose[0] ?? 'app.tar.gz'))}\n`,
+      );
     if (json) process.stdout.write(`${JSON.stringify({ ok: true, file, releases })}\n`);
     else
       process.stdout.write(
