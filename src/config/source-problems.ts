@@ -53,6 +53,14 @@ export function sourceUrlProblems({ texts, values }: Given): string[] {
       `UPDATE_SOURCE_URL: ${shown} is more than the address of a ${name === 'oci' ? 'repository' : name}: a user, a query or a fragment would be lost, or stand in logs. Leave them out; a token goes into UPDATE_GH_TOKEN`,
     ];
   const repository = `${texts.GH_USER}/${texts.GH_REPO}`;
+  const suffix = `/${repository}`;
+  if (
+    (name === 'forgejo' || name === 'gitlab') &&
+    new URL(url).pathname.replace(/(?:\.git)?\/*$/, '') === suffix
+  )
+    return [
+      `UPDATE_SOURCE_URL: ${shown} is the address of the repository, which GH_USER and GH_REPO name already. Set UPDATE_SOURCE_URL=${new URL(url).origin}`,
+    ];
   const registry = name === 'oci' ? registryAddress(url, repository) : null;
   if (registry !== null && 'problem' in registry)
     return [`UPDATE_SOURCE_URL: ${shown} ${registry.problem}`];

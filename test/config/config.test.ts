@@ -310,6 +310,11 @@ describe('the configuration', () => {
       /has no effect without UPDATE_SOURCE.*Set UPDATE_SOURCE=forgejo/,
     ],
     [
+      'the address of a repository in place of its forge',
+      { UPDATE_SOURCE: 'forgejo', UPDATE_SOURCE_URL: 'https://codeberg.org/acme/app.git' },
+      /names? already\. Set UPDATE_SOURCE_URL=https:\/\/codeberg\.org$/,
+    ],
+    [
       'a directory by file: with two slashes',
       { UPDATE_SOURCE: 'directory', UPDATE_SOURCE_URL: 'file://mnt/releases' },
       /three slashes.*Set UPDATE_SOURCE_URL=file:\/\/\/mnt\/releases\/, with your path$/,
