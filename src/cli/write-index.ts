@@ -1,5 +1,5 @@
 /** `self-update index DIRECTORY`: writes releases.json from a tree of TAG/files. */
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import path from 'node:path';
 import { SIGNATURE_NAME } from '../effects/sources/releases-index.ts';
 import { writeIndex } from '../effects/sources/write-index.ts';
@@ -27,7 +27,8 @@ export async function showIndex({ operand, json }: Arguments): Promise<number> {
       process.stdout.write(
         `${visible(file)}: ${releases} ${releases === 1 ? 'release' : 'releases'}\n`,
       );
-    if (existsSync(path.join(directory, SIGNATURE_NAME)))
+    const signature = statSync(path.join(directory, SIGNATURE_NAME), { throwIfNoEntry: false });
+    if (signature !== undefined && signature.mtimeMs < statSync(file).mtimeMs)
       process.stderr.write(
         `update: ${SIGNATURE_NAME} is of the list before: sign the new one with \`minisign -S -m ${visible(file)}\`\n`,
       );

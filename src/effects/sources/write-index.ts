@@ -20,7 +20,8 @@ export async function writeIndex(
   directory: string,
 ): Promise<{ file: string; releases: number; passedOver: string[]; loose: string[] }> {
   const file = path.join(directory, INDEX_NAME);
-  const before = await readIndex(file);
+  const there = await readIndex(file);
+  const before = there?.index;
   const passedOver: string[] = [];
   const loose: string[] = [];
   const releases: Entry[] = [];
@@ -60,7 +61,8 @@ export async function writeIndex(
       'INDEX_REFUSED',
       `${directory} can't be listed, since the updater would refuse it (it would have more than ${MAX_METADATA_BYTES} bytes): remove releases that nobody needs`,
     );
-  await writeFileDurably(file, text);
+  // Unchanged it keeps its time, by which its signature is known to be of it.
+  if (text !== there?.text) await writeFileDurably(file, text);
   return { file, releases: releases.length, passedOver, loose };
 }
 
@@ -97,14 +99,15 @@ async function namesIn(directory: string): Promise<string[]> {
 }
 
 /** Null where there is none. One that can't be read is not replaced: it says what files can't. */
-async function readIndex(file: string): Promise<ReleasesIndex | null> {
+async function readIndex(file: string): Promise<{ index: ReleasesIndex; text: string } | null> {
   const stats = await lstat(file).catch((error: unknown) => {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return null;
     throw error;
   });
   if (stats === null) return null;
   try {
-    return indexSchema.parse(JSON.parse((await readLocal(file)).toString('utf8')));
+    const text = (await readLocal(file)).toString('utf8');
+    return { index: indexSchema.parse(JSON.parse(text)), text };
   } catch (cause) {
     throw new Fault(
       'INDEX_REFUSED',

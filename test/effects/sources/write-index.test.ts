@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -104,6 +105,17 @@ it('names files beside the directories of tags', async () => {
   const { loose, releases } = await writeIndex(root);
   assert.equal(releases, 0);
   assert.deepEqual(loose, ['app.tar.gz']);
+});
+
+it('leaves a list as it is that is the same', async () => {
+  place('v1.0.0/app');
+  await writeIndex(root);
+  const { ino } = statSync(file());
+  await writeIndex(root);
+  assert.equal(statSync(file()).ino, ino);
+  place('v1.0.0/app2');
+  await writeIndex(root);
+  assert.notEqual(statSync(file()).ino, ino);
 });
 
 it('writes nothing that the updater would refuse, and leaves what was there', async () => {
