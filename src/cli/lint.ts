@@ -12,7 +12,15 @@ import type { Source } from '../effects/sources/source.ts';
 import { isNetworkCode } from '../lint/codes.ts';
 import { Inspection } from '../lint/inspect.ts';
 import { PLATFORMS, platformOf } from '../lint/platforms.ts';
-import { annotationOf, HEAD, linesOf, rowsOf, summaryOf, titleOf } from '../lint/present.ts';
+import {
+  annotationOf,
+  HEAD,
+  linesOf,
+  narrowRowsOf,
+  rowsOf,
+  summaryOf,
+  titleOf,
+} from '../lint/present.ts';
 import { sourceOfFiles } from '../lint/release-files.ts';
 import { findingsOf, type Inspected, type LintReport } from '../lint/report.ts';
 import { SeenSource } from '../lint/seen-source.ts';
@@ -172,6 +180,13 @@ function sourceFor({ directory, isListed, tag }: Subject, parts: Parts): Promise
 const INDENT = 4;
 const COLOURS = { error: 'red', warning: 'yellow', notice: 'cyan' } as const;
 
+function platformsTable(rows: readonly string[][], columns: number | undefined): string {
+  const wide = table(HEAD, rows);
+  if (columns === undefined || wide.split('\n').every((line) => line.length <= columns))
+    return wide;
+  return table(HEAD.slice(0, 3), narrowRowsOf(rows), columns);
+}
+
 function show(args: Arguments, report: LintReport): void {
   const annotations = args.annotations ? report.findings.map(annotationOf) : [];
   if (args.json) {
@@ -185,7 +200,7 @@ function show(args: Arguments, report: LintReport): void {
   const rows = rowsOf(visibleJson(report));
   const lines = [
     titleOf(report),
-    ...(rows.length === 0 ? [] : [table(HEAD, rows, columns)]),
+    ...(rows.length === 0 ? [] : [platformsTable(rows, columns)]),
     ...linesOf(report).map((line) =>
       folded(
         line.replace(/^(error|warning|notice)(?= )/, (level) =>

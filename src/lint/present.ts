@@ -20,6 +20,14 @@ export function rowsOf({ platforms, findings }: LintReport): string[][] {
     ]);
 }
 
+/** Two rows for each platform, where a terminal is too narrow for all columns. */
+export function narrowRowsOf(rows: readonly (readonly string[])[]): string[][] {
+  return rows.flatMap(([platform = '', result = '', file = '', ...rest]) => {
+    const told = rest.flatMap((cell, i) => (cell === '-' ? [] : [`${HEAD[i + 3]} ${cell}`]));
+    return [[platform, result, file], ...(told.length === 0 ? [] : [['', '', told.join('; ')]])];
+  });
+}
+
 function needsOf({ needs }: PlatformReport): string {
   if (needs === null) return '-';
   const { linkage, glibc, programs } = needs;
