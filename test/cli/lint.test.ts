@@ -107,6 +107,16 @@ describe('what is told of mistakes', () => {
     assert.match((await lint(['acme/app@'])).stderr, /a tag is missing behind the @$/m);
   });
 
+  it('names the tag that was meant, and the setting of the source, once for all platforms', async () => {
+    place('releases.json', '{"releases": []}');
+    const { exitCode, stdout } = await lint(['--as=acme/app@1.2.3', 'dist']);
+    assert.equal(exitCode, 1);
+    const [, error, warning, ...others] = stdout.split('\n');
+    assert.match(error ?? '', /NOT_FOUND.*\(is it v1\.2\.3\?\).*UPDATE_SOURCE_URL$/);
+    assert.match(warning ?? '', /^warning {2}NOT_FOUND {2}14 other platforms: the same$/);
+    assert.equal(others.length, 1, 'the summary');
+  });
+
   it('names what to give in place of a directory without files', async () => {
     mkdirSync(path.join(root, 'none/v1.0.0'), { recursive: true });
     const { exitCode, stderr } = await lint(['none']);
