@@ -2,7 +2,14 @@
  * Entry of the program: arguments, configuration, then one command. The only place that knows exit
  * statuses and signals.
  */
-import { type Arguments, EXIT, helpText, parseArguments, UsageError } from './cli/arguments.ts';
+import {
+  type Arguments,
+  EXIT,
+  helpText,
+  parseArguments,
+  UsageError,
+  usageText,
+} from './cli/arguments.ts';
 import { checkOnly } from './cli/check-only.ts';
 import { claimEnvironment } from './cli/environment.ts';
 import { programVersion } from './cli/image.ts';
@@ -49,12 +56,16 @@ export async function main(
   try {
     const invocation = parseArguments(argv);
     if (invocation.kind !== 'run') {
-      process.stdout.write(`${invocation.kind === 'help' ? helpText() : programVersion()}\n`);
+      const text =
+        invocation.kind === 'help'
+          ? helpText(invocation.command, process.stdout.columns)
+          : programVersion();
+      process.stdout.write(`${text}\n`);
       return EXIT.done;
     }
     args = invocation.args;
   } catch (error) {
-    return usage(error);
+    return usage(error, argv);
   }
   // The publisher's: it needs no settings.
   if (args.command === 'index') return showIndex(args);
@@ -63,7 +74,9 @@ export async function main(
     const { showLint } = await import('./cli/lint.ts');
     const interrupted = new AbortController();
     abortOnSignals(interrupted);
-    return showLint(args, environment, interrupted.signal).catch(usage);
+    return showLint(args, environment, interrupted.signal).catch((error: unknown) =>
+      usage(error, argv),
+    );
   }
   if (args.command === 'run') neverWait(process.stderr);
   const result = parseConfig(environment, appUser() !== null);
@@ -104,9 +117,9 @@ export async function main(
   }
 }
 
-function usage(error: unknown): number {
+function usage(error: unknown, argv: readonly string[]): number {
   if (!(error instanceof UsageError)) throw error;
-  process.stderr.write(`self-update: ${visible(error.message)}\n\n${helpText()}\n`);
+  process.stderr.write(`${usageText(visible(error.message), argv, process.stderr.columns)}\n`);
   return EXIT.usage;
 }
 

@@ -85,7 +85,10 @@ function refuse(problem: string): never {
   throw new UsageError(problem);
 }
 
-export type Invocation = { kind: 'help' } | { kind: 'version' } | { kind: 'run'; args: Arguments };
+export type Invocation =
+  | { kind: 'help'; command: CommandName | null }
+  | { kind: 'version' }
+  | { kind: 'run'; args: Arguments };
 
 /** Everything after `--` is the app's. Throws `UsageError`. */
 export function parseArguments(argv: readonly string[]): Invocation {
@@ -93,7 +96,7 @@ export function parseArguments(argv: readonly string[]): Invocation {
   const ours = split < 0 ? argv : argv.slice(0, split);
   const appArgs = split < 0 ? [] : argv.slice(split + 1);
   const { values, positionals } = parse(ours);
-  if (values.help) return { kind: 'help' };
+  if (values.help) return { kind: 'help', command: commandIn(argv) };
   if (values.version) return { kind: 'version' };
   const [name = 'run', operand = null, ...rest] = positionals;
   if (!Object.hasOwn(COMMANDS, name))
@@ -182,16 +185,38 @@ function parse(args: readonly string[]) {
   }
 }
 
-export function helpText(): string {
-  const rows = (Object.keys(COMMANDS) as CommandName[]).flatMap((name) => [
-    [`  ${name} ${OPERANDS[name] ?? ''}`, COMMANDS[name]],
+/** The command that a line is about, also where the rest of it can't be parsed; null for none. */
+function commandIn(argv: readonly string[]): CommandName | null {
+  return (argv.find((word) => Object.hasOwn(COMMANDS, word)) as CommandName | undefined) ?? null;
+}
+
+/** What is wrong, and the usage of that command alone: more would push it out of the terminal. */
+export function usageText(problem: string, argv: readonly string[], columns?: number): string {
+  const command = commandIn(argv);
+  return [
+    `self-update: ${problem}`,
+    ...(command === null ? [] : ['', helpText(command, columns)]),
+    '',
+    'All commands: self-update --help',
+  ].join('\n');
+}
+
+/** Of one command, or of all; broken to the terminal's `columns`. */
+export function helpText(command: CommandName | null = null, columns?: number): string {
+  const names = command === null ? (Object.keys(COMMANDS) as CommandName[]) : [command];
+  const rows = names.flatMap((name) => [
+    [`  ${name} ${OPERANDS[name] ?? ''}`.trimEnd(), COMMANDS[name]],
     ...Object.entries(OPTIONS[name] ?? {}).map(([option, text]) => [`    ${option}`, text]),
   ]);
   return [
-    'usage: self-update [command] [--json]',
-    table(['', ''], rows),
-    '',
-    'Settings come from the environment: GH_USER and GH_REPO are required.',
-    'All settings: docs/settings.md. What a command does: docs/commands.md.',
+    `usage: self-update ${command ?? '[command]'} [--json]`,
+    table(['', ''], rows, columns),
+    ...(command === null
+      ? [
+          '',
+          'Settings come from the environment: GH_USER and GH_REPO are required.',
+          'All settings: docs/settings.md. What a command does: docs/commands.md.',
+        ]
+      : []),
   ].join('\n');
 }

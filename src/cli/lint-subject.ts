@@ -36,6 +36,17 @@ function repositoryOf(text: string): { user: string; name: string; tag: string |
   return user === undefined || name === undefined ? null : { user, name, tag: tag ?? null };
 }
 
+/** What was meant by an address, or by a tag that is missing. */
+function hintFor(operand: string): string {
+  const [, address, path = ''] = /^https?:\/\/([^/]+)\/(.+)$/.exec(operand) ?? [];
+  if (address === undefined) return operand.endsWith('@') ? ': a tag is missing behind the @' : '';
+  const [name = ''] = path.split(/\/-\/|\/releases(?:\/|$)/);
+  const meant = name.replace(/\.git$|\/+$/g, '');
+  return repositoryOf(meant) === null
+    ? ''
+    : `: give ${meant}; servers other than github.com are named by UPDATE_SOURCE and UPDATE_SOURCE_URL`;
+}
+
 /** A directory that is there is meant as one, as `install` takes a file. */
 export async function subjectOf(
   args: Pick<Arguments, 'operand' | 'as'>,
@@ -49,7 +60,7 @@ export async function subjectOf(
   if (!isDirectory && (named === null || args.as !== null))
     throw new UsageError(
       named === null
-        ? `${operand} is neither a directory here nor owner/repo`
+        ? `${operand} is neither a directory here nor owner/repo${hintFor(operand)}`
         : `--as belongs to a directory, and ${operand} is none here`,
     );
   const environment = {

@@ -7,11 +7,20 @@ import os from 'node:os';
 import path from 'node:path';
 import { styleText } from 'node:util';
 import type { Environment } from '../config/environment.ts';
+import { INDEX_NAME } from '../effects/sources/releases-index.ts';
 import type { Source } from '../effects/sources/source.ts';
 import { isNetworkCode } from '../lint/codes.ts';
 import { Inspection } from '../lint/inspect.ts';
 import { PLATFORMS, platformOf } from '../lint/platforms.ts';
-import { annotationOf, HEAD, linesOf, rowsOf, summaryOf, titleOf } from '../lint/present.ts';
+import {
+  annotationOf,
+  HEAD,
+  linesOf,
+  narrowRowsOf,
+  rowsOf,
+  summaryOf,
+  titleOf,
+} from '../lint/present.ts';
 import { sourceOfFiles } from '../lint/release-files.ts';
 import { findingsOf, type Inspected, type LintReport } from '../lint/report.ts';
 import { SeenSource } from '../lint/seen-source.ts';
@@ -66,8 +75,8 @@ export async function showLint(
 }
 
 async function writeWhatIsMissing(
-  { sums, sign }: Arguments,
-  { directory, tag }: Subject,
+  { sums, sign, as }: Arguments,
+  { directory, tag, isListed }: Subject,
   say: (text: string) => void,
 ): Promise<void> {
   if (directory === null && (sums || sign !== null))
@@ -75,11 +84,23 @@ async function writeWhatIsMissing(
   if (directory === null) return;
   if (sums) {
     const { file, files, isNew } = await writeSums(directory);
-    say(isNew ? `${file}: sums of ${files} files` : `${file} lists all ${files} files already`);
+    const [all, many] =
+      files === 1 ? ['its only file', '1 file'] : [`all ${files} files`, `${files} files`];
+    say(isNew ? `${file}: sums of ${many}` : `${file} lists ${all} already`);
   }
   if (sign !== null) {
-    const { signature } = await signSums(directory, path.resolve(sign), tag ?? ANY_TAG);
-    say(`${signature}: signed for ${tag ?? ANY_TAG}`);
+    if (isListed)
+      throw new Fault(
+        'SIGN_FAILED',
+        `${directory} has a ${INDEX_NAME}, which is signed as a whole: minisign -S -m ${path.join(directory, INDEX_NAME)}`,
+      );
+    if (tag === null || (tag === ANY_TAG && as?.endsWith(`@${ANY_TAG}`) !== true))
+      throw new Fault(
+        'SIGN_FAILED',
+        'no name of a file tells which tag the signature is for: add --as OWNER/REPO@TAG',
+      );
+    const { signature } = await signSums(directory, path.resolve(sign), tag);
+    say(`${signature}: signed for ${tag}`);
   }
 }
 
@@ -159,6 +180,13 @@ function sourceFor({ directory, isListed, tag }: Subject, parts: Parts): Promise
 const INDENT = 4;
 const COLOURS = { error: 'red', warning: 'yellow', notice: 'cyan' } as const;
 
+function platformsTable(rows: readonly string[][], columns: number | undefined): string {
+  const wide = table(HEAD, rows);
+  if (columns === undefined || wide.split('\n').every((line) => line.length <= columns))
+    return wide;
+  return table(HEAD.slice(0, 3), narrowRowsOf(rows), columns);
+}
+
 function show(args: Arguments, report: LintReport): void {
   const annotations = args.annotations ? report.findings.map(annotationOf) : [];
   if (args.json) {
@@ -172,7 +200,7 @@ function show(args: Arguments, report: LintReport): void {
   const rows = rowsOf(visibleJson(report));
   const lines = [
     titleOf(report),
-    ...(rows.length === 0 ? [] : [table(HEAD, rows, columns)]),
+    ...(rows.length === 0 ? [] : [platformsTable(rows, columns)]),
     ...linesOf(report).map((line) =>
       folded(
         line.replace(/^(error|warning|notice)(?= )/, (level) =>

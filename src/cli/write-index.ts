@@ -1,5 +1,5 @@
 /** `self-update index DIRECTORY`: writes releases.json from a tree of TAG/files. */
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import path from 'node:path';
 import { SIGNATURE_NAME } from '../effects/sources/releases-index.ts';
 import { writeIndex } from '../effects/sources/write-index.ts';
@@ -11,15 +11,24 @@ import { type Arguments, EXIT } from './arguments.ts';
 export async function showIndex({ operand, json }: Arguments): Promise<number> {
   const directory = path.resolve(operand ?? '.');
   try {
-    const { file, releases, passedOver } = await writeIndex(directory);
+    const { file, releases, passedOver, loose } = await writeIndex(directory);
     for (const name of passedOver)
       process.stderr.write(`update: ${visible(name)} is no regular file and was passed over\n`);
+    if (releases === 0)
+      process.stderr.write(
+        `update: ${visible(directory)} has no directory of a tag, so the list is empty: ${
+          loose[0] === undefined
+            ? 'place files as'
+            : `${visible(loose[0])} belongs in one, for instance`
+        } ${visible(path.join(directory, 'v1.0.0', loose[0] ?? 'app.tar.gz'))}\n`,
+      );
     if (json) process.stdout.write(`${JSON.stringify({ ok: true, file, releases })}\n`);
     else
       process.stdout.write(
         `${visible(file)}: ${releases} ${releases === 1 ? 'release' : 'releases'}\n`,
       );
-    if (existsSync(path.join(directory, SIGNATURE_NAME)))
+    const signature = statSync(path.join(directory, SIGNATURE_NAME), { throwIfNoEntry: false });
+    if (signature !== undefined && signature.mtimeMs < statSync(file).mtimeMs)
       process.stderr.write(
         `update: ${SIGNATURE_NAME} is of the list before: sign the new one with \`minisign -S -m ${visible(file)}\`\n`,
       );

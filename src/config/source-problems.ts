@@ -32,7 +32,13 @@ export function sourceUrlProblems({ texts, values }: Given): string[] {
   const { protocol, username, password, search, hash } = new URL(url);
   if (protocol === 'file:' && name !== 'directory')
     return [
-      `UPDATE_SOURCE_URL: ${shown} is for UPDATE_SOURCE=directory only. Set an https address`,
+      `UPDATE_SOURCE_URL: ${shown} is for UPDATE_SOURCE=directory only. Set that, or an https address`,
+    ];
+  // Token theft: GitHub would be asked, where somebody else may have this name, and given a token
+  // that is for another server.
+  if (texts.UPDATE_SOURCE === undefined && texts.UPDATE_GH_API_URL === undefined)
+    return [
+      `UPDATE_SOURCE_URL: ${shown} has no effect without UPDATE_SOURCE, which is github by default. Set UPDATE_SOURCE=forgejo, gitlab, oci or directory, or leave the address out`,
     ];
   if (protocol === 'http:' && !mayBePlain(url, values.UPDATE_INSECURE_HTTP === true))
     return [
@@ -47,6 +53,14 @@ export function sourceUrlProblems({ texts, values }: Given): string[] {
       `UPDATE_SOURCE_URL: ${shown} is more than the address of a ${name === 'oci' ? 'repository' : name}: a user, a query or a fragment would be lost, or stand in logs. Leave them out; a token goes into UPDATE_GH_TOKEN`,
     ];
   const repository = `${texts.GH_USER}/${texts.GH_REPO}`;
+  const suffix = `/${repository}`;
+  if (
+    (name === 'forgejo' || name === 'gitlab') &&
+    new URL(url).pathname.replace(/(?:\.git)?\/*$/, '') === suffix
+  )
+    return [
+      `UPDATE_SOURCE_URL: ${shown} is the address of the repository, which GH_USER and GH_REPO name already. Set UPDATE_SOURCE_URL=${new URL(url).origin}`,
+    ];
   const registry = name === 'oci' ? registryAddress(url, repository) : null;
   if (registry !== null && 'problem' in registry)
     return [`UPDATE_SOURCE_URL: ${shown} ${registry.problem}`];

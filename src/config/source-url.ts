@@ -10,17 +10,21 @@ export function isUrl(text: string): boolean {
 export function sourceUrl() {
   return z.string().transform((text, context) => {
     if (isUrl(text) || isFileUrl(text)) return text;
-    const meant = addressMeantBy(text);
-    return fail(
-      context,
-      `is no http(s) or file: address${meant === null ? '' : `. Set UPDATE_SOURCE_URL=${meant}`}`,
-    );
+    return fail(context, `is no http(s) or file: address${remedyFor(text)}`);
   });
 }
 
 /** `file:` names a directory on this machine: no host, no escapes of a slash. */
 function isFileUrl(text: string): boolean {
   return /^file:\/\/\//i.test(text) && URL.canParse(text) && !/%2f/i.test(text);
+}
+
+function remedyFor(text: string): string {
+  const meant = addressMeantBy(text);
+  if (meant !== null) return `. Set UPDATE_SOURCE_URL=${meant}`;
+  return /^(?:file:|\.)/i.test(text)
+    ? '. A directory is named by three slashes and its whole path. Set UPDATE_SOURCE_URL=file:///mnt/releases/, with your path'
+    : '';
 }
 
 /** A path, or an address without its scheme, or with the one that other tools give a registry. */

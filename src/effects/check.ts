@@ -188,7 +188,7 @@ async function look(
       if (release === null)
         throw new Fault(
           'NOT_FOUND',
-          `${policy.repository} has no release ${where.tag}, or does not exist, or is private: check the tag, GH_USER, GH_REPO, UPDATE_GH_TOKEN and ${setting}`,
+          `${policy.repository} has no release ${where.tag}, or does not exist, or is private: check the tag${otherSpelling(where.tag)}, GH_USER, GH_REPO, UPDATE_GH_TOKEN and ${setting}`,
         );
       // Rollback: another release's answer, however well signed, is not the one that was asked for.
       if (release.tag !== where.tag)
@@ -395,4 +395,11 @@ export async function localRelease(
     urgent: false,
     origin: 'file',
   };
+}
+
+/** Tags count as written, and the `v` is what people leave out or add. */
+function otherSpelling(tag: string): string {
+  const [, v = '', version] = /^(v?)(\d+\.\d.*)$/.exec(tag) ?? [];
+  if (version === undefined) return '';
+  return ` (is it ${v === '' ? `v${version}` : version}?)`;
 }

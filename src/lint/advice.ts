@@ -55,7 +55,7 @@ export function adviceOn(facts: Facts): Remark[] {
       advice(
         'UNSIGNED',
         'notice',
-        'nothing is signed or attested, so whoever can publish here can exchange the files: `self-update lint --sign KEYFILE DIRECTORY` signs its sums (UPDATE_VERIFY=digest,minisign)',
+        `nothing is signed or attested, so whoever can publish here can exchange the files: ${source === 'directory' ? '`minisign -S -m releases.json` signs the index' : '`self-update lint --sums --sign KEYFILE DIRECTORY` signs sums of the files'} (UPDATE_VERIFY=digest,minisign)`,
       ),
     has('minisign') &&
       !conditions.includes('minisign') &&

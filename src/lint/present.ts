@@ -4,8 +4,15 @@ import type { Finding, LintReport, PlatformReport } from './report.ts';
 
 export const HEAD = ['platform', 'result', 'file', 'verified by', 'starts', 'needs'] as const;
 
-/** The platforms that were looked at and have something to tell. */
+/** Platforms that are listed where their finding was told before. */
+const MAX_NAMED = 4;
+
+/**
+ * The platforms that were looked at and have something to tell. None where no release was found: the
+ * findings say why, once for all.
+ */
 export function rowsOf({ platforms, findings }: LintReport): string[][] {
+  if (platforms.every(({ tag }) => tag === null)) return [];
   const isTold = ({ platform, result }: PlatformReport) =>
     result !== 'absent' || findings.some(({ platforms: named }) => named.includes(platform));
   return platforms
@@ -18,6 +25,14 @@ export function rowsOf({ platforms, findings }: LintReport): string[][] {
       visible(one.start ?? '-'),
       needsOf(one),
     ]);
+}
+
+/** Two rows for each platform, where a terminal is too narrow for all columns. */
+export function narrowRowsOf(rows: readonly (readonly string[])[]): string[][] {
+  return rows.flatMap(([platform = '', result = '', file = '', ...rest]) => {
+    const told = rest.flatMap((cell, i) => (cell === '-' ? [] : [`${HEAD[i + 3]} ${cell}`]));
+    return [[platform, result, file], ...(told.length === 0 ? [] : [['', '', told.join('; ')]])];
+  });
 }
 
 function needsOf({ needs }: PlatformReport): string {
@@ -43,10 +58,15 @@ export function linesOf({ findings, platforms }: LintReport): string[] {
     named.length === Math.max(present.length, 1) && present.length !== 1
       ? ''
       : `${named.join(', ')}: `;
-  const told = findings.map(
-    ({ level, code, platforms: named, message }) =>
-      `${level}  ${code}  ${visible(`${where(named)}${message}`)}`,
-  );
+  const isTold = ({ code, message }: Finding, i: number) =>
+    findings.findIndex((one) => one.code === code && one.message === message) < i;
+  const told = findings.map((finding, i) => {
+    const { level, code, platforms: named, message } = finding;
+    const isKnown = isTold(finding, i);
+    if (isKnown && named.length > MAX_NAMED)
+      return `${level}  ${code}  ${named.length} other platforms: the same`;
+    return `${level}  ${code}  ${visible(`${where(named)}${isKnown ? 'the same' : message}`)}`;
+  });
   return [...told, ...helping(platforms)];
 }
 

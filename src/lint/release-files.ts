@@ -43,6 +43,11 @@ export async function sourceOfFiles(
   { tag, tellsDigests }: { tag: string; tellsDigests: boolean },
 ): Promise<Source> {
   const files = await filesOfRelease(directory);
+  if (files.length === 0)
+    throw new Fault(
+      'FILE_MISSING',
+      `${directory} holds no files: give the one that holds a release's files, or write the list of a directory of TAG/files by \`self-update index\``,
+    );
   const version = versionFromTag(tag, 'semver');
   const index = {
     releases: [

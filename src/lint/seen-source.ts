@@ -6,12 +6,15 @@ import type { Source } from '../effects/sources/source.ts';
 import type { PublishedRelease } from '../machines/release.ts';
 
 export class SeenSource implements Source {
+  readonly setting?: string;
+
   readonly #source: Source;
   readonly #answers = new Map<string, Promise<unknown>>();
   readonly #seen = new Map<string, PublishedRelease>();
 
   constructor(source: Source) {
     this.#source = source;
+    if (source.setting !== undefined) this.setting = source.setting;
   }
 
   get identity(): string {

@@ -338,7 +338,7 @@ function withAsset(
       const sums = chooseChecksums(uploaded, asset.name);
       const checksums = sums === null ? null : withoutUploaded(sums);
       if (policy.requireDigest && asset.digest === null && checksums === null) {
-        const message = `release ${release.tag} has no digest for ${asset.name} and no checksums file, so it can't be verified. Upload the asset again, add a checksums.txt, or set UPDATE_VERIFY=none`;
+        const message = `release ${release.tag} has no digest for ${asset.name} and no checksums file, so it can't be verified. Publish a checksums.txt with it (on GitHub it is enough to upload the asset again; \`self-update index\` writes sums for a directory), or set UPDATE_VERIFY=none`;
         return { kind: 'refused', ...named, code: 'DIGEST_MISSING', message };
       }
       const signatures = chooseSignatures(uploaded, asset.name, checksums?.name ?? null).map(

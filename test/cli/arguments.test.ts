@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseArguments, UsageError } from '../../src/cli/arguments.ts';
+import { parseArguments, UsageError, usageText } from '../../src/cli/arguments.ts';
 import { createLog } from '../../src/cli/log.ts';
 import { formatBytes, formatDuration, formatTime } from '../../src/report/words.ts';
 import { redact } from '../../src/support/redact.ts';
@@ -51,6 +51,26 @@ describe('the command line', () => {
       ['verify', 'v1.0.0+é'],
     ])
       assert.equal(parseArguments(args).kind, 'run');
+  });
+
+  it('shows the usage of the command that was mistaken, and of no other, in 80 columns', () => {
+    for (const argv of [
+      ['lint'],
+      ['lint', '--platfrom', 'linux/amd64'],
+      ['--bogus', 'lint', '.'],
+    ]) {
+      const text = usageText('it is wrong', argv, 80);
+      const lines = text.split('\n');
+      assert.match(text, /^self-update: it is wrong\n\nusage: self-update lint \[--json\]\n/);
+      assert.match(text, /^ {4}--sign KEYFILE/m);
+      assert.doesNotMatch(text, /--watch/);
+      assert.ok(lines.length < 24 && lines.every((line) => line.length <= 80), text);
+    }
+    assert.equal(
+      usageText('unknown command "lnit"', ['lnit']),
+      'self-update: unknown command "lnit"\n\nAll commands: self-update --help',
+    );
+    assert.deepEqual(parseArguments(['lint', '--help']), { kind: 'help', command: 'lint' });
   });
 });
 

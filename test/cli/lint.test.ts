@@ -94,6 +94,39 @@ describe('the exit status', () => {
   });
 });
 
+describe('what is told of mistakes', () => {
+  it('names what was meant by an address, or lacks behind an @', async () => {
+    for (const address of [
+      'acme/app',
+      'acme/app.git',
+      'acme/app/releases/tag/v1.0.0',
+      'acme/app/',
+    ]) {
+      const { exitCode, stderr } = await lint([`https://github.com/${address}`]);
+      assert.equal(exitCode, 2);
+      assert.match(stderr, /: give acme\/app; /, address);
+    }
+    assert.match((await lint(['acme/app@'])).stderr, /a tag is missing behind the @$/m);
+  });
+
+  it('names the tag that was meant, and the setting of the source, once for all platforms', async () => {
+    place('releases.json', '{"releases": []}');
+    const { exitCode, stdout } = await lint(['--as=acme/app@1.2.3', 'dist']);
+    assert.equal(exitCode, 1);
+    const [, error, warning, ...others] = stdout.split('\n');
+    assert.match(error ?? '', /NOT_FOUND.*\(is it v1\.2\.3\?\).*UPDATE_SOURCE_URL$/);
+    assert.match(warning ?? '', /^warning {2}NOT_FOUND {2}14 other platforms: the same$/);
+    assert.equal(others.length, 1, 'the summary');
+  });
+
+  it('names what to give in place of a directory without files', async () => {
+    mkdirSync(path.join(root, 'none/v1.0.0'), { recursive: true });
+    const { exitCode, stderr } = await lint(['none']);
+    assert.equal(exitCode, 1);
+    assert.match(stderr, /holds no files: .*self-update index.*\[FILE_MISSING\]$/);
+  });
+});
+
 describe('what is written', () => {
   it('is JSON as the schema says, also of what could not be done', async () => {
     const { stdout } = await lint(['--json', 'dist']);
@@ -234,6 +267,19 @@ describe('--sign', () => {
     await signSums(dist, secret, 'v1.2.3');
     assert.equal(readFileSync(other, 'utf8'), 'of somebody');
     assert.ok(lstatSync(path.join(dist, 'checksums.txt.minisig')).isFile());
+  });
+
+  it('is refused where nothing tells the tag, and for a list of releases', async () => {
+    const { secret } = keys();
+    rmSync(path.join(dist, ARCHIVE));
+    place('app_linux_amd64.tar.gz', app);
+    place('checksums.txt', `${sha256(app)}  app_linux_amd64.tar.gz\n`);
+    const tagless = await lint(['--sign', secret, '--as=acme/app', 'dist']);
+    assert.match(tagless.stderr, /add --as OWNER\/REPO@TAG \[SIGN_FAILED\]$/);
+    assert.equal((await lint(['--sign', secret, '--as=acme/app@v1.0.0', 'dist'])).exitCode, 0);
+    place('releases.json', '{"releases": []}');
+    const listed = await lint(['--sign', secret, 'dist']);
+    assert.match(listed.stderr, /minisign -S -m \S+\/releases\.json \[SIGN_FAILED\]$/);
   });
 
   it('says what is missing', async () => {

@@ -305,6 +305,21 @@ describe('the configuration', () => {
       /is for UPDATE_SOURCE=directory only/,
     ],
     [
+      'the address of a forge, without its kind',
+      { UPDATE_SOURCE_URL: 'https://codeberg.org' },
+      /has no effect without UPDATE_SOURCE.*Set UPDATE_SOURCE=forgejo/,
+    ],
+    [
+      'the address of a repository in place of its forge',
+      { UPDATE_SOURCE: 'forgejo', UPDATE_SOURCE_URL: 'https://codeberg.org/acme/app.git' },
+      /names? already\. Set UPDATE_SOURCE_URL=https:\/\/codeberg\.org$/,
+    ],
+    [
+      'a directory by file: with two slashes',
+      { UPDATE_SOURCE: 'directory', UPDATE_SOURCE_URL: 'file://mnt/releases' },
+      /three slashes.*Set UPDATE_SOURCE_URL=file:\/\/\/mnt\/releases\/, with your path$/,
+    ],
+    [
       'a directory on another host by file:',
       { UPDATE_SOURCE: 'directory', UPDATE_SOURCE_URL: 'file://nas/releases' },
       /is no http\(s\) or file: address/,

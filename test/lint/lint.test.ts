@@ -10,7 +10,7 @@ import { hostPlatform } from '../../src/cli/host.ts';
 import { rulesUnder } from '../../src/cli/lint-subject.ts';
 import { Inspection } from '../../src/lint/inspect.ts';
 import { IMAGE_GLIBC, IMAGE_LIBRARIES, nameOf, PLATFORMS } from '../../src/lint/platforms.ts';
-import { annotationOf } from '../../src/lint/present.ts';
+import { annotationOf, narrowRowsOf } from '../../src/lint/present.ts';
 import { sourceOfFiles } from '../../src/lint/release-files.ts';
 import type { LintReport } from '../../src/lint/report.ts';
 import { SeenSource } from '../../src/lint/seen-source.ts';
@@ -407,4 +407,16 @@ describe('an annotation', () => {
       '::error title=ASSET_MISSING (linux/amd64%2C a%3Ab%2Cc)::100%25 of ::set-env name=PATH::/tmp ::stop-commands::x',
     );
   });
+});
+
+it('tells a platform in two rows where the terminal is narrow, without what is empty', () => {
+  const rows = [
+    ['linux/amd64', 'served', 'app.tar.gz', 'digest', 'app', 'static'],
+    ['linux/arm64', 'absent', '-', '-', '-', '-'],
+  ];
+  assert.deepEqual(narrowRowsOf(rows), [
+    ['linux/amd64', 'served', 'app.tar.gz'],
+    ['', '', 'verified by digest; starts app; needs static'],
+    ['linux/arm64', 'absent', '-'],
+  ]);
 });

@@ -34,7 +34,12 @@ export class FileShelf implements Shelf {
 
   async readText(name: string): Promise<string | null> {
     const file = path.join(this.#root, name);
-    if (await isMissing(file, this.#root)) return null;
+    if (!(await isThere(this.#root)))
+      throw new Fault(
+        'FILE_MISSING',
+        `${this.#root} does not exist where the updater runs: mount it there, or correct UPDATE_SOURCE_URL`,
+      );
+    if (!(await isThere(file))) return null;
     const bytes = await readOpened(
       await this.#open(file),
       MAX_METADATA_BYTES,
@@ -105,12 +110,9 @@ function isInside(file: string, root: string): boolean {
   return relative !== '' && !path.isAbsolute(relative) && relative.split(path.sep)[0] !== '..';
 }
 
-/** Not there, in a directory that is: a mount that failed is told as one. */
-async function isMissing(file: string, root: string): Promise<boolean> {
-  const isThere = (name: string) =>
-    stat(name).then(
-      () => true,
-      (error: unknown) => !isErrno(error, 'ENOENT'),
-    );
-  return (await isThere(root)) && !(await isThere(file));
+function isThere(name: string): Promise<boolean> {
+  return stat(name).then(
+    () => true,
+    (error: unknown) => !isErrno(error, 'ENOENT'),
+  );
 }

@@ -104,7 +104,7 @@ export class Forgejo extends Forge {
         : 'check that the token may read it (read:repository)';
     return new Fault(
       'NOT_FOUND',
-      `${this.options.repository} has no release there, or does not exist: check GH_USER, GH_REPO and UPDATE_SOURCE_URL; ${remedy}`,
+      `${this.options.repository} has no release at ${this.options.url}, or does not exist there: check GH_USER, GH_REPO and UPDATE_SOURCE_URL; ${remedy}`,
     );
   }
 

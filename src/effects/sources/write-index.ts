@@ -7,24 +7,30 @@ import { writeFileDurably } from '../durable.ts';
 import { openLocal, readLocal } from '../local-file.ts';
 import { piecesFrom, sumOfPieces } from '../pieces.ts';
 import { MAX_METADATA_BYTES } from './conditional.ts';
-import { INDEX_NAME, indexSchema, type ReleasesIndex } from './releases-index.ts';
+import { INDEX_NAME, indexSchema, type ReleasesIndex, SIGNATURE_NAME } from './releases-index.ts';
 
 type Entry = ReleasesIndex['releases'][number];
 
 /**
  * Replaces the index whole. What the one before says of a tag, and files can't (when it was
- * published, urgent, a prerelease), stays; so does `latest`. Newest version first. Throws `Fault`.
+ * published, urgent, a prerelease), stays; so does `latest`. Newest version first. `loose`: files
+ * beside the directories of tags, which belong to no release. Throws `Fault`.
  */
 export async function writeIndex(
   directory: string,
-): Promise<{ file: string; releases: number; passedOver: string[] }> {
+): Promise<{ file: string; releases: number; passedOver: string[]; loose: string[] }> {
   const file = path.join(directory, INDEX_NAME);
-  const before = await readIndex(file);
+  const there = await readIndex(file);
+  const before = there?.index;
   const passedOver: string[] = [];
+  const loose: string[] = [];
   const releases: Entry[] = [];
   for (const tag of await namesIn(directory)) {
     const stats = await lstat(path.join(directory, tag));
-    if (!stats.isDirectory()) continue;
+    if (!stats.isDirectory()) {
+      if (tag !== INDEX_NAME && tag !== SIGNATURE_NAME) loose.push(tag);
+      continue;
+    }
     const known = before?.releases.find((release) => release.tag === tag);
     const assets = await assetsOf(directory, tag, passedOver);
     releases.push({
@@ -55,8 +61,9 @@ export async function writeIndex(
       'INDEX_REFUSED',
       `${directory} can't be listed, since the updater would refuse it (it would have more than ${MAX_METADATA_BYTES} bytes): remove releases that nobody needs`,
     );
-  await writeFileDurably(file, text);
-  return { file, releases: releases.length, passedOver };
+  // Unchanged it keeps its time, by which its signature is known to be of it.
+  if (text !== there?.text) await writeFileDurably(file, text);
+  return { file, releases: releases.length, passedOver, loose };
 }
 
 /** Regular files by their names; a link may lead elsewhere on the server, or nowhere. */
@@ -92,14 +99,15 @@ async function namesIn(directory: string): Promise<string[]> {
 }
 
 /** Null where there is none. One that can't be read is not replaced: it says what files can't. */
-async function readIndex(file: string): Promise<ReleasesIndex | null> {
+async function readIndex(file: string): Promise<{ index: ReleasesIndex; text: string } | null> {
   const stats = await lstat(file).catch((error: unknown) => {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return null;
     throw error;
   });
   if (stats === null) return null;
   try {
-    return indexSchema.parse(JSON.parse((await readLocal(file)).toString('utf8')));
+    const text = (await readLocal(file)).toString('utf8');
+    return { index: indexSchema.parse(JSON.parse(text)), text };
   } catch (cause) {
     throw new Fault(
       'INDEX_REFUSED',

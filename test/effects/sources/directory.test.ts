@@ -1,6 +1,6 @@
 /** How a directory answers: by http with the refusals of servers, and on a disk with ranges. */
 import assert from 'node:assert/strict';
-import { mkdirSync, symlinkSync } from 'node:fs';
+import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { Http } from '../../../src/effects/http/http.ts';
@@ -113,6 +113,20 @@ describe('a directory', () => {
     await assert.rejects(ask(`${directory.fileUrl}etc/hostname`), { code: 'FILE_MISSING' });
     mkdirSync(path.join(directory.root, 'v2'));
     await assert.rejects(ask(`${directory.fileUrl}v2`), { code: 'FILE_MISSING' });
+  });
+
+  it('on a disk that is not mounted is told as that, and not as an empty one', async () => {
+    rmSync(path.join(directory.root, 'releases.json'));
+    await assert.rejects(onDisk().latest(0, signal()), {
+      code: 'NOT_FOUND',
+      message: /self-update index/,
+    });
+    rmSync(directory.root, { recursive: true });
+    await assert.rejects(onDisk().latest(0, signal()), {
+      code: 'FILE_MISSING',
+      message: /mount it there, or correct UPDATE_SOURCE_URL$/,
+    });
+    mkdirSync(directory.root);
   });
 
   it('on a disk follows a link that stays inside of it', async () => {

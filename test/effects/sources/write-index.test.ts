@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -96,6 +97,25 @@ it('passes links, hidden files and deeper directories over, and encodes names', 
     release?.assets.map(({ url }) => url),
     ['https://files.example.com/v1.0.0%2B5/a%20b%23c%3F.tar.gz'],
   );
+});
+
+it('names files beside the directories of tags', async () => {
+  place('app.tar.gz');
+  await writeIndex(root);
+  const { loose, releases } = await writeIndex(root);
+  assert.equal(releases, 0);
+  assert.deepEqual(loose, ['app.tar.gz']);
+});
+
+it('leaves a list as it is that is the same', async () => {
+  place('v1.0.0/app');
+  await writeIndex(root);
+  const { ino } = statSync(file());
+  await writeIndex(root);
+  assert.equal(statSync(file()).ino, ino);
+  place('v1.0.0/app2');
+  await writeIndex(root);
+  assert.notEqual(statSync(file()).ino, ino);
 });
 
 it('writes nothing that the updater would refuse, and leaves what was there', async () => {
