@@ -15,7 +15,7 @@ const JUDGEMENT = [
   'test/trust/attestation.test.ts',
 ];
 const DIRECTORY = ['test/effects/sources/directory.test.ts'];
-const REGISTRY = ['test/effects/sources/oci.test.ts', 'test/effects/sources/oci-auth.test.ts'];
+const REGISTRY = ['test/product/registry.test.ts', 'test/product/registry-auth.test.ts'];
 const TREES = ['test/effects/switch.test.ts'];
 
 /** `scale`: how many more cases than usual it takes to meet the moment that counts. */

@@ -46,16 +46,18 @@ const noAttempt = { retryAt: null, download: null, installed: null };
 export const noCandidate = { candidate: null, ...noAttempt };
 
 /**
- * When another release may be tried, if a try has just failed and is to be repeated: the app gets a
- * rest between two interruptions, whatever is published meanwhile. Null: at once. The operator's
- * word is never kept waiting.
+ * When another release may be tried, if neither the last one nor what ran before could be switched
+ * to: that is this machine's trouble, and what runs was brought back a moment ago. It is not
+ * interrupted again at once, whatever is published. Null: at once. The operator is never kept
+ * waiting.
  */
 export function restsUntil(context: Context, at: number): number | null {
-  const { app, candidate, forcedAt, lastError, request, retryAt } = context;
+  const { app, candidate, failedPaths, forcedAt, request, retryAt, startedAt } = context;
   const isAsked = request !== null || isForceInForce(forcedAt, at);
-  if (isAsked || app !== 'up' || candidate === null || retryAt === null || lastError === null)
-    return null;
-  const until = Math.min(retryAt, lastError.at + REST_AFTER_FAILURE_MS);
+  // A release that was given up, or that an address keeps from starting, has its remedy in the next.
+  const isRepeated = candidate?.deferral === null && failedPaths.length > 0;
+  if (isAsked || !isRepeated || app !== 'up') return null;
+  const until = Math.min(retryAt ?? Number.POSITIVE_INFINITY, startedAt + REST_AFTER_FAILURE_MS);
   // One that is further away was noted while the clock was wrong.
   return at < until && until - at <= REST_AFTER_FAILURE_MS ? until : null;
 }

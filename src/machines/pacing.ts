@@ -78,8 +78,8 @@ export function isLimitInForce(
 }
 
 /**
- * A try failed a moment ago: another release is tried no sooner than this after it. Each try may
- * interrupt the app, and what failed may be to blame on this machine.
+ * How long the app runs at least between a switch that failed and the next release: what failed may
+ * be to blame on this machine.
  */
 export const REST_AFTER_FAILURE_MS = 60 * 1000;
 

@@ -67,6 +67,11 @@ export const running = updaterSetup.createStateConfig({
       on: {
         oldVersionsRemoved: { actions: [] },
         releaseFound: [
+          {
+            guard: and(['isWanted', 'mustRest']),
+            target: '#updater.steady',
+            actions: 'adoptRelease',
+          },
           { guard: 'isWanted', target: '#updater.incoming', actions: 'adoptRelease' },
           { guard: 'isReplaced', actions: 'recordReplacement' },
         ],

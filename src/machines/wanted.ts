@@ -30,6 +30,10 @@ export function checkInput(context: Context): EffectInputs['check'] {
   };
 }
 
+/** How the end of an app is told, and for how long that holds, whatever it is called next. */
+const CRASHES = new Set(['CRASH_LOOP', 'TREE_MISSING', 'ADDRESS_HELD']);
+const CRASH_TOLD_FOR_MS = 60 * 1000;
+
 /** What is to be done about a release by itself, and if nothing, why. */
 export type Choice =
   | 'follow'
@@ -192,12 +196,15 @@ export function runsAlready({ app, current, request }: Context, release: Release
  */
 export function isNewsworthy(context: Context, fact: StampedFact): boolean {
   const { awaiting, refused, lastError } = context;
-  if (fact.type === 'appCrashLooped')
-    return (
-      lastError?.code !== fact.code ||
-      (context.current?.version ?? null) !== fact.version ||
-      (fact.code === 'ADDRESS_HELD' && lastError.message !== fact.message)
-    );
+  if (fact.type === 'appCrashLooped') {
+    if (lastError === null || (context.current?.version ?? null) !== fact.version) return true;
+    if (fact.code === 'ADDRESS_HELD')
+      return lastError.code !== fact.code || lastError.message !== fact.message;
+    // An app that ends can end in another way each time.
+    const isTold =
+      CRASHES.has(lastError.code) && Math.abs(fact.at - lastError.at) < CRASH_TOLD_FOR_MS;
+    return lastError.code !== fact.code && !isTold;
+  }
   if (fact.type !== 'assetsAwaited' && fact.type !== 'releaseRefused') return false;
   const known = fact.type === 'assetsAwaited' ? awaiting : refused;
   const isKnown = known?.tag === fact.tag && known.code === fact.code;

@@ -50,27 +50,29 @@ describe('a found release', () => {
     assert.deepEqual([forced(AT - 60_000), forced(AT - 60_001)], [true, false]);
   });
 
-  it('is tried at once, but for a minute after a try that failed, unless the operator asks', () => {
-    const failed = (lastErrorAt: number, retryAt: number | null, others: Partial<Context> = {}) =>
+  it('is tried at once, but for a minute after a switch that failed, unless the operator asks', () => {
+    const found2 = (startedAt: number, others: Partial<Context> = {}) =>
       adoptRelease(
         {
           ...withCandidate('2.0.0'),
           app: 'up',
-          retryAt,
-          lastError: { code: 'DISK_ERROR', message: 'why', at: lastErrorAt },
+          startedAt,
+          failedPaths: ['/releases/2.0.0'],
+          retryAt: AT + 3_600_000,
           ...others,
         },
         found('2.1.0'),
       ).retryAt;
-    const hour = 3_600_000;
-    assert.equal(failed(AT - 3000, AT + hour), AT + 57_000);
-    assert.equal(failed(AT - 3000, AT + 5000), AT + 5000, 'the pause itself is shorter');
-    assert.equal(failed(AT - 60_000, AT + hour), null, 'the minute is over');
-    assert.equal(failed(AT - 3000, null), null, 'nothing is to be tried again');
-    assert.equal(failed(AT - 3000, AT + hour, { app: 'stopped' }), null, 'nothing runs');
-    assert.equal(failed(AT - 3000, AT + hour, { forcedAt: AT }), null, 'forced');
-    assert.equal(failed(AT - 3000, AT + hour, { request: { tag: 'v2.1.0', file: null } }), null);
-    assert.equal(failed(AT + 9 * hour, AT + 9 * hour), null, 'noted while the clock was wrong');
+    assert.equal(found2(AT - 3000), AT + 57_000);
+    assert.equal(found2(AT - 3000, { retryAt: null }), AT + 57_000);
+    assert.equal(found2(AT - 3000, { retryAt: AT + 5000 }), AT + 5000, 'the pause is shorter');
+    assert.equal(found2(AT - 60_000), null, 'the minute is over');
+    assert.equal(found2(AT - 3000, { failedPaths: [] }), null, 'what ran before could be linked');
+    assert.equal(found2(AT - 3000, { candidate: null }), null, 'it was given up');
+    assert.equal(found2(AT - 3000, { app: 'stopped' }), null, 'nothing runs');
+    assert.equal(found2(AT - 3000, { forcedAt: AT }), null, 'forced');
+    assert.equal(found2(AT - 3000, { request: { tag: 'v2.1.0', file: null } }), null);
+    assert.equal(found2(AT + 3_600_000, { retryAt: null }), null, 'started by a wrong clock');
   });
 
   it('is urgent after its verification only where that says so', () => {

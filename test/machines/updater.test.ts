@@ -102,19 +102,26 @@ describe('download-then-kill', () => {
   });
 });
 
-describe('another release right after a try that failed', () => {
-  it('is taken, and waits until the app has run for a minute', () => {
-    const story = running({ policy: { retryBaseMs: 300_000 } });
+describe('another release right after a switch that failed', () => {
+  const failed = () => {
+    const story = running({ policy: { strategy: 'download-then-kill', retryBaseMs: 300_000 } });
     for (const fact of [
       facts.found('2.0.0'),
+      facts.installed('2.0.0'),
+      facts.allowed(),
       facts.switchStarted('2.0.0'),
       facts.stopped(),
-      facts.failed('downloadFailed'),
-      facts.switched(baked('1.0.0')),
+      facts.failed('switchFailed', 'DISK_ERROR'),
+      // `current` can't be moved back either; what it names is started.
+      facts.failed('switchFailed', 'DISK_ERROR'),
       facts.started('1.0.0'),
     ])
       story.when(fact);
-    story.after(3000).when(facts.found('2.1.0'));
+    return story;
+  };
+
+  it('is taken, and waits until the app has run for a minute', () => {
+    const story = failed().after(3000).when(facts.found('2.1.0'));
     assert.equal(story.name, 'waiting');
     assert.equal(story.context.candidate?.release.version, '2.1.0');
     assert.deepEqual(story.effects, []);
@@ -123,14 +130,12 @@ describe('another release right after a try that failed', () => {
     story.after(5000).when(facts.found('2.2.0'));
     assert.ok((story.timers[0]?.inMs ?? 0) <= timer.inMs - 5000, 'a third one waits no longer');
     story.after(timer.inMs - 5000).when({ type: 'retryDue' });
-    assert.notEqual(story.name, 'waiting');
+    assert.equal(story.name, 'downloading');
     assert.equal(story.context.candidate?.release.version, '2.2.0');
   });
 
   it('is tried at once when the operator says so', () => {
-    const story = running({ policy: { strategy: 'download-then-kill', retryBaseMs: 300_000 } });
-    story.when(facts.found('2.0.0')).when(facts.failed('downloadFailed'));
-    story.after(3000).when(facts.found('2.1.0'));
+    const story = failed().after(3000).when(facts.found('2.1.0'));
     assert.equal(story.name, 'waiting');
     story.when({ type: 'updateRequested', force: false });
     assert.equal(story.name, 'downloading');

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Context, initialContext } from '../../src/machines/context.ts';
+import type { StampedFact } from '../../src/machines/facts.ts';
 import type { Policy } from '../../src/machines/model.ts';
-import { checkInput, choiceOn, isWanted } from '../../src/machines/wanted.ts';
-import { digestOf, policy, release, tree, world } from '../support/machine.ts';
+import { checkInput, choiceOn, isNewsworthy, isWanted } from '../../src/machines/wanted.ts';
+import { digestOf, facts, policy, release, tree, world } from '../support/machine.ts';
 
 /** 1.1.0 runs and is trusted. */
 function context(overrides: Partial<Context> = {}, rules: Partial<Policy> = {}): Context {
@@ -112,4 +113,24 @@ it('what GitHub is asked names the version that one has to be newer than', () =>
   });
   const none = context({ current: null, lastGood: null, baked: null, replacedBy: 'x' });
   assert.deepEqual(checkInput(none), { policy, request: null, running: null, fresh: true });
+});
+
+describe('an app that ends again and again', () => {
+  const AT = 1_700_000_000_000;
+  const crashed = (code: string, at: number, version = '2.0.0') =>
+    ({ ...facts.crashLooped(version), code, at }) as StampedFact;
+  const told = (code: string) =>
+    context({ current: tree('2.0.0'), lastError: { code, message: 'why', at: AT } });
+
+  it('is told once, and in another way after a minute at the earliest', () => {
+    assert.ok(isNewsworthy(told('NETWORK_FAILED'), crashed('CRASH_LOOP', AT)));
+    assert.ok(!isNewsworthy(told('CRASH_LOOP'), crashed('CRASH_LOOP', AT + 999_999)));
+    assert.ok(!isNewsworthy(told('CRASH_LOOP'), crashed('TREE_MISSING', AT + 59_999)));
+    assert.ok(isNewsworthy(told('CRASH_LOOP'), crashed('TREE_MISSING', AT + 60_000)));
+  });
+
+  it('is told at once where it is another version, or an address is held', () => {
+    assert.ok(isNewsworthy(told('CRASH_LOOP'), crashed('CRASH_LOOP', AT, '1.0.0')));
+    assert.ok(isNewsworthy(told('CRASH_LOOP'), crashed('ADDRESS_HELD', AT)));
+  });
 });

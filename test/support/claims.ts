@@ -50,7 +50,7 @@ export const CLAIMS: readonly Claim[] = [
     text: /^--(?:platform LIST|as OWNER|sign KEYFILE)/,
     file: /^docs\/publishing\.md$/,
     how: 'not a command',
-    why: 'names an option; test/cli/lint.test.ts uses it',
+    why: 'names an option; test/product/lint.test.ts uses it',
   },
 
   {

@@ -4,21 +4,21 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import type { CachedAnswer } from '../../../src/effects/sources/conditional.ts';
-import type { Oci } from '../../../src/effects/sources/oci.ts';
-import type { Manifests } from '../../../src/effects/sources/oci-manifests.ts';
-import { bundlesOf } from '../../../src/effects/sources/oci-referrers.ts';
-import { RateLimited } from '../../../src/effects/sources/source.ts';
-import { readStream } from '../../../src/support/bounded.ts';
-import type { RegistryFront, Wrong } from '../../support/registry/front.ts';
+import type { CachedAnswer } from '../../src/effects/sources/conditional.ts';
+import type { Oci } from '../../src/effects/sources/oci.ts';
+import type { Manifests } from '../../src/effects/sources/oci-manifests.ts';
+import { bundlesOf } from '../../src/effects/sources/oci-referrers.ts';
+import { RateLimited } from '../../src/effects/sources/source.ts';
+import { readStream } from '../../src/support/bounded.ts';
+import type { RegistryFront, Wrong } from '../support/registry/front.ts';
 import {
   digestOf,
   INDEX_TYPE,
   MANIFEST_TYPE,
   NAME,
   TestRegistry,
-} from '../../support/registry/registry.ts';
-import { NOW, type SourceOptions, signal, sourceFor } from '../../support/registry/source.ts';
+} from '../support/registry/registry.ts';
+import { NOW, type SourceOptions, signal, sourceFor } from '../support/registry/source.ts';
 
 const BYTES = Buffer.from('0123456789');
 const FILES = { 'app.tar.gz': BYTES, 'checksums.txt': Buffer.from('sums') };
@@ -59,7 +59,7 @@ const layer = (title: string, digest = digestOf(BYTES)) => ({
 });
 const fixture = (name: string) =>
   readFileSync(
-    path.join(import.meta.dirname, '../../support/registry/oras-1.3.6', `${name}.manifest`),
+    path.join(import.meta.dirname, '../support/registry/oras-1.3.6', `${name}.manifest`),
     'utf8',
   );
 

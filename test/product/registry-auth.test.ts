@@ -4,21 +4,15 @@ import { once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
-import { RegistryAuth } from '../../../src/effects/sources/oci-auth.ts';
-import type { Realm } from '../../support/registry/realm.ts';
+import { RegistryAuth } from '../../src/effects/sources/oci-auth.ts';
+import type { Realm } from '../support/registry/realm.ts';
 import {
   CREDENTIAL,
   NAME,
   type RegistryOptions,
   TestRegistry,
-} from '../../support/registry/registry.ts';
-import {
-  httpFor,
-  NOW,
-  type SourceOptions,
-  signal,
-  sourceFor,
-} from '../../support/registry/source.ts';
+} from '../support/registry/registry.ts';
+import { httpFor, NOW, type SourceOptions, signal, sourceFor } from '../support/registry/source.ts';
 
 const BASIC = `Basic ${Buffer.from(CREDENTIAL).toString('base64')}`;
 const FILES = { 'app.tar.gz': Buffer.from('0123456789') };
