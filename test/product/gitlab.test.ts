@@ -9,17 +9,16 @@ import { Product, TOKEN } from '../support/product.ts';
 const NAME = 'app_linux_amd64.tar.gz';
 let gitlab: FakeGitLab;
 let product: Product;
+let open: AsyncDisposableStack;
 
 beforeEach(async () => {
-  product = await Product.create();
+  open = new AsyncDisposableStack();
+  product = open.use(await Product.create());
 });
-afterEach(async () => {
-  await product[Symbol.asyncDispose]();
-  await gitlab[Symbol.asyncDispose]();
-});
+afterEach(() => open.disposeAsync());
 
 async function follow(project = 'acme/app'): Promise<void> {
-  gitlab = await new FakeGitLab({ token: TOKEN, project }).listen();
+  gitlab = open.use(await new FakeGitLab({ token: TOKEN, project }).listen());
   Object.assign(product.env, {
     UPDATE_SOURCE: 'gitlab',
     UPDATE_SOURCE_URL: gitlab.url,

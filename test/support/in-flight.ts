@@ -3,6 +3,7 @@
  * killed there. Facts name absolute paths and addresses, so both have a fixed place: below the
  * ports that the kernel gives by itself.
  */
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { archive } from './app.ts';
 import { Product } from './product.ts';
@@ -34,10 +35,13 @@ export type Flight = keyof typeof FLIGHTS;
 
 export async function inFlight(flight: Flight, entry?: string): Promise<Product> {
   const env = { ...ALWAYS, ...FLIGHTS[flight].env };
+  const root = path.join(PLACE, flight);
+  // What a run that was killed left.
+  rmSync(root, { recursive: true, force: true });
   return Product.create({
     baked: null,
     env,
-    root: path.join(PLACE, flight),
+    root,
     githubPort: GITHUB_PORT,
     ...(entry === undefined ? {} : { entry }),
   });
