@@ -137,7 +137,7 @@ describe('a container that serves HTTP', { concurrency: 2 }, () => {
     for (const path of ['/', '/metrics', '/api/history'])
       assert.equal((await get(path)).status, 200);
     const rollup = readFileSync(
-      `/proc/${await container.processOf(/self-update\.js run/)}/smaps_rollup`,
+      `/proc/${await container.processOf(/^self-update run/)}/smaps_rollup`,
       'utf8',
     );
     const anonymousKb = Number(/^Anonymous:\s+(\d+) kB$/m.exec(rollup)?.[1]);
@@ -168,7 +168,7 @@ describe('a container that serves HTTP', { concurrency: 2 }, () => {
     const { container, get } = await served();
     await using _ = container;
     await container.fact('versionBecameHealthy');
-    sendSignal(await container.processOf(/self-update\.js run/), 'SIGKILL');
+    sendSignal(await container.processOf(/^self-update run/), 'SIGKILL');
     await container.until('the server is gone', async () => (await get('/healthz')).status === 0);
     await container.until('the server is back', async () => (await get('/healthz')).status === 200);
     // As long as docker stop waits by itself.
