@@ -56,7 +56,9 @@ export function restsUntil(context: Context, at: number): number | null {
   const isAsked = request !== null || isForceInForce(forcedAt, at);
   // A release that was given up, or that an address keeps from starting, has its remedy in the next.
   const isRepeated = candidate?.deferral === null && failedPaths.length > 0;
-  if (isAsked || !isRepeated || app !== 'up') return null;
+  // It was not tried yet, and has a time: it rests, and so does what takes its place.
+  const isResting = candidate?.deferral === null && candidate.setbacks === 0 && retryAt !== null;
+  if (isAsked || !(isRepeated || isResting) || app !== 'up') return null;
   const until = Math.min(retryAt ?? Number.POSITIVE_INFINITY, startedAt + REST_AFTER_FAILURE_MS);
   // One that is further away was noted while the clock was wrong.
   return at < until && until - at <= REST_AFTER_FAILURE_MS ? until : null;

@@ -51,10 +51,12 @@ describe('a found release', () => {
   });
 
   it('is tried at once, but for a minute after a switch that failed, unless the operator asks', () => {
+    const { candidate } = withCandidate('2.0.0');
     const found2 = (startedAt: number, others: Partial<Context> = {}) =>
       adoptRelease(
         {
           ...withCandidate('2.0.0'),
+          candidate: candidate && { ...candidate, setbacks: 1 },
           app: 'up',
           startedAt,
           failedPaths: ['/releases/2.0.0'],
