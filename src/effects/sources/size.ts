@@ -1,5 +1,4 @@
 /** The size of an asset whose list tells none, from the server that has the bytes. */
-import * as z from 'zod';
 import { Fault } from '../../support/fault.ts';
 import { hostOf } from '../http/http.ts';
 import { type AnswerCache, keyOf } from './conditional.ts';
@@ -8,7 +7,8 @@ import type { AssetSource, Source } from './source.ts';
 /** Without a digest the address is all that tells bytes apart, and they may be replaced there. */
 const UNPROVEN_HOLDS_FOR_MS = 60 * 60 * 1000;
 
-const keptSchema = z.object({ at: z.number(), bytes: z.number() });
+/** When it was told, and the bytes. Damaged cache: anything else is asked for anew. */
+const KEPT = /^(\d{1,15}) (\d{1,15})$/;
 
 export type SizeOptions = {
   fetch: AssetSource['fetch'];
@@ -27,11 +27,9 @@ export async function askForSize(
 ): Promise<number> {
   // Of these very bytes: what is published anew at the same address may have another size.
   const key = keyOf(`size of ${asset.browserUrl} ${asset.digest}`);
-  const kept = keptSchema.safeParse(JSON.parse(cache.read(key)?.body ?? 'null')).data;
-  const holds =
-    kept !== undefined &&
-    (asset.digest !== null || Math.abs(now() - kept.at) < UNPROVEN_HOLDS_FOR_MS);
-  if (holds) return kept.bytes;
+  const [, at, bytes] = KEPT.exec(cache.read(key)?.body ?? '') ?? [];
+  const holds = asset.digest !== null || Math.abs(now() - Number(at)) < UNPROVEN_HOLDS_FOR_MS;
+  if (bytes !== undefined && holds) return Number(bytes);
   const answer = await fetch(asset, { range: 'bytes=0-0' }, signal, { decompress: false });
   answer.stream.destroy();
   // Of an empty file there is no first byte.
@@ -48,6 +46,6 @@ export async function askForSize(
       'DOWNLOAD_REFUSED',
       `${hostOf(answer.url)} tells no size for ${asset.name}, and nothing of unknown size is downloaded: publish it where ranges or lengths are answered`,
     );
-  cache.write(key, { etag: '', body: JSON.stringify({ at: now(), bytes: Number(size) }) });
+  cache.write(key, { etag: '', body: `${now()} ${size}` });
   return Number(size);
 }

@@ -8,13 +8,14 @@ import { FakeForgejo } from '../../support/forges/forgejo.ts';
 let forgejo: FakeForgejo;
 let source: Forgejo;
 let passedOver: string[];
+let cache: Map<string, CachedAnswer>;
 let nowMs: number;
 
 beforeEach(async () => {
   forgejo = await new FakeForgejo().listen();
   passedOver = [];
   nowMs = Date.now();
-  const cache = new Map<string, CachedAnswer>();
+  cache = new Map<string, CachedAnswer>();
   const http = new Http({
     userAgent: 'test',
     apiUrl: forgejo.url,
@@ -86,6 +87,10 @@ describe('Forgejo as a source', () => {
     // Nothing but the address tells these bytes apart from others.
     nowMs += 3_600_000;
     assert.equal(await size(), 6);
+    for (const damaged of ['', '{', `${nowMs}`, `${nowMs} -6`]) {
+      for (const key of cache.keys()) cache.set(key, { etag: '', body: damaged });
+      assert.equal(await size(), 6, damaged);
+    }
     forgejo.replace('app', null);
     nowMs += 3_600_000;
     await assert.rejects(size(), { code: 'DOWNLOAD_REFUSED' });
