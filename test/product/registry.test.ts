@@ -6,7 +6,6 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { CachedAnswer } from '../../src/effects/sources/conditional.ts';
 import type { Oci } from '../../src/effects/sources/oci.ts';
-import type { Manifests } from '../../src/effects/sources/oci-manifests.ts';
 import { bundlesOf } from '../../src/effects/sources/oci-referrers.ts';
 import { RateLimited } from '../../src/effects/sources/source.ts';
 import { readStream } from '../../src/support/bounded.ts';
@@ -456,7 +455,10 @@ describe('bundles in a registry', () => {
 
   it('have a limit for all of them together, however many are listed', async () => {
     const deps = {
-      manifests: { naming: () => [digestOf(BYTES)] } as unknown as Manifests,
+      manifests: {
+        naming: () => [digestOf(BYTES)],
+        manifest: () => assert.fail('nothing was listed'),
+      },
       repositoryUrl: `https://ghcr.io/v2/${NAME}`,
       ask: async (asked: { signal: AbortSignal }): Promise<never> => {
         if (!asked.signal.aborted) await once(asked.signal, 'abort');

@@ -28,7 +28,7 @@ const ALL_WITHIN_MS = 180_000;
 const KIND = { kind: 'a list of referrers', setting: 'UPDATE_SOURCE_URL' };
 
 export type ReferrersDependencies = {
-  manifests: Manifests;
+  manifests: Pick<Manifests, 'manifest' | 'naming'>;
   /** `https://ghcr.io/v2/owner/app` */
   repositoryUrl: string;
   /** Null for 404. */
