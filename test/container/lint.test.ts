@@ -33,7 +33,7 @@ describe('self-update lint in the image', () => {
 
   it('does so with a read-only root, as one unprivileged user, and with options before it', async () => {
     const user = ['--user', '4321:4321', '--cap-drop', 'ALL', '--read-only', '--tmpfs', '/tmp'];
-    const words = ['self-update', '--json', 'lint', '/files', ...PLATFORM];
+    const words = ['self-update', '--json', ...PLATFORM, 'lint', '/files'];
     const { stdout, stderr } = await lint(user, words);
     assert.equal((JSON.parse(stdout) as { ok: boolean }).ok, true, stderr);
   });

@@ -17,7 +17,7 @@ test('lint is not in the snapshot, and the image loads the program for it', asyn
     assert.doesNotMatch(script, /SUMS_MISSING/);
     assert.match(script, /DIGEST_MISSING/, 'what is needed is there');
     const command = readFileSync(path.join(ROOT, 'docker', 'self-update'), 'utf8');
-    assert.match(command, /^ {2}lint\) program=\$lib\/bin\/self-update\.js ;;$/m);
+    assert.match(command, /^ {4}lint\) program=\$lib\/bin\/self-update\.js ;;$/m);
   } finally {
     rmSync(directory, { recursive: true });
   }
