@@ -185,4 +185,23 @@ describe("the image's health check", () => {
         ),
       );
     });
+
+  it('has an updater that is named by the version, also where the app was down for a moment', async () => {
+    await using container = await Container.run({
+      env: {
+        SLEEP: '3600',
+        UPDATE_POST_UPDATE_CMD:
+          'read -r pid _ < /run/self-update/private/app.started && kill -KILL "$pid"',
+      },
+    });
+    await container.fact('versionBecameHealthy');
+    await container.publish('0.0.2');
+    await container.signal('HUP');
+    await container.fact('oldVersionsRemoved', ({ seq }) => seq > 10);
+    await container.until('the updater sleeps, named by what runs', async () =>
+      (await container.processes()).some(({ command }) =>
+        /^self-update: 0\.0\.2 runs, sleep \d+$/.test(command),
+      ),
+    );
+  });
 });
