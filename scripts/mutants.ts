@@ -162,7 +162,14 @@ export const MUTANTS: readonly Mutant[] = [
     '    false && !verify(\n      null,\n      Buffer.concat([signature,',
   ),
   removed('src/trust/attestation.ts', '  assertIdentity(signer.identity, rules);\n', JUDGEMENT),
-  removed('src/trust/attestation.ts', '  if (about.length === 0)', JUDGEMENT, '  if (false)'),
+  removed(
+    'src/trust/attestation.ts',
+    "({ digest }) => digest['sha256'] === wanted.sha256",
+    JUDGEMENT,
+    '() => true',
+  ),
+  removed('src/trust/attestation.ts', 'isCalled(name, wanted.name)', JUDGEMENT, 'true'),
+  removed('src/trust/judge.ts', ' && file.name === name', JUDGEMENT),
   removed('src/effects/verify.ts', '  await assertSealed(path, sha256, deps.sealed);\n', DOWNLOADS),
   removed('src/effects/extract.ts', '    await assertSealed(archive, sha256, deps.sealed);\n', [
     'test/effects/extract.test.ts',

@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import type { Asset, Release } from '../machines/model.ts';
 import { readStream } from '../support/bounded.ts';
 import { Fault } from '../support/fault.ts';
-import type { Evidence } from '../trust/judge.ts';
+import type { Evidence, Manifest } from '../trust/judge.ts';
 import { sumsText } from '../trust/sums.ts';
 import { hostOf, lateFault, networkFault } from './http/http.ts';
 import type { AssetSource, EvidenceSource } from './sources/source.ts';
@@ -27,7 +27,7 @@ export async function gatherEvidence(
   wanted: Wanted,
   signal: AbortSignal,
   deps: {
-    source: AssetSource & Pick<EvidenceSource, 'attestations'>;
+    source: AssetSource & Pick<EvidenceSource, 'attestations' | 'manifestsNaming'>;
     readLocal?: ((asset: Asset, mostBytes: number) => Promise<Buffer>) | undefined;
   },
 ): Promise<Evidence> {
@@ -55,16 +55,19 @@ export async function gatherEvidence(
       for (const json of parseBundles(await read(signature, MAX_BYTES.attestation)))
         bundles.push({ over, from: signature.name, json });
   }
+  const manifests: Manifest[] = [];
   if (wanted.attestation) {
     const subjects = [
       { over: 'asset' as const, sha256: asset.digest ?? file.sha256 },
       ...(evidence.sums ? [{ over: 'sums' as const, sha256: evidence.sums.sha256 }] : []),
     ];
-    for (const { over, sha256 } of bundles.length > 0 ? [] : subjects)
+    for (const { over, sha256 } of bundles.length > 0 ? [] : subjects) {
+      manifests.push(...(deps.source.manifestsNaming?.(sha256) ?? []));
       for (const json of await deps.source.attestations(sha256, signal))
         bundles.push({ over, from: 'its source', json });
+    }
   }
-  return { ...evidence, minisigs, bundles };
+  return { ...evidence, minisigs, bundles, manifests };
 }
 
 /**

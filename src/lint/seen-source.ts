@@ -4,6 +4,7 @@
  */
 import type { Source } from '../effects/sources/source.ts';
 import type { PublishedRelease } from '../machines/release.ts';
+import type { Manifest } from '../trust/judge.ts';
 
 export class SeenSource implements Source {
   readonly setting?: string;
@@ -69,6 +70,10 @@ export class SeenSource implements Source {
 
   attestations(...asked: Parameters<Source['attestations']>): ReturnType<Source['attestations']> {
     return this.#once(`attestations ${asked[0]}`, () => this.#source.attestations(...asked));
+  }
+
+  manifestsNaming(sha256: string): Manifest[] {
+    return this.#source.manifestsNaming?.(sha256) ?? [];
   }
 
   #once<T>(question: string, ask: () => Promise<T>): Promise<T> {

@@ -61,15 +61,21 @@ const statementSchema = z.object({
   predicateType: z.string(),
 });
 
-/** What it has to be about: a file by its name and its lower-case hex sha256. */
+/**
+ * What it may be about: a file, or what lists it, by its lower-case hex sha256, and the end of its
+ * name, whole parts between slashes (`owner/app` for `ghcr.io/owner/app`).
+ */
 export type Subject = { sha256: string; name: string };
 
-/** The identity that signed. Throws `Fault` `ATTESTATION_INVALID` with what is wrong. */
+/**
+ * The identity that signed, and which of the subjects it is about. Throws `Fault`
+ * `ATTESTATION_INVALID` with what is wrong.
+ */
 export function verifyAttestation(
   json: unknown,
-  { sha256, name }: Subject,
+  subjects: readonly [Subject, ...Subject[]],
   rules: AttestationRules,
-): { identity: string } {
+): { identity: string; subject: Subject } {
   const bundle = attempt(() => bundleFromJSON(json), 'is no Sigstore bundle');
   // A bare signature over bytes says nothing about where they were built.
   if (!isBundleWithDsseEnvelope(bundle)) throw invalid('is a signature, not an attestation');
@@ -91,14 +97,25 @@ export function verifyAttestation(
   if (!PREDICATE_TYPES.includes(statement.predicateType))
     throw invalid(`is not about how it was built (${statement.predicateType})`);
   // The library does not look at what an envelope is about: this is what binds it to these bytes.
-  const about = statement.subject.filter(({ digest }) => digest['sha256'] === sha256);
-  if (about.length === 0) throw invalid(`is about other bytes than sha256 ${sha256}`);
+  const about = subjects.flatMap((wanted) =>
+    statement.subject
+      .filter(({ digest }) => digest['sha256'] === wanted.sha256)
+      .map(({ name }) => ({ wanted, name })),
+  );
+  const [first] = about;
+  if (first === undefined) throw invalid(`is about other bytes than sha256 ${subjects[0].sha256}`);
   // Wrong software: another output of the same build, under this name.
-  if (!about.some((subject) => subject.name?.split('/').at(-1) === name))
+  const found = about.find(({ name, wanted }) => isCalled(name, wanted.name));
+  if (found === undefined)
     throw invalid(
-      `is about ${about[0]?.name ?? 'something without a name'}, and not about ${name}`,
+      `is about ${first.name ?? 'something without a name'}, and not about ${first.wanted.name}`,
     );
-  return { identity: signer.identity?.subjectAlternativeName ?? '' };
+  return { identity: signer.identity?.subjectAlternativeName ?? '', subject: found.wanted };
+}
+
+/** Whole parts: `ghcr.io/evil-acme/app` is not `acme/app`. */
+function isCalled(name: string | undefined, wanted: string): boolean {
+  return `/${name ?? ''}`.endsWith(`/${wanted}`);
 }
 
 /** Wrong software: whole strings, since `acme/ap` is a prefix of `acme/app`. */

@@ -48,7 +48,11 @@ export type Rules = {
    * `Fault`.
    */
   verifyAttestation:
-    | ((json: unknown, subject: Subject, rules: AttestationRules) => { identity: string })
+    | ((
+        json: unknown,
+        subjects: readonly [Subject, ...Subject[]],
+        rules: AttestationRules,
+      ) => { identity: string; subject: Subject })
     | null;
   attestation: AttestationRules | null;
 };
@@ -66,7 +70,11 @@ export type Evidence = {
   sums: { name: string; text: string; sha256: string; blake2b512: Buffer } | null;
   minisigs: readonly { over: Over; text: string }[];
   bundles: readonly { over: Over; from: string; json: unknown }[];
+  /** What names the asset, or the file of sums, by digest: their source made sure of its own. */
+  manifests: readonly Manifest[];
 };
+/** A registry's, of a release: what is attested there (`push-to-registry` of GitHub's action). */
+export type Manifest = Subject & { files: readonly Subject[] };
 
 /** The name of a list that is no file's own. */
 const ANY_LIST = 'checksums.txt';
@@ -287,7 +295,7 @@ function checkSignature(
  */
 function checkAttestation(
   { asset, tag }: Release,
-  { sha256, sums, bundles }: Evidence,
+  { sha256, sums, bundles, manifests }: Evidence,
   { conditions, verifyAttestation, attestation }: Rules,
 ): string | null {
   if (!conditions.includes('attestation')) return null;
@@ -298,12 +306,19 @@ function checkAttestation(
   for (const { over, from, json } of bundles) {
     if (over === 'sums' && !listed) continue;
     try {
-      const { identity } = verifyAttestation(
+      const bytes = over === 'sums' && sums !== null ? sums : { sha256, name: asset.name };
+      const { identity, subject } = verifyAttestation(
         json,
-        over === 'sums' && sums !== null ? sums : { sha256, name: asset.name },
+        [bytes, ...naming(bytes, manifests)],
         attestation,
       );
-      return `${over === 'sums' ? `listed in ${sums?.name}, which was ` : ''}built by ${identity}, as ${from} says`;
+      const list =
+        subject === bytes
+          ? over === 'sums'
+            ? sums?.name
+            : null
+          : `the manifest of ${subject.name}`;
+      return `${list ? `listed in ${list}, which was ` : ''}built by ${identity}, as ${from} says`;
     } catch (error) {
       failure ??= error;
     }
@@ -314,6 +329,13 @@ function checkAttestation(
   throw new Fault(
     'ATTESTATION_MISSING',
     `${tag} has no attestation of ${asset.name}, at the source or beside it: is it built by a workflow that attests, and may the token read it (Attestations: read)?`,
+  );
+}
+
+/** Mix-and-match: bytes that a manifest lists under this very name, and not as another file. */
+function naming({ sha256, name }: Subject, manifests: readonly Manifest[]): Manifest[] {
+  return manifests.filter(({ files }) =>
+    files.some((file) => file.sha256 === sha256 && file.name === name),
   );
 }
 
@@ -336,7 +358,7 @@ function mismatch(
  */
 export function isUrgencyVerified(
   release: Release,
-  { sha256, sums, minisigs, bundles }: Evidence,
+  { sha256, sums, minisigs, bundles, manifests }: Evidence,
   rules: Rules,
 ): boolean {
   const { urgent, asset } = release;
@@ -362,7 +384,11 @@ export function isUrgencyVerified(
   const isAttested = bundles.some(
     ({ over, json }) =>
       over === 'sums' &&
-      holds(() => attestation !== null && verifyAttestation?.(json, sums, attestation)),
+      holds(
+        () =>
+          attestation !== null &&
+          verifyAttestation?.(json, [sums, ...naming(sums, manifests)], attestation),
+      ),
   );
   return (
     (!conditions.includes('minisign') || isSigned) &&

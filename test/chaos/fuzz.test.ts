@@ -180,6 +180,7 @@ cases(
             sums: null,
             minisigs: [],
             bundles: [],
+            manifests: [],
           };
           assert.throws(() => judge(release('2.0.0'), evidence, DIGEST_ONLY), {
             code: 'DIGEST_MISMATCH',
@@ -361,6 +362,7 @@ cases(
         sums: null,
         minisigs: [],
         bundles: [],
+        manifests: [],
       };
       assert.throws(() => judge(chosen, evil, DIGEST_ONLY), { code: /^DIGEST_/ });
     }

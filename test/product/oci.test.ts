@@ -128,6 +128,37 @@ describe('a registry', () => {
     assert.match(stdout, /holds {2}attestation/);
   });
 
+  it('holds what is attested about the manifest, as GitHub pushes it there, for its own files', async () => {
+    await using sigstore = await Sigstore.start();
+    const root = path.join(product.root, 'root.json');
+    writeFileSync(root, JSON.stringify(sigstore.trustedRoot));
+    follow();
+    Object.assign(product.env, {
+      UPDATE_VERIFY: 'digest,attestation',
+      // Of any release: the manifest alone tells them apart.
+      UPDATE_ATTESTATION_IDENTITY: IDENTITY,
+      UPDATE_ATTESTATION_ROOT: root,
+    });
+    const { [FILE]: bytes = Buffer.alloc(0) } = await filesOf('2.0.0');
+    const attested = async (digest: string, name: string) =>
+      registry.attach(digest, await sigstore.attest(digest.slice('sha256:'.length), { name }));
+    // Mix-and-match: the same bytes in an attested manifest, under another name.
+    await attested(await registry.publish('v1.0.0', { [`old-${FILE}`]: bytes }), `ghcr.io/${NAME}`);
+    await updated('1.0.0');
+    const digest = await registry.publish('v2.0.0', { [FILE]: bytes });
+    await refused('ATTESTATION_INVALID');
+    await attested(digest, 'ghcr.io/mallory/app');
+    await refused('ATTESTATION_INVALID');
+    await attested(digest, `ghcr.io/${NAME}`);
+    await updated('2.0.0');
+    const { exitCode, stdout } = await product.command(['verify', 'v2.0.0']);
+    assert.equal(exitCode, 0, stdout);
+    assert.match(
+      stdout,
+      /holds {2}attestation.*listed in the manifest of acme\/app, which was built/,
+    );
+  });
+
   it('takes over from GitHub: journal kept, nothing fetched again, no downgrade', async () => {
     const files = await filesOf('0.0.2');
     product.github.publish('v0.0.2', files);

@@ -380,6 +380,14 @@ describe('bundles in a registry', () => {
     await latestOf(source());
     assert.deepEqual(await source().attestations(sha256, signal()), [bundle]);
     assert.deepEqual(await source().attestations('0'.repeat(64), signal()), []);
+    const files = Object.entries(FILES).map(([name, bytes]) => ({
+      sha256: digestOf(bytes).slice('sha256:'.length),
+      name,
+    }));
+    assert.deepEqual(source().manifestsNaming(sha256), [
+      { sha256: manifest.slice('sha256:'.length), name: NAME, files },
+    ]);
+    assert.deepEqual(source().manifestsNaming('0'.repeat(64)), []);
   });
 
   it('are found in one process where nothing is kept', async () => {
@@ -456,7 +464,7 @@ describe('bundles in a registry', () => {
   it('have a limit for all of them together, however many are listed', async () => {
     const deps = {
       manifests: {
-        naming: () => [digestOf(BYTES)],
+        naming: () => [{ sha256, name: NAME, files: [] }],
         manifest: () => assert.fail('nothing was listed'),
       },
       repositoryUrl: `https://ghcr.io/v2/${NAME}`,

@@ -7,12 +7,16 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { type AttestationRules, verifyAttestation } from '../../src/trust/attestation.ts';
+import {
+  type AttestationRules,
+  type Subject,
+  verifyAttestation,
+} from '../../src/trust/attestation.ts';
 import { PUBLIC_GOOD_ROOT } from '../../src/trust/roots.ts';
 import { type BundleJson, IDENTITY, ISSUER, Sigstore } from '../support/sigstore.ts';
 
 const NAME = 'app.tar.gz';
-const about = (sha256: string, name = NAME) => ({ sha256, name });
+const about = (sha256: string, name = NAME): [Subject] => [{ sha256, name }];
 const SHA = createHash('sha256').update('the app').digest('hex');
 const OTHER = createHash('sha256').update('something else').digest('hex');
 /** Of malancas/attest-demo, by a workflow that github/artifact-attestations-workflows shares. */
@@ -108,6 +112,26 @@ describe('an attestation', () => {
       ],
     });
     assert.equal(verifyAttestation(both, about(SHA, 'b'), rules()).identity, IDENTITY);
+  });
+
+  it('of what lists a file holds for the file, and says which it is about', async () => {
+    const pushed = await sigstore.attest(SHA, { name: 'ghcr.io/acme/app' });
+    const list = { sha256: SHA, name: 'acme/app' };
+    const { subject } = verifyAttestation(pushed, [{ sha256: OTHER, name: NAME }, list], rules());
+    assert.equal(subject, list);
+    for (const name of ['evil/app', 'cme/app', 'app/acme', 'app:acme/app/x', 'ghcr.io/acme'])
+      assert.throws(
+        () =>
+          verifyAttestation(
+            pushed,
+            [
+              { sha256: OTHER, name: NAME },
+              { ...list, name },
+            ],
+            rules(),
+          ),
+        { code: 'ATTESTATION_INVALID', message: /is about ghcr\.io\/acme\/app, and not about/ },
+      );
   });
 });
 

@@ -45,6 +45,7 @@ const evidence = (rest: Partial<Evidence>): Evidence => ({
   sums: null,
   minisigs: [],
   bundles: [],
+  manifests: [],
   ...rest,
 });
 const signed = (comment: string) =>

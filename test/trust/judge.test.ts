@@ -43,6 +43,7 @@ function evidence(overrides: Partial<Evidence> & { sumsText?: string } = {}): Ev
     sums,
     minisigs: [],
     bundles: [],
+    manifests: [],
     ...rest,
   };
 }
@@ -122,13 +123,15 @@ describe('what a release says about its bytes', () => {
 describe('a condition that was asked for', () => {
   const attested: Rules = {
     ...rules('attestation'),
-    verifyAttestation: () => ({ identity: 'us' }),
+    verifyAttestation: (_, [subject]) => ({ identity: 'us', subject }),
     attestation: {} as NonNullable<Rules['attestation']>,
   };
   const failing: Rules = {
     ...attested,
-    verifyAttestation: (json) => {
-      if (json === 'good') return { identity: 'us' };
+    verifyAttestation: (json, [subject, ...others]) => {
+      if (json === 'good') return { identity: 'us', subject };
+      const manifest = others.find(({ name }) => name === json);
+      if (manifest) return { identity: 'us', subject: manifest };
       throw new Fault('ATTESTATION_INVALID', 'the attestation was made by mallory');
     },
   };
@@ -191,6 +194,36 @@ describe('a condition that was asked for', () => {
       () => judge(offering(right), evidence({ bundles: [bundle('good', 'sums')] }), failing),
       'ATTESTATION_MISSING',
     );
+  });
+
+  it('is met by an attested manifest that lists the asset under its name, and by no other', () => {
+    const manifest = (...files: { sha256: string; name: string }[]) => ({
+      sha256: wrong,
+      name: 'acme/app',
+      files: [{ sha256: wrong, name: 'README.md' }, ...files],
+    });
+    const { name } = offering(right).asset;
+    const listed = evidence({
+      bundles: [bundle('acme/app')],
+      manifests: [manifest({ sha256: right, name })],
+    });
+    assert.deepEqual(judge(offering(right), listed, failing), ['digest', 'attestation']);
+    assert.match(
+      explain(offering(right), listed, failing)
+        .map(({ text }) => text)
+        .join('\n'),
+      /listed in the manifest of acme\/app, which was built by us/,
+    );
+    for (const files of [[], [{ sha256: wrong, name }], [{ sha256: right, name: `old-${name}` }]])
+      code(
+        () =>
+          judge(
+            offering(right),
+            evidence({ bundles: [bundle('acme/app')], manifests: [manifest(...files)] }),
+            failing,
+          ),
+        'ATTESTATION_INVALID',
+      );
   });
 
   it('is not met by signed bytes of another release under this one: rollback by a renamed release', () => {
@@ -261,6 +294,26 @@ describe('a condition that was asked for', () => {
       ),
       true,
     );
+    const sums = {
+      name: 'checksums.txt',
+      sha256: evidence({ sumsText: marked }).sums?.sha256 ?? '',
+    };
+    for (const [files, verified] of [
+      [[sums], true],
+      [[{ ...sums, sha256: right }], false],
+    ] as const)
+      assert.equal(
+        isUrgencyVerified(
+          urgent,
+          evidence({
+            sumsText: marked,
+            bundles: [bundle('acme/app', 'sums')],
+            manifests: [{ sha256: wrong, name: 'acme/app', files }],
+          }),
+          failing,
+        ),
+        verified,
+      );
     assert.equal(
       isUrgencyVerified(
         { ...urgent, urgent: false },

@@ -3,11 +3,14 @@
  * what a digest means never changes.
  */
 import { Fault } from '../../support/fault.ts';
+import type { Subject } from '../../trust/attestation.ts';
+import type { Manifest as Attestable } from '../../trust/judge.ts';
 import type { Answer } from '../http/http.ts';
 import { type AnswerCache, cachedAs, keyOf, type Said } from './conditional.ts';
 import {
   ACCEPTED_TYPES,
   digestOf,
+  filesIn,
   isTag,
   type Manifest,
   parseManifest,
@@ -23,6 +26,8 @@ export type ManifestsOptions = {
   repositoryUrl: string;
   /** For people: `ghcr.io/owner/app`. */
   where: string;
+  /** `owner/app` */
+  name: string;
   identity: () => string;
   /** Null for 404. */
   ask: (asked: TextAsked) => Promise<Told | null>;
@@ -40,10 +45,10 @@ const MAX_REMEMBERED = 10;
 export class Manifests {
   readonly #options: ManifestsOptions;
   /**
-   * The blobs that each manifest names, of those that were read in this process: also where nothing
-   * is kept (`self-update verify`).
+   * The files of each manifest, of those that were read in this process: also where nothing is kept
+   * (`self-update verify`).
    */
-  readonly #named = new Map<string, readonly string[]>();
+  readonly #files = new Map<string, readonly Subject[]>();
 
   constructor(options: ManifestsOptions) {
     this.#options = options;
@@ -72,15 +77,21 @@ export class Manifests {
     return text === null ? null : parseManifest(text, `${this.#options.where}@${digest}`);
   }
 
-  /** Digests of the manifests read last that name these bytes. */
-  naming(digest: string): string[] {
-    const all = new Set([...this.#named.keys(), ...this.#remembered()]);
-    return [...all].filter((one) => this.#blobsOf(one).includes(digest));
+  /** Those read last that name the bytes with this SHA-256 (hex). */
+  naming(sha256: string): Attestable[] {
+    const digests = [...new Set([...this.#files.keys(), ...this.#remembered()])];
+    return digests
+      .map((digest) => ({
+        sha256: sha256Of(digest) ?? '',
+        name: this.#options.name,
+        files: this.#filesOf(digest),
+      }))
+      .filter(({ files }) => files.some((file) => file.sha256 === sha256));
   }
 
-  #blobsOf(digest: string): readonly string[] {
-    const text = this.#named.has(digest) ? null : this.#kept(digest);
-    return this.#named.get(digest) ?? (text === null ? [] : blobsIn(parseManifest(text, digest)));
+  #filesOf(digest: string): readonly Subject[] {
+    const text = this.#files.has(digest) ? null : this.#kept(digest);
+    return this.#files.get(digest) ?? (text === null ? [] : filesIn(parseManifest(text, digest)));
   }
 
   async #digested(digest: string, strikes: number, signal: AbortSignal): Promise<string | null> {
@@ -148,16 +159,12 @@ export class Manifests {
 
   #remember(digest: string, manifest: Manifest): void {
     const { cache, identity } = this.#options;
-    this.#named.delete(digest);
-    this.#named.set(digest, blobsIn(manifest));
-    for (const old of [...this.#named.keys()].slice(0, -MAX_REMEMBERED)) this.#named.delete(old);
+    this.#files.delete(digest);
+    this.#files.set(digest, filesIn(manifest));
+    for (const old of [...this.#files.keys()].slice(0, -MAX_REMEMBERED)) this.#files.delete(old);
     const before = this.#remembered();
     if (before[0] === digest) return;
     const all = [digest, ...before.filter((one) => one !== digest)].slice(0, MAX_REMEMBERED);
     cache.write(this.#rememberedKey, { etag: '', body: all.join(' '), token: identity() });
   }
-}
-
-function blobsIn({ layers }: Manifest): string[] {
-  return layers?.map(({ digest }) => digest) ?? [];
 }

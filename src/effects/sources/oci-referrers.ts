@@ -60,7 +60,8 @@ async function readBundles(
 ): Promise<unknown[]> {
   const digest = `sha256:${sha256}`;
   const bundles: unknown[] = [];
-  for (const subject of [...deps.manifests.naming(digest), digest])
+  const manifests = deps.manifests.naming(sha256).map((manifest) => `sha256:${manifest.sha256}`);
+  for (const subject of [...manifests, digest])
     for (const referrer of await referrersOf(subject, signal, deps)) {
       const manifest = await deps.manifests.manifest(referrer, signal);
       for (const layer of manifest?.layers ?? [])

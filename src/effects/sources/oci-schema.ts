@@ -8,6 +8,7 @@ import path from 'node:path';
 import * as z from 'zod';
 import type { PublishedRelease } from '../../machines/release.ts';
 import { Fault } from '../../support/fault.ts';
+import type { Subject } from '../../trust/attestation.ts';
 import { printable } from '../github/schema.ts';
 
 /** As many as a release of GitHub's may carry. */
@@ -120,7 +121,8 @@ export function releaseOf(
       `${where} is a container image, not files: push the files themselves, under a repository or tags of their own, with \`oras push\``,
     );
   const assets = titled.map((layer) => {
-    const name = nameOf(layer, where);
+    assertNamed(layer, where);
+    const name = nameOf(layer);
     const sha256 = sha256Of(layer.digest);
     if (sha256 === null)
       throw new Fault(
@@ -148,6 +150,14 @@ export function releaseOf(
   return { tag, draft: false, prerelease: false, publishedAt, urgent: false, assets };
 }
 
+/** Its files by name and SHA-256 (hex), whether they would do for a release or not. */
+export function filesIn({ layers }: Manifest): Subject[] {
+  return (layers ?? []).flatMap((layer) => {
+    const sha256 = sha256Of(layer.digest);
+    return sha256 === null ? [] : [{ sha256, name: nameOf(layer) }];
+  });
+}
+
 type Layer = z.infer<typeof descriptor>;
 
 function titleOf({ annotations }: Layer): string | undefined {
@@ -158,9 +168,13 @@ function titleOf({ annotations }: Layer): string | undefined {
  * `oras push ./dist/app.tar.gz` titles it with its path, and a directory with the name of what it is
  * packed into an archive from.
  */
-function nameOf(layer: Layer, where: string): string {
+function nameOf(layer: Layer): string {
+  const name = path.posix.basename(titleOf(layer) ?? '');
+  return layer.annotations?.[UNPACK] === 'true' ? `${name}.tar.gz` : name;
+}
+
+function assertNamed(layer: Layer, where: string): void {
   const title = titleOf(layer) ?? '';
-  const isPacked = layer.annotations?.[UNPACK] === 'true';
   const { success } = printable.min(1).safeParse(title);
   // Path traversal: a name that leads anywhere was meant to.
   if (!success || /^\/|\\|(?:^|\/)\.\.(?:\/|$)/.test(title) || /(?:^|\/)\.?$/.test(title))
@@ -169,8 +183,6 @@ function nameOf(layer: Layer, where: string): string {
       `has a file that is called ${JSON.stringify(title.slice(0, 80))}`,
       'push it from its own directory, under a plain name',
     );
-  const name = path.posix.basename(title);
-  return isPacked ? `${name}.tar.gz` : name;
 }
 
 function malformed(where: string, what: string, remedy: string): Fault {

@@ -5,6 +5,7 @@
  */
 import type { PublishedRelease } from '../../machines/release.ts';
 import { Fault } from '../../support/fault.ts';
+import type { Manifest } from '../../trust/judge.ts';
 import { isLimit } from '../github/rate-limit.ts';
 import type { ReleaseList } from '../github/release-list.ts';
 import { type Answer, type Http, hostOf } from '../http/http.ts';
@@ -71,6 +72,7 @@ export class Oci implements Source {
       cache: options.cache,
       repositoryUrl: this.#repositoryUrl,
       where: this.#where,
+      name: options.name,
       identity: () => this.identity,
       ask: (asked) => this.#ask(asked),
       head: (url, headers, strikes, signal) => this.#head(url, headers, strikes, signal),
@@ -142,6 +144,10 @@ export class Oci implements Source {
       ask: (asked) => this.#ask(asked),
       fetch: (...asked) => this.fetch(...asked),
     });
+  }
+
+  manifestsNaming(sha256: string): Manifest[] {
+    return this.#manifests.naming(sha256);
   }
 
   async fetch(

@@ -6,6 +6,7 @@ import type { Asset } from '../../machines/model.ts';
 import type { Quota } from '../../machines/pacing.ts';
 import type { PublishedRelease } from '../../machines/release.ts';
 import { Fault } from '../../support/fault.ts';
+import type { Manifest } from '../../trust/judge.ts';
 import type { ReleaseList } from '../github/release-list.ts';
 import type { Answer } from '../http/http.ts';
 
@@ -61,6 +62,11 @@ export type EvidenceSource = {
   readonly repositoryId: ((signal: AbortSignal) => Promise<number | null>) | null;
   /** Sigstore bundles for the bytes with this SHA-256 (hex). */
   attestations(sha256: string, signal: AbortSignal): Promise<unknown[]>;
+  /**
+   * What names the bytes with this SHA-256 (hex), and may be attested in their place; each is held
+   * to its own. Left out by sources that have no such thing.
+   */
+  manifestsNaming?(sha256: string): Manifest[];
 };
 
 /** A limit is in force until `untilMs`; nothing is asked before. */
