@@ -419,6 +419,17 @@ describe('bundles in a registry', () => {
     assert.ok(!front.asked.some((asked) => asked.includes('/manifests/sha256-')));
   });
 
+  it('are found in a registry that has the API for it', async () => {
+    await using withApi = await TestRegistry.start({ hasReferrers: true });
+    const { front } = withApi;
+    await withApi.attach(await withApi.publish('v1.0.0', FILES), bundle);
+    const oci = sourceFor(front.url);
+    await latestOf(oci);
+    assert.deepEqual(await oci.attestations(sha256, signal()), [bundle]);
+    assert.deepEqual(await oci.attestations('0'.repeat(64), signal()), []);
+    assert.ok(!front.asked.some((asked) => asked.includes('/manifests/sha256-')));
+  });
+
   it('are read from what oras attached', async () => {
     await registry.pushBlob(Buffer.from(`${JSON.stringify(bundle)}\n`));
     for (const text of ['hello\n', 'sums\n', '{}']) await registry.pushBlob(Buffer.from(text));

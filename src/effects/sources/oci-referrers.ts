@@ -18,6 +18,8 @@ import {
 import type { AssetSource } from './source.ts';
 
 const BUNDLE_TYPE = 'application/vnd.dev.sigstore.bundle.v0.3+json';
+/** Of a manifest without a config. Some registries list it as what the manifest is. */
+const EMPTY_TYPE = 'application/vnd.oci.empty.v1+json';
 /** Endless data: each costs two requests. */
 const MAX_BUNDLES = 10;
 /** A bundle with its logs' proofs has some ten kB. */
@@ -85,7 +87,7 @@ async function referrersOf(
     if (said === null) continue;
     const { value } = parseAnswer(said.text, referrersSchema, url, KIND);
     return value.manifests
-      .filter(({ artifactType }) => artifactType == null || isBundleType(artifactType))
+      .filter(({ artifactType: type }) => (type ?? EMPTY_TYPE) === EMPTY_TYPE || isBundleType(type))
       .map(({ digest }) => digest)
       .filter((digest) => sha256Of(digest) !== null)
       .slice(0, MAX_BUNDLES);

@@ -6,22 +6,25 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import { execa } from 'execa';
 import { RegistryFront } from './front.ts';
 import { Realm } from './realm.ts';
 
 export type Authorization = 'none' | 'basic' | 'token';
 /**
  * `redirectsTo`: a name of this machine, or an origin, to which downloads are redirected. `realmAt`:
- * the realm's origin, if it is not the registry's.
+ * the realm's origin, if it is not the registry's. `hasReferrers`: another registry, which has the
+ * API for referrers, and none of the rest.
  */
 export type RegistryOptions = {
   authorization?: Authorization;
   redirectsTo?: string;
   realmAt?: string;
+  hasReferrers?: boolean;
 };
 export type Layer = { bytes: Buffer; annotations?: Record<string, string>; mediaType?: string };
 export type Pushed = {
@@ -46,13 +49,14 @@ export class TestRegistry implements AsyncDisposable {
   readonly #realm: Realm | null;
   readonly #authorization: Authorization;
   readonly #process: ChildProcess;
+  readonly #hasReferrers: boolean;
   /** Of the registry itself. */
   readonly #url: string;
 
   private constructor(
     front: RegistryFront,
     started: { root: string; realm: Realm | null; child: ChildProcess; url: string },
-    authorization: Authorization,
+    { authorization = 'none', hasReferrers = false }: RegistryOptions,
   ) {
     this.front = front;
     this.#root = started.root;
@@ -60,13 +64,11 @@ export class TestRegistry implements AsyncDisposable {
     this.#process = started.child;
     this.#url = started.url;
     this.#authorization = authorization;
+    this.#hasReferrers = hasReferrers;
   }
 
-  static async start({
-    authorization = 'none',
-    redirectsTo,
-    realmAt,
-  }: RegistryOptions = {}): Promise<TestRegistry> {
+  static async start(options: RegistryOptions = {}): Promise<TestRegistry> {
+    const { authorization = 'none', redirectsTo, realmAt, hasReferrers = false } = options;
     const root = mkdtempSync(path.join(os.tmpdir(), 'registry-'));
     const data = path.join(root, 'data');
     const realm = authorization === 'token' ? await Realm.create(root, CREDENTIAL) : null;
@@ -93,13 +95,16 @@ export class TestRegistry implements AsyncDisposable {
     // JSON is YAML.
     writeFileSync(file, JSON.stringify(config));
     // Nobody is left who would end it when the test's process is killed.
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'docker-registry', 'serve', file], {
+    const command = hasReferrers
+      ? [await builtWithReferrers()]
+      : ['docker-registry', 'serve', file];
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { PATH: process.env['PATH'], OTEL_TRACES_EXPORTER: 'none' },
     });
     const url = await listeningAt(child);
     front.target = url;
-    return new TestRegistry(front, { root, realm, child, url }, authorization);
+    return new TestRegistry(front, { root, realm, child, url }, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -184,12 +189,13 @@ export class TestRegistry implements AsyncDisposable {
     writeFileSync(path.join(blobs, hex.slice(0, 2), hex, 'data'), bytes);
   }
 
-  /** As `oras attach` does where the registry has no API for referrers. */
+  /** As `oras attach` does: where the registry has no API for referrers, by a tag. */
   async attach(subject: string, bundle: unknown): Promise<void> {
     const type = 'application/vnd.dev.sigstore.bundle.v0.3+json';
     const bytes = Buffer.from(JSON.stringify(bundle));
     const layers = [{ bytes, mediaType: type }];
     const digest = await this.push('digest', { layers, subject, artifactType: type });
+    if (this.#hasReferrers) return;
     const manifests = [{ mediaType: MANIFEST_TYPE, digest, size: 2, artifactType: type }];
     const index = { schemaVersion: 2, mediaType: INDEX_TYPE, manifests };
     await this.pushManifest(subject.replace(':', '-'), JSON.stringify(index), INDEX_TYPE);
@@ -206,6 +212,18 @@ export class TestRegistry implements AsyncDisposable {
     if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${text}`);
     return response;
   }
+}
+
+/** Built once from its Go module, by the version that its go.sum holds it to. */
+async function builtWithReferrers(): Promise<string> {
+  const cwd = path.join(import.meta.dirname, 'with-referrers');
+  const version = createHash('sha256')
+    .update(readFileSync(path.join(cwd, 'go.sum')))
+    .digest('hex');
+  const cache = process.env['XDG_CACHE_HOME'] ?? path.join(os.homedir(), '.cache');
+  const program = path.join(cache, 'self-update-tests', `registry-${version.slice(0, 12)}`);
+  if (!existsSync(program)) await execa('go', ['build', '-o', program, '.'], { cwd });
+  return program;
 }
 
 export function digestOf(bytes: Buffer): string {

@@ -1,0 +1,5 @@
+module registry
+
+go 1.18
+
+require github.com/google/go-containerregistry v0.19.2
