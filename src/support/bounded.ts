@@ -42,34 +42,46 @@ export function readBeginning(file: string, maxBytes: number): Buffer {
   const descriptor = openSync(file, AT_ONCE);
   try {
     assertRegular(file, fstatSync(descriptor));
-    const beginning = Buffer.alloc(maxBytes);
-    let size = 0;
-    for (let read = -1; read !== 0 && size < maxBytes; size += read)
-      read = readSync(descriptor, beginning, size, maxBytes - size, null);
-    return beginning.subarray(0, size);
+    return readUpTo(descriptor, maxBytes);
   } finally {
     closeSync(descriptor);
   }
 }
 
+/** Throws `Fault` `FILE_TOO_LARGE`. */
+export function readDescriptor(descriptor: number, file: string, maxBytes: number): Buffer {
+  const bytes = readUpTo(descriptor, maxBytes + 1);
+  if (bytes.length > maxBytes)
+    throw new Fault(
+      'FILE_TOO_LARGE',
+      `${file} is larger than ${maxBytes} bytes: is it the right file?`,
+    );
+  return bytes;
+}
+
 /**
- * Throws `Fault` `FILE_TOO_LARGE`. What the file says of its size is not believed: /proc says 0,
+ * One for all reads, each of which is over before the next one begins. A new one for each piece is
+ * memory that only a garbage collection gives back, and one look at the process table reads
+ * hundreds: with many processes it was 20 MB of a resident updater, and the C library kept them.
+ * Made at the first read, so that it is not in the snapshot.
+ */
+let sharedPiece: Buffer | null = null;
+
+/**
+ * To the end, or to so many bytes. What the file says of its size is not believed: /proc says 0,
  * and a log grows.
  */
-export function readDescriptor(descriptor: number, file: string, maxBytes: number): Buffer {
+function readUpTo(descriptor: number, maxBytes: number): Buffer {
+  sharedPiece ??= Buffer.allocUnsafeSlow(PIECE_BYTES);
   const pieces: Buffer[] = [];
-  for (let size = 0; ; ) {
-    const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, maxBytes + 1 - size));
-    const read = readSync(descriptor, piece, 0, piece.length, null);
-    if (read === 0) return Buffer.concat(pieces);
+  for (let size = 0; size < maxBytes; ) {
+    const length = Math.min(PIECE_BYTES, maxBytes - size);
+    const read = readSync(descriptor, sharedPiece, 0, length, null);
+    if (read === 0) break;
     size += read;
-    if (size > maxBytes)
-      throw new Fault(
-        'FILE_TOO_LARGE',
-        `${file} is larger than ${maxBytes} bytes: is it the right file?`,
-      );
-    pieces.push(piece.subarray(0, read));
+    pieces.push(Buffer.from(sharedPiece.subarray(0, read)));
   }
+  return Buffer.concat(pieces);
 }
 
 export function assertRegular(file: string, stats: Stats): void {
