@@ -4,7 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import os from 'node:os';
-import { MAX_PROC_BYTES, readBounded } from '../support/bounded.ts';
+import { MAX_PROC_BYTES, readTable } from '../support/bounded.ts';
 import { addressOf, canonical, TCP_TABLES } from '../support/proc-net.ts';
 
 export type End = { address: string; port: number };
@@ -55,13 +55,16 @@ export function ownerOf(from: End, to: End): number | null {
     Number.parseInt(shownPort, 16) === port && addressOf(shownAddress) === canonical(address);
   for (const table of TCP_TABLES) {
     try {
-      for (const [, local = '', localPort = '', remote = '', remotePort = '', user] of readBounded(
-        table,
-        MAX_PROC_BYTES,
-      )
-        .toString('latin1')
-        .matchAll(ROW))
-        if (isEnd(from, local, localPort) && isEnd(to, remote, remotePort)) return Number(user);
+      for (const rows of readTable(table, MAX_PROC_BYTES))
+        for (const [
+          ,
+          local = '',
+          localPort = '',
+          remote = '',
+          remotePort = '',
+          user,
+        ] of rows.matchAll(ROW))
+          if (isEnd(from, local, localPort) && isEnd(to, remote, remotePort)) return Number(user);
     } catch {
       // No IPv6, or a table of more connections than are read: then nobody knows.
     }

@@ -17,7 +17,13 @@ import os from 'node:os';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
-import { LineReader, readBeginning, readBounded, readStream } from '../../src/support/bounded.ts';
+import {
+  LineReader,
+  readBeginning,
+  readBounded,
+  readStream,
+  readTable,
+} from '../../src/support/bounded.ts';
 import { mkfifo } from './others.ts';
 
 const BOUNDED = new URL('../../src/support/bounded.ts', import.meta.url).href;
@@ -86,6 +92,30 @@ describe('a file that is read', () => {
     readBounded(at('other'), 300_000);
     assert.ok(first.equals(long));
     assert.ok(beginning.equals(long.subarray(0, 200_000)));
+  });
+
+  it('comes in whole lines where it is a table, however long these are', () => {
+    const lines = Array.from({ length: 3000 }, (_, index) => `${index} `.repeat(index % 100));
+    lines[7] = 'x'.repeat(200_000);
+    for (const text of [lines.join('\n'), `${lines.join('\n')}\n`]) {
+      writeFileSync(at('table'), text);
+      const texts = [...readTable(at('table'), text.length)];
+      assert.equal(texts.join(''), text);
+      assert.ok(texts.length > 5);
+      for (const part of texts.slice(0, -1)) assert.match(part, /^$|\n$/);
+      assert.throws(() => [...readTable(at('table'), text.length - 1)], { code: 'FILE_TOO_LARGE' });
+    }
+  });
+
+  it('is closed when a table is left before its end, and keeps its text beside other reads', () => {
+    writeFileSync(at('table'), 'first\n'.repeat(20_000));
+    const before = readdirSync('/proc/self/fd').length;
+    for (const text of readTable(at('table'), 200_000)) {
+      readBounded('/proc/self/status', 65536);
+      assert.match(text, /^(?:first\n)+$/);
+      break;
+    }
+    assert.equal(readdirSync('/proc/self/fd').length, before);
   });
 
   // Memory beside V8's heap is only given back by its collections, which may be a long time off.
