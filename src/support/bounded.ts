@@ -104,7 +104,7 @@ function readUpTo(descriptor: number, maxBytes: number): Buffer {
 
 /**
  * One for all reads. A new one for each piece is memory that only a garbage collection gives back,
- * and one look at the process table reads hundreds: with many processes it was 20 MB of a resident
+ * and one look at the process table reads hundreds: with many processes it was 10 MB of a resident
  * updater, which the C library kept. Made at the first read, so that it is not in the snapshot.
  */
 let sharedPiece: Buffer | null = null;
