@@ -4,7 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import os from 'node:os';
-import { MAX_PROC_BYTES, readBounded } from '../support/bounded.ts';
+import { MAX_PROC_BYTES, readTable } from '../support/bounded.ts';
 import { addressOf, canonical, TCP_TABLES } from '../support/proc-net.ts';
 
 export type End = { address: string; port: number };
@@ -41,27 +41,30 @@ function isOurAddress(address: string): boolean {
 }
 
 /**
- * sl, local address, remote address, state (01: established; a closed one is nobody's), queues,
- * timer, retransmissions, user
+ * The rows of these two ports in their order: sl, local address, remote address, state (01:
+ * established; a closed one is nobody's), queues, timer, retransmissions, user. The ports are in
+ * the pattern, since the machine may have thousands of rows.
  */
-const ROW = /^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) 01(?: \S+){3} +(\d+) /gm;
+function rowsOf(from: End, to: End): RegExp {
+  const hex = ({ port }: End) => port.toString(16).toUpperCase().padStart(4, '0');
+  return new RegExp(
+    `^ *\\d+: ([0-9A-F]+):${hex(from)} ([0-9A-F]+):${hex(to)} 01(?: \\S+){3} +(\\d+) `,
+    'gm',
+  );
+}
 
 /**
  * The user of the established socket at `from`, connected to `to`; null where there is none, or the
  * tables can't be read.
  */
 export function ownerOf(from: End, to: End): number | null {
-  const isEnd = ({ address, port }: End, shownAddress: string, shownPort: string) =>
-    Number.parseInt(shownPort, 16) === port && addressOf(shownAddress) === canonical(address);
+  const pattern = rowsOf(from, to);
+  const isAt = ({ address }: End, shown: string) => addressOf(shown) === canonical(address);
   for (const table of TCP_TABLES) {
     try {
-      for (const [, local = '', localPort = '', remote = '', remotePort = '', user] of readBounded(
-        table,
-        MAX_PROC_BYTES,
-      )
-        .toString('latin1')
-        .matchAll(ROW))
-        if (isEnd(from, local, localPort) && isEnd(to, remote, remotePort)) return Number(user);
+      for (const rows of readTable(table, MAX_PROC_BYTES))
+        for (const [, local = '', remote = '', user] of rows.matchAll(pattern))
+          if (isAt(from, local) && isAt(to, remote)) return Number(user);
     } catch {
       // No IPv6, or a table of more connections than are read: then nobody knows.
     }

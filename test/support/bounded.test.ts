@@ -1,5 +1,7 @@
 /** What is read from outside ends, whatever is there; and nobody reads in another way. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import {
   mkdirSync,
   mkdtempSync,
@@ -15,8 +17,16 @@ import os from 'node:os';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
-import { LineReader, readBeginning, readBounded, readStream } from '../../src/support/bounded.ts';
+import {
+  LineReader,
+  readBeginning,
+  readBounded,
+  readStream,
+  readTable,
+} from '../../src/support/bounded.ts';
 import { mkfifo } from './others.ts';
+
+const BOUNDED = new URL('../../src/support/bounded.ts', import.meta.url).href;
 
 let root: string;
 before(() => {
@@ -71,6 +81,61 @@ describe('a file that is read', () => {
     assert.match(readBeginning('/proc/self/status', 65536).toString(), /^Pid:/m);
     mkfifo(at('waiting'));
     assert.throws(() => readBeginning(at('waiting'), 100), { code: 'NOT_A_FILE' });
+  });
+
+  it('is whole and itself in many pieces, and is not changed by the next one', () => {
+    const long = randomBytes(300_000);
+    writeFileSync(at('long'), long);
+    const first = readBounded(at('long'), long.length);
+    const beginning = readBeginning(at('long'), 200_000);
+    writeFileSync(at('other'), randomBytes(300_000));
+    readBounded(at('other'), 300_000);
+    assert.ok(first.equals(long));
+    assert.ok(beginning.equals(long.subarray(0, 200_000)));
+  });
+
+  it('comes in whole lines where it is a table, however long these are', () => {
+    const lines = Array.from({ length: 3000 }, (_, index) => `${index} `.repeat(index % 100));
+    lines[7] = 'x'.repeat(200_000);
+    for (const text of [lines.join('\n'), `${lines.join('\n')}\n`]) {
+      writeFileSync(at('table'), text);
+      const texts = [...readTable(at('table'), text.length)];
+      assert.equal(texts.join(''), text);
+      assert.ok(texts.length > 5);
+      for (const part of texts.slice(0, -1)) assert.match(part, /^$|\n$/);
+      assert.throws(() => [...readTable(at('table'), text.length - 1)], { code: 'FILE_TOO_LARGE' });
+    }
+  });
+
+  it('is closed when a table is left before its end, and keeps its text beside other reads', () => {
+    writeFileSync(at('table'), 'first\n'.repeat(20_000));
+    const before = readdirSync('/proc/self/fd').length;
+    for (const text of readTable(at('table'), 200_000)) {
+      readBounded('/proc/self/status', 65536);
+      assert.match(text, /^(?:first\n)+$/);
+      break;
+    }
+    assert.equal(readdirSync('/proc/self/fd').length, before);
+  });
+
+  // Memory beside V8's heap is only given back by its collections, which may be a long time off.
+  it('leaves no more memory behind than it is long, read again and again', () => {
+    writeFileSync(at('small'), 'word');
+    const script = `
+      const { readBounded, readBeginning } = await import(process.argv[1]);
+      const before = process.memoryUsage().arrayBuffers;
+      for (let read = 0; read < 100; read++) {
+        readBounded(process.argv[2], 65536);
+        readBeginning(process.argv[2], 65536);
+      }
+      console.log(process.memoryUsage().arrayBuffers - before);`;
+    const left = execFileSync(
+      process.execPath,
+      ['--input-type=module', '-e', script, BOUNDED, at('small')],
+      { encoding: 'utf8' },
+    ).trim();
+    assert.match(left, /^-?\d+$/);
+    assert.ok(Number(left) < 4 * 65536, `${left} bytes are left of 200 reads of 4 bytes`);
   });
 
   it('that lies about its size is refused all the same', () => {

@@ -65,6 +65,27 @@ describe('the user of a connection', {
     );
   });
 
+  // With --network host the tables are the machine's, and every request asks.
+  it('takes no memory to find that grows with the connections of the machine', async () => {
+    const server = net.createServer();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const clients = Array.from({ length: 300 }, () => net.connect(port, '127.0.0.1'));
+    try {
+      await Promise.all(clients.map((client) => once(client, 'connect')));
+      const unknown = { ...OURS, remotePort: 2, remoteAddress: '127.0.0.1' } as net.Socket;
+      assert.equal(mayBeOf(APP_UID, unknown), true);
+      const before = process.memoryUsage().arrayBuffers;
+      for (let look = 0; look < 20; look++) mayBeOf(APP_UID, unknown);
+      const left = process.memoryUsage().arrayBuffers - before;
+      assert.ok(left < 256 * 1024, `${left} bytes are left of 20 looks`);
+    } finally {
+      for (const client of clients) client.destroy();
+      server.close();
+    }
+  });
+
   it('is the app where a connection that has ended had the same ports, and is nobody’s any more', async () => {
     const server = net.createServer((socket) => socket.on('end', () => socket.end()));
     server.listen(0, '::');
