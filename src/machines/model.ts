@@ -123,6 +123,10 @@ export type HookName = z.infer<typeof hookNameSchema>;
  * The operator's rules, as far as the machine follows them. Part of the journal's first fact. What
  * later versions added has a default.
  */
+/** `url`: without user, password and query, since it is shown. */
+const followedSourceSchema = z.object({ name: z.string(), url: z.string() });
+export type FollowedSource = z.infer<typeof followedSourceSchema>;
+
 export const policySchema = z.object({
   repository: z.string(),
   strategy: strategySchema,
@@ -176,6 +180,8 @@ export const policySchema = z.object({
     .object({ id: z.string(), periodMs: z.number().positive(), wariness: z.number().nullable() })
     .nullable()
     .default(null),
+  /** Where releases come from, for people; not there for GitHub. */
+  source: followedSourceSchema.optional(),
 });
 export type Policy = z.infer<typeof policySchema>;
 

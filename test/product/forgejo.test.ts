@@ -58,6 +58,11 @@ describe('a Forgejo', () => {
     forgejo.publish('v0.0.1', await filesOf('0.0.1'));
     const older = await product.command(['update']);
     assert.equal(older.exitCode, 0, older.stderr);
+    const place = `${new URL(forgejo.url).host} (forgejo)`;
+    assert.ok(
+      older.stderr.includes(`the configuration changed: following acme/app from ${place}, `),
+      older.stderr,
+    );
     forgejo.publish('v0.0.2', await filesOf('0.0.2'));
     await updated('0.0.2');
     assert.ok(forgejo.requests.every(({ path }) => path.startsWith('/api/')));
