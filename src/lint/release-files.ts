@@ -8,7 +8,7 @@ import { Directory, type Shelf } from '../effects/sources/directory.ts';
 import { FileShelf } from '../effects/sources/directory-file.ts';
 import { INDEX_NAME, SIGNATURE_NAME } from '../effects/sources/releases-index.ts';
 import type { Source } from '../effects/sources/source.ts';
-import { isPrerelease, versionFromTag } from '../machines/version.ts';
+import { isPrereleaseTag } from '../machines/version.ts';
 import { Fault } from '../support/fault.ts';
 
 export type ReleaseFile = { name: string; sizeBytes: number; sha256: string };
@@ -51,12 +51,11 @@ export async function sourceOfFiles(
       'FILE_MISSING',
       `${directory} holds no files: give the one that holds a release's files, or write the list of a directory of TAG/files by \`self-update index\``,
     );
-  const version = versionFromTag(tag, 'semver');
   const index = {
     releases: [
       {
         tag,
-        prerelease: version !== null && isPrerelease(version, 'semver'),
+        prerelease: isPrereleaseTag(tag),
         // Nothing more is awaited, and no minimum age counts.
         publishedAt: '1970-01-01T00:00:00Z',
         assets: files.map(({ name, sizeBytes, sha256 }) => ({
