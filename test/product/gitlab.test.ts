@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { appArchive } from '../support/app.ts';
+import { FakeForgejo } from '../support/forges/forgejo.ts';
 import { FakeGitLab } from '../support/forges/gitlab.ts';
 import { Product, TOKEN } from '../support/product.ts';
 
@@ -96,5 +97,25 @@ describe('a GitLab', () => {
     const asked = product.github.requests.length;
     await product.command(['check']);
     assert.equal(product.github.requests.length, asked);
+  });
+
+  it('takes over from a Forgejo: other numbers for the same files are no other files', async () => {
+    await using forgejo = await new FakeForgejo({ token: TOKEN }).listen();
+    const files = await filesOf('0.0.2');
+    forgejo.publish('v0.0.2', files);
+    Object.assign(product.env, { UPDATE_SOURCE: 'forgejo', UPDATE_SOURCE_URL: forgejo.url });
+    await updated('0.0.2');
+    await follow();
+    gitlab.publish('v0.0.2', files);
+    await updated('0.0.2');
+    assert.equal((await product.status()).lastError, null);
+    const { stdout } = await product.command(['check']);
+    assert.match(stdout, /^up to date: 0\.0\.2, latest 0\.0\.2; asked /);
+    gitlab.publish('v0.0.3', await filesOf('0.0.3'));
+    await updated('0.0.3');
+    // Of one source they are.
+    gitlab.releases.length = 0;
+    gitlab.publish('v0.0.3', await filesOf('0.0.3'));
+    assert.match((await product.command(['update'])).stderr, /\[ASSET_REPLACED\]/);
   });
 });
