@@ -2,6 +2,7 @@
  * Entry of the program: arguments, configuration, then one command. The only place that knows exit
  * statuses and signals.
  */
+import { constants } from 'node:os';
 import {
   type Arguments,
   EXIT,
@@ -73,10 +74,11 @@ export async function main(
   if (args.command === 'lint') {
     const { showLint } = await import('./cli/lint.ts');
     const interrupted = new AbortController();
-    abortOnSignals(interrupted);
-    return showLint(args, environment, interrupted.signal).catch((error: unknown) =>
+    const interruption = abortOnSignals(interrupted);
+    const status = await showLint(args, environment, interrupted.signal).catch((error: unknown) =>
       usage(error, argv),
     );
+    return interruption() ?? status;
   }
   if (args.command === 'run') neverWait(process.stderr);
   const result = parseConfig(environment, appUser() !== null);
@@ -145,8 +147,15 @@ function redactFault(
   return { code, message: redact(message, secrets) };
 }
 
-function abortOnSignals(interrupted: AbortController): void {
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interrupted.abort());
+/** Tells the status by which a shell knows that a signal ended it; null where none came. */
+function abortOnSignals(interrupted: AbortController): () => number | null {
+  let status: number | null = null;
+  for (const name of ['SIGINT', 'SIGTERM'] as const)
+    process.once(name, () => {
+      status = 128 + constants.signals[name];
+      interrupted.abort();
+    });
+  return () => status;
 }
 
 function perform(args: Arguments, parts: Parts, observe: Observe): Promise<number> | number {

@@ -10,11 +10,13 @@ import { type Context, initialContext } from '../machines/context.ts';
 import type { Release } from '../machines/model.ts';
 import { replacementOf } from '../machines/unwanted.ts';
 import { type Choice, checkInput, choiceOn, isNews } from '../machines/wanted.ts';
+import { describeShownSource } from '../report/source.ts';
 import { submit } from '../runtime/inbox.ts';
 import { Fault } from '../support/fault.ts';
 import { redact, redactJson } from '../support/redact.ts';
 import { visible } from '../support/visible.ts';
 import { type Arguments, EXIT } from './arguments.ts';
+import { shownSource } from './followed-source.ts';
 import { noteStore } from './notes.ts';
 import { assetPatternOf, type Parts } from './parts.ts';
 import { presenceOf, wakeUpdater } from './presence.ts';
@@ -68,16 +70,19 @@ export async function checkOnly(
       release === null || choice === null
         ? `up to date: ${current ?? 'nothing is installed'}`
         : describeChoice(choice, release, current, context);
+    const asked = shownSource(config, source.webUntilMs ?? 0);
+    const place = describeShownSource(asked);
     const answer = {
       updateAvailable: available,
       version: current,
       latest: release?.version ?? null,
       latestTag: release?.tag ?? null,
+      source: asked,
     };
     process.stdout.write(
       args.json
         ? `${JSON.stringify(redactJson(answer, config.secrets()))}\n`
-        : `${visible(redact(text, config.secrets()))}\n`,
+        : `${visible(redact(place === null ? text : `${text}; asked ${place}`, config.secrets()))}\n`,
     );
     return available ? EXIT.updateAvailable : EXIT.done;
   } finally {

@@ -2,8 +2,6 @@
  * `self-update lint`: the publisher's question, on which platforms a release can be consumed, with
  * which settings, and what would be refused.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
 import { styleText } from 'node:util';
 import type { Environment } from '../config/environment.ts';
@@ -40,6 +38,7 @@ import {
 } from './lint-subject.ts';
 import type { Parts } from './parts.ts';
 import { createProgress } from './progress.ts';
+import { inScratch } from './scratch.ts';
 import { createSource } from './sources.ts';
 import { folded, table } from './table.ts';
 
@@ -58,12 +57,14 @@ export async function showLint(
   const { config, log } = parts;
   for (const stream of [process.stdout, process.stderr]) guardStream(stream, config.secrets);
   try {
-    await writeWhatIsMissing(args, subject, log.info);
+    await writeWhatIsMissing(args, subject, signal, log.info);
     const report = await lint(args, subject, parts, signal);
     show(args, redactJson(report, config.secrets()));
     return report.ok ? EXIT.done : EXIT.failed;
   } catch (error) {
     if (error instanceof UsageError) throw error;
+    // Whoever ended it knows.
+    if (signal.aborted) return EXIT.failed;
     const { code, message: text } = toFault(error, 'UNEXPECTED');
     const message = redact(text, config.secrets());
     if (args.json)
@@ -77,13 +78,14 @@ export async function showLint(
 async function writeWhatIsMissing(
   { sums, sign, as }: Arguments,
   { directory, tag, isListed }: Subject,
+  signal: AbortSignal,
   say: (text: string) => void,
 ): Promise<void> {
   if (directory === null && (sums || sign !== null))
     throw new UsageError('--sums and --sign belong to a directory');
   if (directory === null) return;
   if (sums) {
-    const { file, files, isNew } = await writeSums(directory);
+    const { file, files, isNew } = await writeSums(directory, signal);
     const [all, many] =
       files === 1 ? ['its only file', '1 file'] : [`all ${files} files`, `${files} files`];
     say(isNew ? `${file}: sums of ${many}` : `${file} lists ${all} already`);
@@ -99,7 +101,7 @@ async function writeWhatIsMissing(
         'SIGN_FAILED',
         'no name of a file tells which tag the signature is for: add --as OWNER/REPO@TAG',
       );
-    const { signature } = await signSums(directory, path.resolve(sign), tag);
+    const { signature } = await signSums(directory, path.resolve(sign), tag, signal);
     say(`${signature}: signed for ${tag}`);
   }
 }
@@ -123,9 +125,27 @@ async function lint(
   parts: Parts,
   signal: AbortSignal,
 ): Promise<LintReport> {
-  const { config, places, log } = parts;
-  const source = new SeenSource(await sourceFor(subject, parts));
-  const root = await mkdtemp(path.join(os.tmpdir(), 'self-update-lint-'));
+  const source = new SeenSource(await sourceFor(subject, parts, signal));
+  return inScratch('lint', (root) => inspect({ platforms, subject, parts, source, root }, signal));
+}
+
+/** `root`: for whatever is downloaded and unpacked. */
+async function inspect(
+  {
+    platforms,
+    subject,
+    parts: { config, places, log },
+    source,
+    root,
+  }: {
+    platforms: readonly string[];
+    subject: Subject;
+    parts: Parts;
+    source: SeenSource;
+    root: string;
+  },
+  signal: AbortSignal,
+): Promise<LintReport> {
   const meter = () => createProgress(process.stderr, log, config.logFormat);
   let progress = meter();
   try {
@@ -157,7 +177,6 @@ async function lint(
     };
   } finally {
     progress.end();
-    await rm(root, { recursive: true, force: true });
   }
 }
 
@@ -167,12 +186,17 @@ const chosen = (names: readonly string[]) =>
 /** Forges tell no digests, so files that are meant for one have to bring their own sums. */
 const TELLS_NO_DIGESTS: readonly string[] = ['forgejo', 'gitlab'];
 
-function sourceFor({ directory, isListed, tag }: Subject, parts: Parts): Promise<Source> | Source {
+function sourceFor(
+  { directory, isListed, tag }: Subject,
+  parts: Parts,
+  signal: AbortSignal,
+): Promise<Source> | Source {
   if (directory === null || isListed)
     return createSource(parts, { read: () => null, write: () => {} });
   return sourceOfFiles(directory, {
     tag: tag ?? ANY_TAG,
     tellsDigests: !TELLS_NO_DIGESTS.includes(parts.config.source.name),
+    signal,
   });
 }
 

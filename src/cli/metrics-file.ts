@@ -3,10 +3,13 @@
  * no updater stays to be scraped. See https://github.com/prometheus/node_exporter, "Textfile
  * Collector".
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { writeFileDurably } from '../effects/durable.ts';
 import type { UpdaterView } from '../web/updater-view.ts';
 import { programVersion } from './image.ts';
 import type { Parts } from './parts.ts';
+
+const END_WITHIN_MS = 2000;
 
 export class MetricsFile {
   readonly #file: string;
@@ -31,11 +34,17 @@ export class MetricsFile {
     this.#writing ??= this.#writeAll();
   }
 
-  /** Resolves once what is true now is in the file, or was warned about. */
+  /**
+   * Resolves once what is true now is in the file, or was warned about. A network mount may answer
+   * no more, and hold up neither the end nor the container's loop.
+   */
   async end(): Promise<void> {
     if (this.#view === null) return;
     this.changed();
-    await this.#writing;
+    const isOver = Promise.resolve(this.#writing).then(() => true);
+    if (await Promise.race([isOver, sleep(END_WITHIN_MS, false, { ref: false })])) return;
+    this.#complain(`no answer within ${END_WITHIN_MS / 1000} s`);
+    endWithoutThreads();
   }
 
   async #writeAll(): Promise<void> {
@@ -63,6 +72,16 @@ export class MetricsFile {
       `UPDATE_METRICS_FILE: ${this.#file} can't be written (${reason}): look at its directory`,
     );
   }
+}
+
+/**
+ * Node ends once all of its threads have (libuv joins them), and one of them hangs in the kernel.
+ * execve(2) leaves them behind: same pid, same streams.
+ */
+function endWithoutThreads(): void {
+  process.once('exit', (status) =>
+    process.execve?.('/bin/sh', ['/bin/sh', '-c', `exit ${status}`], {}),
+  );
 }
 
 export function metricsFileIfAsked({ config, log }: Parts): MetricsFile | null {

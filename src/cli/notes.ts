@@ -1,7 +1,9 @@
 /** What is kept in the journal's file, and is no fact: the poll note, and GitHub's answers. */
 
+import * as z from 'zod';
 import type { EffectDependencies } from '../effects/index.ts';
 import type { AnswerCache } from '../effects/sources/conditional.ts';
+import { LIMIT_KEY } from '../effects/sources/github-or-web.ts';
 import type { Journal } from '../journal/journal.ts';
 import { type PollNote, pollNoteSchema } from '../machines/poll-note.ts';
 import { redactJson, withoutSecrets } from '../support/redact.ts';
@@ -31,6 +33,14 @@ export function noteStore(
       },
     },
   };
+}
+
+/** Until when GitHub's API answers no requests without a token; 0 where no limit was met. */
+export function readApiLimit(journal: Journal): number {
+  const kept = z
+    .object({ body: z.coerce.number() })
+    .safeParse(JSON.parse(journal.readNote(`answer:${LIMIT_KEY}`) ?? 'null'));
+  return kept.success ? kept.data.body : 0;
 }
 
 export function readPollNote(journal: Journal): PollNote {

@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import type { Places } from '../effects/trees.ts';
 import type { Policy } from '../machines/model.ts';
+import { followedSource } from './followed-source.ts';
 import { hostPlatform } from './host.ts';
 import { rulesOf } from './rules.ts';
 
@@ -76,6 +77,7 @@ export function policyOf(config: Config): Policy {
         }
       : null,
     rollout: config.rollout && { id: config.fleet.id, ...config.rollout },
+    ...(config.source.name === 'github' ? {} : { source: followedSource(config) }),
   };
 }
 

@@ -11,6 +11,7 @@ import type { JournalRecord } from '../journal/record.ts';
 import { type PollNote, pollNoteSchema } from '../machines/poll-note.ts';
 import { eventLine, replaySummary } from '../report/event.ts';
 import { historyOf, type Update } from '../report/history.ts';
+import { describeShownSource } from '../report/source.ts';
 import { type Status, statusOf } from '../report/status.ts';
 import { formatBytes, formatDuration } from '../report/words.ts';
 import { replay, type State } from '../runtime/fold.ts';
@@ -19,8 +20,9 @@ import { Fault } from '../support/fault.ts';
 import { redactJson } from '../support/redact.ts';
 import { visible, visibleJson } from '../support/visible.ts';
 import { type Arguments, EXIT } from './arguments.ts';
+import { shownSource } from './followed-source.ts';
 import { imageInfo } from './image.ts';
-import { readPollNote } from './notes.ts';
+import { readApiLimit, readPollNote } from './notes.ts';
 import type { Parts } from './parts.ts';
 import { isAtWork, presenceOf } from './presence.ts';
 import { folded, table } from './table.ts';
@@ -35,14 +37,26 @@ function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-export type Reading = { state: State | null; note: PollNote; seq: number };
+/** `apiLimitedUntil`: see `readApiLimit`. */
+export type Reading = {
+  state: State | null;
+  note: PollNote;
+  seq: number;
+  apiLimitedUntil: number;
+};
 
 /** The state as journaled, read in one go so that a reader that is suspended holds nothing. */
 export function readState(parts: Parts): Reading {
   const journal = Journal.openForReading(stateDir(parts.places));
-  if (journal === null) return { state: null, note: pollNoteSchema.parse({}), seq: 0 };
+  if (journal === null)
+    return { state: null, note: pollNoteSchema.parse({}), seq: 0, apiLimitedUntil: 0 };
   try {
-    return { state: restore(journal).state, note: readPollNote(journal), seq: journal.lastSeq() };
+    return {
+      state: restore(journal).state,
+      note: readPollNote(journal),
+      seq: journal.lastSeq(),
+      apiLimitedUntil: readApiLimit(journal),
+    };
   } finally {
     journal.close();
   }
@@ -64,7 +78,7 @@ export function currentStatus(parts: Parts): Promise<Status> {
 /** What `status` says of a journal that was just read, or of one that is open here. */
 export async function statusFrom(
   parts: Parts,
-  { state, note, seq }: Reading,
+  { state, note, seq, apiLimitedUntil }: Reading,
   updaterRunning: boolean,
 ): Promise<Status> {
   const { places, policy, config } = parts;
@@ -75,6 +89,7 @@ export async function statusFrom(
     updaterRunning,
     seq,
     repository: policy.repository,
+    source: shownSource(config, apiLimitedUntil),
     verify: config.trust.conditions,
     warnings: standingWarnings(parts),
     now: Date.now(),
@@ -162,6 +177,7 @@ function statusText(given: Status, sleeps: boolean, now: number): string {
       'following',
       `${status.repository ?? 'nothing yet'}${status.strategy ? ` (${status.strategy})` : ''}`,
     ],
+    ['source', describeShownSource(status.source)],
     [
       'state',
       `${styleText(status.state === 'running' ? 'green' : 'yellow', status.state)}${status.phase === null || status.phase === 'settled' ? '' : ` (${status.phase})`}${status.updaterRunning ? '' : sleeps ? '; the updater sleeps' : '; no updater is at work now'}`,

@@ -16,6 +16,7 @@ import { knownHosts } from '../effects/sources/oci-hosts.ts';
 import type { Source } from '../effects/sources/source.ts';
 import { allowedTags, chooseTagged, isDue } from '../machines/release.ts';
 import { versionFromTag } from '../machines/version.ts';
+import { webUrlOf } from './followed-source.ts';
 import { programVersion } from './image.ts';
 import { assetPatternOf, type Parts } from './parts.ts';
 import { trustOf } from './rules.ts';
@@ -98,12 +99,6 @@ function gitHubWeb(parts: Parts, cache: AnswerCache, api: Source): GitHubWeb {
 
 function isVersion({ policy }: Parts): (tag: string) => boolean {
   return (tag) => versionFromTag(tag, policy.versioning, policy.tagPrefix) !== null;
-}
-
-/** https://api.github.com serves https://github.com, and https://HOST/api/v3 serves https://HOST. */
-function webUrlOf(apiUrl: string): string {
-  const { protocol, host, origin } = new URL(apiUrl);
-  return host === 'api.github.com' ? `${protocol}//github.com` : origin;
 }
 
 function shelfOf(parts: Parts, cache: AnswerCache): Shelf {

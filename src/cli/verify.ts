@@ -2,8 +2,7 @@
  * `verify`: the installed trees against their manifests; or a release, or a file, against every
  * rule that would let it in.
  */
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
-import os from 'node:os';
+import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { styleText } from 'node:util';
 import { check, localRelease } from '../effects/check.ts';
@@ -22,6 +21,7 @@ import { explain, type Finding } from '../trust/judge.ts';
 import { type Arguments, EXIT } from './arguments.ts';
 import { assetPatternOf, type Parts } from './parts.ts';
 import { trustOf } from './rules.ts';
+import { inScratch } from './scratch.ts';
 import { createSource } from './sources.ts';
 
 const NO_NOTE = { read: () => pollNoteSchema.parse({}), write: () => {} };
@@ -36,7 +36,7 @@ export async function showVerify(
   const isFile = (await stat(args.operand).catch(() => null))?.isFile() === true;
   const explained = isFile
     ? await explainFile(path.resolve(args.operand), parts, signal)
-    : await explainTag(args.operand, parts, signal);
+    : await inScratch('verify', (root) => explainTag(args.operand ?? '', root, parts, signal));
   const { title, findings } = redactJson(explained, parts.config.secrets());
   if (args.json) process.stdout.write(`${JSON.stringify(findings, null, 2)}\n`);
   else {
@@ -52,10 +52,14 @@ export async function showVerify(
 type Explanation = { title: string; findings: Finding[] };
 
 /** Downloads what an update would, and judges it as an update does; nothing is installed. */
-async function explainTag(tag: string, parts: Parts, signal: AbortSignal): Promise<Explanation> {
+async function explainTag(
+  tag: string,
+  root: string,
+  parts: Parts,
+  signal: AbortSignal,
+): Promise<Explanation> {
   const { config, places, policy } = parts;
   const source = createSource(parts, NO_CACHE);
-  const root = await mkdtemp(path.join(os.tmpdir(), 'self-update-verify-'));
   // A place of its own: what is installed already is looked at like anything else.
   const elsewhere = { ...places, root };
   const fact = await check(
@@ -71,39 +75,35 @@ async function explainTag(tag: string, parts: Parts, signal: AbortSignal): Promi
       assetPattern: assetPatternOf(config),
     },
   );
-  try {
-    if (fact.type !== 'releaseFound')
-      throw new Fault(
-        'code' in fact ? fact.code : 'NOT_FOUND',
-        'message' in fact ? fact.message : `release ${tag} does not exist`,
-      );
-    const { release } = fact;
-    if (release.origin !== 'github')
-      throw new Fault(
-        'NOT_FOUND',
-        `${tag} came with the image, and was not downloaded: it is as trusted as the image`,
-      );
-    const got = await download({ release }, signal, {
-      source,
-      places: elsewhere,
-      maxAssetBytes: config.maxAssetBytes,
-      stallWindowMs: STALL_WINDOW_MS,
-      sealed: new Map(),
-      onProgress: () => {},
-      warn: parts.log.warn,
-    });
-    if (got.type !== 'downloaded') throw new Error('invariant: nothing is kept in a new place');
-    const { evidence, rules } = await gather(release, got, null, signal, {
-      source,
-      trust: trustOf(config),
-    });
-    return {
-      title: `${release.asset.name} of ${release.tag}, ${release.repository}`,
-      findings: explain(release, evidence, rules),
-    };
-  } finally {
-    await rm(root, { recursive: true, force: true });
-  }
+  if (fact.type !== 'releaseFound')
+    throw new Fault(
+      'code' in fact ? fact.code : 'NOT_FOUND',
+      'message' in fact ? fact.message : `release ${tag} does not exist`,
+    );
+  const { release } = fact;
+  if (release.origin !== 'github')
+    throw new Fault(
+      'NOT_FOUND',
+      `${tag} came with the image, and was not downloaded: it is as trusted as the image`,
+    );
+  const got = await download({ release }, signal, {
+    source,
+    places: elsewhere,
+    maxAssetBytes: config.maxAssetBytes,
+    stallWindowMs: STALL_WINDOW_MS,
+    sealed: new Map(),
+    onProgress: () => {},
+    warn: parts.log.warn,
+  });
+  if (got.type !== 'downloaded') throw new Error('invariant: nothing is kept in a new place');
+  const { evidence, rules } = await gather(release, got, null, signal, {
+    source,
+    trust: trustOf(config),
+  });
+  return {
+    title: `${release.asset.name} of ${release.tag}, ${release.repository}`,
+    findings: explain(release, evidence, rules),
+  };
 }
 
 /** A file on this machine, with the sums and signatures that lie beside it. */

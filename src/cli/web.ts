@@ -13,7 +13,7 @@ import type { Web } from '../web/server.ts';
 import type { UpdaterView } from '../web/updater-view.ts';
 import { createSupervisor, usesRunit } from './compose.ts';
 import { programVersion } from './image.ts';
-import { readPollNote } from './notes.ts';
+import { readApiLimit, readPollNote } from './notes.ts';
 import type { Parts } from './parts.ts';
 import { statusFrom } from './read.ts';
 
@@ -63,7 +63,16 @@ export function viewFor(
     note,
     state: () => runtime.state,
     status: () =>
-      statusFrom(parts, { state: runtime.state, note: note(), seq: journal.lastSeq() }, true),
+      statusFrom(
+        parts,
+        {
+          state: runtime.state,
+          note: note(),
+          seq: journal.lastSeq(),
+          apiLimitedUntil: readApiLimit(journal),
+        },
+        true,
+      ),
     isAppUp: () => supervisor.isAlive(),
     fault: () => runtime.fault,
     submit: (command) => {

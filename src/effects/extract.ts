@@ -55,6 +55,7 @@ export async function extract(
     digest: sha256,
     fingerprint: fingerprint(release),
     path: target,
+    ...(release.source === undefined ? {} : { source: release.source }),
   };
   await claimDirectories(places, deps.warn);
   const known = (await keptTree(places, target)) && (await readManifest(target));

@@ -8,16 +8,19 @@ import { Directory, type Shelf } from '../effects/sources/directory.ts';
 import { FileShelf } from '../effects/sources/directory-file.ts';
 import { INDEX_NAME, SIGNATURE_NAME } from '../effects/sources/releases-index.ts';
 import type { Source } from '../effects/sources/source.ts';
-import { isPrerelease, versionFromTag } from '../machines/version.ts';
+import { isPrereleaseTag } from '../machines/version.ts';
 import { Fault } from '../support/fault.ts';
 
 export type ReleaseFile = { name: string; sizeBytes: number; sha256: string };
 
 /**
  * The regular files that would be published, sorted by name; what is hidden is a tool's own. Throws
- * `Fault` `FILE_MISSING`.
+ * `Fault` `FILE_MISSING`, and where `signal` is aborted meanwhile: files may be huge.
  */
-export async function filesOfRelease(directory: string): Promise<ReleaseFile[]> {
+export async function filesOfRelease(
+  directory: string,
+  signal: AbortSignal | null,
+): Promise<ReleaseFile[]> {
   const names = await readdir(directory).catch((cause: unknown) => {
     throw new Fault(
       'FILE_MISSING',
@@ -31,7 +34,7 @@ export async function filesOfRelease(directory: string): Promise<ReleaseFile[]> 
     const file = path.join(directory, name);
     if (!(await lstat(file)).isFile()) continue;
     const { handle, sizeBytes: announced } = await openLocal(file);
-    const { sizeBytes, sha256 } = await sumOfPieces(piecesFrom(handle, announced));
+    const { sizeBytes, sha256 } = await sumOfPieces(piecesFrom(handle, announced), signal);
     files.push({ name, sizeBytes, sha256 });
   }
   return files;
@@ -40,20 +43,19 @@ export async function filesOfRelease(directory: string): Promise<ReleaseFile[]> 
 /** `tellsDigests`: whether the source that they will be published at tells digests by itself. */
 export async function sourceOfFiles(
   directory: string,
-  { tag, tellsDigests }: { tag: string; tellsDigests: boolean },
+  { tag, tellsDigests, signal }: { tag: string; tellsDigests: boolean; signal: AbortSignal },
 ): Promise<Source> {
-  const files = await filesOfRelease(directory);
+  const files = await filesOfRelease(directory, signal);
   if (files.length === 0)
     throw new Fault(
       'FILE_MISSING',
       `${directory} holds no files: give the one that holds a release's files, or write the list of a directory of TAG/files by \`self-update index\``,
     );
-  const version = versionFromTag(tag, 'semver');
   const index = {
     releases: [
       {
         tag,
-        prerelease: version !== null && isPrerelease(version, 'semver'),
+        prerelease: isPrereleaseTag(tag),
         // Nothing more is awaited, and no minimum age counts.
         publishedAt: '1970-01-01T00:00:00Z',
         assets: files.map(({ name, sizeBytes, sha256 }) => ({

@@ -20,8 +20,9 @@ export async function signSums(
   directory: string,
   key: string,
   tag: string,
+  signal: AbortSignal | null = null,
 ): Promise<{ signature: string }> {
-  const sums = sharedSums(await filesOfRelease(directory));
+  const sums = sharedSums(await filesOfRelease(directory, signal));
   const file = path.join(directory, sums);
   const signature = `${file}.minisig`;
   if ((await lstat(file).catch(() => null))?.isFile() !== true)
@@ -53,6 +54,7 @@ export async function signSums(
         timeout: SIGNS_WITHIN_MS,
         maxBuffer: 64 * 1024,
         reject: false,
+        ...(signal === null ? {} : { cancelSignal: signal }),
       },
     );
     if (failed)

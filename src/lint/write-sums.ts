@@ -21,9 +21,10 @@ const VOUCHES =
  */
 export async function writeSums(
   directory: string,
+  signal: AbortSignal | null = null,
 ): Promise<{ file: string; files: number; isNew: boolean }> {
   await assertPlain(directory);
-  const all = await filesOfRelease(directory);
+  const all = await filesOfRelease(directory, signal);
   const sums = sharedSums(all);
   const files = all.filter(({ name }) => name !== sums && !VOUCHES.test(name));
   if (files.length === 0)

@@ -57,6 +57,8 @@ export const releaseSchema = z.object({
    * the asset. Not there where no such list was verified.
    */
   indexKey: z.string().optional(),
+  /** Address of the source whose number its asset has; not there for GitHub. */
+  source: z.string().optional(),
   /**
    * `file`: the operator named a local archive; `baked`: the tree of the image. `asset.url` is then
    * an absolute path.
@@ -67,7 +69,7 @@ export type Release = z.infer<typeof releaseSchema>;
 
 /**
  * A complete tree on disk. `path` is absolute; `digest` is the archive's sha256, null for a baked
- * tree; `fingerprint` is that of the release it came from.
+ * tree; `fingerprint` and `source` are those of the release it came from.
  */
 export const installedVersionSchema = z.object({
   repository: z.string(),
@@ -76,6 +78,7 @@ export const installedVersionSchema = z.object({
   digest: sha256Schema.nullable(),
   fingerprint: z.string().nullable(),
   path: z.string().min(1),
+  source: z.string().optional(),
 });
 export type InstalledVersion = z.infer<typeof installedVersionSchema>;
 
@@ -123,6 +126,10 @@ export type HookName = z.infer<typeof hookNameSchema>;
  * The operator's rules, as far as the machine follows them. Part of the journal's first fact. What
  * later versions added has a default.
  */
+/** `url`: without user, password and query, since it is shown. */
+const followedSourceSchema = z.object({ name: z.string(), url: z.string() });
+export type FollowedSource = z.infer<typeof followedSourceSchema>;
+
 export const policySchema = z.object({
   repository: z.string(),
   strategy: strategySchema,
@@ -176,6 +183,8 @@ export const policySchema = z.object({
     .object({ id: z.string(), periodMs: z.number().positive(), wariness: z.number().nullable() })
     .nullable()
     .default(null),
+  /** Where releases come from, for people; not there for GitHub. */
+  source: followedSourceSchema.optional(),
 });
 export type Policy = z.infer<typeof policySchema>;
 
@@ -239,10 +248,10 @@ export function fingerprint(release: Release): string {
  * another way: by a digest, or by an id of its own.
  */
 export function compareBytes(
-  { digest, fingerprint: installed }: InstalledVersion,
+  { digest, fingerprint: installed, source }: InstalledVersion,
   release: Release,
 ): 'same' | 'other' | 'unknown' {
   if (installed === null || installed === fingerprint(release)) return 'same';
   if (release.asset.digest !== null) return digest === release.asset.digest ? 'same' : 'other';
-  return installed.startsWith('asset:') ? 'other' : 'unknown';
+  return installed.startsWith('asset:') && source === release.source ? 'other' : 'unknown';
 }

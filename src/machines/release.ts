@@ -375,6 +375,7 @@ function withAsset(
           signatures,
           urgent,
           ...(release.indexKey === undefined ? {} : { indexKey: release.indexKey }),
+          ...(policy.source === undefined ? {} : { source: policy.source.url }),
           origin: 'github',
         },
       };

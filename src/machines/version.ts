@@ -118,6 +118,15 @@ export function isPrerelease(version: string, versioning: Versioning): boolean {
 }
 
 /**
+ * Whether a tag says by itself that it is a prerelease, in either reading. What only semver calls
+ * one (`4.7.2-stable`, `1.2.3-1`) is left to those who read it.
+ */
+export function isPrereleaseTag(tag: string): boolean {
+  const version = versionFromTag(tag, 'loose');
+  return version !== null && isPrerelease(version, 'loose');
+}
+
+/**
  * Whether the version lies in a semver range. Prereleases are judged like releases, because whether
  * they count at all is a setting of its own. Loose versions are judged by their first three
  * numbers.

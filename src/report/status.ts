@@ -16,6 +16,16 @@ const time = z.string().meta({ format: 'date-time' }).nullable();
 /** Without `v`, as compared; the tag as published stands beside it. */
 const version = z.string().nullable();
 
+const shownSourceSchema = z.object({
+  name: z.string().describe('UPDATE_SOURCE'),
+  url: z.string().describe('without user, password and query'),
+  webUntil: time.describe(
+    "until then GitHub's web pages are followed, since its API is at its limit",
+  ),
+});
+/** As `status --json` and `check --json` have it. */
+export type ShownSource = z.infer<typeof shownSourceSchema>;
+
 const problemSchema = z.object({ code: z.string(), message: z.string(), at: time });
 
 /** What `status --json` shows; docs/status.schema.json is made from it. */
@@ -23,6 +33,7 @@ export const statusSchema = z.object({
   state: z.string().describe('state of the machine, see docs/statechart.md'),
   phase: z.string().nullable().describe('state within it; in `waiting`, for what'),
   repository: z.string().nullable(),
+  source: shownSourceSchema.describe('where releases come from'),
   strategy: z.string().nullable(),
   version: version.describe('what `current` names'),
   tag: z.string().nullable(),
@@ -107,6 +118,7 @@ export function statusOf(
     updaterRunning: boolean;
     seq: number;
     repository: string | null;
+    source: ShownSource;
     verify: readonly VerifyCondition[];
     warnings: readonly string[];
     now: number;
@@ -124,6 +136,7 @@ export function statusOf(
   return {
     ...shown,
     repository: context?.policy.repository ?? facts.repository,
+    source: facts.source,
     strategy: context?.policy.strategy ?? null,
     version: context?.current?.version ?? null,
     tag: context?.current?.tag ?? null,

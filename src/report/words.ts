@@ -1,14 +1,15 @@
 /** Facts and figures in plain words. */
 import type { Fact } from '../machines/facts.ts';
-import type { Conditions } from '../machines/model.ts';
+import type { Conditions, Policy } from '../machines/model.ts';
+import { describeSource } from './source.ts';
 
 /** One line for a person. */
 export function describeFact(fact: Fact): string {
   switch (fact.type) {
     case 'initialized':
-      return `following ${fact.policy.repository}, ${fact.policy.strategy}`;
+      return describePolicy(fact.policy);
     case 'configurationChanged':
-      return `the configuration changed: following ${fact.policy.repository}, ${fact.policy.strategy}`;
+      return `the configuration changed: ${describePolicy(fact.policy)}`;
     case 'appFoundDown':
       return 'the app is not running yet';
     case 'appFoundUp':
@@ -99,6 +100,11 @@ export function describeFact(fact: Fact): string {
     default:
       return fact satisfies never;
   }
+}
+
+function describePolicy({ repository, source, strategy }: Policy): string {
+  const place = source === undefined ? '' : ` from ${describeSource(source)}`;
+  return `following ${repository}${place}, ${strategy}`;
 }
 
 const READY_BY = {

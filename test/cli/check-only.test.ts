@@ -60,6 +60,7 @@ describe('check', () => {
       version: '2.0.0',
       latest: '2.1.0',
       latestTag: 'v2.1.0',
+      source: { name: 'github', url: github.url, webUntil: null },
     });
   });
 

@@ -244,7 +244,8 @@ describe('the disk', () => {
       'app_1.2.3_linux_arm64.tar.gz': await packed(elf(ARM64)),
     });
     const root = mkdtempSync(path.join(os.tmpdir(), 'one-tree-'));
-    const options = { tag: 'v1.2.3', tellsDigests: true };
+    const { signal } = new AbortController();
+    const options = { tag: 'v1.2.3', tellsDigests: true, signal };
     const inspection = new Inspection({
       root,
       places: {
@@ -261,7 +262,7 @@ describe('the disk', () => {
       warn: () => {},
     });
     for (const platform of PLATFORMS.slice(0, 2)) {
-      const { report } = await inspection.platform(platform, new AbortController().signal);
+      const { report } = await inspection.platform(platform, signal);
       assert.equal(report.result, 'served');
       assert.equal(readdirSync(root).filter((name) => name.startsWith('tree-')).length, 1);
     }

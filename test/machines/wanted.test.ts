@@ -27,6 +27,9 @@ const hold = { version: '1.1.0', tag: 'v1.1.0', since: 1 };
 const otherBytes = { asset: { ...release('1.1.0').asset, digest: digestOf('other') } };
 /** Its digest is not told. */
 const byNumber = { asset: { ...release('1.1.0').asset, digest: null } };
+/** Installed by the number that a source gave it. */
+const numbered = { ...tree('1.1.0'), fingerprint: 'asset:17', source: 'https://codeberg.org' };
+const elsewhere = { ...byNumber, source: 'https://gitlab.com' };
 const moving = { ...tree('1.1.0'), tag: 'stable' };
 
 const cases: [string, Context, ReturnType<typeof release>, ReturnType<typeof choiceOn>][] = [
@@ -86,6 +89,36 @@ const cases: [string, Context, ReturnType<typeof release>, ReturnType<typeof cho
     context({ current: { ...tree('1.1.0'), fingerprint: 'asset:17' } }),
     release('1.1.0'),
     'notNewer',
+  ],
+  [
+    'what runs, under another number of the same source',
+    context({ current: numbered }),
+    release('1.1.0', { ...byNumber, source: numbered.source }),
+    'replaced',
+  ],
+  [
+    'what runs, under a number of another source',
+    context({ current: numbered }),
+    release('1.1.0', elsewhere),
+    'notNewer',
+  ],
+  [
+    'what runs, under a number of another source than GitHub, where no digest was told before',
+    context({ current: { ...tree('1.1.0'), fingerprint: 'asset:17' } }),
+    release('1.1.0', elsewhere),
+    'notNewer',
+  ],
+  [
+    'a pinned version, under a number of another source',
+    context({ current: numbered }, { tag: 'v1.1.0' }),
+    release('1.1.0', elsewhere),
+    'notNewer',
+  ],
+  [
+    'a pinned tag that moves, under a number of another source',
+    context({ current: { ...numbered, tag: 'stable' } }, { tag: 'stable' }),
+    release('1.1.0', { tag: 'stable', ...elsewhere }),
+    'follow',
   ],
   [
     'a pinned tag that moved while updates are paused',

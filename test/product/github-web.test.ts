@@ -74,14 +74,23 @@ describe("GitHub's web pages", () => {
   });
 
   it('are followed while the API answers "limit", with one line that says so', async () => {
-    github.rateLimit = { remaining: 0, resetAt: Date.now() + 1_800_000 };
+    // Full seconds, as the header has them.
+    const resetAt = Math.ceil(Date.now() / 1000 + 1800) * 1000;
+    github.rateLimit = { remaining: 0, resetAt };
     const product = await follower();
     await publish(product, '0.0.2', 'right');
     const { exitCode, stderr } = await product.command(['run', '--once']);
     assert.equal(exitCode, 0, stderr);
     assert.match(stderr, /its web pages are followed meanwhile/);
-    const { version, lastError } = await product.status();
+    const { version, lastError, source } = await product.status();
     assert.deepEqual([version, lastError], ['0.0.2', null]);
+    assert.equal(source.name, 'github');
+    assert.equal(source.webUntil, new Date(resetAt).toISOString());
+    const limited = await product.command(['check']);
+    assert.match(
+      limited.stdout,
+      /; asked GitHub's web pages, since its API answers no requests until/,
+    );
     assert.equal(apiRequests().length, 1);
     // What the API says of the same release afterwards is no other one.
     github.rateLimit = null;

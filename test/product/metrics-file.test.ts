@@ -11,9 +11,11 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
+import { execa } from 'execa';
 import { appArchive } from '../support/app.ts';
 import { Product } from '../support/product.ts';
 
+const HUNG_MOUNT = path.join(import.meta.dirname, '..', 'support', 'hung-mount.ts');
 const ASSET = 'app_linux_amd64.tar.gz';
 
 async function withFile(): Promise<{ product: Product; directory: string; file: string }> {
@@ -82,6 +84,20 @@ describe('the file of metrics', () => {
       stderr.match(/UPDATE_METRICS_FILE: .* \(ENOENT\): look at its directory/g)?.length,
       1,
     );
+    assert.equal((await product.status()).version, '0.0.2');
+  });
+
+  it('on a mount that answers no more is one warning, and holds up neither update nor end', async () => {
+    await using product = await Product.create({ entry: HUNG_MOUNT });
+    const mount = path.join(product.root, 'metrics');
+    await execa('mkfifo', [mount]);
+    product.env['UPDATE_METRICS_FILE'] = path.join(mount, 'app.prom');
+    const archive = await appArchive({ version: '0.0.2', port: product.port });
+    product.github.publish('v0.0.2', { [ASSET]: archive });
+    const { exitCode, stdout, stderr } = await product.command(['run', '--once']);
+    assert.equal(exitCode, 0, stderr);
+    assert.match(stdout, /^\d+$/);
+    assert.equal(stderr.match(/UPDATE_METRICS_FILE: .* \(no answer within 2 s\)/g)?.length, 1);
     assert.equal((await product.status()).version, '0.0.2');
   });
 });

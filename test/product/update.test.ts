@@ -160,6 +160,7 @@ describe("an operator's commands", { concurrency: 2 }, () => {
       version: '0.0.1',
       latest: '0.0.2',
       latestTag: 'v0.0.2',
+      source: { name: 'github', url: product.github.url, webUntil: null },
     });
     assert.equal((await product.events()).length, before);
   });

@@ -15,6 +15,7 @@ export function toldBy(records: readonly JournalRecord[]): string[] {
       updaterRunning: true,
       seq: record.seq,
       repository: null,
+      source: { name: 'github', url: 'https://api.github.com', webUntil: null },
       verify: [],
       warnings: [],
       now: record.at,

@@ -277,6 +277,7 @@ class Teller {
       updaterRunning: true,
       seq: this.#seq,
       repository: null,
+      source: { name: 'github', url: 'https://api.github.com', webUntil: null },
       verify: [],
       warnings: [],
       now: this.at,

@@ -19,11 +19,11 @@ export type GitHubOrWebOptions = {
 };
 
 /** Kept, so that the next start of a program that ends after each check does not ask in vain. */
-const LIMIT_KEY = 'limited-until';
+export const LIMIT_KEY = 'limited-until';
 
 export class GitHubOrWeb implements Source {
   readonly #options: GitHubOrWebOptions;
-  #isByWeb = false;
+  #webUntilMs: number | null = null;
 
   constructor(options: GitHubOrWebOptions) {
     this.#options = options;
@@ -35,7 +35,11 @@ export class GitHubOrWeb implements Source {
 
   /** What is used up paces nobody who asks elsewhere. */
   get quota(): Source['quota'] {
-    return this.#isByWeb ? null : this.#options.api.quota;
+    return this.#webUntilMs === null ? this.#options.api.quota : null;
+  }
+
+  get webUntilMs(): number | null {
+    return this.#webUntilMs;
   }
 
   latest(...args: Parameters<Source['latest']>): ReturnType<Source['latest']> {
@@ -73,7 +77,7 @@ export class GitHubOrWeb implements Source {
 
   async #ask<T>(question: (source: NumberedSource) => Promise<T>): Promise<T> {
     const { api, web, cache, now, hasToken, onLimit } = this.#options;
-    this.#isByWeb = false;
+    this.#webUntilMs = null;
     if (hasToken()) return question(api);
     const until = Number(cache.read(LIMIT_KEY)?.body ?? 0);
     let limit = new RateLimited(
@@ -90,7 +94,7 @@ export class GitHubOrWeb implements Source {
         onLimit(limit.untilMs);
       }
     }
-    this.#isByWeb = true;
+    this.#webUntilMs = limit.untilMs;
     return question(web).catch(() => {
       throw limit;
     });

@@ -24,6 +24,8 @@ export type ReleaseSource = {
   readonly setting?: string;
   /** As the newest answer said; null where requests are not counted. */
   readonly quota: Quota | null;
+  /** Where web pages stand in for an API at its limit: until then. Left out where none do. */
+  readonly webUntilMs?: number | null;
   /** What its maintainers mark as the newest. Null if there is none. */
   latest(strikes: number, signal: AbortSignal): Promise<PublishedRelease | null>;
   /** Null if there is none of this tag. */

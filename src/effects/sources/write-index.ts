@@ -1,7 +1,7 @@
 /** Writes `releases.json` from a directory of `TAG/files`. */
 import { lstat, readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { compareVersions, isPrerelease, versionFromTag } from '../../machines/version.ts';
+import { compareVersions, isPrereleaseTag, versionFromTag } from '../../machines/version.ts';
 import { Fault, isErrno } from '../../support/fault.ts';
 import { writeFileDurably } from '../durable.ts';
 import { openLocal, readLocal } from '../local-file.ts';
@@ -115,11 +115,6 @@ async function readIndex(file: string): Promise<{ index: ReleasesIndex; text: st
       { cause },
     );
   }
-}
-
-function isPrereleaseTag(tag: string): boolean {
-  const version = versionFromTag(tag, 'semver');
-  return version !== null && isPrerelease(version, 'semver');
 }
 
 /** Tags that are no version come last, by their letters. */

@@ -14,8 +14,11 @@ import {
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, it } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { checkOnly } from '../../../src/cli/check-only.ts';
 import { indexSchema, releasesOf } from '../../../src/effects/sources/releases-index.ts';
 import { writeIndex } from '../../../src/effects/sources/write-index.ts';
+import { argumentsOf, partsOf, written } from '../../support/output.ts';
 
 let root: string;
 beforeEach(() => {
@@ -55,6 +58,30 @@ it('lists each tag with its files, their sizes and sums, the newest version firs
     readdirSync(root).filter((name) => name.startsWith('releases')),
     ['releases.json'],
   );
+});
+
+it('leaves to the reader what only semver calls a prerelease', async () => {
+  const tags = ['v4.7.3-1', 'v4.7.2-stable', 'v4.7.2-rc1', 'v4.7.1', 'v4.7rc1'];
+  for (const tag of tags) place(`${tag}/app.tar.gz`);
+  await writeIndex(root);
+  assert.deepEqual(
+    read().releases.map(({ tag, prerelease }) => [tag, prerelease]),
+    tags.map((tag) => [tag, tag.includes('rc')]),
+  );
+  const followed = async (versioning: string) => {
+    const parts = partsOf(path.join(root, '.place'), {
+      UPDATE_SOURCE: 'directory',
+      UPDATE_SOURCE_URL: pathToFileURL(root).href,
+      UPDATE_VERSIONING: versioning,
+    });
+    const { signal } = new AbortController();
+    const { text } = await written(() =>
+      checkOnly(argumentsOf('check', { json: true }), parts, signal),
+    );
+    return JSON.parse(text).latestTag;
+  };
+  assert.equal(await followed('loose'), 'v4.7.3-1');
+  assert.equal(await followed('semver'), 'v4.7.1');
 });
 
 it('keeps what files can not say, and knows no time by itself', async () => {

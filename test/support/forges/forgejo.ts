@@ -2,16 +2,15 @@
  * A stand-in for Forgejo: releases and attachments over real HTTP, in the types that `forgejo-js`
  * makes from Forgejo's own description; its stock client talks to it (forgejo.test.ts beside).
  */
-import { once } from 'node:events';
-import http from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type http from 'node:http';
 import type { Attachment, Release } from 'forgejo-js';
+import { LoopbackServer } from '../loopback-server.ts';
 import { sendRange } from './send-range.ts';
 
 type Published = Required<Pick<Release, 'tag_name' | 'draft' | 'prerelease' | 'published_at'>> &
   Release & { assets: (Required<Pick<Attachment, 'id' | 'name' | 'size'>> & Attachment)[] };
 
-export class FakeForgejo {
+export class FakeForgejo extends LoopbackServer {
   /** The newest first. */
   readonly releases: Published[] = [];
   readonly requests: { path: string; host: string; authorization: string | undefined }[] = [];
@@ -19,31 +18,11 @@ export class FakeForgejo {
   pageSize = 50;
   readonly #token: string | null;
   readonly #contents = new Map<string, Buffer>();
-  readonly #server: http.Server;
   #nextId = 100;
 
   constructor({ token = null }: { token?: string | null } = {}) {
+    super();
     this.#token = token;
-    this.#server = http.createServer((request, response) => this.#answer(request, response));
-  }
-
-  async listen(): Promise<this> {
-    await once(this.#server.listen(0, '127.0.0.1'), 'listening');
-    return this;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.closeAllConnections();
-    this.#server.close();
-    await once(this.#server, 'close');
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${this.#port}`;
-  }
-
-  get #port(): number {
-    return (this.#server.address() as AddressInfo).port;
   }
 
   publish(tag: string, assets: Record<string, Buffer>, overrides: Partial<Release> = {}): void {
@@ -83,7 +62,7 @@ export class FakeForgejo {
       id: this.#nextId++,
       name,
       size: 0,
-      browser_download_url: `http://localhost:${this.#port}/storage${place}`,
+      browser_download_url: `http://localhost:${this.port}/storage${place}`,
       type: 'external',
     });
   }
@@ -94,7 +73,7 @@ export class FakeForgejo {
     else this.#contents.set(`/elsewhere/${name}`, content);
   }
 
-  #answer(request: http.IncomingMessage, response: http.ServerResponse): void {
+  protected answer(request: http.IncomingMessage, response: http.ServerResponse): void {
     const { pathname, searchParams } = new URL(request.url ?? '/', this.url);
     const { host = '', authorization } = request.headers;
     this.requests.push({ path: pathname, host, authorization });
@@ -114,7 +93,7 @@ export class FakeForgejo {
       authorization === `token ${this.#token}`;
     if (!isAllowed) return void json(404, { message: 'not found', errors: [] });
     if (this.#contents.has(pathname)) {
-      const location = `http://localhost:${this.#port}/storage${pathname}`;
+      const location = `http://localhost:${this.port}/storage${pathname}`;
       return void response.writeHead(303, { location }).end();
     }
     const base = '/api/v1/repos/acme/app/releases';

@@ -4,10 +4,9 @@
  * talks to it (gitlab.test.ts beside).
  */
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import http from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type http from 'node:http';
 import type { ReleaseSchema } from '@gitbeaker/rest';
+import { LoopbackServer } from '../loopback-server.ts';
 import { sendRange } from './send-range.ts';
 
 /** The client's types leave out what was added later. */
@@ -29,7 +28,7 @@ type Published = Pick<
 
 type Reply = { status: number; body?: string; headers?: Record<string, string> };
 
-export class FakeGitLab {
+export class FakeGitLab extends LoopbackServer {
   readonly releases: Published[] = [];
   readonly requests: {
     path: string;
@@ -44,32 +43,12 @@ export class FakeGitLab {
   readonly project: string;
   readonly #token: string | null;
   readonly #contents = new Map<string, Buffer>();
-  readonly #server: http.Server;
   #nextId = 100;
 
   constructor({ token, project = 'acme/app' }: { token?: string; project?: string } = {}) {
+    super();
     this.#token = token ?? null;
     this.project = project;
-    this.#server = http.createServer((request, response) => this.#answer(request, response));
-  }
-
-  async listen(): Promise<this> {
-    await once(this.#server.listen(0, '127.0.0.1'), 'listening');
-    return this;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.closeAllConnections();
-    this.#server.close();
-    await once(this.#server, 'close');
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${this.#port}`;
-  }
-
-  get #port(): number {
-    return (this.#server.address() as AddressInfo).port;
   }
 
   get #api(): string {
@@ -132,7 +111,7 @@ export class FakeGitLab {
     };
   }
 
-  #answer(request: http.IncomingMessage, response: http.ServerResponse): void {
+  protected answer(request: http.IncomingMessage, response: http.ServerResponse): void {
     const { pathname } = new URL(request.url ?? '/', this.url);
     const { host = '', authorization, range, 'private-token': given } = request.headers;
     const privateToken = given === undefined ? undefined : `${given}`;
@@ -160,7 +139,7 @@ export class FakeGitLab {
     if (token !== undefined && token !== this.#token) return json(401, '401 Unauthorized');
     if (this.#token !== null && token === undefined) return json(404, '404 Project Not Found');
     if (this.#contents.has(pathname))
-      return redirect(`http://localhost:${this.#port}/storage${pathname}`);
+      return redirect(`http://localhost:${this.port}/storage${pathname}`);
     if (this.misbehave !== null) return this.misbehave;
     const base = `${this.#api}/releases`;
     if (!pathname.startsWith(base)) return json(404, '404 Project Not Found');

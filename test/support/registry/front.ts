@@ -3,11 +3,10 @@
  * and can be as wrong as a hostile registry; beside it the realm, and, under another name of this
  * machine, the storage that downloads are redirected to.
  */
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
 import path from 'node:path';
+import { LoopbackServer } from '../loopback-server.ts';
 import type { Realm } from './realm.ts';
 
 export type Asked = {
@@ -18,7 +17,7 @@ export type Asked = {
 };
 export type Wrong = { status: number; headers?: Record<string, string>; body?: string | Buffer };
 
-export class RegistryFront implements AsyncDisposable {
+export class RegistryFront extends LoopbackServer {
   readonly requests: Asked[] = [];
   /** An answer in the registry's place; null for the registry's own. */
   wrong: (asked: Asked) => Wrong | null = () => null;
@@ -26,27 +25,11 @@ export class RegistryFront implements AsyncDisposable {
   target = '';
   readonly realm: Realm | null;
   readonly #data: string;
-  readonly #server: http.Server;
 
   constructor(realm: Realm | null, data: string) {
+    super();
     this.realm = realm;
     this.#data = data;
-    this.#server = http.createServer((request, response) => this.answer(request, response));
-  }
-
-  async listen(): Promise<this> {
-    await once(this.#server.listen(0, '127.0.0.1'), 'listening');
-    return this;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.closeAllConnections();
-    this.#server.close();
-    await once(this.#server, 'close');
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   /** The requests of the registry, as `METHOD /path`, without those of realm and storage. */
@@ -57,7 +40,7 @@ export class RegistryFront implements AsyncDisposable {
   }
 
   /** Also of servers with other names. */
-  answer(request: http.IncomingMessage, response: http.ServerResponse): void {
+  override answer(request: http.IncomingMessage, response: http.ServerResponse): void {
     const { method = '', headers, url = '/' } = request;
     const { host = '', authorization } = headers;
     const asked = { method, path: url, host, authorization };
