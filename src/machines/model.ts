@@ -122,14 +122,14 @@ export type Window = z.infer<typeof windowSchema>;
 export const hookNameSchema = z.enum(['preStop', 'preStart', 'postUpdate']);
 export type HookName = z.infer<typeof hookNameSchema>;
 
-/**
- * The operator's rules, as far as the machine follows them. Part of the journal's first fact. What
- * later versions added has a default.
- */
 /** `url`: without user, password and query, since it is shown. */
 const followedSourceSchema = z.object({ name: z.string(), url: z.string() });
 export type FollowedSource = z.infer<typeof followedSourceSchema>;
 
+/**
+ * The operator's rules, as far as the machine follows them. Part of the journal's first fact. What
+ * later versions added has a default.
+ */
 export const policySchema = z.object({
   repository: z.string(),
   strategy: strategySchema,
