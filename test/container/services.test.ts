@@ -95,7 +95,7 @@ describe('further services', () => {
 
   it('get one signal each, also where USR2 comes while USR1 is passed on', async () => {
     // At this moment: init has begun with the list of whom it tells.
-    const moment = String.raw`/^extras() {/a ! mkdir "$ours/told" 2> /dev/null || kill -USR2 "$$"`;
+    const moment = '/^extras() {/a ! mkdir "$ours/told" 2> /dev/null || kill -USR2 "$$"';
     await derive(IMAGE, USR2_AMID, `RUN sed -i '${moment}' /usr/lib/self-update/ending.sh`);
     await using container = await Container.run({ image: USR2_AMID });
     await container.fact('versionBecameHealthy');
