@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { identityOf } from '../effects/sources/conditional.ts';
+import { LOOP, type Loop } from '../effects/supervisor/container.ts';
 import { inboxDir, stateDir } from '../effects/trees.ts';
 import { Journal } from '../journal/journal.ts';
 import type { Lock } from '../journal/lock.ts';
@@ -22,7 +23,7 @@ import { visible } from '../support/visible.ts';
 import type { Arguments } from './arguments.ts';
 import { readPollNote } from './notes.ts';
 import type { Parts } from './parts.ts';
-import { Absence, becomeUpdater, wakeUpdater } from './presence.ts';
+import { Absence, becomeUpdater, isAtWork, wakeUpdater } from './presence.ts';
 import { readState } from './read.ts';
 
 /** An updater that is awake takes a command within milliseconds. */
@@ -35,6 +36,11 @@ const LOOK_EVERY_MS = 100;
  */
 const RESTS_OF_OLDER = 2;
 const RESTS_WITHOUT_NOTE = 300;
+/**
+ * So many at a command that was left open, with nobody at work: a container's loop that sleeps is
+ * woken then, and its next run goes on with it. One that is about to start a run does so by itself.
+ */
+const RESTS_UNTIL_WOKEN = 10;
 
 /** `lock`: there is no updater any more, and the command is to be done by whoever gave it. */
 export type HandedOver = { outcome: Outcome } | { lock: Lock };
@@ -44,16 +50,17 @@ export async function besideUpdater(
   args: Arguments,
   parts: Parts,
   signal: AbortSignal,
+  loop: Loop = LOOP,
 ): Promise<HandedOver> {
   const directory = inboxDir(parts.places);
-  const { seq, note } = readState(parts);
+  const { seq } = readState(parts);
   const startedAt = Date.now();
   const id = submit(directory, fact);
-  wakeUpdater(parts);
-  const absence = new Absence(parts);
+  wakeUpdater(parts, loop);
+  const absence = new Absence(parts, loop);
   const deadline = performance.now() + TAKEN_WITHIN_MS;
   while (isPending(directory, id) && takenOf(parts, id) === null) {
-    const lock = (await absence.look()) ? await becomeUpdater(parts) : null;
+    const lock = (await absence.look()) ? await becomeUpdater(parts, loop) : null;
     if (lock !== null) {
       // It ended before it saw the command.
       if (isPending(directory, id)) {
@@ -74,17 +81,17 @@ export async function besideUpdater(
       throw aborted;
     });
   }
-  const given = { id, fact, startedAt, seq, checkedAt: note.lastCheckAt };
+  const given = { id, fact, startedAt, seq, wake: () => wakeUpdater(parts, loop) };
   return { outcome: await follow(given, args, parts, absence, signal) };
 }
 
-/** `seq`, `checkedAt`: the newest fact, and the last check, from before it was given. */
+/** `seq`: the newest fact from before it was given. */
 type Given = {
   id: string;
   fact: OperatorFact;
   startedAt: number;
   seq: number;
-  checkedAt: number | null;
+  wake: () => void;
 };
 
 async function follow(
@@ -100,6 +107,7 @@ async function follow(
   for (;;) {
     // First: whoever is gone by now has written everything that the next look sees.
     const isGone = await absence.look();
+    const isNobodyAtWork = !isAtWork(parts);
     const { taken, records, state, note } = look(parts, id, seq);
     if (!isQuick(fact.type)) for (const record of records) say(record, args);
     seq = records.at(-1)?.seq ?? seq;
@@ -127,9 +135,10 @@ async function follow(
         'the updater ended in the middle of it: start it again, and it resumes',
       );
     }
-    const isChecked = !isUpdate || note.lastCheckAt !== given.checkedAt || isLimited(note, parts);
-    const mayBeDone = rests && (isChecked || taken === null);
+    const isChecked = !isUpdate || checkBegunAt(note) >= given.startedAt || isLimited(note, parts);
+    const mayBeDone = rests && (isChecked || taken === null || isNobodyAtWork);
     looksAtRest = mayBeDone && records.length === 0 ? looksAtRest + 1 : 0;
+    if (looksAtRest === RESTS_UNTIL_WOKEN && isNobodyAtWork) given.wake();
     const isOlder = taken === null && isChecked;
     if (looksAtRest >= (isOlder ? RESTS_OF_OLDER : RESTS_WITHOUT_NOTE)) {
       if (isChecked) return judged();
@@ -140,6 +149,11 @@ async function follow(
     }
     await sleep(LOOK_EVERY_MS, undefined, { signal });
   }
+}
+
+/** When the last check began, wall clock: one that was on its way already is not a command's own. */
+function checkBegunAt({ lastSuccessAt, lastError }: PollNote): number {
+  return Math.max(lastSuccessAt ?? 0, lastError?.at ?? 0);
 }
 
 /** While a limit is in force nobody is asked. */

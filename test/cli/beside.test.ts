@@ -3,11 +3,21 @@
  * gone when it likes.
  */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readSync,
+  rmSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { besideUpdater } from '../../src/cli/beside.ts';
 import { operate } from '../../src/cli/operate.ts';
 import type { Parts } from '../../src/cli/parts.ts';
 import { readState } from '../../src/cli/read.ts';
@@ -17,7 +27,9 @@ import { acquireLock, type Lock } from '../../src/journal/lock.ts';
 import type { Context } from '../../src/machines/context.ts';
 import { type Command, pendingCommands, remove } from '../../src/runtime/inbox.ts';
 import { Outcomes, type Trouble } from '../../src/runtime/outcomes.ts';
+import { isErrno } from '../../src/support/fault.ts';
 import { updatedTo } from '../support/machine.ts';
+import { mkfifo } from '../support/others.ts';
 import { argumentsOf, partsOf, written } from '../support/output.ts';
 
 const log = { info: () => {}, warn: () => {}, debug: () => {} };
@@ -73,20 +85,37 @@ function context(): Context {
   return state.snapshot.context;
 }
 
+/** What a run of the updater begins with. */
+const opened = () =>
+  new Outcomes({ journal, now: Date.now, log, secrets: () => [], pollTrouble: () => trouble });
+
 /** As the updater takes it: a fact, a note, and only then the file goes. */
 function taken({ id, fact, file }: Command, { isOlder = false } = {}): Outcomes {
-  const outcomes = new Outcomes({
-    journal,
-    now: Date.now,
-    log,
-    secrets: () => [],
-    pollTrouble: () => trouble,
-  });
+  const outcomes = opened();
   if (fact !== null && fact.type !== 'updateRequested')
     journal.append(fact, { at: Date.now(), effect: null, command: id });
   if (!isOlder) outcomes.take({ id, fact }, context());
   remove(file);
   return outcomes;
+}
+
+/** A FIFO that is held open, as docker/service/update/run has it. */
+function heldOpen(fifo: string): number {
+  mkfifo(fifo);
+  return openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
+}
+
+/** The next word that comes. */
+async function heard(fd: number): Promise<string> {
+  const bytes = Buffer.alloc('command\n'.length);
+  for (;;) {
+    try {
+      return bytes.toString('utf8', 0, readSync(fd, bytes));
+    } catch (error) {
+      if (!isErrno(error, 'EAGAIN')) throw error;
+      await sleep(5);
+    }
+  }
 }
 
 describe('a command beside an updater', () => {
@@ -112,11 +141,41 @@ describe('a command beside an updater', () => {
     assert.equal((await denial).result, 0);
     const update = given('update');
     taken(await arrived(), { isOlder: true });
+    // One that was on its way already, and ends now, is not the check that it asked for.
+    journal.writeNote('poll', JSON.stringify({ lastCheckAt: Date.now(), lastSuccessAt: 1 }));
+    assert.equal(await Promise.race([update, sleep(500, 'nothing')]), 'nothing');
     journal.writeNote(
       'poll',
       JSON.stringify({ lastCheckAt: Date.now() + 1, lastSuccessAt: Date.now() }),
     );
     assert.equal((await update).result, 0);
+  });
+});
+
+describe("a container's loop that sleeps", () => {
+  it('is woken for a command that its run took and left open', async () => {
+    const loop = { fifo: path.join(root, 'wake'), chpst: path.join(root, 'chpst') };
+    const fd = heldOpen(loop.fifo);
+    const container = partsOf(root, { UPDATE_SUPERVISOR: 'runit' });
+    const given = besideUpdater(
+      { type: 'updateRequested' },
+      argumentsOf('update'),
+      container,
+      new AbortController().signal,
+      loop,
+    );
+    taken(await arrived());
+    assert.equal(await heard(fd), 'command\n');
+    // Its check is made, and the run has ended.
+    journal.writeNote('poll', JSON.stringify({ lastSuccessAt: Date.now() }));
+    gone();
+    assert.equal(await heard(fd), 'command\n');
+    const next = opened();
+    assert.equal(next.awaitCheck, true);
+    next.settle(context());
+    const handedOver = await given;
+    closeSync(fd);
+    assert.ok('outcome' in handedOver && handedOver.outcome.ok);
   });
 });
 

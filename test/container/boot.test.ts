@@ -2,7 +2,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Container } from '../support/docker/container.ts';
+import { docker } from '../support/docker/engine.ts';
 import { IMAGES } from '../support/docker/images.ts';
+import { derive } from '../support/docker/setup.ts';
+
+const PAUSED = 'self-update-test:boot-paused';
 
 describe('a container that starts', { concurrency: 3 }, () => {
   it('never runs the old version if a newer one can be had in time', async () => {
@@ -30,6 +34,29 @@ describe('a container that starts', { concurrency: 3 }, () => {
     await prober.stop();
     assert.equal((await container.status()).version, '0.0.2');
     assert.equal((await container.apps()).length, 1);
+  });
+
+  it('takes a command that is given in the moment in which its loop has just got the lock', async () => {
+    const moment = '/update.group"$/i until [ -e /tmp/go ]; do sleep 0.05; done';
+    await derive(IMAGES.app, PAUSED, `RUN sed -i '${moment}' /etc/service/update/run`);
+    {
+      await using container = await Container.prepare({ image: PAUSED });
+      await container.publish('0.0.2');
+      await container.create();
+      await container.until('its loop has the lock', async () =>
+        (await container.processes()).some(({ command }) => /\.\/run locked$/.test(command)),
+      );
+      const given = container.command('update');
+      const isInInbox = container.until('the command is in the inbox', async () =>
+        /json/.test((await container.exec(['ls', '/data/self-update/inbox'])).stdout),
+      );
+      await Promise.race([given, isInInbox]);
+      await container.exec(['touch', '/tmp/go']);
+      const { exitCode, stderr } = await given;
+      assert.equal(exitCode, 0, stderr);
+      await container.answers('0.0.2');
+    }
+    await docker(['rmi', '--force', PAUSED], { reject: false });
   });
 
   for (const [title, api, log] of [

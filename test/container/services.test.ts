@@ -11,6 +11,7 @@ import { IMAGES } from '../support/docker/images.ts';
 import { derive } from '../support/docker/setup.ts';
 
 const IMAGE = 'self-update-test:services';
+const USR2_AMID = 'self-update-test:services-usr2-amid';
 /**
  * A script that notes when it stops; a binary; one with a log service and a finish script; one that
  * ignores TERM.
@@ -36,7 +37,7 @@ describe('further services', () => {
     });
   });
   after(async () => {
-    await docker(['rmi', '--force', IMAGE], { reject: false });
+    await docker(['rmi', '--force', USR2_AMID, IMAGE], { reject: false });
   });
 
   it('run beside the app, are restarted, and are not disturbed by an update; logs and finish scripts work', async () => {
@@ -90,6 +91,22 @@ describe('further services', () => {
     );
     assert.equal(await container.processOf(/run locked/), updater);
     await container.fact('versionBecameHealthy');
+  });
+
+  it('get one signal each, also where USR2 comes while USR1 is passed on', async () => {
+    // At this moment: init has begun with the list of whom it tells.
+    const moment = '/^extras() {/a ! mkdir "$ours/told" 2> /dev/null || kill -USR2 "$$"';
+    await derive(IMAGE, USR2_AMID, `RUN sed -i '${moment}' /usr/lib/self-update/ending.sh`);
+    await using container = await Container.run({ image: USR2_AMID });
+    await container.fact('versionBecameHealthy');
+    await container.answers('0.0.1');
+    await container.signal('USR1');
+    await container.until('the app has each of them once', async () =>
+      / usr1=1 usr2=1 /.test((await container.ask('/process')) ?? ''),
+    );
+    await container.until('the script has USR1', async () =>
+      /script got USR1/.test(await container.logs()),
+    );
   });
 });
 
