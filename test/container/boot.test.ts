@@ -8,6 +8,16 @@ import { derive } from '../support/docker/setup.ts';
 
 const PAUSED = 'self-update-test:boot-paused';
 
+/** A command waits for init. One that did not had an app of its own by then. */
+const waits = (container: Container): Promise<void> =>
+  container.until('it waits, or has started an app', async () =>
+    (await container.processes()).some(({ command }) =>
+      /^\/usr\/lib\/self-update\/bin\/sleep 0\.05$|\/app$/.test(command),
+    ),
+  );
+/** A command is the updater meanwhile, and needs runit next. */
+const begins = (container: Container): Promise<unknown> => container.fact('initialized');
+
 describe('a container that starts', { concurrency: 3 }, () => {
   it('never runs the old version if a newer one can be had in time', async () => {
     await using container = await Container.prepare();
@@ -58,6 +68,43 @@ describe('a container that starts', { concurrency: 3 }, () => {
     }
     await docker(['rmi', '--force', PAUSED], { reject: false });
   });
+
+  for (const [title, line, goesAsFarAsItCan] of [
+    ['before init knows its place', '/^never_wait$/', waits],
+    ['before init has laid out all services', '/^touch -d @0/', waits],
+    ['before runit starts them', '/^umask "$given_umask"$/', begins],
+  ] as const)
+    it(`takes a command that is given ${title}, and has one app, also when it is started again`, async () => {
+      const image = `${PAUSED}-${title.replaceAll(' ', '-')}`;
+      const sedLine = line.replace('$given', '\\$given');
+      const held = `${sedLine}i until [ -e /tmp/go ]; do sleep 0.05; done`;
+      await derive(IMAGES.app, image, `RUN sed -i '${held}' /usr/lib/self-update/init`);
+      {
+        await using container = await Container.prepare({ image });
+        await container.publish('0.0.2');
+        await container.create();
+        for (const version of ['0.0.2', '0.0.3']) {
+          await container.until('init is held', async () =>
+            (await container.processes()).some(({ command }) => /^sleep 0\.05$/.test(command)),
+          );
+          const given = container.command('update');
+          await goesAsFarAsItCan(container);
+          await container.exec(['touch', '/tmp/go']);
+          const { exitCode, stderr } = await given;
+          assert.equal(exitCode, 0, stderr);
+          await container.answers(version);
+          await container.fact('versionBecameHealthy', (fact) => fact.version === version);
+          assert.equal((await container.apps()).length, 1);
+          assert.doesNotMatch(await container.logs(), /crash|already in use|port is taken/i);
+          // The same once more, with all files that the first boot left.
+          await container.publish('0.0.3');
+          await container.exec(['rm', '/tmp/go']);
+          await container.stop();
+          await container.start();
+        }
+      }
+      await docker(['rmi', '--force', image], { reject: false });
+    });
 
   for (const [title, api, log] of [
     ['refuses the connection', null, /NETWORK_FAILED/],
