@@ -160,7 +160,7 @@ function abortOnSignals(interrupted: AbortController): () => number | null {
 
 function perform(args: Arguments, parts: Parts, observe: Observe): Promise<number> | number {
   const interrupted = new AbortController();
-  if (args.command !== 'run') abortOnSignals(interrupted);
+  const interruption = args.command === 'run' ? () => null : abortOnSignals(interrupted);
   // Who only looks has nobody left to show it to.
   if (args.command === 'status' || args.command === 'events')
     process.stdout.once('error', () => interrupted.abort());
@@ -181,7 +181,12 @@ function perform(args: Arguments, parts: Parts, observe: Observe): Promise<numbe
     case 'replay':
       return showReplay(args, parts);
     case 'verify':
-      return showVerify(args, parts, signal);
+      // Whoever ended it knows, and 1 would say that something does not hold.
+      return showVerify(args, parts, signal).catch((error: unknown) => {
+        const status = interruption();
+        if (status === null) throw error;
+        return status;
+      });
     case 'update':
     case 'install':
     case 'release':
