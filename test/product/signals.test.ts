@@ -11,6 +11,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -108,5 +109,19 @@ describe('a signal', () => {
     const { exitCode, stderr } = await signing;
     assert.equal(exitCode, 143, stderr);
     assert.deepEqual(readdirSync(dist).toSorted(), [ARCHIVE, 'checksums.txt']);
+  });
+
+  it('while nobody answers ends check, and is no failure of it', async () => {
+    const silent = createServer((socket) => socket.on('error', () => {}));
+    silent.listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    product.env['UPDATE_GH_API_URL'] = `http://127.0.0.1:${port}`;
+    const [checking] = [begin('check', '--json'), await once(silent, 'connection')];
+    checking.kill('SIGINT');
+    const { exitCode, stdout, stderr } = await checking;
+    silent.close();
+    assert.equal(exitCode, 130, stderr);
+    assert.equal(`${stdout}${stderr}`, '');
   });
 });
