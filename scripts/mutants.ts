@@ -169,7 +169,9 @@ export const MUTANTS: readonly Mutant[] = [
     '() => true',
   ),
   removed('src/trust/attestation.ts', 'isCalled(name, wanted.name)', JUDGEMENT, 'true'),
-  removed('src/trust/judge.ts', ' && file.name === name', JUDGEMENT),
+  removed('src/trust/judge.ts', 'file.name === name', JUDGEMENT, 'true'),
+  removed('src/trust/judge.ts', 'called.every(', JUDGEMENT, 'called.some('),
+  removed('src/trust/judge.ts', '      isListed &&\n', JUDGEMENT),
   removed('src/effects/verify.ts', '  await assertSealed(path, sha256, deps.sealed);\n', DOWNLOADS),
   removed('src/effects/extract.ts', '    await assertSealed(archive, sha256, deps.sealed);\n', [
     'test/effects/extract.test.ts',

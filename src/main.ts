@@ -160,7 +160,13 @@ function abortOnSignals(interrupted: AbortController): () => number | null {
 
 function perform(args: Arguments, parts: Parts, observe: Observe): Promise<number> | number {
   const interrupted = new AbortController();
-  if (args.command !== 'run') abortOnSignals(interrupted);
+  const interruption = args.command === 'run' ? () => null : abortOnSignals(interrupted);
+  // Whoever ended it knows, and 1 would say that something is wrong.
+  const ended = (error: unknown): number => {
+    const status = interruption();
+    if (status === null) throw error;
+    return status;
+  };
   // Who only looks has nobody left to show it to.
   if (args.command === 'status' || args.command === 'events')
     process.stdout.once('error', () => interrupted.abort());
@@ -171,7 +177,7 @@ function perform(args: Arguments, parts: Parts, observe: Observe): Promise<numbe
     case 'run':
       return run(args, parts, observe);
     case 'check':
-      return checkOnly(args, parts, signal);
+      return checkOnly(args, parts, signal).catch(ended);
     case 'status':
       return showStatus(args, parts, signal);
     case 'history':
@@ -181,7 +187,7 @@ function perform(args: Arguments, parts: Parts, observe: Observe): Promise<numbe
     case 'replay':
       return showReplay(args, parts);
     case 'verify':
-      return showVerify(args, parts, signal);
+      return showVerify(args, parts, signal).catch(ended);
     case 'update':
     case 'install':
     case 'release':

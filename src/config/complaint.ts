@@ -22,11 +22,12 @@ export function complaint(
 
 /**
  * A setting as it may be shown: an address without its password, also where it is no address, or
- * not the setting's, by a slip.
+ * not the setting's, by a slip; and without its query, which may be a signature (`?sig=…`).
  */
 export function quoted(name: SettingName, text: string): string {
-  if (!text.includes('@')) return JSON.stringify(text);
   if (!/(?:_URL|_ISSUER|_PROXY)$/.test(name))
     return JSON.stringify(text.replace(/[^\s/@"']*:[^\s/@]*@/g, '[secret]@'));
-  return JSON.stringify(text.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/i, '$1[secret]@'));
+  return JSON.stringify(
+    text.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/i, '$1[secret]@').replace(/\?[^#]+/, '?[secret]'),
+  );
 }

@@ -29,8 +29,8 @@ function remedyFor(text: string): string {
 
 /** A path, or an address without its scheme, or with the one that other tools give a registry. */
 function addressMeantBy(text: string): string | null {
-  // There may be a password in front of it, which is shown to nobody.
-  if (text.includes('@')) return null;
+  // There may be a password in front of it, or a signature behind it, shown to nobody.
+  if (/[@?]/.test(text)) return null;
   const meant = text.startsWith('/')
     ? `file://${encodeURI(text)}`
     : `https://${text.replace(/^(?:oci|docker|oras):\/\//, '')}`;

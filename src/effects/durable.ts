@@ -138,6 +138,7 @@ export async function syncTree(directory: string): Promise<void> {
   const sync = (args: string[]) =>
     execa('sync', args, {
       reject: false,
+      cleanup: false,
       timeout: 300_000,
       killSignal: 'SIGKILL',
       stdin: 'ignore',

@@ -51,6 +51,7 @@ export async function signSums(
         stdin: 'inherit',
         stdout: ['inherit'],
         stderr: ['inherit', 'pipe'],
+        cleanup: false,
         timeout: SIGNS_WITHIN_MS,
         maxBuffer: 64 * 1024,
         reject: false,

@@ -332,11 +332,15 @@ function checkAttestation(
   );
 }
 
-/** Mix-and-match: bytes that a manifest lists under this very name, and not as another file. */
+/**
+ * Mix-and-match: bytes that a manifest lists under this very name, and not as another file. Of two
+ * files under one name nobody can tell which is meant.
+ */
 function naming({ sha256, name }: Subject, manifests: readonly Manifest[]): Manifest[] {
-  return manifests.filter(({ files }) =>
-    files.some((file) => file.sha256 === sha256 && file.name === name),
-  );
+  return manifests.filter(({ files }) => {
+    const called = files.filter((file) => file.name === name);
+    return called.length > 0 && called.every((file) => file.sha256 === sha256);
+  });
 }
 
 function mismatch(
@@ -381,9 +385,12 @@ export function isUrgencyVerified(
       over === 'sums' &&
       holds(() => checkSignature(text, sums, namesIn(sums.text, asset.name), release, rules)),
   );
+  // Replay: an attested file of sums may be another release's, unless it lists these bytes.
+  const isListed = sumsFor(sums.text, asset.name, sums.name).includes(sha256);
   const isAttested = bundles.some(
     ({ over, json }) =>
       over === 'sums' &&
+      isListed &&
       holds(
         () =>
           attestation !== null &&

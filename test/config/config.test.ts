@@ -607,6 +607,8 @@ describe('the configuration', () => {
         'https//ops:hunter2@x',
         'http://ops:hunter2/x@github.corp',
         'http://ops:p@hunter2@x:port',
+        'ftp://x/app?sig=hunter2',
+        'files.corp/app?sig=hunter2',
       ])
         assert.ok(
           !problems({ [name]: value })
@@ -620,6 +622,12 @@ describe('the configuration', () => {
         .includes('hunter2'),
       'plain http',
     );
+    const signed = problems({
+      UPDATE_SOURCE: 'directory',
+      UPDATE_SOURCE_URL: 'https://files.corp/app?sig=hunter2',
+    }).join();
+    assert.match(signed, /more than the address of a directory/);
+    assert.ok(!signed.includes('hunter2'), signed);
     const webSite = problems({ UPDATE_GH_API_URL: 'https://ops:hunter2@github.com/acme' }).join();
     assert.match(webSite, /web site/);
     assert.ok(!webSite.includes('hunter2'), webSite);

@@ -78,14 +78,21 @@ describe('a signal', () => {
       assert.deepEqual(readdirSync(dist), [ARCHIVE]);
     });
 
-  it('in the middle of a download leaves nothing', async () => {
-    github.misbehave = { stallAfterBytes: 10 };
-    const [linting] = [begin('lint', 'acme/app'), await once(github.events, 'limit')];
-    assert.equal(scratchOf(linting.pid).length, 1);
-    linting.kill('SIGTERM');
-    assert.equal((await linting).exitCode, 143);
-    assert.deepEqual(scratchOf(linting.pid), []);
-  });
+  for (const [name, status, ...words] of [
+    ['SIGTERM', 143, 'lint', 'acme/app'],
+    ['SIGTERM', 143, 'verify', 'v1.2.3'],
+    ['SIGINT', 130, 'verify', 'v1.2.3', '--json'],
+  ] as const)
+    it(`${name} in the middle of a download of ${words.join(' ')} leaves nothing`, async () => {
+      github.misbehave = { stallAfterBytes: 10 };
+      const [command] = [begin(...words), await once(github.events, 'limit')];
+      assert.equal(scratchOf(command.pid).length, 1);
+      command.kill(name);
+      const { exitCode, stdout, stderr } = await command;
+      assert.equal(exitCode, status, stderr);
+      assert.equal(`${stdout}${stderr}`, '');
+      assert.deepEqual(scratchOf(command.pid), []);
+    });
 });
 
 describe('what a killed run left in the temporary directory', () => {

@@ -390,6 +390,42 @@ describe('bundles in a registry', () => {
     assert.deepEqual(source().manifestsNaming('0'.repeat(64)), []);
   });
 
+  it('of the release that was read last are found behind many older ones of the same bytes', async () => {
+    const oci = source();
+    const type = bundle.mediaType;
+    for (const version of [1, 2, 3, 4, 5, 6]) {
+      const subject = await registry.publish(`v${version}.0.0`, FILES, { version: `${version}` });
+      // Provenance, and what it is made of.
+      const layers = ['provenance', 'sbom'].map((kind) => ({
+        bytes: Buffer.from(JSON.stringify({ kind, version })),
+        mediaType: type,
+      }));
+      const digest = await registry.push('digest', { layers, subject, artifactType: type });
+      const manifests = [{ mediaType: MANIFEST_TYPE, digest, size: 2, artifactType: type }];
+      const index = { schemaVersion: 2, mediaType: INDEX_TYPE, manifests };
+      await registry.pushManifest(subject.replace(':', '-'), JSON.stringify(index), INDEX_TYPE);
+      await latestOf(oci);
+    }
+    assert.deepEqual((await oci.attestations(sha256, signal())).slice(0, 2), [
+      { kind: 'provenance', version: 6 },
+      { kind: 'sbom', version: 6 },
+    ]);
+  });
+
+  it('vouch for what a release could have, and for nothing in an index or without a plain name', async () => {
+    const unpack = { 'io.deis.oras.content.unpack': 'true' };
+    for (const wrong of [
+      { layers: [layer('app')], manifests: [] },
+      { layers: [layer('../app')] },
+      { layers: [{ ...layer(''), annotations: unpack }] },
+    ]) {
+      claiming({ schemaVersion: 2, mediaType: MANIFEST_TYPE, ...wrong });
+      const oci = source();
+      await oci.tagged('v1.0.0', 0, signal()).catch(() => null);
+      assert.deepEqual(oci.manifestsNaming(sha256), []);
+    }
+  });
+
   it('are found in one process where nothing is kept', async () => {
     await registry.attach(await registry.publish('v1.0.0', FILES), bundle);
     const oci = source({ cache: { read: () => null, write: () => {} } });

@@ -252,8 +252,9 @@ const BOUNDED_OTHERWISE: Record<string, string> = {
 };
 
 describe('the source', () => {
+  const source = path.join(import.meta.dirname, '..', '..', 'src');
+
   it('reads in no other way than by src/support/bounded.ts, but where a bound of another kind is named', () => {
-    const source = path.join(import.meta.dirname, '..', '..', 'src');
     const readers = readdirSync(source, { recursive: true, encoding: 'utf8' })
       .filter((file) => /\.tsx?$/.test(file))
       .filter(
@@ -276,15 +277,22 @@ describe('the source', () => {
     );
   });
 
+  const calls = readdirSync(source, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .flatMap((file) =>
+      [...readFileSync(path.join(source, file), 'utf8').matchAll(/\bexeca\([^;]*?\}\)/gs)].map(
+        ([call]) => ({ file, call }),
+      ),
+    );
+
+  it('starts no program with which a signal would end the updater at once', () => {
+    assert.deepEqual(
+      calls.filter(({ call }) => !call.includes('cleanup: false')),
+      [],
+    );
+  });
+
   it('collects the output of no program without a limit of bytes and of time', () => {
-    const source = path.join(import.meta.dirname, '..', '..', 'src');
-    const calls = readdirSync(source, { recursive: true, encoding: 'utf8' })
-      .filter((file) => file.endsWith('.ts'))
-      .flatMap((file) =>
-        [...readFileSync(path.join(source, file), 'utf8').matchAll(/\bexeca\([^;]*?\}\)/gs)].map(
-          ([call]) => ({ file, call }),
-        ),
-      );
     assert.ok(calls.length >= 5, calls.map(({ file }) => file).join());
     const loose = calls.filter(
       ({ call }) =>

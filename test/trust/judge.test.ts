@@ -214,7 +214,14 @@ describe('a condition that was asked for', () => {
         .join('\n'),
       /listed in the manifest of acme\/app, which was built by us/,
     );
-    for (const files of [[], [{ sha256: wrong, name }], [{ sha256: right, name: `old-${name}` }]])
+    const twice = [right, wrong].map((sha256) => ({ sha256, name }));
+    for (const files of [
+      [],
+      [{ sha256: wrong, name }],
+      [{ sha256: right, name: `old-${name}` }],
+      // Which of two it built under one name, nobody said.
+      twice,
+    ])
       code(
         () =>
           judge(
@@ -293,6 +300,16 @@ describe('a condition that was asked for', () => {
         failing,
       ),
       true,
+    );
+    // Replay: another release's, which was urgent, with the bytes of one that is not.
+    const others = `${wrong}  app-old.tar.gz\n${wrong}  urgent.txt\n`;
+    assert.equal(
+      isUrgencyVerified(
+        urgent,
+        evidence({ sumsText: others, bundles: [bundle('good'), bundle('good', 'sums')] }),
+        failing,
+      ),
+      false,
     );
     const sums = {
       name: 'checksums.txt',

@@ -77,9 +77,10 @@ export class Manifests {
     return text === null ? null : parseManifest(text, `${this.#options.where}@${digest}`);
   }
 
-  /** Those read last that name the bytes with this SHA-256 (hex). */
+  /** Those read last that name the bytes with this SHA-256 (hex), the last one first. */
   naming(sha256: string): Attestable[] {
-    const digests = [...new Set([...this.#files.keys(), ...this.#remembered()])];
+    const lastFirst = [...this.#files.keys()].toReversed();
+    const digests = [...new Set([...lastFirst, ...this.#remembered()])];
     return digests
       .map((digest) => ({
         sha256: sha256Of(digest) ?? '',

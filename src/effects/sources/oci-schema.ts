@@ -150,11 +150,15 @@ export function releaseOf(
   return { tag, draft: false, prerelease: false, publishedAt, urgent: false, assets };
 }
 
-/** Its files by name and SHA-256 (hex), whether they would do for a release or not. */
-export function filesIn({ layers }: Manifest): Subject[] {
+/**
+ * Its files by name and SHA-256 (hex), as a release would have them: an image's layers have no
+ * names, and an index is another document to other readers.
+ */
+export function filesIn({ layers, manifests }: Manifest): Subject[] {
+  if (manifests !== undefined) return [];
   return (layers ?? []).flatMap((layer) => {
     const sha256 = sha256Of(layer.digest);
-    return sha256 === null ? [] : [{ sha256, name: nameOf(layer) }];
+    return sha256 === null || !isNamed(layer) ? [] : [{ sha256, name: nameOf(layer) }];
   });
 }
 
@@ -174,15 +178,19 @@ function nameOf(layer: Layer): string {
 }
 
 function assertNamed(layer: Layer, where: string): void {
+  if (isNamed(layer)) return;
+  throw malformed(
+    where,
+    `has a file that is called ${JSON.stringify(titleOf(layer)?.slice(0, 80))}`,
+    'push it from its own directory, under a plain name',
+  );
+}
+
+/** Path traversal: a name that leads anywhere was meant to. */
+function isNamed(layer: Layer): boolean {
   const title = titleOf(layer) ?? '';
   const { success } = printable.min(1).safeParse(title);
-  // Path traversal: a name that leads anywhere was meant to.
-  if (!success || /^\/|\\|(?:^|\/)\.\.(?:\/|$)/.test(title) || /(?:^|\/)\.?$/.test(title))
-    throw malformed(
-      where,
-      `has a file that is called ${JSON.stringify(title.slice(0, 80))}`,
-      'push it from its own directory, under a plain name',
-    );
+  return success && !/^\/|\\|(?:^|\/)\.\.(?:\/|$)/.test(title) && !/(?:^|\/)\.?$/.test(title);
 }
 
 function malformed(where: string, what: string, remedy: string): Fault {
