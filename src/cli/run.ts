@@ -43,7 +43,8 @@ export async function run(args: Arguments, parts: Parts, observe: Observe): Prom
   const { log, config } = parts;
   await refuseBesideLoop(parts);
   const stop = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
+  // Each time: by default a second one would end the updater at once, and leave its app behind.
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
   const progress = createProgress(process.stderr, log, config.logFormat);
   const web = args.once ? null : await startWebIfAsked(parts);
   const metrics = metricsFileIfAsked(parts);

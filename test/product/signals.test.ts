@@ -78,6 +78,8 @@ describe('a signal', () => {
     const ended = once(updater.nodeChildProcess, 'exit');
     updater.kill('SIGTERM');
     await Promise.race([product.logged(/stopping the app/), ended]);
+    // As a person does who presses Ctrl-C again, and npm by itself.
+    updater.kill('SIGTERM');
     sync.release();
     assert.deepEqual(await ended, [0, null]);
     await assert.rejects(fetch(`http://127.0.0.1:${product.port}/`));
