@@ -8,13 +8,13 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  watch,
   writeFileSync,
   writeSync,
 } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
 import { execa } from 'execa';
 import { appArchive } from '../support/app.ts';
 import { ARCHIVE, packed } from '../support/lint.ts';
@@ -42,11 +42,10 @@ async function holding(name: string, before = '') {
   chmodSync(file, 0o755);
   return {
     working: async () => {
-      const late = AbortSignal.timeout(PATIENCE_MS);
-      while (!existsSync(begun)) {
-        late.throwIfAborted();
-        await turn();
-      }
+      const watcher = watch(bin);
+      const signal = AbortSignal.timeout(PATIENCE_MS);
+      while (!existsSync(begun)) await once(watcher, 'change', { signal });
+      watcher.close();
     },
     // Both ends: it waits for nobody who reads. A line each, also for what starts afterwards.
     release: () => writeSync(openSync(fifo, constants.O_RDWR), 'go on\n'.repeat(10)),
