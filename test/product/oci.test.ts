@@ -30,6 +30,16 @@ const follow = () =>
     UPDATE_GH_TOKEN: CREDENTIAL,
   });
 
+function followAttested(sigstore: Sigstore, identity: string): void {
+  const root = path.join(product.root, 'root.json');
+  writeFileSync(root, JSON.stringify(sigstore.trustedRoot));
+  Object.assign(follow(), {
+    UPDATE_VERIFY: 'digest,attestation',
+    UPDATE_ATTESTATION_IDENTITY: identity,
+    UPDATE_ATTESTATION_ROOT: root,
+  });
+}
+
 async function filesOf(version: string): Promise<Record<string, Buffer>> {
   return { [FILE]: await appArchive({ version, port: product.port }) };
 }
@@ -105,14 +115,7 @@ describe('a registry', () => {
 
   it('holds bundles that were attached to a release, and one without any is refused', async () => {
     await using sigstore = await Sigstore.start();
-    const root = path.join(product.root, 'root.json');
-    writeFileSync(root, JSON.stringify(sigstore.trustedRoot));
-    follow();
-    Object.assign(product.env, {
-      UPDATE_VERIFY: 'digest,attestation',
-      UPDATE_ATTESTATION_IDENTITY: IDENTITY.replace('v2.0.0', '*'),
-      UPDATE_ATTESTATION_ROOT: root,
-    });
+    followAttested(sigstore, IDENTITY.replace('v2.0.0', '*'));
     const files = await filesOf('2.0.0');
     const sha256 = createHash('sha256')
       .update(files[FILE] ?? '')
@@ -130,15 +133,8 @@ describe('a registry', () => {
 
   it('holds what is attested about the manifest, as GitHub pushes it there, for its own files', async () => {
     await using sigstore = await Sigstore.start();
-    const root = path.join(product.root, 'root.json');
-    writeFileSync(root, JSON.stringify(sigstore.trustedRoot));
-    follow();
-    Object.assign(product.env, {
-      UPDATE_VERIFY: 'digest,attestation',
-      // Of any release: the manifest alone tells them apart.
-      UPDATE_ATTESTATION_IDENTITY: IDENTITY,
-      UPDATE_ATTESTATION_ROOT: root,
-    });
+    // Of any release: the manifest alone tells them apart.
+    followAttested(sigstore, IDENTITY);
     const { [FILE]: bytes = Buffer.alloc(0) } = await filesOf('2.0.0');
     const attested = async (digest: string, name: string) =>
       registry.attach(digest, await sigstore.attest(digest.slice('sha256:'.length), { name }));

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { LoopbackServer } from '../loopback-server.ts';
 
 /** What is asked for: of an API, of a web site, or the bytes of an asset, also of the API. */
 export type RequestKind = 'api' | 'web' | 'file' | 'fileOfApi';
@@ -42,7 +42,7 @@ const isFile = (kind: RequestKind) => kind === 'file' || kind === 'fileOfApi';
 const NAMES = ['127.0.0.1', 'localhost'];
 const CHUNK = Buffer.alloc(64 * 1024, ' ');
 
-export class MisbehavingProxy {
+export class MisbehavingProxy extends LoopbackServer {
   /** Each stays until it is changed. */
   misbehave: { metadata?: Misbehaviour; file?: Misbehaviour } = {};
   readonly requests: ProxiedRequest[] = [];
@@ -52,34 +52,14 @@ export class MisbehavingProxy {
   endlessBytes = 0;
   readonly #origin: string;
   readonly #kindOf: (path: string) => RequestKind;
-  readonly #server: http.Server;
   /** What is called otherwise in all answers: a name of ours, and the one that is told. */
   #disguise: Disguise | null = null;
 
   /** `origin`: of the server behind it, `http://127.0.0.1:PORT`. */
   constructor(origin: string, kindOf: (path: string) => RequestKind) {
+    super();
     this.#origin = origin;
     this.#kindOf = kindOf;
-    this.#server = http.createServer((request, response) => void this.#answer(request, response));
-  }
-
-  async listen(): Promise<this> {
-    await once(this.#server.listen(0, '127.0.0.1'), 'listening');
-    return this;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.closeAllConnections();
-    this.#server.close();
-    await once(this.#server, 'close');
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${this.port}`;
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
   }
 
   /** The name stands for any text in JSON, XML, sums and addresses, also one that is no name. */
@@ -87,7 +67,7 @@ export class MisbehavingProxy {
     this.#disguise = { name, as };
   }
 
-  async #answer(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+  async answer(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     const { url: path = '/', headers } = request;
     const kind = this.#kindOf(path);
     const seen = { kind, path, host: headers.host ?? '', headers, sentBytes: 0 };
