@@ -1,7 +1,9 @@
 /** The dashboard in a real Chromium, of a real updater with real updates. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import os from 'node:os';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { AxeResults } from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
@@ -243,6 +245,21 @@ describe('the dashboard', () => {
     await page.unroute('**/api/**');
     await page.getByTestId('state').filter({ hasText: 'running' }).waitFor();
     await context.close();
+  });
+
+  it('names the source that is followed where it is not GitHub', async () => {
+    const directory = mkdtempSync(path.join(os.tmpdir(), 'releases-'));
+    writeFileSync(path.join(directory, 'releases.json'), '{"releases":[]}');
+    await using elsewhere = await Served.create({
+      baked: '1.0.0',
+      env: { UPDATE_SOURCE: 'directory', UPDATE_SOURCE_URL: `file://${directory}` },
+    });
+    elsewhere.product.start();
+    await elsewhere.product.fact('versionBecameHealthy');
+    const { page, context } = await visit(browser, elsewhere.url);
+    await page.getByText(`kept up to date from ${directory} (directory), download-then`).waitFor();
+    await context.close();
+    rmSync(directory, { recursive: true });
   });
 
   for (const device of Object.keys(DEVICES) as Device[]) {

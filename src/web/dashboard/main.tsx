@@ -1,6 +1,7 @@
 /** The dashboard. */
 import { render } from 'preact';
 import { useState } from 'preact/hooks';
+import { describeShownSource } from '../../report/source.ts';
 import { Actions } from './actions.tsx';
 import { pathOf } from './api.ts';
 import { Journal, useReplay } from './journal.tsx';
@@ -18,13 +19,14 @@ function App() {
   if (status === null)
     return <p class="loading">{isLive ? 'Loading …' : 'The updater does not answer yet …'}</p>;
   const now = events.at(-1)?.state ?? status.state;
+  const source = describeShownSource(status.source);
   const then = replay === null ? null : pathOf(replay.value);
   return (
     <>
       <header>
         <h1>{status.repository ?? 'self-update'}</h1>
         <p>
-          kept up to date, {status.strategy}; verified by{' '}
+          kept up to date{source === null ? '' : ` from ${source}`}, {status.strategy}; verified by{' '}
           {status.verify.length === 0 ? 'NOTHING' : status.verify.join(', ')}
         </p>
       </header>
