@@ -14,7 +14,8 @@ import type { Fact } from '../../src/machines/facts.ts';
 import { submit } from '../../src/runtime/inbox.ts';
 import { readTaken, type TakenCommand } from '../../src/runtime/outcomes.ts';
 import { Runtime } from '../../src/runtime/runtime.ts';
-import { baked, facts, policy, tree, world } from '../support/machine.ts';
+import { baked, facts, tree, world } from '../support/machine.ts';
+import { QUIET } from '../support/runtime.ts';
 
 const NEVER = new Promise<never>(() => {});
 const NOTE = 'journal.writeNote commands';
@@ -95,27 +96,13 @@ class Loop implements Disposable {
       }) as never;
     }
     const runtime = await Runtime.open({
+      ...QUIET,
       journal,
       effects: this.#effects(moment, () => isDead),
-      policy: { ...policy, strategy: 'download-then-kill' },
       inboxDir: this.#inbox,
-      pollIntervalMs: 3_600_000,
-      firstCheckTimeoutMs: 30_000,
-      nextPollAt: () => (this.#polledAt === null ? null : this.#polledAt + 3_600_000),
-      pollTrouble: () => null,
+      nextPollAt: () => this.#polledAt && this.#polledAt + QUIET.pollIntervalMs,
       observeWorld: async () => world({ current: this.#current, lastGood: this.#current }),
-      observeFloor: async () => null,
       observeApp: async () => this.#isUp,
-      exitAgesMs: () => [],
-      explainCrash: null,
-      isTreeThere: () => true,
-      isBusy: () => false,
-      busyLookMs: 1000,
-      now: Date.now,
-      random: () => 0.5,
-      log: { info: () => {}, warn: () => {}, debug: () => {} },
-      onRecord: () => {},
-      secrets: () => [],
     }).catch(() => null);
     const settled = runtime?.start().then(() => runtime.settle(end.signal)) ?? Promise.reject();
     const how = await Promise.race([
@@ -140,48 +127,47 @@ class Loop implements Disposable {
   }
 
   #effects(moment: (name: string) => void, isDead: () => boolean): Effects {
-    const all: Partial<{ [N in EffectName]: () => Fact }> = {
-      check: () => {
+    const at =
+      <F extends Fact>(name: EffectName, perform: () => F) =>
+      async (): Promise<F> => {
+        try {
+          moment(`${name} begins`);
+          await new Promise((resolve) => setImmediate(resolve));
+          if (isDead()) return NEVER;
+          const fact = perform();
+          moment(`${name} ends`);
+          return fact;
+        } catch {
+          return NEVER;
+        }
+      };
+    // A boot that updates asks for no others.
+    const effects: Partial<Effects> = {
+      check: at('check', () => {
         this.#polledAt = Date.now();
         return facts.found('2.0.0');
-      },
-      download: () => facts.downloaded('2.0.0'),
-      verify: () => facts.verified(),
-      extract: () => facts.installed('2.0.0'),
-      observeConditions: () => facts.allowed(),
-      prepareSwitch: () => facts.switchStarted('2.0.0'),
-      stop: () => {
+      }),
+      download: at('download', () => facts.downloaded('2.0.0')),
+      verify: at('verify', () => facts.verified()),
+      extract: at('extract', () => facts.installed('2.0.0')),
+      observeConditions: at('observeConditions', () => facts.allowed()),
+      prepareSwitch: at('prepareSwitch', () => facts.switchStarted('2.0.0')),
+      stop: at('stop', () => {
         this.#isUp = false;
         return facts.stopped();
-      },
-      switchCurrent: () => {
+      }),
+      switchCurrent: at('switchCurrent', () => {
         this.#current = tree('2.0.0');
         return facts.switched(tree('2.0.0'));
-      },
-      start: () => {
+      }),
+      start: at('start', () => {
         this.#isUp = true;
         return facts.started('2.0.0');
-      },
-      observeProbation: () => facts.healthy('2.0.0'),
-      removeOldVersions: () => facts.tidied(),
+      }),
+      observeProbation: at('observeProbation', () => facts.healthy('2.0.0')),
+      removeOldVersions: at('removeOldVersions', () => facts.tidied()),
     };
-    return Object.fromEntries(
-      Object.entries(all).map(([name, perform]) => [
-        name,
-        async () => {
-          try {
-            moment(`${name} begins`);
-            await new Promise((resolve) => setImmediate(resolve));
-            if (isDead()) return NEVER;
-            const fact = perform();
-            moment(`${name} ends`);
-            return fact;
-          } catch {
-            return NEVER;
-          }
-        },
-      ]),
-    ) as unknown as Effects;
+    return effects as Effects;
   }
 }
 

@@ -12,6 +12,7 @@ import type { RuntimeOptions } from '../../src/runtime/options.ts';
 import { readTaken } from '../../src/runtime/outcomes.ts';
 import { Runtime } from '../../src/runtime/runtime.ts';
 import { facts, policy, tree, world } from '../support/machine.ts';
+import { QUIET } from '../support/runtime.ts';
 
 const NEVER = new Promise<never>(() => {});
 const seen = world({ current: tree('1.0.0'), lastGood: tree('1.0.0') });
@@ -72,26 +73,12 @@ async function updater(
   ) as unknown as Effects;
   return Runtime.open({
     journal,
+    ...QUIET,
     effects: watched,
-    policy: { ...policy, strategy: 'download-then-kill' },
     inboxDir: path.join(root, 'inbox'),
-    pollIntervalMs: 3_600_000,
-    firstCheckTimeoutMs: 30_000,
     nextPollAt: () => null,
-    pollTrouble: () => null,
     observeWorld: async () => seen,
-    observeFloor: async () => null,
     observeApp: async () => true,
-    exitAgesMs: () => [],
-    explainCrash: null,
-    isTreeThere: () => true,
-    isBusy: () => false,
-    busyLookMs: 1000,
-    now: Date.now,
-    random: () => 0.5,
-    log: { info: () => {}, warn: () => {}, debug: () => {} },
-    onRecord: () => {},
-    secrets: () => [],
     ...options,
   });
 }
