@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -222,7 +222,11 @@ async function builtWithReferrers(): Promise<string> {
     .digest('hex');
   const cache = process.env['XDG_CACHE_HOME'] ?? path.join(os.homedir(), '.cache');
   const program = path.join(cache, 'self-update-tests', `registry-${version.slice(0, 12)}`);
-  if (!existsSync(program)) await execa('go', ['build', '-o', program, '.'], { cwd });
+  if (existsSync(program)) return program;
+  // Killed meanwhile, a half of it would be taken for the program ever after.
+  const begun = `${program}.${process.pid}`;
+  await execa('go', ['build', '-o', begun, '.'], { cwd });
+  renameSync(begun, program);
   return program;
 }
 
