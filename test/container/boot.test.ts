@@ -69,6 +69,28 @@ describe('a container that starts', { concurrency: 3 }, () => {
     await docker(['rmi', '--force', PAUSED], { reject: false });
   });
 
+  it('tells who can wait no longer for init that it has not laid out its services', async () => {
+    const image = `${PAUSED}-for-long`;
+    const held = '/^never_wait$/i until [ -e /tmp/go ]; do sleep 0.05; done';
+    await derive(IMAGES.app, image, `RUN sed -i '${held}' /usr/lib/self-update/init`);
+    {
+      await using container = await Container.run({ image });
+      const health = await container.exec(['/usr/lib/self-update/healthcheck']);
+      assert.deepEqual(
+        [health.exitCode, health.stdout, health.stderr],
+        [1, 'the container has not started its services yet', ''],
+      );
+      const { exitCode, stderr } = await container.command('update');
+      assert.equal(exitCode, 75);
+      assert.match(stderr, /^self-update: .* try again \[NOT_STARTED\]$/);
+      await container.exec(['touch', '/tmp/go']);
+      // The advice.
+      const again = await container.command('status');
+      assert.equal(again.exitCode, 0, again.stderr);
+    }
+    await docker(['rmi', '--force', image], { reject: false });
+  });
+
   for (const [title, line, goesAsFarAsItCan] of [
     ['before init knows its place', '/^never_wait$/', waits],
     ['before init has laid out all services', '/^touch -d @0/', waits],
