@@ -2,7 +2,7 @@
 import type { Config } from '../config/config.ts';
 import type { FollowedSource } from '../machines/model.ts';
 import { isLimitInForce } from '../machines/pacing.ts';
-import type { ShownSource } from '../report/status.ts';
+import type { ShownSource } from '../report/source.ts';
 import { formatTime } from '../report/words.ts';
 
 export function followedSource({ source, apiUrl, repository }: Config): FollowedSource {

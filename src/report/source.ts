@@ -1,6 +1,11 @@
 /** Where releases come from, for people. Pure, and without a schema: the dashboard has it, too. */
 import type { FollowedSource } from '../machines/model.ts';
-import type { ShownSource } from './status.ts';
+
+/**
+ * As `status --json` and `check --json` have it. `webUntil`: RFC 3339; until then GitHub's web pages
+ * are followed, since its API is at its limit.
+ */
+export type ShownSource = FollowedSource & { webUntil: string | null };
 
 /** `codeberg.org (forgejo)`, `/srv/releases (directory)` */
 export function describeSource({ name, url }: FollowedSource): string {

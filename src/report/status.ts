@@ -6,6 +6,7 @@ import { type Problem, type VerifyCondition, verifyConditionSchema } from '../ma
 import type { PollNote } from '../machines/poll-note.ts';
 import { shownState } from '../machines/shown.ts';
 import type { State } from '../runtime/fold.ts';
+import type { ShownSource } from './source.ts';
 import { waitingFor, waitingForSchema } from './waiting.ts';
 import { formatTime } from './words.ts';
 
@@ -22,9 +23,7 @@ const shownSourceSchema = z.object({
   webUntil: time.describe(
     "until then GitHub's web pages are followed, since its API is at its limit",
   ),
-});
-/** As `status --json` and `check --json` have it. */
-export type ShownSource = z.infer<typeof shownSourceSchema>;
+}) satisfies z.ZodType<ShownSource>;
 
 const problemSchema = z.object({ code: z.string(), message: z.string(), at: time });
 
